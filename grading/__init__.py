@@ -1,0 +1,24 @@
+"""A judge for any text against any list of yes/no criteria.
+
+from pathlib import Path
+from grading import Criterion, Grader, GradingRequest, resolve_judge
+
+grader = Grader(resolve_judge("gpt-4.1-2025-04-14"), store=Path("verdicts.sqlite"))
+request = GradingRequest("Write a haiku about rain.", (Criterion("rain", "It is about rain."),), answer)
+[verdict] = grader.grade([request])
+verdict.decisions["rain"].earned  # True, False, or None with a named state
+"""
+
+from grading.engine import Grader as Grader
+from grading.engine import GradingStats as GradingStats
+from grading.errors import UserError as UserError
+from grading.judge import JudgeSpec as JudgeSpec
+from grading.judge import resolve_judge as resolve_judge
+from grading.verdict import Criterion as Criterion
+from grading.verdict import Decision as Decision
+from grading.verdict import GradingRequest as GradingRequest
+from grading.verdict import Mark as Mark
+from grading.verdict import State as State
+from grading.verdict import Usage as Usage
+from grading.verdict import Verdict as Verdict
+from grading.verdict import Vote as Vote

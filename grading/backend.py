@@ -1,0 +1,54 @@
+"""What a judge must offer to the engine, whether it answers over HTTP or in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from grading.verdict import State, Usage
+
+Message = dict[str, str]  # {"role": "system" | "user", "content": text}
+
+
+@dataclass(frozen=True)
+class VoteCall:
+    """One call to the judge.
+
+    `key` identifies the call in the verdict store. `criteria` are the ids that the reply must mark, in order.
+    `answer` is the text from which evidence has to be quoted. `seed` differs from vote to vote.
+    """
+
+    key: str
+    number: int
+    messages: tuple[Message, ...]
+    criteria: tuple[str, ...]
+    answer: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back from one call, before anybody reads it as a verdict.
+
+    `state` is GRADED when there is text to parse, else REFUSED, TRUNCATED, EMPTY or API_FAILED with the
+    reason in `detail`. A reply with state API_FAILED was not paid for and is not stored.
+    """
+
+    state: State
+    text: str = ""
+    detail: str = ""
+    usage: Usage = field(default_factory=Usage)
+
+
+OnReply = Callable[[VoteCall, Reply], None]
+
+
+class Backend(Protocol):
+    """A judge that answers calls, in any order, and reports each reply as soon as it is there."""
+
+    def check(self) -> None:
+        """Ask, at no cost, whether the judge can answer at all; raise UserError in one sentence if not."""
+
+    def run(self, calls: Sequence[VoteCall], on_reply: OnReply) -> None:
+        """Answer every call and hand each reply to `on_reply`, always from one thread at a time."""

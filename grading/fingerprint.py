@@ -1,0 +1,29 @@
+"""What tells a model's weights apart cheaply, so that the same path with other weights is another model."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+_WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "*.pt", "*.pth")
+
+
+def weights_fingerprint(model: str) -> str:
+    """A short hash for a directory (names, sizes and times of its weight files) or a Hub id (its revision).
+
+    Reads no weights and asks no server. A Hub id that is not in the local cache gives "unresolved".
+    """
+    folder = Path(model)
+    if folder.is_dir():
+        stats = [(path.name, path.stat()) for pattern in _WEIGHTS for path in sorted(folder.glob(pattern))]
+        content = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        config = try_to_load_from_cache(model, "config.json")
+    except HFValidationError:
+        return "unresolved"
+    # A cached file lies under snapshots/<revision>/.
+    return Path(config).parent.name if isinstance(config, str) else "unresolved"

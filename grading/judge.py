@@ -1,0 +1,167 @@
+"""The judge as a pinned spec: which model, where, with which parameters. It is part of every result."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from grading.backend import Backend
+from grading.errors import UserError
+from grading.fingerprint import weights_fingerprint
+from grading.prompt import PROMPT_VERSION
+from grading.verdict import Usage
+
+OPENAI_URL = "https://api.openai.com/v1"
+LOCAL_PREFIX = "hf:"
+
+
+class Price(BaseModel):
+    """Dollars per million tokens, with the day and the place where they were read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: float = Field(ge=0)
+    cached_input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    date: datetime.date
+    source: str
+
+    def dollars(self, usage: Usage) -> float:
+        """What `usage` costs, in dollars."""
+        fresh = usage.prompt - usage.cached
+        return (fresh * self.input + usage.cached * self.cached_input + usage.completion * self.output) / 1e6
+
+
+class JudgeSpec(BaseModel):
+    """Everything that tells one judge from another.
+
+    `model` is the endpoint's model id, or, with kind "transformers", a Hugging Face directory or id that runs
+    in this process. Votes are sampled: `temperature` is above 0 (None leaves it to the model), and vote
+    number v sends the seed `seed + v`. `max_tokens` bounds one reply.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(min_length=1)
+    kind: Literal["openai", "transformers"] = "openai"
+    base_url: str = OPENAI_URL
+    temperature: float | None = Field(default=0.7, gt=0, le=2)
+    max_tokens: int = Field(default=1024, ge=16)
+    seed: int = 0
+    votes: int = Field(default=3, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    dtype: str | None = None
+    shutdown: datetime.date | None = None
+    price: Price | None = None
+
+    @field_validator("votes")
+    @classmethod
+    def _odd(cls, votes: int) -> int:
+        if votes % 2 == 0:
+            raise ValueError("a majority needs an odd number of votes")
+        return votes
+
+    @property
+    def endpoint(self) -> str:
+        """The kind of endpoint: the provider, any compatible server, or this process."""
+        if self.kind == "transformers":
+            return "transformers"
+        return "openai" if urlsplit(self.base_url).hostname == "api.openai.com" else "openai-compatible"
+
+    def identity(self) -> dict[str, Any]:
+        """What a stored vote depends on besides its messages and number; JSON-serialisable."""
+        identity: dict[str, Any] = {
+            "model": self.model,
+            "endpoint": self.endpoint,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+            "prompt_version": PROMPT_VERSION,
+        }
+        if self.kind == "transformers":
+            identity["weights"] = weights_fingerprint(self.model)
+            identity["dtype"] = self.dtype
+        return identity
+
+    def record(self) -> dict[str, Any]:
+        """The spec as results carry it: identity, votes and provenance, and no address."""
+        return self.identity() | {
+            "votes": self.votes,
+            "shutdown": str(self.shutdown) if self.shutdown else None,
+        }
+
+    def backend(self, concurrency: int) -> Backend:
+        """The judge itself; `concurrency` bounds the requests in flight of an HTTP endpoint."""
+        if self.kind == "transformers":
+            from grading.local import LocalBackend  # needs torch
+
+            return LocalBackend(
+                self.model,
+                temperature=self.temperature or 0.0,
+                max_tokens=self.max_tokens,
+                batch_size=self.batch_size,
+                dtype=self.dtype,
+            )
+        from grading.client import OpenAIBackend
+
+        return OpenAIBackend(self, api_key=self._api_key(), concurrency=concurrency)
+
+    def _api_key(self) -> str:
+        # The provider's key goes to the provider only: another address must not receive it.
+        if self.endpoint == "openai":
+            key = os.environ.get("OPENAI_API_KEY", "")
+            if not key:
+                raise UserError(
+                    f"The judge {self.model} needs a key: type `export OPENAI_API_KEY=...`, or name another "
+                    "judge with SKILLMIX_JUDGE_MODEL and SKILLMIX_JUDGE_BASE_URL (any OpenAI-compatible "
+                    "endpoint; its key, if it needs one, in SKILLMIX_JUDGE_API_KEY) or with "
+                    f"SKILLMIX_JUDGE_MODEL={LOCAL_PREFIX}DIRECTORY (a Hugging Face model in this process)."
+                )
+            return key
+        return os.environ.get("SKILLMIX_JUDGE_API_KEY") or "none"
+
+
+@cache
+def known_judges() -> dict[str, JudgeSpec]:
+    """The judges of judges.yaml by name."""
+    data = yaml.safe_load(files("grading").joinpath("judges.yaml").read_text(encoding="utf-8"))
+    return {name: JudgeSpec.model_validate(spec) for name, spec in data["judges"].items()}
+
+
+def default_judge() -> str:
+    """The name of the judge that is used when none is named."""
+    data = yaml.safe_load(files("grading").joinpath("judges.yaml").read_text(encoding="utf-8"))
+    return str(data["default"])
+
+
+def resolve_judge(judge: str | dict[str, Any], **overrides: Any) -> JudgeSpec:
+    """Make the spec of a judge from its name in judges.yaml, a model id, `hf:DIRECTORY`, or a spec's fields.
+
+    `overrides` are further fields; those that are None leave the spec as it is.
+    Raises UserError in one sentence for a field that no spec has or a value that it cannot take.
+    """
+    if isinstance(judge, str):
+        if judge.startswith(LOCAL_PREFIX):
+            fields: dict[str, Any] = {"kind": "transformers", "model": judge.removeprefix(LOCAL_PREFIX)}
+        elif judge in known_judges():
+            fields = known_judges()[judge].model_dump()
+        else:
+            fields = {"model": judge}
+    else:
+        fields = dict(judge)
+    fields |= {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return JudgeSpec.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"The judge's setting {'.'.join(map(str, first['loc']))!r} is wrong ({first['msg']}); "
+            f"a judge has: {', '.join(JudgeSpec.model_fields)}."
+        ) from error

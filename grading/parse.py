@@ -1,0 +1,126 @@
+"""From a judge's reply to the marks of one vote. Nothing is guessed: what is not a verdict has a state."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from grading.backend import Reply, VoteCall
+from grading.verdict import Mark, State, Vote
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    quote: str
+    earned: bool
+
+
+_Entries = TypeAdapter(dict[str, _Entry])
+
+
+class _NotAVerdictError(ValueError):
+    """The reply cannot be read as exactly one verdict."""
+
+
+def read_vote(call: VoteCall, reply: Reply, *, stored: bool) -> Vote:
+    """Read `reply` as a vote on `call`; a reply that is no verdict gives a vote whose state says why."""
+    state, detail, marks = reply.state, reply.detail, dict[str, Mark]()
+    if state is State.GRADED:
+        try:
+            marks = _marks(call, reply.text)
+        except _NotAVerdictError as error:
+            state, detail = State.PARSE_FAILED, str(error)
+    return Vote(call.number, state, marks, reply.text, detail, reply.usage, stored)
+
+
+def _marks(call: VoteCall, text: str) -> dict[str, Mark]:
+    entries = _verdict(text, call.criteria)
+    answer = normalise(call.answer)
+    marks = {}
+    for criterion in call.criteria:
+        entry = entries[criterion]
+        grounded = not entry.earned or is_quoted(entry.quote, answer)
+        marks[criterion] = Mark(
+            State.GRADED if grounded else State.UNGROUNDED, entry.earned if grounded else None, entry.quote
+        )
+    return marks
+
+
+def _verdict(text: str, criteria: tuple[str, ...]) -> dict[str, _Entry]:
+    """The one JSON object in `text` that marks exactly `criteria`.
+
+    Only objects at the top level count, so that JSON inside a quotation's string is never read; two different
+    verdicts in one reply are none.
+    """
+    found = [value for value in _objects(text) if set(value) == set(criteria)]
+    if not found:
+        raise _NotAVerdictError("the reply holds no JSON object with exactly the criteria's ids")
+    if any(value != found[0] for value in found[1:]):
+        raise _NotAVerdictError("the reply holds several different verdicts")
+    try:
+        return _Entries.validate_python(found[0])
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _NotAVerdictError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    decoder = json.JSONDecoder(object_pairs_hook=_unique)
+    position = text.find("{")
+    while position != -1:
+        try:
+            value, end = decoder.raw_decode(text, position)
+        except json.JSONDecodeError:
+            end = position + 1
+        else:
+            if isinstance(value, dict):
+                yield value
+        position = text.find("{", end)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _NotAVerdictError("the reply marks a criterion twice")
+    return value
+
+
+_ELISION = re.compile(r"\.{3}|…|\[\.\.\.\]|\[…\]")
+_QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "’": "'", "‘": "'", "‚": "'", "«": '"', "»": '"'})  # noqa: RUF001
+
+
+def normalise(text: str) -> str:
+    """What is equal for the comparison of a quote with the answer.
+
+    Compatibility forms (NFKC), case, invisible characters, the style of quotation marks, and white space.
+    """
+    text = unicodedata.normalize("NFKC", text).casefold().translate(_QUOTES)
+    return " ".join("".join(c for c in text if unicodedata.category(c) != "Cf").split())
+
+
+def is_quoted(quote: str, normalised_answer: str) -> bool:
+    """Whether `quote` stands in the answer; parts around an ellipsis must follow one another in it.
+
+    Quotation marks and punctuation around a part are not compared; a quote without a letter or digit is none.
+    """
+    parts = [_trim(normalise(part)) for part in _ELISION.split(quote)]
+    parts = [part for part in parts if part]
+    position = 0
+    for part in parts:
+        position = normalised_answer.find(part, position)
+        if position == -1:
+            return False
+        position += len(part)
+    return bool(parts)
+
+
+def _trim(text: str) -> str:
+    start = next((i for i, c in enumerate(text) if c.isalnum()), len(text))
+    end = next((i for i in range(len(text), start, -1) if text[i - 1].isalnum()), start)
+    return text[start:end]

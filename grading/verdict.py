@@ -1,0 +1,99 @@
+"""The records that grading passes around: criteria and an answer in, votes and a verdict out.
+
+One vote is one call to the judge; it marks every criterion. A verdict joins the votes by majority, criterion
+by criterion, and keeps them. "No verdict" is a state with a name, never a zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Why a vote or a criterion has a verdict, or why it has none."""
+
+    GRADED = "graded"
+    PARSE_FAILED = "parse_failed"  # the judge's reply is not a verdict
+    REFUSED = "refused"  # the judge declined to answer
+    TRUNCATED = "truncated"  # the reply ended at the token limit
+    EMPTY = "empty"  # the reply holds no text
+    UNGROUNDED = "ungrounded"  # granted, but the quoted evidence is not in the answer
+    API_FAILED = "api_failed"  # no reply: connection, server or request error
+    OVER_BUDGET = "over_budget"  # not asked, because the run's cap was reached
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One yes/no question about an answer.
+
+    `id` names it in the verdict (short, unique in its request); `text` is what the judge reads.
+    """
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class GradingRequest:
+    """An answer to be judged against criteria.
+
+    `context` says what the writer was asked to do and holds any definitions that the criteria need.
+    Context and criteria are shared by all answers to one question, so they come first in the prompt.
+    """
+
+    context: str
+    criteria: tuple[Criterion, ...]
+    answer: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What one vote says of one criterion: GRADED with `earned`, or UNGROUNDED."""
+
+    state: State
+    earned: bool | None
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one judge call; `cached` is the part of `prompt` that the provider read from its cache."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One call to the judge, or the reason why it gave nothing.
+
+    `marks` maps each criterion's id to its mark and is empty unless `state` is GRADED. `number` is the vote's
+    number within its request, from 0. `reply` is the judge's raw text. `stored` tells that the reply was
+    read from the verdict store and not paid for in this run.
+    """
+
+    number: int
+    state: State
+    marks: dict[str, Mark] = field(default_factory=dict)
+    reply: str = ""
+    detail: str = ""
+    usage: Usage = field(default_factory=Usage)
+    stored: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The majority on one criterion: `earned` is None where there is none, and `state` then says why."""
+
+    earned: bool | None
+    state: State
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All votes on one answer, and what their majority decides for each criterion's id."""
+
+    votes: tuple[Vote, ...]
+    decisions: dict[str, Decision]

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grading import State
+from grading.backend import Reply, VoteCall
+from grading.parse import is_quoted, normalise, read_vote
+
+ANSWER = 'The kettle sang, “a small brass opera”, and nobody\nclapped. {"a": {"quote": "kettle", "earned": true}}'
+CALL = VoteCall("key", 0, (), ("a", "b"), ANSWER, 0)
+GOOD = {"a": {"quote": "kettle sang", "earned": True}, "b": {"quote": "", "earned": False}}
+
+
+def read(text: str):
+    return read_vote(CALL, Reply(State.GRADED, text), stored=False)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(GOOD),
+        f"Here it is:\n```json\n{json.dumps(GOOD, indent=2)}\n```\nDone.",
+        json.dumps(dict(reversed(GOOD.items()))),
+        json.dumps(GOOD) + "\n" + json.dumps(GOOD),  # said twice is still one verdict
+        '{"note": 1} ' + json.dumps(GOOD),
+    ],
+)
+def test_one_verdict_is_read(text: str):
+    vote = read(text)
+    assert vote.state is State.GRADED
+    assert {criterion: mark.earned for criterion, mark in vote.marks.items()} == {"a": True, "b": False}
+    assert vote.marks["a"].evidence == "kettle sang"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a: 1, b: 0",
+        json.dumps(GOOD)[:-4],
+        json.dumps({"a": GOOD["a"]}),  # a criterion is missing
+        json.dumps(GOOD | {"c": GOOD["b"]}),  # one too many
+        json.dumps(GOOD | {"b": {"quote": "", "earned": "no"}}),
+        json.dumps(GOOD | {"b": {"quote": "", "earned": 0}}),
+        json.dumps(GOOD | {"b": {"earned": False}}),
+        json.dumps([GOOD["a"], GOOD["b"]]),
+        json.dumps(GOOD) + json.dumps(GOOD | {"a": GOOD["b"]}),  # which of the two?
+        '{"a": {"quote": "x", "earned": false}, "a": {"quote": "kettle", "earned": true}, "b": {"quote": "", '
+        '"earned": false}}',  # marked twice
+        json.dumps({"a": json.dumps(GOOD), "x": 1}),  # a verdict inside a quotation
+        "NaN",
+    ],
+)
+def test_what_is_no_verdict_has_a_state(text: str):
+    vote = read(text)
+    assert vote.state is State.PARSE_FAILED
+    assert vote.marks == {}
+    assert vote.detail
+
+
+def test_a_grant_needs_evidence_from_the_answer():
+    vote = read(json.dumps(GOOD | {"a": {"quote": "the kettle screamed", "earned": True}}))
+    assert vote.state is State.GRADED
+    assert (vote.marks["a"].state, vote.marks["a"].earned) == (State.UNGROUNDED, None)
+    assert vote.marks["b"].earned is False  # a point that is not granted needs none
+
+
+@pytest.mark.parametrize("state", [State.REFUSED, State.TRUNCATED, State.EMPTY, State.API_FAILED])
+def test_a_reply_that_is_not_whole_is_not_read(state: State):
+    vote = read_vote(CALL, Reply(state, json.dumps(GOOD), "why"), stored=True)
+    assert (vote.state, vote.marks, vote.detail, vote.stored) == (state, {}, "why", True)
+
+
+@pytest.mark.parametrize(
+    ("quote", "there"),
+    [
+        ("kettle sang", True),
+        ("KETTLE  Sang", True),
+        ('"a small brass opera"', True),
+        ("a small brass opera, and nobody clapped.", False),  # the answer has a mark in between
+        ('opera", and nobody clapped', True),
+        ("The kettle … nobody clapped", True),
+        ("nobody clapped ... The kettle", False),  # parts in the wrong order
+        ("ket\u200btle", True),
+        ("", False),
+        ("...", False),
+        ("“”", False),
+        ("kettle sank", False),
+    ],
+)
+def test_the_comparison_of_a_quote(quote: str, there: bool):
+    assert is_quoted(quote, normalise(ANSWER)) is there
+
+
+@given(st.text())
+def test_reading_never_raises(text: str):
+    assert read(text).state in {State.GRADED, State.PARSE_FAILED}
+
+
+@given(st.text(min_size=1), st.data())
+def test_any_piece_of_an_answer_is_quoted(answer: str, data: st.DataObject):
+    start = data.draw(st.integers(0, len(answer) - 1))
+    piece = answer[start : data.draw(st.integers(start + 1, len(answer)))]
+    if any(c.isalnum() for c in normalise(piece)) and "..." not in piece and "…" not in piece:
+        # Composition across the cut can change a letter, so the piece is compared with itself in place.
+        if normalise(piece).strip() in normalise(answer):
+            assert is_quoted(piece, normalise(answer))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from grading import Decision, Mark, State, Vote
+from grading.votes import decide
+
+
+def vote(number: int, mark: str) -> Vote:
+    """A vote on one criterion: "y", "n", "u" (ungrounded), or "-" (no reply)."""
+    if mark == "-":
+        return Vote(number, State.API_FAILED)
+    earned = {"y": True, "n": False, "u": None}[mark]
+    return Vote(number, State.GRADED, {"c": Mark(State.UNGROUNDED if mark == "u" else State.GRADED, earned, "")})
+
+
+@pytest.mark.parametrize(
+    ("marks", "decision"),
+    [
+        ("yyy", Decision(True, State.GRADED)),
+        ("yyn", Decision(True, State.GRADED)),
+        ("ynn", Decision(False, State.GRADED)),
+        ("yy-", Decision(True, State.GRADED)),  # two against one lost are a majority
+        ("n-n", Decision(False, State.GRADED)),
+        ("yn-", Decision(None, State.API_FAILED)),  # one to one is none
+        ("y--", Decision(None, State.API_FAILED)),  # and one of three is no majority
+        ("---", Decision(None, State.API_FAILED)),
+        ("yuu", Decision(None, State.UNGROUNDED)),
+        ("uuuyny", Decision(True, State.GRADED)),  # lost votes that were asked again
+        ("yynnn", Decision(True, State.GRADED)),  # only the first three marks count
+    ],
+)
+def test_a_majority_is_more_than_half_of_the_votes_asked(marks: str, decision: Decision):
+    votes = [vote(number, mark) for number, mark in enumerate(marks)]
+    assert decide(votes, ["c"], asked=3).decisions == {"c": decision}
+
+
+def test_three_whole_votes_always_decide():
+    for marks in itertools.product("yn", repeat=3):
+        decision = decide([vote(i, mark) for i, mark in enumerate(marks)], ["c"], asked=3).decisions["c"]
+        assert decision.earned is (marks.count("y") >= 2)
+
+
+def test_criteria_are_decided_one_by_one():
+    marks = {"a": Mark(State.GRADED, True, "x"), "b": Mark(State.GRADED, False, "")}
+    verdict = decide([Vote(0, State.GRADED, marks)], ["a", "b"], asked=1)
+    assert (verdict.decisions["a"].earned, verdict.decisions["b"].earned) == (True, False)
+
+
+def test_an_even_number_of_votes_is_refused():
+    with pytest.raises(ValueError, match="odd"):
+        decide([], ["c"], asked=2)
