@@ -1,0 +1,231 @@
+"""The server itself: an aiohttp application that plays student and judge, and its control routes.
+
+Run as `python -m tests.servers.app`. It prints its port as a line of JSON when it is ready, and ends when its
+standard input closes, so that it cannot outlive the process that started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import threading
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from tests.servers.completion import build, count_cached, model_card, no_such_model, problem_of
+from tests.servers.faults import error_body, error_reply
+from tests.servers.judge import JudgePrompt, read_prompt
+from tests.servers.state import Dropped, State
+from tests.servers.student import last_user_text
+
+if TYPE_CHECKING:
+    from tests.servers.behaviour import Entry
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A reply to be sent; `cut` closes the connection after half of it."""
+
+    status: int
+    body: dict[str, Any] | str
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: bool = False
+
+
+class Server:
+    def __init__(self) -> None:
+        self.state = State()
+
+    def application(self) -> web.Application:
+        application = web.Application(client_max_size=64 * 2**20)
+        application.add_routes(
+            [
+                web.post("/v1/chat/completions", self.chat),
+                web.get("/v1/models", self.models),
+                web.get("/v1/models/{id:.+}", self.models),
+                web.post("/control", self.control),
+                web.post("/control/reset", self.reset),
+                web.get("/control/counts", self.counts),
+                web.get("/control/log", self.log),
+            ]
+        )
+        return application
+
+    async def control(self, request: web.Request) -> web.Response:
+        try:
+            self.state.change(await request.json())
+        except (TypeError, ValueError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({})
+
+    async def reset(self, request: web.Request) -> web.Response:
+        self.state.end()
+        self.state = State()
+        return await self.control(request)
+
+    async def counts(self, request: web.Request) -> web.Response:
+        return web.json_response(asdict(self.state.counts))
+
+    async def log(self, request: web.Request) -> web.Response:
+        return web.json_response([asdict(entry) for entry in self.state.log])
+
+    def _refused(self, request: web.Request, route: str) -> Sent | None:
+        """Count a request by route, and turn it down if the server is broken or the key is wrong."""
+        routes, behaviour = self.state.counts.routes, self.state.behaviour
+        routes[route] = routes.get(route, 0) + 1
+        if behaviour.fail_all is not None:
+            error = error_reply(str(behaviour.fail_all), behaviour.retry_after)
+            return Sent(error[0], error[2]) if error else None
+        if behaviour.api_key is not None:
+            key = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            if key != behaviour.api_key:
+                message = "Incorrect API key provided." if key else "You didn't provide an API key."
+                return Sent(401, error_body(message, code="invalid_api_key"))
+        return None
+
+    async def models(self, request: web.Request) -> web.StreamResponse:
+        wanted = request.match_info.get("id")
+        refused = self._refused(request, "GET /v1/models/{id}" if wanted else "GET /v1/models")
+        behaviour = self.state.behaviour
+        cards = [model_card(entry) for entry in (behaviour.models or ("judge", "student"))]
+        if refused:
+            sent = refused
+        elif not behaviour.models_route:
+            sent = Sent(404, error_body("Not found."))
+        elif wanted is None:
+            sent = Sent(200, {"object": "list", "data": cards})
+        elif behaviour.models is None:
+            sent = Sent(200, model_card(wanted))
+        else:
+            card = next((card for card in cards if card["id"] == wanted), None)
+            sent = Sent(200, card) if card else Sent(404, no_such_model(wanted))
+        return await _send(request, sent)
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        state = self.state
+        refused = self._refused(request, "POST /v1/chat/completions")
+        body = _parsed(await request.read())
+        if body is None:
+            return await _send(request, refused or Sent(400, error_body("The body is not a chat request.")))
+        prompt = read_prompt(last_user_text(body["messages"]))
+        role = "judge" if prompt else "student"
+        entry = state.arrive(role, body)
+        try:
+            sent = refused or await _answer(state, entry, prompt)
+            response = await _send(request, sent)
+            _count(state, entry, sent)
+        except Dropped:
+            response = web.Response()
+            if request.transport:
+                request.transport.abort()
+        except (asyncio.CancelledError, ConnectionError):
+            entry.outcome = "abandoned" if entry.outcome == "pending" else entry.outcome
+            state.counts.abandoned[role] += 1
+            raise
+        finally:
+            state.counts.in_flight[role] -= 1
+        return response
+
+
+async def _answer(state: State, entry: Entry, prompt: JudgePrompt | None) -> Sent:
+    role, body, behaviour = entry.role, entry.body, state.behaviour
+    problem = problem_of(body, behaviour)
+    if problem:
+        return Sent(*problem)
+    if behaviour.latency(role):
+        await asyncio.sleep(behaviour.latency(role))
+    if role == "judge":
+        await state.hold()
+    # From here to a reply's admission nothing waits, so that not one reply more than `hold_after` gets out.
+    behaviour = state.behaviour
+    fault, said = state.next_fault(entry)
+    if fault:
+        entry.outcome = fault
+        state.counts.faults[fault] = state.counts.faults.get(fault, 0) + 1
+        error = error_reply(fault, behaviour.retry_after)
+        if error:
+            status, headers, content = error
+            return Sent(status, content, headers)
+    if fault == "hang":
+        await state.ended.wait()
+        raise Dropped
+    state.admitted += role == "judge" and fault != "cut"
+    if fault == "slow":
+        await asyncio.sleep(behaviour.slow_s)
+    cached = count_cached(body, state.cache) if behaviour.prompt_cache else 0
+    completion = build(body, prompt, fault, said, behaviour, cached)
+    if fault == "bad-body":
+        return Sent(200, json.dumps(completion)[:-20])
+    return Sent(200, completion, cut=fault == "cut")
+
+
+def _count(state: State, entry: Entry, sent: Sent) -> None:
+    counts, role = state.counts, entry.role
+    if sent.cut:
+        return
+    counts.statuses[str(sent.status)] = counts.statuses.get(str(sent.status), 0) + 1
+    if entry.outcome == "pending":
+        entry.outcome = "ok" if sent.status == 200 else str(sent.status)
+    if sent.status == 200:
+        counts.replied[role] += 1
+        if isinstance(sent.body, dict):
+            usage = sent.body["usage"]
+            counts.tokens[role]["prompt"] += usage["prompt_tokens"]
+            counts.tokens[role]["completion"] += usage["completion_tokens"]
+            counts.tokens[role]["cached"] += usage["prompt_tokens_details"]["cached_tokens"]
+
+
+def _parsed(raw: bytes) -> dict[str, Any] | None:
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        return None
+    messages = body.get("messages") if isinstance(body, dict) else None
+    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
+        return None
+    return dict(body)
+
+
+async def _send(request: web.Request, sent: Sent) -> web.StreamResponse:
+    """Send a reply from within the handler, so that what is counted as sent has been sent."""
+    page = isinstance(sent.body, str) and sent.status != 200
+    data = (sent.body if isinstance(sent.body, str) else json.dumps(sent.body)).encode()
+    headers = {"Content-Type": "text/html" if page else "application/json", **sent.headers}
+    if not sent.cut:
+        response = web.Response(status=sent.status, body=data, headers=headers)
+        await response.prepare(request)
+        await response.write_eof()
+        return response
+    half = web.StreamResponse(status=sent.status, headers=headers)
+    half.content_length = len(data)
+    await half.prepare(request)
+    await half.write(data[: len(data) // 2])
+    if request.transport:
+        request.transport.close()
+    return half
+
+
+async def _main() -> None:
+    # A handler ends when its client goes away, so that in-flight counts are true after a client is killed.
+    runner = web.AppRunner(Server().application(), handler_cancellation=True, access_log=None)
+    await runner.setup()
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
+        await web.SockSite(runner, listening).start()
+        sys.stdout.write(json.dumps({"port": listening.getsockname()[1]}) + "\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    asyncio.run(_main())
