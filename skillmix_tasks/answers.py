@@ -1,0 +1,101 @@
+"""The student's answers on disk: complete before the first verdict is asked for, so that none is ever lost.
+
+One JSON Lines file for each run, task and rank: a header, then one line for each generation. It appears whole
+or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from grading import UserError
+
+_FORMAT = 1
+
+
+class AnswerHeader(BaseModel):
+    """What a run's answers belong to: the task, the student, and the settings with which items were drawn."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    skillmix_answers: int = _FORMAT
+    task: str
+    version: str
+    student: dict[str, Any]
+    settings: dict[str, Any]
+    judge: dict[str, Any]
+    pack_hash: str
+    turns: int
+    generation_kwargs: dict[str, Any]
+
+
+class StoredAnswer(BaseModel):
+    """One generation: the item's index in its task and content hash, and the replies of its turns."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    index: int
+    hash: str
+    generation: int
+    replies: tuple[str, ...]
+
+
+def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAnswer]) -> Path:
+    """Write a new file under `folder` and return its path; UserError if the disk refuses."""
+    path = folder / f"{header.task}_{uuid.uuid4().hex[:12]}.jsonl"
+    draft = path.with_suffix(".part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with draft.open("w", encoding="utf-8") as file:
+            for record in (header, *answers):
+                file.write(json.dumps(record.model_dump(mode="json"), ensure_ascii=True) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+    except OSError as error:
+        raise UserError(
+            f"The answers cannot be written to {folder} ({error}): free space, mend its permissions, or name "
+            "another folder with SKILLMIX_HOME."
+        ) from error
+    return path
+
+
+def read_answers(path: Path) -> tuple[AnswerHeader, list[StoredAnswer]]:
+    """Read a file of `write_answers`; UserError in one sentence if it is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        header = AnswerHeader.model_validate_json(lines[0])
+        return header, [StoredAnswer.model_validate_json(line) for line in lines[1:]]
+    except OSError as error:
+        raise UserError(f"The answers {path} cannot be read ({error.strerror}).") from error
+    except (ValidationError, UnicodeDecodeError, IndexError) as error:
+        raise UserError(f"{path} is not a file of stored answers.") from error
+
+
+def is_answer_file(path: Path) -> bool:
+    """Whether the first line is a header of ours."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline(64).startswith('{"skillmix_answers"')
+
+
+def complete_items(answers: Iterable[StoredAnswer], generations: int) -> dict[str, list[StoredAnswer]]:
+    """The answers of each item by its hash, in the order of their generations.
+
+    Raises UserError if an item lacks a generation, which a whole set of files never does.
+    """
+    items: dict[str, dict[int, StoredAnswer]] = {}
+    for answer in answers:
+        items.setdefault(answer.hash, {})[answer.generation] = answer
+    for name, found in items.items():
+        if set(found) != set(range(generations)):
+            raise UserError(
+                f"The item {name} has {len(found)} of its {generations} generations: name all files of the run."
+            )
+    return {name: [found[g] for g in range(generations)] for name, found in items.items()}

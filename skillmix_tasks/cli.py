@@ -1,0 +1,109 @@
+"""The commands of this package; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from grading import UserError
+
+app = typer.Typer()
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command("eval", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def evaluate(context: typer.Context, as_json: _Json = False) -> None:
+    """Evaluate a model: takes lm_eval's own arguments, knows our tasks, and starts fast.
+
+    skillmix eval --model hf --model_args pretrained=MODEL --tasks skillmix_k4 --apply_chat_template
+    """
+    from skillmix_tasks.evaluate import run_lm_eval
+
+    run_lm_eval(context.args, as_json=as_json)
+
+
+@app.command()
+def grade(
+    files: Annotated[list[Path], typer.Argument(help="Stored answers, or samples_*.jsonl of lm_eval.")],
+    judge: Annotated[str | None, typer.Option(help="A judge's name, a model id, or hf:DIRECTORY.")] = None,
+    judge_base_url: Annotated[str | None, typer.Option(help="The judge's OpenAI-compatible endpoint.")] = None,
+    votes: Annotated[int | None, typer.Option(help="Votes for each answer; odd.")] = None,
+    max_missing: Annotated[float | None, typer.Option(help="Share of items that may lack a verdict.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Another setting of the run, as KEY=JSON or KEY=TEXT.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for results and samples.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Judge answers that are on disk: finish a run that died, or grade logged samples with another judge."""
+    from lm_eval.utils import make_table, setup_logging
+
+    from skillmix_tasks.regrade import regrade
+
+    setup_logging()
+    overrides: dict[str, Any] = {
+        "judge": judge,
+        "judge_base_url": judge_base_url,
+        "votes": votes,
+        "max_missing": max_missing,
+    }
+    overrides |= dict(_setting(text) for text in settings or ())
+    results = regrade(files, {k: v for k, v in overrides.items() if v is not None}, output)
+    typer.echo(json.dumps(results, default=str) if as_json else make_table(results))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise UserError(f"--set {text} is not KEY=VALUE.")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
+
+
+@app.command()
+def tasks(as_json: _Json = False) -> None:
+    """List the tasks and groups."""
+    from skillmix_tasks.evaluate import own_names
+
+    names = own_names()
+    typer.echo(json.dumps(names) if as_json else "\n".join(names))
+
+
+@app.command()
+def path() -> None:
+    """Print the folder of the task files, for lm_eval --include_path."""
+    from skillmix_tasks.linking import harness_folder
+
+    typer.echo(harness_folder())
+
+
+@app.command()
+def link() -> None:
+    """Make our tasks known to plain lm_eval, once."""
+    from skillmix_tasks.linking import link as make_links
+
+    typer.echo(f"lm_eval knows the SKILL-MIX tasks now; the links are in {make_links()}")
+
+
+@app.command()
+def unlink() -> None:
+    """Undo `skillmix link`."""
+    from skillmix_tasks.linking import unlink as remove_links
+
+    typer.echo(f"The links in {remove_links()} are gone")
+
+
+@app.command()
+def quickstart(
+    output: Annotated[Path, typer.Option(help="Folder for results and samples.")] = Path("quickstart-results"),
+    items: Annotated[int, typer.Option(min=1, help="How many items.")] = 4,
+) -> None:
+    """Run skillmix_k2 here and now with a small embedded model as student and judge (some minutes)."""
+    from skillmix_tasks.quickstart import quickstart as run
+
+    run(output, items)

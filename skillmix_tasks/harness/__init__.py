@@ -1,0 +1,1 @@
+"""The YAML files that lm-eval reads: names and numbers, nothing else."""

@@ -1,0 +1,104 @@
+"""Items: k skills and a topic, drawn so that the same pack, task and seed give the same ones everywhere.
+
+Each draw ranks the sorted ids by a hash of (pack id, task, seed, index, id) and takes the first k, so that no
+random generator's version matters, 100 items are the first 100 of 300, and a reworded definition changes none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from itertools import count
+from math import comb
+from typing import Any
+
+from grading import UserError
+from skillmix_tasks.pack import STUDENT_PROMPTS, Pack, Skill, Split, Topic
+
+
+@dataclass(frozen=True)
+class Item:
+    """A combination of skills with a topic.
+
+    `id` names the combination; `hash` names all that the student reads (definitions, examples, prompts too),
+    and is the key under which answers are stored.
+    """
+
+    id: str
+    hash: str
+    k: int
+    split: Split
+    skills: tuple[Skill, ...]
+    topic: Topic
+
+    @property
+    def limit(self) -> int:
+        """The most sentences that an answer may have: max(1, k - 1)."""
+        return max(1, self.k - 1)
+
+    def record(self, *, private: bool) -> dict[str, Any]:
+        """The item as results carry it; of a private pack only ids and the hash."""
+        fields = {"id"} if private else {"id", "name", "category", "definition", "example"}
+        return {
+            "item": self.id,
+            "hash": self.hash,
+            "k": self.k,
+            "split": self.split,
+            "skills": [skill.model_dump(include=fields) for skill in self.skills],
+            "topic": self.topic.model_dump(include=fields & {"id", "name"}),
+        }
+
+
+def sample_items(
+    pack: Pack, *, task: str, k: int, split: Split, seed: int, number: int, drop_common: bool = False
+) -> list[Item]:
+    """Draw `number` different items, or all there are if there are fewer.
+
+    With `drop_common` those that hold a very common skill are left out, and the others stay as they are.
+
+    Raises UserError if the pack has fewer than `k` skills, or no topic, in the split.
+    """
+    skills = {skill.id: skill for skill in pack.skills_of(split)}
+    topics = {topic.id: topic for topic in pack.topics_of(split)}
+    if k > len(skills):
+        raise UserError(
+            f"The task {task} needs {k} skills for an item, and the pack {pack.about.id!r} has {len(skills)} "
+            f"in the split {split!r}: choose a task with a smaller k, or a larger pack."
+        )
+    usable = [skill for skill in skills.values() if not (drop_common and skill.common)]
+    if k > len(usable):
+        raise UserError(
+            f"The task {task} needs {k} skills for an item, and without the common ones the pack "
+            f"{pack.about.id!r} has {len(usable)} in the split {split!r}: leave `drop_common` out."
+        )
+    if not topics:
+        raise UserError(f"The pack {pack.about.id!r} has no topic in the split {split!r}.")
+    wanted = min(number, comb(len(usable), k) * len(topics))
+    drawn: dict[tuple[frozenset[str], str], Item] = {}
+    for index in count():
+        if len(drawn) == wanted:
+            break
+        stream = f"{pack.about.id}|{task}|{seed}|{index}"
+        chosen = _ranked(stream, skills)[:k]
+        if drop_common and any(skills[skill].common for skill in chosen):
+            continue
+        topic = _ranked(stream, topics)[0]
+        drawn.setdefault(
+            (frozenset(chosen), topic), _item(pack, k, split, [skills[s] for s in chosen], topics[topic])
+        )
+    return list(drawn.values())
+
+
+def _ranked(stream: str, ids: dict[str, Any]) -> list[str]:
+    return sorted(ids, key=lambda name: hashlib.sha256(f"{stream}|{name}".encode()).digest())
+
+
+def _item(pack: Pack, k: int, split: Split, skills: list[Skill], topic: Topic) -> Item:
+    name = f"{'+'.join(skill.id for skill in skills)}@{topic.id}"
+    # Just what the student reads: an answer stays good when only its grading changes.
+    texts = [[skill.name, skill.definition, skill.example] for skill in skills]
+    prompts = [pack.prompts[prompt] for prompt in STUDENT_PROMPTS]
+    content = json.dumps([pack.about.id, texts, topic.name, prompts])
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return Item(name, digest, k, split, tuple(skills), topic)

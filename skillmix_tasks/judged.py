@@ -1,0 +1,127 @@
+"""From the student's replies to judged generations: extraction, checks in code, then the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from grading import Grader, GradingRequest, State, Verdict, Vote
+from skillmix_tasks.checks import (
+    Extraction,
+    echoes_prompt,
+    extract_answer,
+    find_copied,
+    find_named,
+    is_empty,
+    sentence_counts,
+)
+from skillmix_tasks.items import Item
+from skillmix_tasks.pack import Pack
+from skillmix_tasks.rubric import LENGTH, SENSE, TOPIC, grading_request, skill_points
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What code found in one reply.
+
+    `lost` maps the points that code has decided against to the reason; when `void` names a reason, all points
+    are lost and the judge is not asked.
+    """
+
+    extraction: Extraction
+    sentences: int
+    sentences_doubtful: bool
+    void: str | None = None
+    lost: dict[str, str] = field(default_factory=dict)
+
+
+def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
+    """Everything that code decides about `reply`, which answers `prompts` (one or two turns)."""
+    extraction = extract_answer(reply)
+    answer = extraction.text
+    counts = sentence_counts(answer)
+    void = None
+    if is_empty(answer):
+        void = "empty"
+    elif any(echoes_prompt(answer, prompt) for prompt in prompts):
+        void = "echo of the prompt"
+    lost = {}
+    for point, skill in zip(skill_points(item), item.skills, strict=True):
+        if named := find_named(answer, skill):
+            lost[point] = f"names the skill: {named}"
+        elif copied := find_copied(answer, (skill.definition, skill.example)):
+            lost[point] = f"copies the skill's {('definition', 'example')[copied.index]}: {copied.run}"
+    if counts.count > item.limit:
+        lost[LENGTH] = f"{counts.count} sentences"
+    return Checked(extraction, counts.count, counts.disagrees(item.limit), void, lost)
+
+
+def judge_replies(
+    pack: Pack, asked: Sequence[tuple[Item, Sequence[str], str]], grader: Grader | None
+) -> list[dict[str, Any]]:
+    """Judge final replies, each with its item and the prompts that it answers; the records keep the order.
+
+    A record holds the answer, what code found, every vote with its evidence, and `points`: for each of the
+    k + 3 points True, False, or None with the reason under `states`. Without a grader nothing is judged.
+    """
+    checked = [check_reply(item, reply, prompts) for item, prompts, reply in asked]
+    requests: dict[int, GradingRequest] = {}
+    if grader:
+        requests = {
+            index: grading_request(pack, item, check.extraction.text)
+            for index, ((item, _, _), check) in enumerate(zip(asked, checked, strict=True))
+            if check.void is None
+        }
+    verdicts: dict[int, Verdict] = {}
+    if grader and requests:
+        verdicts = dict(zip(requests, grader.grade(list(requests.values())), strict=True))
+    return [
+        _record(item, check, verdicts.get(index))
+        for index, ((item, _, _), check) in enumerate(zip(asked, checked, strict=True))
+    ]
+
+
+def _record(item: Item, check: Checked, verdict: Verdict | None) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "answer": check.extraction.text,
+        "extraction": check.extraction.state,
+        "sentences": check.sentences,
+        "sentences_doubtful": check.sentences_doubtful,
+        "void": check.void,
+        "lost_in_code": check.lost,
+    }
+    points = [*skill_points(item), TOPIC, SENSE, LENGTH]
+    if check.void:
+        return record | {"points": dict.fromkeys(points, False), "states": {}, "votes": []}
+    if verdict is None:
+        return record
+    earned: dict[str, bool | None] = {}
+    states = {}
+    for point in points:
+        if point in check.lost:
+            earned[point] = False
+        elif point == LENGTH:
+            earned[point] = True
+        else:
+            decision = verdict.decisions[point]
+            earned[point] = decision.earned
+            if decision.state is not State.GRADED:
+                states[point] = decision.state.value
+    return record | {"points": earned, "states": states, "votes": [_vote(vote) for vote in verdict.votes]}
+
+
+def _vote(vote: Vote) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "number": vote.number,
+        "state": vote.state.value,
+        "marks": {
+            point: {"earned": mark.earned, "evidence": mark.evidence, "state": mark.state.value}
+            for point, mark in vote.marks.items()
+        },
+        "usage": asdict(vote.usage),
+        "stored": vote.stored,
+    }
+    if vote.state is not State.GRADED:
+        record |= {"detail": vote.detail, "reply": vote.reply}
+    return record

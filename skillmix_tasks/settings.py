@@ -1,0 +1,70 @@
+"""What a user may set for our tasks: one JSON object under the key "skillmix" of lm-eval's --metadata.
+
+    --metadata '{"skillmix": {"judge": "gpt-4o-2024-11-20", "votes": 3}}'
+
+Keys and tokens are never settings: they come from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from grading import JudgeSpec, UserError, resolve_judge
+from grading.judge import default_judge
+
+
+class Settings(BaseModel):
+    """The settings of one run.
+
+    `judge` is a name in grading/judges.yaml, a model id of `judge_base_url`, `hf:DIRECTORY`, or the fields of
+    a JudgeSpec; `votes` (odd) are votes per answer. `items` are drawn per task with `seed`, which also seeds
+    the three generations. `pack` is a bundled pack's name or a directory; None leaves the task's own.
+    A run fails if more than the share `max_missing` of its items gets no verdict. `concurrency` bounds the
+    judge's calls in flight. `drop_common` leaves out items that hold a very common skill.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    judge: str | dict[str, Any] | None = None
+    judge_base_url: str | None = None
+    votes: int | None = None
+    items: int = Field(default=100, ge=1)
+    seed: int = 0
+    pack: str | None = None
+    drop_common: bool = False
+    max_missing: float = Field(default=0.1, ge=0, le=1)
+    concurrency: int = Field(default=32, ge=1)
+
+    def judge_spec(self) -> JudgeSpec:
+        """The judge of the settings, else of the environment, else the default one."""
+        judge = self.judge or os.environ.get("SKILLMIX_JUDGE_MODEL") or default_judge()
+        base_url = self.judge_base_url or os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None
+        return resolve_judge(judge, base_url=base_url, votes=self.votes)
+
+
+def read_settings(metadata: dict[str, Any]) -> Settings:
+    """The settings in a task's metadata; UserError names a key or value that is none."""
+    given = metadata.get("skillmix", {})
+    if not isinstance(given, dict):
+        raise UserError(
+            'The setting "skillmix" is not a JSON object: type --metadata \'{"skillmix": {"judge": "NAME"}}\'.'
+        )
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise UserError(
+                f'There is no setting {key!r} under "skillmix": there are {", ".join(Settings.model_fields)}.'
+            ) from error
+        raise UserError(f'The setting {key!r} under "skillmix" is wrong: {first["msg"]}.') from error
+
+
+def home() -> Path:
+    """The folder of answers and verdicts: SKILLMIX_HOME, or .skillmix in the user's home."""
+    return Path(os.environ.get("SKILLMIX_HOME") or Path.home() / ".skillmix")

@@ -1,0 +1,403 @@
+"""SKILL-MIX as an lm-eval task: the class behind every YAML file in skillmix_tasks/harness.
+
+    task: skillmix_k4
+    skillmix: {k: 4, split: all, pack: language, version: "1.0"}
+
+lm-eval generates the first turn; then, in the filters, the task asks its model for the second turn, puts all
+answers on disk, and has them judged at once. What process_results gets, and the samples log, is for each
+generation a JSON string (skillmix_tasks.judged): lm-eval would log a dict as Python text.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import datasets
+from lm_eval.api.filter import Filter, FilterEnsemble
+from lm_eval.api.instance import Instance
+from lm_eval.api.metrics import mean
+from lm_eval.api.model import LM
+from lm_eval.api.task import ConfigurableTask
+from lm_eval.utils import create_iterator
+from pydantic import BaseModel, ConfigDict, Field
+
+from grading import Grader, JudgeSpec, UserError
+from grading.text import encodable
+from skillmix_tasks.answers import AnswerHeader, StoredAnswer, write_answers
+from skillmix_tasks.items import sample_items
+from skillmix_tasks.judged import judge_replies
+from skillmix_tasks.metrics import METRICS, item_metrics
+from skillmix_tasks.one_line import show_user_errors_in_one_line
+from skillmix_tasks.pack import Split, load_pack
+from skillmix_tasks.prompts import render
+from skillmix_tasks.settings import home, read_settings
+from skillmix_tasks.student import generate, student_identity, takes_seed
+
+GENERATIONS = 3
+_BOUNDS = ("full_marks_low", "full_marks_high")
+_FILTER = "none"  # lm-eval's usual name, so that metric keys read "full_marks,none"
+
+logger = logging.getLogger(__name__)
+
+
+# Tasks of one run whose second turn is still to come: all answers are complete before any is judged.
+_incomplete: list[SkillMixTask] = []
+
+
+class TaskSpec(BaseModel):
+    """The numbers and names of one YAML file; no user setting changes them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    k: int = Field(ge=1)
+    split: Split
+    pack: str
+    version: str
+
+
+class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
+    """One SKILL-MIX task; `config` is the YAML file with lm-eval's metadata merged in."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        show_user_errors_in_one_line()
+        config = {key: value for key, value in config.items() if key != "class"}
+        self._spec = TaskSpec.model_validate(config.pop("skillmix"))
+        # lm-eval merges the user's metadata with model_args, which may hold addresses and tokens: what is
+        # needed is taken out, and nothing of it reaches the results.
+        metadata = config.pop("metadata")
+        self._settings = read_settings(metadata)
+        self._model_args = {key: value for key, value in metadata.items() if key != "skillmix"}
+        self._judge = self._settings.judge_spec()
+        self._pack = load_pack(self._settings.pack or self._spec.pack)
+        self._items = sample_items(
+            self._pack,
+            task=config["task"],
+            k=self._spec.k,
+            split=self._spec.split,
+            seed=self._settings.seed,
+            number=self._settings.items,
+            drop_common=self._settings.drop_common,
+        )
+        self._lm: LM | None = None
+        self._chat: Callable[..., Any] | None = None
+        self._system: str | None = None
+        self._rank = 0
+        self._states: Counter[str] = Counter()
+        self._cost: dict[str, Any] | None = None
+        self._answers: Path | None = None
+        self._stored_student: dict[str, Any] | None = None
+        self._whole = False
+        super().__init__(config=config | _COMMON | {"metadata": {"version": self._spec.version}})
+        self._filters = [FilterEnsemble(name=_FILTER, filters=[lambda: _Judging(self)])]
+
+    def replay(self, answers: Path, student: dict[str, Any]) -> None:
+        """Take the answers for `student`'s, which stand in the file `answers` already."""
+        self._answers = answers
+        self._stored_student = student
+
+    @property
+    def item_hashes(self) -> list[str]:
+        """The content hash of each item, by its index."""
+        return [item.hash for item in self._items]
+
+    # -- documents
+
+    def download(self, *_: Any, **__: Any) -> None:
+        """Items are drawn, not downloaded."""
+        private = self._pack.about.private
+        documents = [
+            {
+                "task": self.config.task,
+                "index": index,
+                **item.record(private=private),
+                "pack": self._pack.about.id,
+            }
+            for index, item in enumerate(self._items)
+        ]
+        self.dataset = {"test": datasets.Dataset.from_list(documents)}
+
+    def doc_to_text(self, doc: dict[str, Any], doc_to_text: Any = None) -> str:  # noqa: ARG002
+        """The prompt of the first turn, or of the only one where there is no chat template."""
+        return self._prompts(doc["index"])[0]
+
+    def doc_to_target(self, doc: dict[str, Any], doc_to_target: Any = None) -> str:  # noqa: ARG002
+        """No text is the right answer; the item's name stands here for the log."""
+        return str(doc["item"])
+
+    def doc_iterator(
+        self,
+        *,
+        rank: int = 0,
+        limit: int | None = None,
+        world_size: int = 1,
+        samples: list[int] | None = None,
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The documents of a rank; `samples` in the order given, under which lm-eval logs them."""
+        documents: Any = self.eval_docs
+        if samples:
+            if len(set(samples)) < len(samples) or not set(samples) <= set(range(len(documents))):
+                raise UserError(
+                    f"--samples for {self.config.task} may name each item once, from 0 to {len(documents) - 1}."
+                )
+            documents = documents.select(samples)
+        limit = int(limit) if limit else None
+        iterator = create_iterator(enumerate(documents), rank=rank, limit=limit, world_size=world_size)
+        return cast("Iterator[tuple[int, dict[str, Any]]]", iterator)
+
+    # -- the first turn
+
+    def build_all_requests(self, **kwargs: Any) -> None:
+        """Refuse what cannot work before anything is generated, then build the requests of the first turn."""
+        if kwargs.get("cache_requests"):
+            raise UserError(
+                "SKILL-MIX tasks do not work with --cache_requests, whose key knows neither pack nor seed: "
+                "leave it out; building the requests takes no time."
+            )
+        self._chat = kwargs.get("chat_template")
+        self._lm = getattr(self._chat, "__self__", None)
+        self._system = kwargs.get("system_instruction")
+        self._rank = kwargs.get("rank", 0)
+        if self._chat is None and str(self._model_args.get("base_url", "")).endswith("/chat/completions"):
+            raise UserError("A chat endpoint takes no plain text: add --apply_chat_template.")
+        if not self._predict_only:
+            check_judge(self._judge, self._settings.concurrency)
+        if self._turns == 1:
+            _warn_of_one_turn()
+        super().build_all_requests(**kwargs)
+        _incomplete.append(self)
+
+    def fewshot_context(self, doc: dict[str, Any], *_: Any, **__: Any) -> Any:
+        """The context of the first turn, as the model's chat template renders it."""
+        return self._context([self.doc_to_text(doc)])
+
+    def construct_requests(self, doc: dict[str, Any], ctx: Any, **kwargs: Any) -> list[Instance]:
+        """Three instances, not `repeats`, each with its own seed where the model takes one."""
+        seeded = takes_seed(self._lm, self._model_args)
+        return [
+            Instance(
+                request_type="generate_until",
+                doc=doc,
+                arguments=(
+                    ctx,
+                    dict(self.config.generation_kwargs)
+                    | ({"seed": self._settings.seed + generation} if seeded else {}),
+                ),
+                idx=generation,
+                metadata=kwargs["metadata"],
+            )
+            for generation in range(GENERATIONS)
+        ]
+
+    # -- the second turn, and grading
+
+    def apply_filters(self) -> None:
+        """Complete the answers of all tasks of this run, then judge this one's."""
+        while _incomplete:
+            _incomplete.pop(0).complete_answers()
+        super().apply_filters()
+
+    def complete_answers(self) -> None:
+        """Ask for the second turn and put all answers of this rank on disk."""
+        instances: list[Instance] = self.instances
+        if not all(instance.resps for instance in instances):
+            return  # built by an earlier run in this process that was interrupted
+        # Ranks with fewer items got padding, whose replies stand behind the real one.
+        replies = [[_text(instance.resps[0])] for instance in instances]
+        if self._turns == 2:
+            second = [
+                Instance(
+                    request_type="generate_until",
+                    doc=instance.doc,
+                    arguments=(self._second_context(instance, first), instance.arguments[1]),
+                    idx=instance.idx,
+                    metadata=instance.metadata,
+                )
+                for instance, [first] in zip(instances, replies, strict=True)
+            ]
+            assert self._lm is not None
+            for reply, both in zip(generate(self._lm, second), replies, strict=True):
+                both.append(_text(reply))
+        for instance, both in zip(instances, replies, strict=True):
+            instance.resps = both
+        if self._answers is None:
+            self._answers = write_answers(home() / "answers", self._header(), self._stored(replies))
+            logger.info("The answers are in %s", self._answers)
+            if not self._predict_only:
+                logger.info("If judging is interrupted, go on with: skillmix grade %s", self._answers)
+
+    def _second_context(self, instance: Instance, first: str) -> Any:
+        prompts = self._prompts(instance.doc["index"])
+        return self._context([prompts[0], first, prompts[1]])
+
+    def _stored(self, replies: list[list[str]]) -> list[StoredAnswer]:
+        return [
+            StoredAnswer(
+                index=instance.doc["index"],
+                hash=instance.doc["hash"],
+                generation=instance.idx,
+                replies=tuple(texts),
+            )
+            for instance, texts in zip(self.instances, replies, strict=True)
+        ]
+
+    def _header(self) -> AnswerHeader:
+        return AnswerHeader(
+            task=self.config.task,
+            version=self._spec.version,
+            student=self._student(),
+            settings=self._settings.model_dump(exclude={"judge", "judge_base_url", "votes"}),
+            judge=self._judge.model_dump(mode="json"),
+            pack_hash=self._pack.hash,
+            turns=self._turns,
+            generation_kwargs=self.config.generation_kwargs,
+        )
+
+    def judge(self, replies: list[list[str]], docs: list[dict[str, Any]]) -> list[str]:
+        """The records of all generations of this rank, as JSON strings in the order of `replies`."""
+        asked = [
+            (self._items[doc["index"]], self._prompts(doc["index"]), texts[-1])
+            for texts, doc in zip(replies, docs, strict=True)
+        ]
+        if self._predict_only:
+            records = judge_replies(self._pack, asked, None)
+        else:
+            grader = Grader(self._judge, home() / "verdicts.sqlite", concurrency=self._settings.concurrency)
+            try:
+                records = judge_replies(self._pack, asked, grader)
+            finally:
+                grader.close()
+            self._cost = grader.stats.record(self._judge)
+        for record in records:
+            self._states.update(record.get("states", {}).values())
+        return [json.dumps(record, ensure_ascii=False) for record in records]
+
+    # -- results
+
+    def aggregation(self) -> dict[str, Any]:
+        """lm-eval's aggregation for each metric; the one of coverage fails a run that lacks too much.
+
+        lm-eval asks anew for each metric, coverage first. Where no item lacks a verdict, the mean serves, whose
+        standard error is exact and the same for any order of the items; else `nanmean`, with a bootstrap.
+        """
+        scores = dict.fromkeys(METRICS, mean) if self._whole else {}
+        return cast("dict[str, Any]", super().aggregation()) | {"coverage": self._enough_coverage} | scores
+
+    def _enough_coverage(self, items: list[float]) -> float:
+        # Only here have all ranks been gathered, so that none waits for one that has failed.
+        coverage = float(mean(items))
+        self._whole = coverage == 1
+        if 1 - coverage > self._settings.max_missing:
+            states = ", ".join(f"{state}: {count}" for state, count in self._states.most_common())
+            raise UserError(
+                f"{self.config.task}: {1 - coverage:.0%} of the items got no verdict from {self._judge.model} "
+                f"(points without one: {states}), more than max_missing = {self._settings.max_missing:.0%}. "
+                f"Nothing is lost: mend the judge, then type `skillmix grade {self._answers}`."
+            )
+        return coverage
+
+    def dump_config(self) -> dict[str, Any]:
+        """The task's part of the results JSON: the protocol, the judge and what grading cost."""
+        config = cast("dict[str, Any]", super().dump_config())
+        config.pop("process_results", None)
+        config["metric_list"] = [{"metric": metric} for metric in (*METRICS, "coverage", *_BOUNDS)]
+        config["metadata"] = {
+            "version": self._spec.version,
+            "skillmix": {
+                "k": self._spec.k,
+                "split": self._spec.split,
+                "pack": {
+                    "id": self._pack.about.id,
+                    "version": self._pack.about.version,
+                    "hash": self._pack.hash,
+                },
+                "turns": self._turns,
+                "generations": GENERATIONS,
+                "seed": self._settings.seed,
+                "drop_common": self._settings.drop_common,
+                "judge": None if self._predict_only else self._judge.record(),
+                "grading": self._cost,
+                "points_without_verdict": dict(self._states),
+                "student": self._student(),
+            },
+        }
+        return config
+
+    # -- helpers
+
+    def _student(self) -> dict[str, Any]:
+        return self._stored_student or student_identity(self._lm, self._model_args)
+
+    @property
+    def _predict_only(self) -> bool:
+        return "bypass" in self._metric_fn_list
+
+    @property
+    def _turns(self) -> int:
+        return 2 if self._lm is not None else 1
+
+    def _prompts(self, index: int) -> list[str]:
+        names = ("turn1", "turn2") if self._turns == 2 else ("single",)
+        return [render(self._pack, name, self._items[index]) for name in names]
+
+    def _context(self, turns: list[str]) -> Any:
+        """The rendered context of alternating user and assistant turns; a string, or what a chat API takes."""
+        if self._chat is None:
+            return f"{self._system}\n\n{turns[0]}" if self._system else turns[0]
+        history = [{"role": "system", "content": self._system}] if self._system else []
+        for number, text in enumerate(turns):
+            history.append({"role": "assistant" if number % 2 else "user", "content": text})
+        return self._chat(history)
+
+
+class _Judging(Filter):  # type: ignore[misc]
+    """The one filter: it sees all replies of the task at once."""
+
+    def __init__(self, task: SkillMixTask) -> None:
+        self._task = task
+
+    def apply(self, resps: list[list[str]], docs: list[dict[str, Any]]) -> list[str]:
+        return self._task.judge(resps, docs)
+
+
+def score_item(doc: dict[str, Any], results: list[str]) -> dict[str, float]:  # noqa: ARG001
+    """The metrics of one item from the records of its generations."""
+    return item_metrics([json.loads(record)["points"] for record in results])
+
+
+_COMMON: dict[str, Any] = {
+    "output_type": "generate_until",
+    "test_split": "test",
+    "num_fewshot": 0,
+    "process_results": score_item,
+    "metric_list": [
+        *({"metric": metric, "aggregation": "nanmean", "higher_is_better": True} for metric in METRICS),
+        *(
+            {"metric": metric, "aggregation": "mean", "higher_is_better": True}
+            for metric in ("coverage", *_BOUNDS)
+        ),
+    ],
+}
+
+
+@cache
+def check_judge(judge: JudgeSpec, concurrency: int) -> None:
+    """Raise UserError, in one sentence, if the judge cannot answer; asked once for each judge."""
+    judge.backend(concurrency).check()
+
+
+@cache
+def _warn_of_one_turn() -> None:
+    logger.warning(
+        "Without --apply_chat_template the task has a single turn that states the sentence limit; its scores "
+        "are not comparable with two turns. The results say `turns: 1`."
+    )
+
+
+def _text(reply: str | None) -> str:
+    return "" if reply is None else encodable(reply)
