@@ -1,0 +1,105 @@
+"""Whether a text is somebody else's: a skill's own example or definition, or the prompt said back.
+
+The prompt shows every skill's definition and example. A text that hands one of them back illustrates nothing,
+so it loses that skill's point. Words are compared folded: case, punctuation and look-alike letters make no
+difference.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from skillmix_tasks.checks.normalise import compatible, is_empty, words
+
+# Eight words in a row: stock phrases are shorter ("at the end of the day" has six), and two writers who do
+# not know of each other practically never agree on eight.
+RUN: Final = 8
+# A reference shorter than that counts when all of it is there, down to five words; below that ("time is
+# money") it is a common phrase that proves nothing.
+SHORTEST: Final = 5
+# A reference with a word exchanged here and there: most of its runs of three words still stand. One exchanged
+# word breaks three of them, so with 60 % one exchange is seen in ten words or more, and two in seventeen.
+GRAM: Final = 3
+SHARE: Final = 0.6
+# An answer says the prompt back when nearly all of its words stand in runs of five or more words of the
+# prompt. An honest answer takes single words and the topic from it.
+ECHO_RUN: Final = 5
+ECHO_SHARE: Final = 0.8
+
+# A template's slot left unfilled: "[your text here]", "<insert answer>", "your answer here".
+_SLOT: Final = re.compile(
+    r"[\[<({]\s*(?:insert|your|the|write|add|improved|new|minimal|text|answer)\b[^.!?\n]{0,80}[\])>}]"
+    r"|(?:insert|your|write)\b[^.!?\n]{0,40}\bhere",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What a text shares with the reference at `index`: the longest run of words, the share of runs of three."""
+
+    index: int
+    run: str
+    share: float
+
+
+def copies_reference(text: str, references: Sequence[str]) -> bool:
+    """Whether `text` copies one of `references` (a skill's definition and examples)."""
+    return find_copied(text, references) is not None
+
+
+def find_copied(text: str, references: Sequence[str]) -> Overlap | None:
+    """The first reference that `text` copies, with what they share, or None."""
+    own = words(text)
+    for index, reference in enumerate(references):
+        other = words(reference)
+        if len(other) < SHORTEST:
+            continue
+        run = _longest_run(own, other)
+        share = _share(own, other)
+        if len(run) >= min(RUN, len(other)) or (len(other) >= RUN and share >= SHARE):
+            return Overlap(index, " ".join(run), share)
+    return None
+
+
+def echoes_prompt(text: str, prompt: str) -> bool:
+    """Whether `text` is the prompt said back, or a slot of a template left unfilled ("...", "[your text here]").
+
+    `prompt` is what the user's turns said, all of them together. A student's own earlier answer does not
+    belong in it: an answer kept unchanged in the second turn is no echo.
+    """
+    if is_empty(text) or _SLOT.fullmatch(compatible(text).strip(" \n\t\"'*_.")):
+        return True
+    own, other = words(text), words(prompt)
+    size = min(ECHO_RUN, len(own))
+    theirs = set(_grams(other, size))
+    echoed: set[int] = set()
+    for start, gram in enumerate(_grams(own, size)):
+        if gram in theirs:
+            echoed.update(range(start, start + size))
+    return len(echoed) >= ECHO_SHARE * len(own)
+
+
+def _grams(tokens: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    return (tuple(tokens[start : start + size]) for start in range(len(tokens) - size + 1))
+
+
+def _share(own: Sequence[str], other: Sequence[str]) -> float:
+    grams = set(_grams(other, GRAM))
+    return len(grams.intersection(_grams(own, GRAM))) / len(grams)
+
+
+def _longest_run(own: Sequence[str], other: Sequence[str]) -> list[str]:
+    """The longest sequence of words that both have; the first of equals."""
+    best_length = best_end = 0
+    lengths: dict[int, int] = {}
+    places: dict[str, list[int]] = {}
+    for place, word in enumerate(other):
+        places.setdefault(word, []).append(place)
+    for end, word in enumerate(own, start=1):
+        lengths = {place: lengths.get(place - 1, 0) + 1 for place in places.get(word, ())}
+        longest = max(lengths.values(), default=0)
+        if longest > best_length:
+            best_length, best_end = longest, end
+    return list(own[best_end - best_length : best_end])

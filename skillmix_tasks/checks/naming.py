@@ -1,0 +1,90 @@
+"""Whether a text names a skill outright, which the benchmark's hard variant punishes.
+
+What counts as naming: the skill's name or an alias as a sequence of words, however it is dressed up. Case,
+look-alike letters, invisible characters, marks on letters, emphasis inside a word, words run together
+("redherring") and letters spelled out one by one ("r e d herring") make no difference. Plurals and
+possessives are the same word.
+
+What does not count: derived words. "Metaphorical" does not name "metaphor" and "ironic" does not name
+"irony": an adjective describes what a text does in ordinary English, and the rule is about writing the label
+down. Nor does a part of a longer word, nor two words with a sentence's end between them ("The boat was red.
+Herring filled it."), nor digits that stand for letters ("m3taphor"), which no reader takes for a natural word
+anyway.
+
+A name with brackets is checked whole, brackets dropped: "accident (fallacy)" is "accident fallacy". The bare
+head ("accident") is an everyday word, so it counts only where the skill's aliases list it.
+"""
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from skillmix_tasks.checks.normalise import fold
+
+_WORD: Final = re.compile(r"[^\W_]+")
+_NOT_INSIDE: Final = (r"(?<![^\W_])", r"(?![^\W_])")
+# Between words: anything that is no letter or digit, or nothing at all, but no sentence's end.
+_GAP: Final = r"(?:(?![.!?][\"')\]]*\s)[\W_])*"
+# Between the letters of one word: marks, but no space ("meta-phor", "**meta**phor"). With spaces allowed, "a
+# side dish" would name "aside"; a word spelled out must have them between all its letters.
+_MARKS: Final = r"(?:[^\w\s]|_|-\n)*"
+_SPELLED: Final = r"[\W_]+"
+
+
+class Named(Protocol):
+    """Any skill: what it is called, and what else it is called."""
+
+    @property
+    def name(self) -> str:
+        """The name, as the prompt gives it."""
+
+    @property
+    def aliases(self) -> Sequence[str]:
+        """Other names that count as naming it."""
+
+
+def names_skill(text: str, skill: Named) -> bool:
+    """Whether `text` contains the name or an alias of `skill`."""
+    return find_named(text, skill) is not None
+
+
+def find_named(text: str, skill: Named) -> str | None:
+    """The first form of the name or of an alias found, as it stands in the folded text, or None."""
+    folded = fold(text)
+    for name in (skill.name, *skill.aliases):
+        pattern = _pattern(name)
+        found = pattern.search(folded) if pattern else None
+        if found:
+            return " ".join(found.group().split())
+    return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _pattern(name: str) -> re.Pattern[str] | None:
+    """What finds a name; None where it has no letter, so that an empty alias cannot match everywhere."""
+    parts = _WORD.findall(fold(name).replace("'", ""))
+    if not parts:
+        return None
+    return re.compile(_GAP.join(map(_word_pattern, parts)).join(_NOT_INSIDE))
+
+
+def _word_pattern(word: str) -> str:
+    """The word, its plural and its possessive; each in one piece, broken by marks, or spelled out."""
+    return f"(?:{'|'.join(_letters(form, own_end) for form, own_end in _forms(word))})"
+
+
+def _forms(word: str) -> list[tuple[str, str]]:
+    """Stem and ending pairs; English rules only, as every name is English."""
+    forms = [(word, r"(?:'?s)?")]
+    if re.search(r"(?:s|x|z|ch|sh)$", word):
+        forms.append((word, r"es(?:'s)?"))
+    if re.search(r"[^aeiou]y$", word):
+        forms.append((word[:-1], r"ies"))
+    if word.endswith("is"):
+        forms.append((word[:-2], r"es"))
+    return forms
+
+
+def _letters(stem: str, ending: str) -> str:
+    return f"(?:{_MARKS.join(stem)}|{_SPELLED.join(stem)}){ending}"
