@@ -140,7 +140,7 @@ def test_parameters_that_an_endpoint_refuses_are_left_out(chat_server: ChatServe
 
 
 def test_it_works_inside_a_running_event_loop(make_grader):
-    async def notebook():
+    async def notebook() -> list[Verdict]:
         return make_grader().grade(REQUESTS[:1], progress=False)
 
     assert decided(asyncio.run(notebook())) == [majority(REQUESTS[0])]

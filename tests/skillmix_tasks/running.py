@@ -1,0 +1,75 @@
+"""Run the real commands in processes of their own, as a user does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BIN = Path(sys.executable).parent
+MODELS = ["student-1", "judge-1", "judge-2"]  # that the chat server serves in these tests
+
+
+def environment(home: Path, **variables: str) -> dict[str, str]:
+    """An environment without keys, with a home of the test's own and no way to a hub."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OPENAI_", "SKILLMIX_", "HF_TOKEN"))
+    }
+    offline = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "SKILLMIX_HOME": str(home)}
+    return kept | offline | variables
+
+
+def run(
+    *command: str | Path, env: dict[str, str], cwd: Path, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of this environment's bin folder and return what it did."""
+    program, *arguments = command
+    return subprocess.run(
+        [BIN / program, *arguments], env=env, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+@dataclass
+class Results:
+    """What a run wrote to its output path: results, and samples by task."""
+
+    results: dict[str, Any]
+    samples: dict[str, list[dict[str, Any]]]
+    sample_files: dict[str, Path]
+
+
+def read_output(folder: Path) -> Results:
+    """The one results file under `folder` and its samples."""
+    [results] = folder.glob("**/results_*.json")
+    files = {
+        match[1]: file
+        for file in sorted(folder.glob("**/samples_*.jsonl"))
+        if (match := re.match(r"samples_(.+)_\d{4}-\d\d-\d\dT", file.name))
+    }
+    return Results(
+        json.loads(results.read_text()),
+        {task: [json.loads(line) for line in file.read_text().splitlines()] for task, file in files.items()},
+        files,
+    )
+
+
+def student_arguments(url: str) -> list[str]:
+    """The student behind a chat server."""
+    return [
+        "--model",
+        "local-chat-completions",
+        "--model_args",
+        f"model=student-1,base_url={url},num_concurrent=4,max_retries=1",
+    ]
+
+
+def metadata(**settings: Any) -> list[str]:
+    """Settings as lm_eval takes them."""
+    return ["--metadata", json.dumps({"skillmix": settings})]

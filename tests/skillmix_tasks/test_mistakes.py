@@ -1,0 +1,128 @@
+"""What a user gets wrong ends in one sentence and a non-zero status, before anything is generated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.servers.chat import ChatServer
+from tests.skillmix_tasks.running import environment, metadata, run, student_arguments
+
+TASK = ["--tasks", "skillmix_k2", "--limit", "1", "--apply_chat_template"]
+
+
+def mistake(command: list[str], env: dict[str, str], folder: Path) -> str:
+    """The one sentence with which `command` fails."""
+    done = run(*command, env=env, cwd=folder)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr, done.stderr
+    [sentence] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    return sentence.removeprefix("Error: ")
+
+
+@pytest.fixture
+def start(chat_server: ChatServer, tmp_path: Path):
+    """Run `skillmix eval` (or lm_eval) with a good student and return the sentence."""
+
+    def run_it(*arguments: str, program: tuple[str, ...] = ("skillmix", "eval"), **variables: str) -> str:
+        chat_server.set(models=["judge-1", "student-1"])
+        judge = {"SKILLMIX_JUDGE_MODEL": "judge-1", "SKILLMIX_JUDGE_BASE_URL": chat_server.base_url}
+        env = environment(tmp_path / "home", **(judge | variables))
+        sentence = mistake([*program, *student_arguments(chat_server.url), *arguments], env, tmp_path)
+        assert chat_server.counts().received == {"judge": 0, "student": 0}  # nothing was generated
+        return sentence
+
+    return run_it
+
+
+def test_no_key(start):
+    sentence = start(*TASK, SKILLMIX_JUDGE_MODEL="", SKILLMIX_JUDGE_BASE_URL="")
+    assert "export OPENAI_API_KEY" in sentence
+
+
+def test_no_key_under_plain_lm_eval(start, tmp_path: Path):
+    where = run("skillmix", "path", env=environment(tmp_path), cwd=tmp_path).stdout.strip()
+    sentence = start(
+        *TASK, "--include_path", where, program=("lm_eval",), SKILLMIX_JUDGE_MODEL="", SKILLMIX_JUDGE_BASE_URL=""
+    )
+    assert "export OPENAI_API_KEY" in sentence
+
+
+def test_the_judge_is_down(start):
+    assert "cannot be reached" in start(*TASK, SKILLMIX_JUDGE_BASE_URL="http://127.0.0.1:9/v1")
+
+
+def test_an_unknown_judge(start):
+    assert "does not serve the model nobody" in start(*TASK, SKILLMIX_JUDGE_MODEL="nobody")
+
+
+def test_a_local_judge_that_is_not_there(start):
+    assert "/nowhere" in start(*TASK, SKILLMIX_JUDGE_MODEL="hf:/nowhere")
+
+
+def test_a_wrong_pack(start):
+    assert "no pack 'esperanto'" in start(*TASK, *metadata(pack="esperanto"))
+
+
+def test_an_unknown_setting(start):
+    assert "no setting 'k'" in start(*TASK, *metadata(k=9))
+
+
+def test_a_k_that_is_too_large(start, tmp_path: Path):
+    include = tmp_path / "tasks"
+    include.mkdir()
+    (include / "big.yaml").write_text(
+        "class: !function skillmix_tasks.task.SkillMixTask\ntask: skillmix_public_k11\n"
+        "skillmix: {k: 11, split: public, pack: language, version: '1.0'}\n"
+        "generation_kwargs: {until: [], max_gen_toks: 8}\n"
+    )
+    sentence = start(
+        *("--tasks", "skillmix_public_k11", "--apply_chat_template", "--include_path", str(include)),
+        program=("lm_eval",),
+    )
+    assert "needs 11 skills" in sentence
+    assert "has 10" in sentence
+
+
+def test_an_unknown_task(start):
+    assert "no task skillmix_k9" in start("--tasks", "skillmix_k9")
+
+
+@pytest.mark.parametrize("program", [("skillmix", "eval"), ("lm_eval",)])
+def test_a_chat_endpoint_without_a_chat_template(start, program, tmp_path: Path):
+    where = run("skillmix", "path", env=environment(tmp_path), cwd=tmp_path).stdout.strip()
+    sentence = start(*TASK[:-1], "--include_path", where, program=program)
+    assert "add --apply_chat_template" in sentence
+
+
+def test_cached_requests_are_refused(start):
+    assert "--cache_requests" in start(*TASK, "--cache_requests", "true")
+
+
+def test_a_sample_that_is_named_twice(start):
+    assert "each item once" in start(*TASK[:2], TASK[-1], "--samples", '{"skillmix_k2": [1, 1]}')
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "There is no file"),
+        ("", "is empty"),
+        ('{"doc": {}}\n', "line 1, is not a sample"),
+        ("x\n", "line 1"),
+    ],
+)
+def test_grading_what_is_no_answer(content: str | None, sentence: str, tmp_path: Path):
+    file = tmp_path / "samples.jsonl"
+    if content is not None:
+        file.write_text(content)
+    assert sentence in mistake(["skillmix", "grade", str(file)], environment(tmp_path), tmp_path)
+
+
+def test_a_folder_that_hides_a_package_of_ours(tmp_path: Path):
+    (tmp_path / "grading").mkdir()
+    (tmp_path / "grading" / "__init__.py").write_text("")
+    done = run("python", "-c", "import skillmix_tasks", env=environment(tmp_path), cwd=tmp_path)
+    assert done.returncode != 0
+    assert f"hidden by {tmp_path / 'grading'}" in done.stderr.splitlines()[-1]

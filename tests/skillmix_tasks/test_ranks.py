@@ -1,0 +1,87 @@
+"""Several ranks, and several runs at once."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.chat import ChatServer
+from tests.skillmix_tasks.running import MODELS, environment
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(folder: Path, home: Path, server: ChatServer, ranks: int, mode: str, limit: int = 5, **settings: Any):
+    """Start all ranks of a run; its results come to folder/results.json."""
+    folder.mkdir()
+    port = free_port()
+    given = {"skillmix": {"judge": "judge-1", "judge_base_url": server.base_url, **settings}}
+    return [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tests.skillmix_tasks.ranked_model", str(rank), str(ranks), str(port)),
+                *(str(folder / "results.json"), mode, str(limit), json.dumps(given)),
+            ],
+            cwd=ROOT,
+            env=environment(home),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(ranks)
+    ]
+
+
+def finish(processes: list[subprocess.Popen[str]], *, status: int = 0) -> list[str]:
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    assert processes[0].returncode == status, "\n\n".join(errors)
+    return errors
+
+
+@pytest.mark.parametrize("mode", ["chat", "plain"])
+def test_two_ranks_give_the_table_of_one(chat_server: ChatServer, tmp_path: Path, mode: str):
+    chat_server.set(earn=0.6, models=MODELS)
+    results = {}
+    for ranks in (1, 2):
+        finish(start(tmp_path / f"{ranks}", tmp_path / f"home-{ranks}", chat_server, ranks, mode))
+        results[ranks] = json.loads((tmp_path / f"{ranks}" / "results.json").read_text())
+    one, two = results[1], results[2]
+    assert two["results"] == one["results"]
+    assert 0 < one["results"]["skillmix_k3"]["skill_fraction,none"] < 1
+    assert one["configs"]["skillmix_k3"]["metadata"]["skillmix"]["turns"] == (2 if mode == "chat" else 1)
+
+    def by_item(run: dict[str, Any]) -> dict[int, list[str]]:
+        return {sample["doc_id"]: [r[-1] for r in sample["resps"]] for sample in run["samples"]["skillmix_k3"]}
+
+    assert len(two["samples"]["skillmix_k3"]) == 5  # none is counted twice
+    assert by_item(two) == by_item(one)
+    files = list((tmp_path / "home-2" / "answers").glob("*.jsonl"))
+    assert sorted(len(file.read_text().splitlines()) - 1 for file in files) == [6, 9]
+
+
+def test_a_run_that_fails_leaves_no_rank_waiting(chat_server: ChatServer, tmp_path: Path):
+    chat_server.set(models=MODELS, judge_faults={"refusal": 1.0})
+    errors = finish(start(tmp_path / "run", tmp_path / "home", chat_server, 2, "chat"), status=1)
+    assert "of the items got no verdict" in errors[0].splitlines()[-1]
+
+
+def test_two_runs_at_once_share_the_store(chat_server: ChatServer, tmp_path: Path):
+    chat_server.set(earn=0.6, models=MODELS)
+    runs = [start(tmp_path / name, tmp_path / "home", chat_server, 1, "chat", limit=4) for name in "ab"]
+    for run in runs:
+        finish(run)
+    tables = [json.loads((tmp_path / name / "results.json").read_text())["results"] for name in "ab"]
+    assert tables[0] == tables[1]
+    assert 36 <= chat_server.counts().received["judge"] <= 72

@@ -1,0 +1,261 @@
+"""Whole runs of lm_eval against a chat server on loopback that plays student and judge."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.chat import ChatServer, Counts, expected_marks
+from tests.skillmix_tasks.running import (
+    MODELS,
+    Results,
+    environment,
+    metadata,
+    read_output,
+    run,
+    student_arguments,
+)
+
+METRICS = ("full_marks", "all_skills", "skill_fraction")
+EARN = 0.6  # low enough for scores between 0 and 1
+
+
+@dataclass
+class Run:
+    home: Path
+    output: Results
+    text: str
+    counts: Counts
+    server: ChatServer
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Plain lm_eval, eight items of skillmix_k4."""
+    folder = tmp_path_factory.mktemp("run")
+    with ChatServer(earn=EARN, judge_latency=0.01, models=MODELS) as server:
+        env = environment(folder / "home", SKILLMIX_JUDGE_MODEL="judge-1", SKILLMIX_JUDGE_BASE_URL=server.base_url)
+        where = run("skillmix", "path", env=env, cwd=folder).stdout.strip()
+        done = run(
+            "lm_eval",
+            *("--include_path", where),
+            *student_arguments(server.url),
+            *("--tasks", "skillmix_k4", "--apply_chat_template", "--limit", "8", "--log_samples"),
+            *("--output_path", "out"),
+            env=env,
+            cwd=folder,
+        )
+        assert done.returncode == 0, done.stderr
+        yield Run(folder / "home", read_output(folder / "out"), done.stdout, server.counts(), server)
+
+
+def records(sample: dict[str, Any]) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in sample["filtered_resps"]]
+
+
+def test_every_sample_shows_two_turns_three_generations_and_nine_votes(whole_run: Run):
+    samples = whole_run.output.samples["skillmix_k4"]
+    assert [sample["doc_id"] for sample in samples] == list(range(8))
+    for sample in samples:
+        assert len(sample["resps"]) == 3
+        assert all(len(turns) == 2 and turns[0] != turns[1] for turns in sample["resps"])
+        assert len({turns[1] for turns in sample["resps"]}) == 3
+        votes = [vote for record in records(sample) for vote in record["votes"]]
+        assert len(votes) == 9
+        for record in records(sample):
+            for vote in record["votes"]:
+                assert set(vote["marks"]) == {"s1", "s2", "s3", "s4", "topic", "sense"}
+                assert all(m["evidence"] in record["answer"] for m in vote["marks"].values() if m["earned"])
+                assert any(m["earned"] for m in vote["marks"].values())
+    assert whole_run.counts.received["student"] == 8 * 3 * 2
+    assert whole_run.counts.received["judge"] == 8 * 9
+
+
+def test_each_generation_has_a_seed_of_its_own(whole_run: Run):
+    seeds = [entry.body["seed"] for entry in whole_run.server.log("student")]
+    assert {seed: seeds.count(seed) for seed in set(seeds)} == {0: 16, 1: 16, 2: 16}
+
+
+def test_the_second_turn_shows_the_student_its_first_answer(whole_run: Run):
+    bodies = [entry.body for entry in whole_run.server.log("student")]
+    second = [body["messages"] for body in bodies if len(body["messages"]) == 3]
+    first_replies = {t[0] for s in whole_run.output.samples["skillmix_k4"] for t in s["resps"]}
+    assert len(second) == 24
+    assert {messages[1]["content"] for messages in second} == first_replies
+    assert all("three sentences" in messages[2]["content"] for messages in second)
+    assert all(body["temperature"] == 0.7 and body["max_tokens"] == 512 for body in bodies)
+
+
+def score(record: dict[str, Any]) -> tuple[float, float, float]:
+    """The three metrics of a generation, computed anew from the votes of the server's known judge."""
+    answer, lost = record["answer"], record["lost_in_code"]
+    if record["void"]:
+        return 0.0, 0.0, 0.0
+    names = ["s1", "s2", "s3", "s4", "topic", "sense"]
+    votes = [expected_marks(answer, names, seed, earn=EARN) for seed in range(3)]
+    won = {name: statistics.median(vote[name] for vote in votes) == 1 and name not in lost for name in names}
+    short = answer.count(".") <= 3 and "length" not in lost
+    skills = sum(won[f"s{i}"] for i in range(1, 5))
+    rest = won["topic"] + won["sense"] + short
+    return float(skills == 4 and rest == 3), float(skills == 4 and rest >= 2), skills / 4 if rest == 3 else 0.0
+
+
+def test_the_table_is_what_independent_code_computes(whole_run: Run):
+    samples = whole_run.output.samples["skillmix_k4"]
+    table = whole_run.output.results["results"]["skillmix_k4"]
+    per_item = [
+        [max(scores) for scores in zip(*(score(record) for record in records(sample)), strict=True)]
+        for sample in samples
+    ]
+    for index, metric in enumerate(METRICS):
+        values = [scores[index] for scores in per_item]
+        assert [sample[metric] for sample in samples] == values
+        assert table[f"{metric},none"] == pytest.approx(statistics.mean(values))
+        assert table[f"{metric}_stderr,none"] == pytest.approx(statistics.stdev(values) / math.sqrt(8))
+    assert table["coverage,none"] == 1
+    assert table["full_marks_low,none"] == table["full_marks_high,none"] == table["full_marks,none"]
+    assert 0 < table["skill_fraction,none"] < 1, "the judge of this test must not be constant"
+    for metric in (*METRICS, "coverage", "full_marks_low", "full_marks_high"):
+        assert f"|{metric} " in whole_run.text
+
+
+def test_results_carry_the_protocol_and_no_address(whole_run: Run):
+    record = whole_run.output.results["configs"]["skillmix_k4"]["metadata"]["skillmix"]
+    assert record["judge"]["model"] == "judge-1"
+    assert record["judge"]["prompt_version"] == "1"
+    assert record["judge"]["votes"] == 3
+    assert record["pack"]["id"] == "language"
+    assert len(record["pack"]["hash"]) == 16
+    assert (record["turns"], record["generations"], record["k"]) == (2, 3, 4)
+    assert record["grading"]["calls"] == 72
+    assert record["grading"]["prompt_tokens"] == whole_run.counts.tokens["judge"]["prompt"]
+    assert "127.0.0.1" not in json.dumps(whole_run.output.results["configs"])
+
+
+def test_logged_answers_can_be_graded_again_for_nothing(whole_run: Run, tmp_path: Path):
+    """By the same judge from our answer file and from lm-eval's samples, and by another one."""
+    env = environment(
+        whole_run.home, SKILLMIX_JUDGE_MODEL="judge-1", SKILLMIX_JUDGE_BASE_URL=whole_run.server.base_url
+    )
+    [answers] = (whole_run.home / "answers").glob("*.jsonl")
+    samples = whole_run.output.sample_files["skillmix_k4"]
+    table = whole_run.output.results["results"]["skillmix_k4"]
+    whole_run.server.reset()
+    for file in (answers, samples):
+        done = run("skillmix", "grade", file, "--json", env=env, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["results"]["skillmix_k4"] == table
+    assert whole_run.server.counts().received == {"judge": 0, "student": 0}
+    done = run("skillmix", "grade", samples, "--judge", "judge-2", "-o", "out", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "|full_marks " in done.stdout
+    assert whole_run.server.counts().received == {"judge": 72, "student": 0}
+    again = read_output(tmp_path / "out")
+    assert [s["resps"] for s in again.samples["skillmix_k4"]] == [
+        s["resps"] for s in whole_run.output.samples["skillmix_k4"]
+    ]
+    assert again.results["configs"]["skillmix_k4"]["metadata"]["skillmix"]["judge"]["model"] == "judge-2"
+
+
+@pytest.fixture
+def judged(chat_server: ChatServer, tmp_path: Path):
+    """Run `skillmix eval` with student and judge on the chat server."""
+    chat_server.set(earn=0.9, models=MODELS)
+
+    def evaluate(*arguments: str, **settings: Any):
+        env = environment(tmp_path / "home", SKILLMIX_JUDGE_MODEL="judge-1")
+        return run(
+            "skillmix",
+            "eval",
+            *student_arguments(chat_server.url),
+            "--apply_chat_template",
+            *arguments,
+            *metadata(judge_base_url=chat_server.base_url, **settings),
+            env=env,
+            cwd=tmp_path,
+        )
+
+    return evaluate
+
+
+def test_unsorted_samples_are_logged_under_their_own_ids(judged, tmp_path: Path):
+    done = judged(
+        *("--tasks", "skillmix_k2", "--samples", '{"skillmix_k2": [5, 1, 3]}', "--log_samples"),
+        *("--output_path", "out"),
+    )
+    assert done.returncode == 0, done.stderr
+    samples = read_output(tmp_path / "out").samples["skillmix_k2"]
+    assert {sample["doc_id"] for sample in samples} == {1, 3, 5}
+    assert all(sample["doc_id"] == sample["doc"]["index"] for sample in samples)
+
+
+def test_predict_only_asks_no_judge_and_needs_none(chat_server: ChatServer, tmp_path: Path):
+    done = run(
+        *("skillmix", "eval", *student_arguments(chat_server.url), "--tasks", "skillmix_k3"),
+        *("--apply_chat_template", "--limit", "2", "--predict_only", "--output_path", "out"),
+        env=environment(tmp_path / "home"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    samples = read_output(tmp_path / "out").samples["skillmix_k3"]
+    assert all(len(turns) == 2 for sample in samples for turns in sample["resps"])
+    assert all(records(sample)[0]["answer"] for sample in samples)
+    assert chat_server.counts().received["judge"] == 0
+    assert list((tmp_path / "home" / "answers").glob("skillmix_k3_*.jsonl"))
+
+
+def test_a_group_runs_its_tasks_and_has_no_score(judged, chat_server: ChatServer, tmp_path: Path):
+    done = judged("--tasks", "skillmix_planning", "--limit", "1", "--write_out", "--json", votes=1)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert set(results["results"]) == {"skillmix_planning"} | {f"skillmix_planning_k{k}" for k in (2, 3, 4)}
+    assert not any("full_marks" in key for key in results["results"]["skillmix_planning"])
+    roles = [entry.role for entry in chat_server.log()]
+    # Every answer of every task is there before the first one is judged.
+    assert roles == ["student"] * 18 + ["judge"] * 9
+    assert len(list((tmp_path / "home" / "answers").glob("*.jsonl"))) == 3
+
+
+def test_a_vote_that_stays_lost_lowers_coverage_and_widens_the_bounds(judged, chat_server: ChatServer):
+    chat_server.set(earn=1.0, judge_faults={"refusal": 0.6})
+    done = judged("--tasks", "skillmix_k2", "--limit", "8", "--json", max_missing=1.0)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    table = results["results"]["skillmix_k2"]
+    assert 0 < table["coverage,none"] < 1
+    assert table["full_marks_low,none"] < table["full_marks_high,none"]
+    assert table["full_marks_stderr,none"] != "N/A"
+    record = results["configs"]["skillmix_k2"]["metadata"]["skillmix"]
+    assert set(record["points_without_verdict"]) == {"refused"}
+
+
+def test_too_many_lost_verdicts_fail_the_run_and_keep_everything(judged, chat_server: ChatServer, tmp_path: Path):
+    chat_server.set(judge_faults={"refusal": 1.0})
+    done = judged("--tasks", "skillmix_k2", "--limit", "2")
+    assert done.returncode == 1
+    [sentence] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert "100% of the items got no verdict" in sentence
+    assert "refused" in sentence
+    assert "Traceback" not in done.stderr
+    [answers] = (tmp_path / "home" / "answers").glob("*.jsonl")
+    assert str(answers) in sentence
+    chat_server.set(judge_faults={})
+    done = run(
+        "skillmix",
+        "grade",
+        answers,
+        "--judge",
+        "judge-2",
+        "--judge-base-url",
+        chat_server.base_url,
+        env=environment(tmp_path / "home"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
