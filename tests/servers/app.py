@@ -92,7 +92,8 @@ class Server:
         wanted = request.match_info.get("id")
         refused = self._refused(request, "GET /v1/models/{id}" if wanted else "GET /v1/models")
         behaviour = self.state.behaviour
-        cards = [model_card(entry) for entry in (behaviour.models or ("judge", "student"))]
+        listed = ["judge", "student"] if behaviour.models is None else behaviour.models
+        cards = [model_card(entry) for entry in listed]
         if refused:
             sent = refused
         elif not behaviour.models_route:

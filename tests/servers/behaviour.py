@@ -65,6 +65,8 @@ class Behaviour:
             for entry in (*faults, *self.script_of(role), *self.script):
                 if isinstance(entry, str) and not known(entry, role):
                     raise ValueError(f"a {role} has no fault {entry!r}")
+                if isinstance(entry, dict) and not {"content"} <= set(entry) <= {"content", "finish_reason"}:
+                    raise ValueError(f"a scripted reply has content and may have finish_reason: {entry!r}")
             if sum(faults.values()) > 1 + 1e-9:
                 raise ValueError(f"the probabilities of the {role}'s faults add up to more than 1")
 

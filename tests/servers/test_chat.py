@@ -242,6 +242,7 @@ def test_wrong_settings_are_reported(chat_server: ChatServer) -> None:
         {"student_faults": {"false-quote": 0.1}},
         {"judge_faults": {"429": 0.6, "500": 0.6}},
         {"script": ["false-quote"]},
+        {"judge_script": [{"text": "ok"}]},
         {"student": "shout"},
         {"fail_all": 200},
     ]
