@@ -1,25 +1,19 @@
-"""Judges behind an OpenAI-compatible endpoint: bounded concurrency, retries by the openai package."""
+"""Votes from an OpenAI-compatible endpoint: bounded concurrency, retries by the openai package."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from openai import (
-    APIConnectionError,
     APIError,
-    APIStatusError,
     AsyncOpenAI,
-    AuthenticationError,
     BadRequestError,
-    OpenAI,
 )
 from openai.types.chat import ChatCompletion
 
 from grading.backend import OnReply, Reply, VoteCall
-from grading.errors import UserError
 from grading.prompt import verdict_schema
 from grading.text import encodable
 from grading.verdict import State, Usage
@@ -29,11 +23,10 @@ if TYPE_CHECKING:
 
 _RETRIES = 5  # of one call, with backoff and Retry-After, inside the openai package
 _TIMEOUT = 180.0  # seconds for one call; a reasoning judge needs them
-_CHECK_TIMEOUT = 15.0
 _GIVE_UP_AFTER = 24  # calls in a row that failed for good: the endpoint is gone, the rest is not tried
 
 
-class OpenAIBackend:
+class VoteClient:
     """Sends votes to `spec.base_url` with at most `concurrency` calls in flight."""
 
     def __init__(self, spec: JudgeSpec, *, api_key: str, concurrency: int) -> None:
@@ -44,68 +37,8 @@ class OpenAIBackend:
         self.refused: set[str] = set()
         self._failures_in_a_row = 0
 
-    def check(self) -> None:
-        """Ask the endpoint for its models: free, and it tells a wrong address, key or model id apart."""
-        spec = self._spec
-        client = OpenAI(base_url=spec.base_url, api_key=self._api_key, max_retries=1, timeout=_CHECK_TIMEOUT)
-        try:
-            models = [model.id for model in client.models.list()]
-        except AuthenticationError as error:
-            variable = "OPENAI_API_KEY" if spec.endpoint == "openai" else "SKILLMIX_JUDGE_API_KEY"
-            raise UserError(
-                f"The judge's endpoint {spec.base_url} refused the key: set {variable} to a valid one."
-            ) from error
-        except APIConnectionError as error:
-            raise UserError(
-                f"The judge's endpoint {spec.base_url} cannot be reached: start it, or set "
-                "SKILLMIX_JUDGE_BASE_URL to the right address."
-            ) from error
-        except APIStatusError as error:
-            if error.status_code < 500:
-                return  # a server without this route may still answer chats
-            raise UserError(
-                f"The judge's endpoint {spec.base_url} answers with status {error.status_code}: try again "
-                "when it is up, or name another judge with SKILLMIX_JUDGE_MODEL and SKILLMIX_JUDGE_BASE_URL."
-            ) from error
-        finally:
-            client.close()
-        if models and spec.model not in models:
-            shown = ", ".join(sorted(models)[:8]) + (", ..." if len(models) > 8 else "")
-            raise UserError(
-                f"The judge's endpoint {spec.base_url} does not serve the model {spec.model}: set "
-                f"SKILLMIX_JUDGE_MODEL (or the setting `judge`) to one of {shown}."
-            )
-
-    def run(self, calls: Sequence[VoteCall], on_reply: OnReply) -> None:
-        """Answer all calls in a thread of its own, so that a caller's running event loop is no obstacle."""
-        if not calls:
-            return
-        failure: list[BaseException] = []
-        loop = asyncio.new_event_loop()
-        task = loop.create_task(self._run(iter(calls), on_reply))
-
-        def work() -> None:
-            try:
-                loop.run_until_complete(task)
-            except asyncio.CancelledError:
-                pass  # the caller was interrupted and raises
-            except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
-                failure.append(error)
-            finally:
-                loop.close()
-
-        thread = threading.Thread(target=work, name="judge-client", daemon=True)
-        thread.start()
-        try:
-            thread.join()
-        except KeyboardInterrupt:
-            loop.call_soon_threadsafe(task.cancel)
-            thread.join()
-            raise
-        if failure:
-            raise failure[0]
-
-    async def _run(self, calls: Iterator[VoteCall], on_reply: OnReply) -> None:
+    async def run(self, calls: Iterator[VoteCall], on_reply: OnReply) -> None:
+        """Answer all calls; each reply is reported as it comes."""
         async with AsyncOpenAI(
             base_url=self._spec.base_url, api_key=self._api_key, max_retries=_RETRIES, timeout=_TIMEOUT
         ) as client:

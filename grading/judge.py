@@ -109,7 +109,7 @@ class JudgeSpec(BaseModel):
                 batch_size=self.batch_size,
                 dtype=self.dtype,
             )
-        from grading.client import OpenAIBackend
+        from grading.endpoint import OpenAIBackend
 
         return OpenAIBackend(self, api_key=self._api_key(), concurrency=concurrency)
 

@@ -123,7 +123,7 @@ def test_the_table_is_what_independent_code_computes(whole_run: Run):
     assert table["full_marks_low,none"] == table["full_marks_high,none"] == table["full_marks,none"]
     assert 0 < table["skill_fraction,none"] < 1, "the judge of this test must not be constant"
     for metric in (*METRICS, "coverage", "full_marks_low", "full_marks_high"):
-        assert f"|{metric} " in whole_run.text
+        assert f"|{metric}" in whole_run.text
 
 
 def test_results_carry_the_protocol_and_no_address(whole_run: Run):
