@@ -22,6 +22,7 @@ def quickstart(output: Path, items: int) -> None:
         [
             *("--model", "hf", "--model_args", f"pretrained={model},dtype=bfloat16"),
             *("--tasks", "skillmix_k2", "--limit", str(items), "--batch_size", "12"),
+            *("--gen_kwargs", "max_gen_toks=192"),  # the model rambles on to any limit
             *("--apply_chat_template", "--log_samples", "--output_path", str(output)),
             *("--metadata", json.dumps({"skillmix": {"judge": f"hf:{model}"}})),
         ]
