@@ -68,6 +68,16 @@ class JudgeSpec(BaseModel):
             raise ValueError("a majority needs an odd number of votes")
         return votes
 
+    @field_validator("base_url")
+    @classmethod
+    def _without_secrets(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("it is not an http or https address")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("keys come from the environment (SKILLMIX_JUDGE_API_KEY), not in the address")
+        return url
+
     @property
     def endpoint(self) -> str:
         """The kind of endpoint: the provider, any compatible server, or this process."""
