@@ -79,15 +79,18 @@ class Grader:
     def grade(self, requests: Sequence[GradingRequest], *, progress: bool = True) -> list[Verdict]:
         """Judge every request with `judge.votes` votes; verdicts come in the order of the requests.
 
-        A vote that is no verdict, or that grants a criterion without true evidence, is asked once more under
-        a new number. Never raises for a bad reply: that is a state in the vote.
+        A vote that is no verdict, or that grants a criterion without true evidence, is asked once more in each
+        run, under a new number. Never raises for a bad reply: that is a state in the vote.
         """
         asked = [_Asked(request, self._identity, self.judge) for request in requests]
         known: dict[str, Vote] = {}
         with VoteBar(self.judge, self.stats, disable=not progress) as bar:
             self._answer((call for one in asked for call in one.calls), known, bar)
-            retries = [call for one in asked for call in one.ask_again(known)]
-            self._answer(retries, known, bar)
+            again = asked
+            while calls := [call for one in again for call in one.ask_again(known)]:
+                self._answer(calls, known, bar)
+                # What an earlier run asked again and did not get either is no try of this run.
+                again = [one for one in again if one.latest and all(known[c.key].stored for c in one.latest)]
         return [
             decide(
                 [known[call.key] for call in one.calls],
@@ -128,13 +131,14 @@ class _Asked:
         self._identity = identity
         self._seed = judge.seed
         self.calls = [self._call(number) for number in range(judge.votes)]
+        self.latest = self.calls
 
     def ask_again(self, known: dict[str, Vote]) -> list[VoteCall]:
-        """A further call, with a new number, for each vote that has to be asked again."""
-        lost = sum(_worth_asking_again(known[call.key]) for call in self.calls)
-        again = [self._call(number) for number in range(len(self.calls), len(self.calls) + lost)]
-        self.calls += again
-        return again
+        """A further call, with a new number, for each of the latest votes that has to be asked again."""
+        lost = sum(_worth_asking_again(known[call.key]) for call in self.latest)
+        self.latest = [self._call(number) for number in range(len(self.calls), len(self.calls) + lost)]
+        self.calls = self.calls + self.latest
+        return self.latest
 
     def _call(self, number: int) -> VoteCall:
         return VoteCall(

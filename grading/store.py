@@ -84,8 +84,8 @@ class VerdictStore:
         row = (key, judge, reply.state.value, reply.text, reply.detail)
         with self._explained():
             self._db.execute(
-                "INSERT OR IGNORE INTO replies (key, judge, state, text, detail, prompt_tokens, "
-                "completion_tokens, cached_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO replies (key, judge, state, text, detail, prompt_tokens, completion_tokens, "
+                "cached_tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
                 (*row, usage.prompt, usage.completion, usage.cached),
             )
 
