@@ -16,7 +16,7 @@ app = typer.Typer(
 def main() -> None:
     """Run one command; a user's mistake is one sentence and status 1."""
     from grading import UserError
-    from skillmix_tasks.cli import app as tasks_app
+    from skillmix_tasks.cli import app as tasks_app  # first: it says so if a folder hides our `grading`
 
     app.add_typer(tasks_app)
     try:

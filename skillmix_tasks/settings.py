@@ -42,7 +42,9 @@ class Settings(BaseModel):
     def judge_spec(self) -> JudgeSpec:
         """The judge of the settings, else of the environment, else the default one."""
         judge = self.judge or os.environ.get("SKILLMIX_JUDGE_MODEL") or default_judge()
-        base_url = self.judge_base_url or os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None
+        base_url = self.judge_base_url
+        if isinstance(judge, str) and base_url is None:  # a whole spec brings its own address
+            base_url = os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None
         return resolve_judge(judge, base_url=base_url, votes=self.votes)
 
 
