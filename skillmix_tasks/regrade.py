@@ -141,7 +141,7 @@ def _read(files: Sequence[Path]) -> list[_Stored]:
                 known.answers += one.answers
                 known.ranks += one.ranks
     for one in by_task.values():
-        if sorted(one.ranks) != list(range(one.world_size)):
+        if one.world_size > 1 and sorted(one.ranks) != list(range(one.world_size)):
             raise UserError(
                 f"{one.path} is of a run of {one.world_size} ranks: name the files of all of them, each once "
                 f"({one.task}_*_rank*of{one.world_size}.jsonl)."
