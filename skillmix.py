@@ -16,9 +16,11 @@ app = typer.Typer(
 def main() -> None:
     """Run one command; a user's mistake is one sentence and status 1."""
     from grading import UserError
+    from grading.cli import app as grading_app
     from skillmix_tasks.cli import app as tasks_app
 
     app.add_typer(tasks_app)
+    app.add_typer(grading_app)
     try:
         app()
     except UserError as error:
