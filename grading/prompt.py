@@ -44,7 +44,7 @@ def build_messages(request: GradingRequest) -> tuple[Message, ...]:
     criteria = [(criterion.id, " ".join(visible(criterion.text).split())) for criterion in request.criteria]
     user = _template("user.jinja").render(
         context=defused(context),
-        criteria=[(id_, defused(text)) for id_, text in criteria],
+        criteria=[(json.dumps(id_, ensure_ascii=False), defused(text)) for id_, text in criteria],
         answer=defused(answer),
         replaced=any(defused(text) != text for text in (context, answer, *(text for _, text in criteria))),
         fence=_fence(request),
@@ -68,11 +68,10 @@ def _check_ids(criteria: tuple[Criterion, ...]) -> None:
     ids = [criterion.id for criterion in criteria]
     for one in ids:
         # Ids are keys in the prompt, the schema and the reply, so they must come through all three unchanged.
-        plain = one.isprintable() and shown(one) == one and not set(one) & {'"', "\\"}
-        if not (plain and 1 <= len(one) <= _LONGEST_ID):
+        if not (1 <= len(one) <= _LONGEST_ID and one.isprintable() and shown(one) == one):
             raise UserError(
                 f"The criterion id {one!r} cannot be used: take 1 to {_LONGEST_ID} visible characters on one "
-                "line, without quotation marks, backslashes and tags."
+                "line, without tags."
             )
     if len(set(ids)) < len(ids):
         raise UserError("Two criteria of one request have the same id: give each its own.")

@@ -80,7 +80,7 @@ def test_what_answers_share_comes_first():
     assert one[:shared].endswith("lines that hold ")
 
 
-@pytest.mark.parametrize("bad", ["", "x" * 65, 'a"b', "a\nb", "a\u200bb", "<a", "a\\b", "[INST]"])
+@pytest.mark.parametrize("bad", ["", "x" * 65, "a\nb", "a\u200bb", "<a", "[INST]"])
 def test_an_id_that_cannot_be_a_key_is_refused(bad: str):
     with pytest.raises(UserError, match="criterion id"):
         user_text("", (Criterion(bad, "It rains."),), "Rain.")
@@ -89,3 +89,9 @@ def test_an_id_that_cannot_be_a_key_is_refused(bad: str):
 def test_ids_must_differ():
     with pytest.raises(UserError, match="same id"):
         user_text("", (CRITERIA[0], CRITERIA[0]), "Rain.")
+
+
+def test_an_id_is_a_json_key_in_the_prompt():
+    text = user_text("", (Criterion('a "b"\\', "It rains."),), "Rain.")
+    assert '- "a \\"b\\"\\\\": It rains.' in text
+    assert '{"a \\"b\\"\\\\": {"quote": "...", "earned": ...}}' in text
