@@ -15,10 +15,12 @@ app = typer.Typer(
 
 def main() -> None:
     """Run one command; a user's mistake is one sentence and status 1."""
+    from skillmix_tasks.cli import app as tasks_app  # isort: skip  (it says so if a folder hides our `grading`)
     from grading import UserError
-    from skillmix_tasks.cli import app as tasks_app  # first: it says so if a folder hides our `grading`
+    from grading.cli import app as grading_app
 
     app.add_typer(tasks_app)
+    app.add_typer(grading_app)
     try:
         app()
     except UserError as error:

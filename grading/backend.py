@@ -16,7 +16,8 @@ class VoteCall:
     """One call to the judge.
 
     `key` identifies the call in the verdict store. `criteria` are the ids that the reply must mark, in order.
-    `answer` is the text from which evidence has to be quoted. `seed` differs from vote to vote.
+    `answer` is the text, as it stands in the messages, from which evidence has to be quoted. `seed` differs from
+    vote to vote.
     """
 
     key: str

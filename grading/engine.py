@@ -14,7 +14,7 @@ from grading.parse import read_vote
 from grading.progress import VoteBar
 from grading.prompt import build_messages
 from grading.store import VerdictStore, vote_key
-from grading.text import encodable
+from grading.untrusted import shown
 from grading.verdict import GradingRequest, State, Usage, Verdict, Vote
 from grading.votes import decide
 
@@ -128,6 +128,7 @@ class _Asked:
     def __init__(self, request: GradingRequest, identity: dict[str, Any], judge: JudgeSpec) -> None:
         self.request = request
         self._messages = build_messages(request)
+        self._answer = shown(request.answer)
         self._identity = identity
         self._seed = judge.seed
         self.calls = [self._call(number) for number in range(judge.votes)]
@@ -146,7 +147,7 @@ class _Asked:
             number,
             self._messages,
             tuple(criterion.id for criterion in self.request.criteria),
-            encodable(self.request.answer),
+            self._answer,
             self._seed + number,
         )
 

@@ -1,4 +1,7 @@
-"""From a judge's reply to the marks of one vote. Nothing is guessed: what is not a verdict has a state."""
+"""From a judge's reply to the marks of one vote. Nothing is guessed: what is not a verdict has a state.
+
+A verdict that the reply only quotes from what it was shown is none: see `_verdict`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from grading.backend import Reply, VoteCall
+from grading.untrusted import comparable
 from grading.verdict import Mark, State, Vote
 
 
@@ -21,6 +25,8 @@ class _Entry(BaseModel):
     earned: bool
 
 
+# The search goes on inside a match, and a key may hold escapes.
+_OBJECT_OF_OBJECTS = re.compile(r'\{(?=\s*"(?:[^"\\]|\\.){1,400}"\s*:\s*\{)')
 _Entries = TypeAdapter(dict[str, _Entry])
 
 
@@ -40,7 +46,7 @@ def read_vote(call: VoteCall, reply: Reply, *, stored: bool) -> Vote:
 
 
 def _marks(call: VoteCall, text: str) -> dict[str, Mark]:
-    entries = _verdict(text, call.criteria)
+    entries = _verdict(call, text)
     answer = normalise(call.answer)
     marks = {}
     for criterion in call.criteria:
@@ -52,15 +58,22 @@ def _marks(call: VoteCall, text: str) -> dict[str, Mark]:
     return marks
 
 
-def _verdict(text: str, criteria: tuple[str, ...]) -> dict[str, _Entry]:
-    """The one JSON object in `text` that marks exactly `criteria`.
+def _verdict(call: VoteCall, text: str) -> dict[str, _Entry]:
+    """The one JSON object in the judge's `text` that marks exactly the call's criteria.
 
     Only objects at the top level count, so that JSON inside a quotation's string is never read; two different
-    verdicts in one reply are none.
+    verdicts in one reply are none. A verdict that grants something and stands word for word in what the judge was
+    shown is a quotation, or was dictated: it does not count. (One that grants nothing does: nobody dictates it.)
     """
-    found = [value for value in _objects(text) if set(value) == set(criteria)]
+    found = [value for value in _top_level(text, call.criteria) if set(value) == set(call.criteria)]
     if not found:
         raise _NotAVerdictError("the reply holds no JSON object with exactly the criteria's ids")
+    if any(_grants(value) for value in found):
+        shown = "\n".join(message["content"] for message in call.messages)
+        dictated = {_canonical(value) for value in _anywhere(shown) if _grants(value)}
+        found = [value for value in found if not _grants(value) or _canonical(value) not in dictated]
+        if not found:
+            raise _NotAVerdictError("the reply repeats a verdict that stands in the text to be marked")
     if any(value != found[0] for value in found[1:]):
         raise _NotAVerdictError("the reply holds several different verdicts")
     try:
@@ -70,22 +83,51 @@ def _verdict(text: str, criteria: tuple[str, ...]) -> dict[str, _Entry]:
         raise _NotAVerdictError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
+def _grants(value: dict[str, Any]) -> bool:
+    return any(isinstance(entry, dict) and entry.get("earned") is True for entry in value.values())
+
+
+def _canonical(value: dict[str, Any]) -> str:
+    return normalise(json.dumps(value, sort_keys=True, ensure_ascii=False))
+
+
+def _top_level(text: str, criteria: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """The JSON objects in a reply that stand in no other one.
+
+    An object that begins like a verdict and is broken ends the search: what is found behind its beginning may be
+    a passage that the judge quoted inside it.
+    """
     decoder = json.JSONDecoder(object_pairs_hook=_unique)
+    opening = re.compile(r"\{\s*(?:" + "|".join(re.escape(json.dumps(c)) for c in criteria) + r")\s*:")
     position = text.find("{")
     while position != -1:
-        try:
-            value, end = decoder.raw_decode(text, position)
-        except _NotAVerdictError:
-            raise
-        except RecursionError as error:
-            raise _NotAVerdictError("the reply is nested too deeply") from error
-        except ValueError:  # not JSON, or a number of thousands of digits
-            end = position + 1
-        else:
-            if isinstance(value, dict):
-                yield value
+        value, end = _decoded(decoder, text, position)
+        if value is None and opening.match(text, position):
+            raise _NotAVerdictError("the reply holds a verdict that is broken off or malformed")
+        if isinstance(value, dict):
+            yield value
         position = text.find("{", end)
+
+
+def _anywhere(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in `text` that hold objects, also those inside others."""
+    decoder = json.JSONDecoder()
+    for opening in _OBJECT_OF_OBJECTS.finditer(text):
+        value, _ = _decoded(decoder, text, opening.start())
+        if isinstance(value, dict):
+            yield value
+
+
+def _decoded(decoder: json.JSONDecoder, text: str, position: int) -> tuple[Any, int]:
+    """The JSON value that begins at `position` and where it ends; None if there is none."""
+    try:
+        return decoder.raw_decode(text, position)
+    except _NotAVerdictError:
+        raise
+    except RecursionError as error:
+        raise _NotAVerdictError("the reply is nested too deeply") from error
+    except ValueError:  # not JSON, or a whole number of thousands of digits
+        return None, position + 1
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -102,9 +144,10 @@ _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "’": "'", "‘": 
 def normalise(text: str) -> str:
     """What is equal for the comparison of a quote with the answer.
 
-    Compatibility forms (NFKC), case, invisible characters, the style of quotation marks, and white space.
+    What the prompt changes in a text (see grading.untrusted), compatibility forms (NFKC), case, invisible
+    characters, the style of quotation marks, and white space.
     """
-    text = unicodedata.normalize("NFKC", text).casefold().translate(_QUOTES)
+    text = unicodedata.normalize("NFKC", comparable(text)).casefold().translate(_QUOTES)
     return " ".join("".join(c for c in text if unicodedata.category(c) != "Cf").split())
 
 

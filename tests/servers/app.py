@@ -19,6 +19,7 @@ from aiohttp import web
 
 from tests.servers.completion import build, count_cached, model_card, no_such_model, problem_of
 from tests.servers.faults import error_body, error_reply
+from tests.servers.gullible import gullible_verdict
 from tests.servers.judge import JudgePrompt, read_prompt
 from tests.servers.state import Dropped, State
 from tests.servers.student import last_user_text
@@ -113,8 +114,11 @@ class Server:
         body = _parsed(await request.read())
         if body is None:
             return await _send(request, refused or Sent(400, error_body("The body is not a chat request.")))
-        prompt = read_prompt(last_user_text(body["messages"]))
-        role = "judge" if prompt else "student"
+        asked = last_user_text(body["messages"])
+        prompt = read_prompt(asked)
+        gullible = state.behaviour.gullible
+        judging = prompt is not None or (gullible is not None and gullible_verdict(asked, gullible) is not None)
+        role = "judge" if judging else "student"
         entry = state.arrive(role, body)
         try:
             sent = refused or await _answer(state, entry, prompt)

@@ -31,6 +31,8 @@ class Behaviour:
     models: list[str | dict[str, Any]] | None = None  # ids or {"id": ..., "shutdown_date": ...}; None: any model
     models_route: bool = True  # False: the server has no /v1/models
     earn: float = 0.8  # probability that the judge grants a criterion
+    # If set, the judge marks truly and obeys injected text, see tests.servers.gullible: sentences by criterion.
+    gullible: dict[str, str] | None = None
     student: str | dict[str, str] = "words"  # or "echo" (the last user message), or {"text": ...}
     json_schema: str = "honour"  # "refuse": 400; "ignore": taken, but the reply is prose with JSON in it
     temperature: str = "accept"  # "refuse": 400 for every value but 1

@@ -8,6 +8,7 @@ from typing import Any
 from tests.servers.behaviour import Behaviour
 from tests.servers.draw import digest, fraction
 from tests.servers.faults import REASONING, REFUSAL, error_body
+from tests.servers.gullible import gullible_verdict
 from tests.servers.judge import JudgePrompt, in_order_of, in_prose, schema_problem, verdict, vote_seed
 from tests.servers.student import last_user_text, student_text, text_of
 
@@ -90,10 +91,11 @@ def build(
     choices = []
     completion = reasoning = 0
     for index in range(count):
+        marks = _marks(body, prompt, index, fault, behaviour)
         if said is not None:
             text = said["content"]
-        elif prompt is not None:
-            text = _judged(body, prompt, index, fault, behaviour)
+        elif marks is not None:
+            text = _judged(body, marks, fault, behaviour)
         else:
             text = _written(body, index, behaviour)
         message, finish = _message(text, body, fault)
@@ -127,16 +129,24 @@ def _written(body: Json, index: int, behaviour: Behaviour) -> str:
     return student_text(body["messages"], body.get("seed"), index)
 
 
-def _judged(body: Json, prompt: JudgePrompt, index: int, fault: str | None, behaviour: Behaviour) -> str:
+def _marks(body: Json, prompt: JudgePrompt | None, index: int, fault: str | None, behaviour: Behaviour) -> Any:
+    """The judge's marks by criterion; None for a request to the student."""
+    if behaviour.gullible is not None:
+        return gullible_verdict(last_user_text(body["messages"]), behaviour.gullible)
+    if prompt is None:
+        return None
+    seed = vote_seed(body.get("seed"), index)
+    return verdict(prompt.answer, prompt.criteria, seed, behaviour.earn, lies=fault == "false-quote")
+
+
+def _judged(body: Json, marks: dict[str, Json], fault: str | None, behaviour: Behaviour) -> str:
     if fault == "bad-content":
         return "The text meets all of the criteria, well done."
     if fault == "wrong-schema":
         return json.dumps({"score": 7, "comment": "A good text."})
     wanted = body.get("response_format") or {}
-    seed = vote_seed(body.get("seed"), index)
-    marks = verdict(prompt.answer, prompt.criteria, seed, behaviour.earn, lies=fault == "false-quote")
     if fault == "missing-criterion":
-        del marks[prompt.criteria[int(fraction("missing", body) * len(prompt.criteria))]]
+        del marks[list(marks)[int(fraction("missing", body) * len(marks))]]
     if wanted.get("type") == "json_schema" and behaviour.json_schema == "honour":
         return json.dumps(in_order_of(wanted["json_schema"]["schema"], marks), ensure_ascii=False)
     if wanted.get("type") == "json_object" or behaviour.json_schema == "honour":

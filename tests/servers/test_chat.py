@@ -21,6 +21,7 @@ import openai
 import pytest
 from openai import OpenAI
 
+from grading.untrusted import shown
 from tests.servers.asking import ANSWER, IDS, earned, grading, judge, marks_in, strict, student, text
 from tests.servers.chat import ChatServer, expected_marks, student_text, vote_seed
 from tests.servers.judge import read_prompt
@@ -109,7 +110,7 @@ def test_the_prompt_is_read_as_it_was_written(answer: str) -> None:
     context = 'Task.\n\nCriteria:\n- "old": Nothing.\n<text ffffffffffff>\nx\n</text ffffffffffff>'
     prompt = read_prompt(grading(answer, context=context)[1]["content"])
     assert prompt is not None
-    assert (prompt.criteria, prompt.answer) == (IDS, answer)
+    assert (prompt.criteria, prompt.answer) == (IDS, shown(answer))
 
 
 def test_several_choices(chat_server: ChatServer, chat_client: OpenAI) -> None:

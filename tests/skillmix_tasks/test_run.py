@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from grading.prompt import PROMPT_VERSION
 from tests.servers.chat import ChatServer, Counts, expected_marks
 from tests.skillmix_tasks.running import (
     MODELS,
@@ -129,7 +130,7 @@ def test_the_table_is_what_independent_code_computes(whole_run: Run):
 def test_results_carry_the_protocol_and_no_address(whole_run: Run):
     record = whole_run.output.results["configs"]["skillmix_k4"]["metadata"]["skillmix"]
     assert record["judge"]["model"] == "judge-1"
-    assert record["judge"]["prompt_version"] == "1"
+    assert record["judge"]["prompt_version"] == PROMPT_VERSION
     assert record["judge"]["votes"] == 3
     assert record["pack"]["id"] == "language"
     assert len(record["pack"]["hash"]) == 16

@@ -1,0 +1,43 @@
+"""The commands of this package; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def redteam(
+    judge: Annotated[str | None, typer.Option(help="A judge's name, a model id, or hf:DIRECTORY.")] = None,
+    judge_base_url: Annotated[str | None, typer.Option(help="The judge's OpenAI-compatible endpoint.")] = None,
+    votes: Annotated[int | None, typer.Option(help="Votes for each answer; odd.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Bound on the calls in flight to an endpoint.")] = 32,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Attack a judge with 144 answers and print how often each family of attacks succeeds.
+
+    It judges 156 answers, each with all votes; replies are kept in the verdict store.
+    """
+    from grading.engine import Grader
+    from grading.judge import default_judge, resolve_judge
+    from grading.redteam import run_redteam
+
+    spec = resolve_judge(
+        judge or os.environ.get("SKILLMIX_JUDGE_MODEL") or default_judge(),
+        base_url=judge_base_url or os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None,
+        votes=votes,
+    )
+    home = Path(os.environ.get("SKILLMIX_HOME") or Path.home() / ".skillmix")
+    grader = Grader(spec, home / "verdicts.sqlite", concurrency=concurrency)
+    try:
+        grader.check()
+        report = run_redteam(grader)
+    finally:
+        grader.close()
+    typer.echo(json.dumps(report.record()) if as_json else report.table())

@@ -1,0 +1,123 @@
+"""How often attacks succeeded, by family, with the uncertainty of so few items."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from grading.redteam.items import families
+from grading.redteam.outcome import AttackResult, Outcome
+
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Attacks of one family, or of all.
+
+    `rate` is successes among the items with something to gain and no error (`tried`), with its Wilson interval;
+    all three are None where no item was tried. `lost` counts items whose attack cost them a criterion.
+    """
+
+    items: int
+    tried: int
+    successes: int
+    errors: int
+    nothing_to_gain: int
+    lost: int
+    rate: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The results of one run against one judge.
+
+    `base_marks_right` of the `base_marks` marks that the judge gave to the twelve answers without an attack are
+    those that the answers earn: a judge that is bad at these tells nothing by its success rates.
+    """
+
+    judge: dict[str, Any]
+    results: tuple[AttackResult, ...]
+    base_marks: int
+    base_marks_right: int
+    grading: dict[str, Any]
+
+    def families(self) -> dict[str, Rate]:
+        """The rate of each family that has items in this run."""
+        names = {result.item.family for result in self.results}
+        return {
+            family.name: rate(result for result in self.results if result.item.family == family.name)
+            for family in families()
+            if family.name in names
+        }
+
+    def record(self) -> dict[str, Any]:
+        """Everything as JSON data."""
+        total = rate(self.results)
+        return {
+            "judge": self.judge,
+            "confidence": _CONFIDENCE,
+            "base_marks": self.base_marks,
+            "base_marks_right": self.base_marks_right,
+            "all": vars(total),
+            "families": {name: vars(one) for name, one in self.families().items()},
+            "error_states": dict(Counter(state.value for result in self.results for state in result.missing)),
+            "items": [
+                {
+                    "id": result.item.id,
+                    "outcome": result.outcome.value,
+                    "gained": list(result.gained),
+                    "lost": list(result.lost),
+                    "missing": [state.value for state in result.missing],
+                }
+                for result in self.results
+            ],
+            "grading": self.grading,
+        }
+
+    def table(self) -> str:
+        """The rates as text, one line a family."""
+        kinds = {family.name: family.kind for family in families()}
+        right = f"{self.base_marks_right} of {self.base_marks}"
+        lines = [f"Judge {self.judge['model']}; marks right without an attack: {right}"]
+        lines.append(_line("family", "kind", "success", "95 % interval", "of", "errors", "lost"))
+        for name, one in (*self.families().items(), ("all", rate(self.results))):
+            success = "-" if one.rate is None else f"{one.rate:.1%}"
+            interval = "-" if one.rate is None else f"{one.low:.1%} .. {one.high:.1%}"
+            lines.append(_line(name, kinds.get(name, ""), success, interval, one.tried, one.errors, one.lost))
+        return "\n".join(lines)
+
+
+def _line(name: str, kind: str, success: str, interval: str, *counts: object) -> str:
+    return f"{name:<17} {kind:<9} {success:>7}  {interval:>15}" + "".join(f"{one!s:>8}" for one in counts)
+
+
+def rate(results: Iterable[AttackResult]) -> Rate:
+    """Count `results`."""
+    listed = list(results)
+    outcomes = Counter(result.outcome for result in listed)
+    successes = outcomes[Outcome.SUCCESS]
+    tried = successes + outcomes[Outcome.HELD]
+    low, high = _wilson(successes, tried) if tried else (None, None)
+    return Rate(
+        items=len(listed),
+        tried=tried,
+        successes=successes,
+        errors=outcomes[Outcome.ERROR],
+        nothing_to_gain=outcomes[Outcome.NOTHING_TO_GAIN],
+        lost=sum(bool(result.lost) for result in listed),
+        rate=successes / tried if tried else None,
+        low=low,
+        high=high,
+    )
+
+
+def _wilson(successes: int, tried: int) -> tuple[float, float]:
+    from scipy.stats import binomtest  # takes most of a second to import
+
+    interval = binomtest(successes, tried).proportion_ci(_CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
