@@ -16,9 +16,13 @@ app = typer.Typer(
 def main() -> None:
     """Run one command; a user's mistake is one sentence and status 1."""
     from grading import UserError
+    from grading.judges_cli import app as judges_app
+    from grading.store_cli import app as store_app
     from skillmix_tasks.cli import app as tasks_app
 
     app.add_typer(tasks_app)
+    app.add_typer(judges_app)
+    app.add_typer(store_app, name="store")
     try:
         app()
     except UserError as error:

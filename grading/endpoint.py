@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import requests
 
-from grading.backend import OnReply, VoteCall
+from grading.backend import OnReply, Reply, VoteCall
 from grading.errors import UserError
+from grading.shutdown import check_shutdown
 
 if TYPE_CHECKING:
     from grading.judge import JudgeSpec
@@ -25,10 +28,13 @@ class OpenAIBackend:
         self._spec = spec
         self._api_key = api_key
         self._concurrency = concurrency
+        # Parameters that the endpoint turned out not to take.
+        self.refused: frozenset[str] = frozenset()
 
     def check(self) -> None:
         """Ask the endpoint for its models: free, and it tells a wrong address, key or model id apart.
 
+        Warns if the model is shut down soon, by what the endpoint says of it or else by the spec.
         The package openai is not used, whose import takes a second of every start.
         """
         spec = self._spec
@@ -53,7 +59,8 @@ class OpenAIBackend:
                 f"The judge's endpoint {spec.base_url} answers with status {response.status_code}: try again "
                 "when it is up, or name another judge with SKILLMIX_JUDGE_MODEL and SKILLMIX_JUDGE_BASE_URL."
             )
-        models = _model_ids(response)
+        models = _model_cards(response)
+        check_shutdown(spec.model, _shutdown(models.get(spec.model, {}), spec.shutdown))
         if models and spec.model not in models:
             shown = ", ".join(sorted(models)[:8]) + (", ..." if len(models) > 8 else "")
             raise UserError(
@@ -61,16 +68,27 @@ class OpenAIBackend:
                 f"SKILLMIX_JUDGE_MODEL (or the setting `judge`) to one of {shown}."
             )
 
-    def run(self, calls: Sequence[VoteCall], on_reply: OnReply) -> None:
-        """Answer all calls in a thread of its own, so that a caller's running event loop is no obstacle."""
-        if not calls:
+    def run(self, calls: Iterable[VoteCall], on_reply: OnReply) -> None:
+        """Answer all calls in a thread of its own, so that a caller's running event loop is no obstacle.
+
+        Each call is taken from `calls` when there is a free place in flight.
+        """
+        calls = iter(calls)
+        first = next(calls, None)
+        if first is None:
             return
         from grading.client import VoteClient
 
         failure: list[BaseException] = []
         loop = asyncio.new_event_loop()
         client = VoteClient(self._spec, api_key=self._api_key, concurrency=self._concurrency)
-        task = loop.create_task(client.run(iter(calls), on_reply))
+        client.refused |= self.refused
+
+        def receive(call: VoteCall, reply: Reply) -> None:
+            self.refused = frozenset(client.refused)
+            on_reply(call, reply)
+
+        task = loop.create_task(client.run(chain([first], calls), receive))
 
         def work() -> None:
             try:
@@ -91,14 +109,31 @@ class OpenAIBackend:
             thread.join()
             raise
         if failure:
-            raise failure[0]
+            raise _first_of(failure[0])
 
 
-def _model_ids(response: requests.Response) -> set[str]:
-    """The ids that the endpoint lists; none if it has no such route, which a server may lack."""
+def _first_of(failure: BaseException) -> BaseException:
+    """What failed first: a task group wraps it, though its message is for the user as it is."""
+    while isinstance(failure, BaseExceptionGroup):
+        failure = failure.exceptions[0]
+    return failure
+
+
+def _model_cards(response: requests.Response) -> dict[str, dict[str, Any]]:
+    """What the endpoint lists, by model id; nothing if it has no such route, which a server may lack."""
     if not response.ok:
-        return set()
+        return {}
     try:
-        return {str(model["id"]) for model in response.json()["data"]}
+        return {str(model["id"]): dict(model) for model in response.json()["data"]}
     except (ValueError, KeyError, TypeError):
-        return set()
+        return {}
+
+
+def _shutdown(card: dict[str, Any], known: datetime.date | None) -> datetime.date | None:
+    """The day on which the model is shut down: what its card says counts more than what is `known`."""
+    if "shutdown_date" not in card:
+        return known
+    try:
+        return datetime.date.fromisoformat(card["shutdown_date"])
+    except (TypeError, ValueError):  # null: no day was announced
+        return None

@@ -27,16 +27,18 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.utils import create_iterator
 from pydantic import BaseModel, ConfigDict, Field
 
-from grading import Grader, JudgeSpec, UserError
+from grading import Budget, Grader, JudgeSpec, State, UserError
+from grading.home import home, verdict_store
 from grading.text import encodable
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, write_answers
 from skillmix_tasks.items import sample_items
 from skillmix_tasks.judged import judge_replies
+from skillmix_tasks.logs import show_our_logs
 from skillmix_tasks.metrics import METRICS, item_metrics
 from skillmix_tasks.one_line import show_user_errors_in_one_line
 from skillmix_tasks.pack import Split, load_pack
 from skillmix_tasks.prompts import render
-from skillmix_tasks.settings import home, read_settings
+from skillmix_tasks.settings import read_settings
 from skillmix_tasks.student import generate, student_identity, takes_seed
 
 GENERATIONS = 3
@@ -66,6 +68,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
 
     def __init__(self, config: dict[str, Any]) -> None:
         show_user_errors_in_one_line()
+        show_our_logs()
         config = {key: value for key, value in config.items() if key != "class"}
         self._spec = TaskSpec.model_validate(config.pop("skillmix"))
         # lm-eval merges the user's metadata with model_args, which may hold addresses and tokens: what is
@@ -89,7 +92,9 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._system: str | None = None
         self._rank = 0
         self._states: Counter[str] = Counter()
+        self.budget = Budget()
         self._cost: dict[str, Any] | None = None
+        self._refused: list[str] = []
         self._answers: Path | None = None
         self._stored_student: dict[str, Any] | None = None
         self._whole = False
@@ -170,7 +175,14 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if self._turns == 1:
             _warn_of_one_turn()
         super().build_all_requests(**kwargs)
+        self.budget = self._budget_of_this_run(kwargs.get("world_size", 1))
         _incomplete.append(self)
+
+    def _budget_of_this_run(self, ranks: int) -> Budget:
+        """One budget for all tasks of a run, whose requests are all built before the first answer is judged."""
+        budget = self._settings.budget(ranks)
+        # A run that was interrupted may have left tasks; they have spent nothing.
+        return next((task.budget for task in _incomplete if task.budget.caps == budget.caps), budget)
 
     def fewshot_context(self, doc: dict[str, Any], *_: Any, **__: Any) -> Any:
         """The context of the first turn, as the model's chat template renders it."""
@@ -251,7 +263,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             task=self.config.task,
             version=self._spec.version,
             student=self._student(),
-            settings=self._settings.model_dump(exclude={"judge", "judge_base_url", "votes"}),
+            settings=self._settings.model_dump(exclude={"judge", "judge_base_url", "votes", "price"}),
             judge=self._judge.model_dump(mode="json"),
             pack_hash=self._pack.hash,
             turns=self._turns,
@@ -267,12 +279,15 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if self._predict_only:
             records = judge_replies(self._pack, asked, None)
         else:
-            grader = Grader(self._judge, home() / "verdicts.sqlite", concurrency=self._settings.concurrency)
+            grader = Grader(
+                self._judge, verdict_store(), concurrency=self._settings.concurrency, budget=self.budget
+            )
             try:
                 records = judge_replies(self._pack, asked, grader)
             finally:
                 grader.close()
-            self._cost = grader.stats.record(self._judge)
+            self._cost = grader.record()
+            self._refused = sorted(grader.stats.refused)
         for record in records:
             self._states.update(record.get("states", {}).values())
         return [json.dumps(record, ensure_ascii=False) for record in records]
@@ -294,10 +309,17 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._whole = coverage == 1
         if 1 - coverage > self._settings.max_missing:
             states = ", ".join(f"{state}: {count}" for state, count in self._states.most_common())
+            remedy = f"mend the judge, then type `skillmix grade {self._answers}`"
+            if self._states[State.OVER_BUDGET.value]:
+                option = "--max-usd DOLLARS" if self._settings.max_usd is not None else "--max-tokens TOKENS"
+                remedy = (
+                    f"{self.budget.caps} is reached, and `skillmix grade {self._answers} {option}` goes on from "
+                    "here (verdicts that are there cost nothing)"
+                )
             raise UserError(
                 f"{self.config.task}: {1 - coverage:.0%} of the items got no verdict from {self._judge.model} "
                 f"(points without one: {states}), more than max_missing = {self._settings.max_missing:.0%}. "
-                f"Nothing is lost: mend the judge, then type `skillmix grade {self._answers}`."
+                f"Nothing is lost: {remedy}."
             )
         return coverage
 
@@ -320,7 +342,9 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 "generations": GENERATIONS,
                 "seed": self._settings.seed,
                 "drop_common": self._settings.drop_common,
-                "judge": None if self._predict_only else self._judge.record(),
+                "judge": None
+                if self._predict_only
+                else self._judge.record() | {"refused_parameters": self._refused},
                 "grading": self._cost,
                 "points_without_verdict": dict(self._states),
                 "student": self._student(),
