@@ -16,6 +16,7 @@ from grading.errors import UserError
 from grading.shutdown import check_shutdown
 
 if TYPE_CHECKING:
+    from grading.client import VoteClient
     from grading.judge import JudgeSpec
 
 _CHECK_TIMEOUT = 15.0  # seconds
@@ -28,6 +29,8 @@ class OpenAIBackend:
         self._spec = spec
         self._api_key = api_key
         self._concurrency = concurrency
+        self._calls: Iterable[VoteCall] = ()
+        self._client: VoteClient | None = None
         # Parameters that the endpoint turned out not to take.
         self.refused: frozenset[str] = frozenset()
 
@@ -73,22 +76,19 @@ class OpenAIBackend:
 
         Each call is taken from `calls` when there is a free place in flight.
         """
-        calls = iter(calls)
-        first = next(calls, None)
+        waiting = iter(calls)
+        first = next(waiting, None)
         if first is None:
             return
-        from grading.client import VoteClient
-
         failure: list[BaseException] = []
         loop = asyncio.new_event_loop()
-        client = VoteClient(self._spec, api_key=self._api_key, concurrency=self._concurrency)
-        client.refused |= self.refused
+        client = self._client_of(calls)
 
         def receive(call: VoteCall, reply: Reply) -> None:
             self.refused = frozenset(client.refused)
             on_reply(call, reply)
 
-        task = loop.create_task(client.run(chain([first], calls), receive))
+        task = loop.create_task(client.run(chain([first], waiting), receive))
 
         def work() -> None:
             try:
@@ -110,6 +110,16 @@ class OpenAIBackend:
             raise
         if failure:
             raise _first_of(failure[0])
+
+    def _client_of(self, calls: Iterable[VoteCall]) -> VoteClient:
+        """The client for `calls`; when the same ones come again, it still knows what it learned from the first."""
+        from grading.client import VoteClient
+
+        if self._client is None or calls is not self._calls:
+            self._client = VoteClient(self._spec, api_key=self._api_key, concurrency=self._concurrency)
+            self._client.refused |= self.refused
+            self._calls = calls
+        return self._client
 
 
 def _first_of(failure: BaseException) -> BaseException:
