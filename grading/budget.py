@@ -37,6 +37,9 @@ class Cost:
         return Cost(self.tokens - other.tokens, self.dollars - other.dollars)
 
 
+_NOTHING = Cost()
+
+
 class Budget:
     """What all graders that share it may spend together: `max_usd` dollars, `max_tokens` tokens, or neither.
 
@@ -46,10 +49,13 @@ class Budget:
     def __init__(self, *, max_usd: float | None = None, max_tokens: int | None = None) -> None:
         self.max_usd = max_usd
         self.max_tokens = max_tokens
-        self.spent = Cost()
+        caps = {"max_usd": max_usd, "max_tokens": max_tokens}
+        # In words, as settings are written; empty if there is no cap.
+        self.caps = " and ".join(f"{name} = {cap}" for name, cap in caps.items() if cap is not None)
+        self.spent = _NOTHING
         self.settled = 0  # calls
         self.turned_away = 0  # calls that were never sent
-        self._reserved = Cost()
+        self._reserved = _NOTHING
         self._in_flight = 0
         self._changed = threading.Condition()
 
@@ -70,7 +76,7 @@ class Budget:
             self.settled += 1
             self._in_flight -= 1
             # Sums of fractions drift; what nobody holds is nothing.
-            self._reserved = self._reserved - reserved if self._in_flight else Cost()
+            self._reserved = self._reserved - reserved if self._in_flight else _NOTHING
             self._changed.notify_all()
 
     def wait_for_more(self, settled: int) -> bool:
@@ -88,12 +94,6 @@ class Budget:
         """Whether `cost` is more than what is left."""
         with self._changed:
             return not self._fits(self._reserved + cost)
-
-    @property
-    def caps(self) -> str:
-        """The caps in words, as settings are written; empty if there is none."""
-        caps = {"max_usd": self.max_usd, "max_tokens": self.max_tokens}
-        return " and ".join(f"{name} = {value:g}" for name, value in caps.items() if value is not None)
 
     def record(self) -> dict[str, Any] | None:
         """The caps and what the run has spent against them so far, as results carry them."""
@@ -135,8 +135,11 @@ class Gate:
         while self.waiting:
             call = self.waiting[0]
             self._settled_before = self._budget.settled
-            most = cost_of(self._estimator.most(call), self._judge)
-            if not self._budget.reserve(most, cost_of(self._estimator.expected(call), self._judge)):
+            most = expected = _NOTHING
+            if self._budget.caps:
+                most = cost_of(self._estimator.most(call), self._judge)
+                expected = cost_of(self._estimator.expected(call), self._judge)
+            if not self._budget.reserve(most, expected):
                 return
             self._reserved[call.key] = most
             yield self.waiting.popleft()
@@ -156,7 +159,7 @@ class Gate:
     def close(self) -> None:
         """Give back what calls hold that will never be answered, because the run was interrupted."""
         while self._reserved:
-            self._budget.settle(self._reserved.popitem()[1], Cost())
+            self._budget.settle(self._reserved.popitem()[1], _NOTHING)
 
 
 def cost_of(usage: Usage, judge: JudgeSpec) -> Cost:

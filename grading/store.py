@@ -75,16 +75,11 @@ class VerdictStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             # The client's thread writes while the caller's thread waits; never two at once.
             self._db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")  # a reply is paid for: it must survive a power cut
-            version = self._version()
-            if version > _SCHEMA_VERSION:
-                raise UserError(
-                    f"The verdict store {path} was written by a newer version of this package: "
-                    "install that version, or name another folder with SKILLMIX_HOME."
-                )
-            if version < _SCHEMA_VERSION:
-                self._migrate()
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
 
     def read(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The stored replies among `keys`."""
@@ -159,6 +154,18 @@ class VerdictStore:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")  # a reply is paid for: it must survive a power cut
+        version = self._version()
+        if version > _SCHEMA_VERSION:
+            raise UserError(
+                f"The verdict store {self.path} was written by a newer version of this package: "
+                "install that version, or name another folder with SKILLMIX_HOME."
+            )
+        if version < _SCHEMA_VERSION:
+            self._migrate()
 
     def _version(self) -> int:
         [version] = self._db.execute("PRAGMA user_version").fetchone()
