@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +12,9 @@ from openai import (
     APIError,
     AsyncOpenAI,
     BadRequestError,
+    UnprocessableEntityError,
 )
-from openai.types.chat import ChatCompletion
+from pydantic import BaseModel, Field
 
 from grading.backend import OnReply, Reply, VoteCall
 from grading.prompt import verdict_schema
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 _RETRIES = 5  # of one call, with backoff and Retry-After, inside the openai package
 _TIMEOUT = 180.0  # seconds for one call; a reasoning judge needs them
 _GIVE_UP_AFTER = 24  # calls in a row that failed for good: the endpoint is gone, the rest is not tried
+
+
+_OPTIONAL = ("response_format", "temperature", "max_tokens", "seed")
 
 
 class VoteClient:
@@ -59,18 +65,20 @@ class VoteClient:
         while True:
             refused_before = frozenset(self.refused)
             try:
-                completion = await client.chat.completions.create(**self._parameters(call))
-            except BadRequestError as error:
+                response = await client.chat.completions.with_raw_response.create(**self._parameters(call))
+            except (BadRequestError, UnprocessableEntityError) as error:
                 # Another call may have found the same refusal meanwhile: then just ask again.
                 if self._adapt(error) or refused_before != self.refused:
                     continue
                 return self._failed(error)
             except APIError as error:
                 return self._failed(error)
-            except ValueError as error:  # a body that is not JSON
-                return self._failed(error)
-            self._failures_in_a_row = 0
-            return _read(completion)
+            reply = _read(response.text)
+            if reply.state is State.API_FAILED:
+                self._failures_in_a_row += 1
+            else:
+                self._failures_in_a_row = 0
+            return reply
 
     def _parameters(self, call: VoteCall) -> dict[str, Any]:
         spec = self._spec
@@ -91,14 +99,11 @@ class VoteClient:
             name: value for name, value in parameters.items() if value is not None and name not in self.refused
         }
 
-    def _adapt(self, error: BadRequestError) -> bool:
+    def _adapt(self, error: BadRequestError | UnprocessableEntityError) -> bool:
         """Leave out the parameter that the endpoint names in its refusal; False if there is none such."""
-        body = error.body if isinstance(error.body, dict) else {}
-        named = f"{body.get('param') or ''} {body.get('message') or error.message}"
-        for parameter in ("response_format", "json_schema", "temperature", "max_tokens", "seed"):
-            known = "response_format" if parameter == "json_schema" else parameter
-            if parameter in named and known not in self.refused:
-                self.refused.add(known)
+        for parameter in _named_in(error.body):
+            if parameter in _OPTIONAL and parameter not in self.refused:
+                self.refused.add(parameter)
                 return True
         return False
 
@@ -107,25 +112,67 @@ class VoteClient:
         return Reply(State.API_FAILED, detail=f"{type(error).__name__}: {error}"[:500])
 
 
-def _read(completion: ChatCompletion) -> Reply:
-    usage = _usage(completion)
-    if not completion.choices:
-        return Reply(State.EMPTY, detail="no choice in the reply", usage=usage)
-    choice = completion.choices[0]
-    text = encodable(choice.message.content or "")
+def _named_in(body: object) -> list[str]:
+    """The parameters that an error's body blames, in the dialects of OpenAI and of FastAPI servers."""
+    if not isinstance(body, dict):
+        return []
+    named = [str(body.get("param") or "").partition(".")[0]]
+    for problem in body.get("detail") or () if isinstance(body.get("detail"), list) else ():
+        if isinstance(problem, dict):
+            named += [str(place) for place in problem.get("loc") or ()]
+    # Without a field that says it, the message's first words do, in quotation marks; what follows may be an echo.
+    named += re.findall(r"['\"`](\w+)['\"`]", str(body.get("message") or "")[:200])
+    return named
+
+
+class _Message(BaseModel):
+    content: str | list[Any] | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Body(BaseModel):
+    """What is read of a reply's body; servers differ in all the rest."""
+
+    choices: list[_Choice] = Field(min_length=1)
+    usage: dict[str, Any] | None = None
+
+
+def _read(text: str) -> Reply:
+    """The reply in the body of a response with status 200, which need not be a chat completion."""
+    try:
+        # Once through the standard parser, which takes escaped lone surrogates; pydantic does not.
+        body = _Body.model_validate_json(encodable(json.dumps(json.loads(text), ensure_ascii=False)))
+    except (ValueError, RecursionError) as error:
+        # Not a verdict that was paid for: an error page, or a router's error in the place of a reply.
+        return Reply(State.API_FAILED, detail=f"no chat completion ({type(error).__name__}): {text[:200]!r}")
+    choice, usage = body.choices[0], _usage(body.usage or {})
+    content = _text(choice.message.content)
     if choice.message.refusal or choice.finish_reason == "content_filter":
-        return Reply(State.REFUSED, text, encodable(choice.message.refusal or "content filter"), usage)
+        return Reply(State.REFUSED, content, choice.message.refusal or "content filter", usage)
     if choice.finish_reason == "length":
-        return Reply(State.TRUNCATED, text, "the reply ended at max_tokens", usage)
-    if not text.strip():
-        return Reply(State.EMPTY, text, "the reply holds no text", usage)
-    return Reply(State.GRADED, text, usage=usage)
+        return Reply(State.TRUNCATED, content, "the reply ended at max_tokens", usage)
+    if not content.strip():
+        return Reply(State.EMPTY, content, "the reply holds no text", usage)
+    return Reply(State.GRADED, content, usage=usage)
 
 
-def _usage(completion: ChatCompletion) -> Usage:
-    usage = completion.usage
-    if usage is None:
-        return Usage()
-    details = usage.prompt_tokens_details
-    cached = (details.cached_tokens if details else None) or 0
-    return Usage(usage.prompt_tokens, usage.completion_tokens, cached)
+def _text(content: str | list[Any] | None) -> str:
+    if isinstance(content, list):  # parts, as some servers send them
+        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content or ""
+
+
+def _usage(usage: dict[str, Any]) -> Usage:
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
+    return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached))
+
+
+def _count(value: object) -> int:
+    # A server that does not count says 0 tokens: the verdict is worth more than the figure.
+    return value if isinstance(value, int) and value >= 0 else 0

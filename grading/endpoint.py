@@ -10,6 +10,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from grading.backend import OnReply, Reply, VoteCall
 from grading.errors import UserError
@@ -37,16 +39,40 @@ class OpenAIBackend:
     def check(self) -> None:
         """Ask the endpoint for its models: free, and it tells a wrong address, key or model id apart.
 
+        A server without that route is sent a chat without messages, which it refuses if it has chats at all.
         Warns if the model is shut down soon, by what the endpoint says of it or else by the spec.
         The package openai is not used, whose import takes a second of every start.
         """
         spec = self._spec
-        try:
-            response = requests.get(
-                f"{spec.base_url.rstrip('/')}/models",
-                headers={"Authorization": f"Bearer {self._api_key}"},
-                timeout=_CHECK_TIMEOUT,
+        models = _model_cards(self._ask("GET", "models"))
+        check_shutdown(spec.model, _shutdown((models or {}).get(spec.model, {}), spec.shutdown))
+        if models is None:
+            response = self._ask("POST", "chat/completions")
+            if response.status_code in (404, 405) or "html" in response.headers.get("Content-Type", ""):
+                raise UserError(
+                    f"The judge's endpoint {spec.base_url} has no chat completions (status "
+                    f"{response.status_code}): the address usually ends in /v1; set SKILLMIX_JUDGE_BASE_URL."
+                )
+        elif models and spec.model not in models:
+            shown = ", ".join(sorted(models)[:8]) + (", ..." if len(models) > 8 else "")
+            raise UserError(
+                f"The judge's endpoint {spec.base_url} does not serve the model {spec.model}: set "
+                f"SKILLMIX_JUDGE_MODEL (or the setting `judge`) to one of {shown}."
             )
+
+    def _ask(self, method: str, route: str) -> requests.Response:
+        spec = self._spec
+        retries = Retry(2, backoff_factor=0.3, status_forcelist=(429, 502, 503, 504), raise_on_status=False)
+        try:
+            with requests.Session() as session:
+                session.mount("http", HTTPAdapter(max_retries=retries))
+                response = session.request(
+                    method,
+                    f"{spec.base_url.rstrip('/')}/{route}",
+                    headers={"Authorization": f"Bearer {self._api_key}"},
+                    json=None if method == "GET" else {"model": spec.model, "messages": [], "max_tokens": 1},
+                    timeout=_CHECK_TIMEOUT,
+                )
         except requests.RequestException as error:
             raise UserError(
                 f"The judge's endpoint {spec.base_url} cannot be reached ({type(error).__name__}): start it, or "
@@ -57,19 +83,12 @@ class OpenAIBackend:
             raise UserError(
                 f"The judge's endpoint {spec.base_url} refused the key: set {variable} to a valid one."
             )
-        if response.status_code >= 500 or response.status_code == 429:
+        if response.status_code in (429, 500, 502, 503, 504) and method == "GET":
             raise UserError(
                 f"The judge's endpoint {spec.base_url} answers with status {response.status_code}: try again "
                 "when it is up, or name another judge with SKILLMIX_JUDGE_MODEL and SKILLMIX_JUDGE_BASE_URL."
             )
-        models = _model_cards(response)
-        check_shutdown(spec.model, _shutdown(models.get(spec.model, {}), spec.shutdown))
-        if models and spec.model not in models:
-            shown = ", ".join(sorted(models)[:8]) + (", ..." if len(models) > 8 else "")
-            raise UserError(
-                f"The judge's endpoint {spec.base_url} does not serve the model {spec.model}: set "
-                f"SKILLMIX_JUDGE_MODEL (or the setting `judge`) to one of {shown}."
-            )
+        return response
 
     def run(self, calls: Iterable[VoteCall], on_reply: OnReply) -> None:
         """Answer all calls in a thread of its own, so that a caller's running event loop is no obstacle.
@@ -105,11 +124,12 @@ class OpenAIBackend:
         try:
             thread.join()
         except KeyboardInterrupt:
-            loop.call_soon_threadsafe(task.cancel)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(task.cancel)
             thread.join()
             raise
         if failure:
-            raise _first_of(failure[0])
+            raise _cause(failure[0])
 
     def _client_of(self, calls: Iterable[VoteCall]) -> VoteClient:
         """The client for `calls`; when the same ones come again, it still knows what it learned from the first."""
@@ -122,21 +142,12 @@ class OpenAIBackend:
         return self._client
 
 
-def _first_of(failure: BaseException) -> BaseException:
-    """What failed first: a task group wraps it, though its message is for the user as it is."""
-    while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
-    return failure
-
-
-def _model_cards(response: requests.Response) -> dict[str, dict[str, Any]]:
-    """What the endpoint lists, by model id; nothing if it has no such route, which a server may lack."""
-    if not response.ok:
-        return {}
+def _model_cards(response: requests.Response) -> dict[str, dict[str, Any]] | None:
+    """What the endpoint lists, by model id; None if it has no such list."""
     try:
-        return {str(model["id"]): dict(model) for model in response.json()["data"]}
+        return {str(model["id"]): dict(model) for model in response.json()["data"]} if response.ok else None
     except (ValueError, KeyError, TypeError):
-        return {}
+        return None
 
 
 def _shutdown(card: dict[str, Any], known: datetime.date | None) -> datetime.date | None:
@@ -147,3 +158,11 @@ def _shutdown(card: dict[str, Any], known: datetime.date | None) -> datetime.dat
         return datetime.date.fromisoformat(card["shutdown_date"])
     except (TypeError, ValueError):  # null: no day was announced
         return None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong, out of the group in which the client's tasks wrapped it; a UserError first."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    causes = [_cause(inner) for inner in error.exceptions]
+    return next((cause for cause in causes if isinstance(cause, UserError)), causes[0])

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from grading.backend import Reply, VoteCall
 from grading.budget import Budget, Gate, cost_of, require_price
@@ -22,10 +22,6 @@ from grading.verdict import GradingRequest, State, Usage, Verdict, Vote
 from grading.votes import decide
 
 logger = logging.getLogger(__name__)
-
-
-class _Keep(Protocol):
-    def __call__(self, call: VoteCall, reply: Reply, *, stored: bool) -> None: ...
 
 
 class Grader:
@@ -64,16 +60,28 @@ class Grader:
     def grade(self, requests: Sequence[GradingRequest], *, progress: bool = True) -> list[Verdict]:
         """Judge every request with `judge.votes` votes; verdicts come in the order of the requests.
 
-        A vote that is no verdict, or that grants a criterion without true evidence, is asked once more under
-        a new number. Never raises for a bad reply: that is a state in the vote. Votes for which the budget does
-        not suffice have the state OVER_BUDGET; the first requests get theirs first.
+        A vote that is no verdict, or that grants a criterion without true evidence, is asked once more in each
+        run, under a new number. Never raises for a bad reply: that is a state in the vote. Votes for which the
+        budget does not suffice have the state OVER_BUDGET; the first requests get theirs first.
         """
         asked = [_Asked(request, self._identity, self.judge) for request in requests]
         known: dict[str, Vote] = {}
+        turned_away = self.stats.states[State.OVER_BUDGET.value]
         with VoteBar(self.judge, self.stats, disable=not progress) as bar:
-            self._answer((call for one in asked for call in one.calls), known, bar)
-            retries = [call for one in asked for call in one.ask_again(known)]
-            self._answer(retries, known, bar)
+            self._answer((call for one in asked for call in one.calls), known, bar, announce=True)
+            again = asked
+            while calls := [call for one in again for call in one.ask_again(known)]:
+                self._answer(calls, known, bar)
+                # What an earlier run asked again and did not get either is no try of this run.
+                again = [one for one in again if one.latest and all(known[c.key].stored for c in one.latest)]
+        turned_away = self.stats.states[State.OVER_BUDGET.value] - turned_away
+        if turned_away:
+            logger.warning(
+                "%s is reached: %d votes were not asked for. A run with a higher cap goes on from here; the votes "
+                "that are stored cost nothing.",
+                self.budget.caps,
+                turned_away,
+            )
         return [
             decide(
                 [known[call.key] for call in one.calls],
@@ -83,7 +91,9 @@ class Grader:
             for one in asked
         ]
 
-    def _answer(self, calls: Iterable[VoteCall], known: dict[str, Vote], bar: VoteBar) -> None:
+    def _answer(
+        self, calls: Iterable[VoteCall], known: dict[str, Vote], bar: VoteBar, *, announce: bool = False
+    ) -> None:
         """Add the vote of each call to `known`, by key, from the store or else from the judge."""
         # Equal answers to one question make equal calls, which are asked once.
         wanted = {call.key: call for call in calls if call.key not in known}
@@ -100,7 +110,8 @@ class Grader:
             self._estimator.learn(wanted[key], reply.usage)
             keep(wanted[key], reply, stored=True)
         missing = [call for key, call in wanted.items() if key not in known]
-        self._announce(missing, stored=len(wanted) - len(missing))
+        if announce and missing:
+            self._announce(missing, stored=len(wanted) - len(missing))
         gate = Gate(missing, self.budget, self.judge, self._estimator)
 
         def receive(call: VoteCall, reply: Reply) -> None:
@@ -116,13 +127,13 @@ class Grader:
                 self._backend.run(gate, receive)
         finally:
             gate.close()
-        if gate.waiting:
-            self._turn_away(gate.waiting, keep)
+        self.budget.turn_away(len(gate.waiting))
+        for call in gate.waiting:
+            detail = f"not asked: {self.budget.caps} is reached"
+            keep(call, Reply(State.OVER_BUDGET, detail=detail), stored=False)
 
     def _announce(self, missing: Sequence[VoteCall], *, stored: int) -> None:
         """Log what `missing` will use and cost, before the first call."""
-        if not missing:
-            return
         expected = sum((self._estimator.expected(call) for call in missing), Usage())
         self.stats.expected_calls += len(missing)
         self.stats.expected += expected
@@ -143,19 +154,6 @@ class Grader:
         if self.budget.exceeded_by(cost_of(expected, self.judge)):
             logger.warning("That is more than %s allows: judging will stop there.", self.budget.caps)
 
-    def _turn_away(self, calls: Sequence[VoteCall], keep: _Keep) -> None:
-        """Give every call that the budget does not allow its state."""
-        caps = self.budget.caps
-        for call in calls:
-            keep(call, Reply(State.OVER_BUDGET, detail=f"not asked: {caps} is reached"), stored=False)
-        self.budget.turn_away(len(calls))
-        logger.warning(
-            "%s is reached: %d votes were not asked for. A run with a higher cap goes on from here; the votes "
-            "that are stored cost nothing.",
-            caps,
-            len(calls),
-        )
-
 
 class _Asked:
     """One request with the calls that were made for it."""
@@ -166,13 +164,14 @@ class _Asked:
         self._identity = identity
         self._seed = judge.seed
         self.calls = [self._call(number) for number in range(judge.votes)]
+        self.latest = self.calls
 
     def ask_again(self, known: dict[str, Vote]) -> list[VoteCall]:
-        """A further call, with a new number, for each vote that has to be asked again."""
-        lost = sum(_worth_asking_again(known[call.key]) for call in self.calls)
-        again = [self._call(number) for number in range(len(self.calls), len(self.calls) + lost)]
-        self.calls += again
-        return again
+        """A further call, with a new number, for each of the latest votes that has to be asked again."""
+        lost = sum(_worth_asking_again(known[call.key]) for call in self.latest)
+        self.latest = [self._call(number) for number in range(len(self.calls), len(self.calls) + lost)]
+        self.calls = self.calls + self.latest
+        return self.latest
 
     def _call(self, number: int) -> VoteCall:
         return VoteCall(

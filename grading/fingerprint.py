@@ -8,7 +8,7 @@ from pathlib import Path
 _WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "*.pt", "*.pth")
 
 
-def weights_fingerprint(model: str) -> str:
+def weights_fingerprint(model: str, revision: str | None = None) -> str:
     """A short hash for a directory (names, sizes and times of its weight files) or a Hub id (its revision).
 
     Reads no weights and asks no server. A Hub id that is not in the local cache gives "unresolved".
@@ -22,7 +22,7 @@ def weights_fingerprint(model: str) -> str:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        config = try_to_load_from_cache(model, "config.json")
+        config = try_to_load_from_cache(model, "config.json", revision=revision)
     except HFValidationError:
         return "unresolved"
     # A cached file lies under snapshots/<revision>/.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from grading.backend import Backend
 from grading.errors import UserError
@@ -50,6 +50,22 @@ class JudgeSpec(BaseModel):
         if votes % 2 == 0:
             raise ValueError("a majority needs an odd number of votes")
         return votes
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_secrets(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("it is not an http or https address")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("keys come from the environment (SKILLMIX_JUDGE_API_KEY), not in the address")
+        return url
+
+    @model_validator(mode="after")
+    def _sampled(self) -> JudgeSpec:
+        if self.kind == "transformers" and self.temperature is None:
+            raise ValueError("a judge in this process needs a temperature: without one all votes would be equal")
+        return self
 
     @property
     def endpoint(self) -> str:
@@ -92,7 +108,7 @@ class JudgeSpec(BaseModel):
 
             return LocalBackend(
                 self.model,
-                temperature=self.temperature or 0.0,
+                temperature=self.temperature or 0.0,  # never 0: see _sampled
                 max_tokens=self.max_tokens,
                 batch_size=self.batch_size,
                 dtype=self.dtype,
@@ -117,16 +133,19 @@ class JudgeSpec(BaseModel):
 
 
 @cache
+def _table() -> Any:
+    return yaml.safe_load(files("grading").joinpath("judges.yaml").read_text(encoding="utf-8"))
+
+
+@cache
 def known_judges() -> dict[str, JudgeSpec]:
     """The judges of judges.yaml by name, without their prices."""
-    data = yaml.safe_load(files("grading").joinpath("judges.yaml").read_text(encoding="utf-8"))
-    return {name: JudgeSpec.model_validate(spec) for name, spec in data["judges"].items()}
+    return {name: JudgeSpec.model_validate(spec) for name, spec in _table()["judges"].items()}
 
 
 def default_judge() -> str:
     """The name of the judge that is used when none is named."""
-    data = yaml.safe_load(files("grading").joinpath("judges.yaml").read_text(encoding="utf-8"))
-    return str(data["default"])
+    return str(_table()["default"])
 
 
 def resolve_judge(judge: str | dict[str, Any], **overrides: Any) -> JudgeSpec:

@@ -76,7 +76,11 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
     while position != -1:
         try:
             value, end = decoder.raw_decode(text, position)
-        except json.JSONDecodeError:
+        except _NotAVerdictError:
+            raise
+        except RecursionError as error:
+            raise _NotAVerdictError("the reply is nested too deeply") from error
+        except ValueError:  # not JSON, or a number of thousands of digits
             end = position + 1
         else:
             if isinstance(value, dict):

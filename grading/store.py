@@ -104,8 +104,8 @@ class VerdictStore:
         row = (key, judge, reply.state.value, reply.text, reply.detail)
         with self._explained():
             self._db.execute(
-                "INSERT OR IGNORE INTO replies (key, judge, state, text, detail, prompt_tokens, "
-                "completion_tokens, cached_tokens, refused) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO replies (key, judge, state, text, detail, prompt_tokens, completion_tokens, "
+                "cached_tokens, refused) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
                 (*row, usage.prompt, usage.completion, usage.cached, " ".join(sorted(reply.refused))),
             )
 

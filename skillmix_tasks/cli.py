@@ -11,6 +11,8 @@ import typer
 from grading import UserError
 
 app = typer.Typer()
+pack_app = typer.Typer(help="Look at packs of skills and topics.", no_args_is_help=True)
+app.add_typer(pack_app, name="pack")
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -112,3 +114,48 @@ def quickstart(
     from skillmix_tasks.quickstart import quickstart as run
 
     run(output, items)
+
+
+_Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a directory.")]
+
+
+@pack_app.command("check")
+def check_pack(pack: _Pack, as_json: _Json = False) -> None:
+    """Validate a pack, count what it holds, and list what its author should look at."""
+    from skillmix_tasks.pack import load_pack
+    from skillmix_tasks.pack_check import counts, findings
+
+    loaded = load_pack(pack)
+    found = findings(loaded)
+    if as_json:
+        typer.echo(json.dumps({"pack": pack, "hash": loaded.hash, "counts": counts(loaded), "findings": found}))
+        return
+    numbers = ", ".join(f"{number} {what}" for what, number in counts(loaded).items())
+    typer.echo(f"{loaded.about.title} {loaded.about.version} (hash {loaded.hash}) is valid: {numbers}.")
+    for finding in found:
+        typer.echo(f"  look at: {finding}")
+
+
+@pack_app.command("show")
+def show_pack(pack: _Pack = "language", as_json: _Json = False) -> None:
+    """List a pack's skills and topics."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from skillmix_tasks.pack import load_pack
+
+    loaded = load_pack(pack)
+    if as_json:
+        typer.echo(loaded.model_dump_json())
+        return
+    skills = Table(
+        "skill", "category", "source", "common", "definition", title=loaded.about.title, show_lines=True
+    )
+    for skill in loaded.skills:
+        skills.add_row(skill.name, skill.category, skill.source, "yes" if skill.common else "", skill.definition)
+    topics = Table("topic", "split", "source")
+    for topic in loaded.topics:
+        topics.add_row(topic.name, topic.split, topic.source)
+    console = Console(markup=False)
+    console.print(skills)
+    console.print(topics)

@@ -38,15 +38,14 @@ class Item:
         return max(1, self.k - 1)
 
     def record(self, *, private: bool) -> dict[str, Any]:
-        """The item as results carry it; of a private pack only ids and the hash."""
-        fields = {"id"} if private else {"id", "name", "category", "definition", "example"}
-        return {
-            "item": self.id,
-            "hash": self.hash,
-            "k": self.k,
-            "split": self.split,
+        """The item as results carry it; of a private pack nothing but its hash."""
+        record = {"item": self.hash if private else self.id, "hash": self.hash, "k": self.k, "split": self.split}
+        if private:
+            return record
+        fields = {"id", "name", "category", "definition", "example"}
+        return record | {
             "skills": [skill.model_dump(include=fields) for skill in self.skills],
-            "topic": self.topic.model_dump(include=fields & {"id", "name"}),
+            "topic": {"id": self.topic.id, "name": self.topic.name},
         }
 
 

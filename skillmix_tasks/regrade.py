@@ -147,6 +147,11 @@ def _from_samples(path: Path) -> list[_Stored]:
             try:
                 sample = json.loads(line)
                 document = sample["doc"]
+                if document["private"]:
+                    raise UserError(
+                        f"{path} is of a private pack and holds no replies: grade the file of stored answers, "
+                        "whose path the run printed."
+                    )
                 for generation, replies in enumerate(sample["resps"]):
                     found[document["task"]].append(
                         StoredAnswer(

@@ -38,10 +38,12 @@ from skillmix_tasks.metrics import METRICS, item_metrics
 from skillmix_tasks.one_line import show_user_errors_in_one_line
 from skillmix_tasks.pack import Split, load_pack
 from skillmix_tasks.prompts import render
+from skillmix_tasks.rubric import LENGTH
 from skillmix_tasks.settings import read_settings
 from skillmix_tasks.student import generate, student_identity, takes_seed
 
 GENERATIONS = 3
+PRIVATE = "[of a private pack]"
 _BOUNDS = ("full_marks_low", "full_marks_high")
 _FILTER = "none"  # lm-eval's usual name, so that metric keys read "full_marks,none"
 
@@ -122,6 +124,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 "index": index,
                 **item.record(private=private),
                 "pack": self._pack.about.id,
+                "private": private,
             }
             for index, item in enumerate(self._items)
         ]
@@ -290,7 +293,23 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             self._refused = sorted(grader.stats.refused)
         for record in records:
             self._states.update(record.get("states", {}).values())
+        if self._pack.about.private:
+            self._hide_texts(records)
         return [json.dumps(record, ensure_ascii=False) for record in records]
+
+    def _hide_texts(self, records: list[dict[str, Any]]) -> None:
+        """Take out what would show a private pack's texts in the samples: prompts, explanations, copies."""
+        for instance, record in zip(self.instances, records, strict=True):
+            instance.arguments = (PRIVATE, instance.arguments[1])
+            instance.resps = [PRIVATE]
+            for vote in record.get("votes", ()):
+                vote.pop("reply", None)  # a reply that is no verdict may repeat the criteria
+            if record["void"] or set(record["lost_in_code"]) - {LENGTH}:  # it names or copies what is in the pack
+                record["answer"] = PRIVATE
+                record["lost_in_code"] = dict.fromkeys(record["lost_in_code"], PRIVATE)
+                for vote in record.get("votes", ()):
+                    for mark in vote["marks"].values():
+                        mark["evidence"] = PRIVATE
 
     # -- results
 

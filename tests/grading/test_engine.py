@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from grading import Criterion, Grader, GradingRequest, State, UserError, Verdict, resolve_judge
+from grading.backend import VoteCall
+from grading.client import _read
+from grading.parse import read_vote
 from tests.servers.chat import ChatServer, expected_marks
 
 CRITERIA = (Criterion("s1", "It has a metaphor."), Criterion("topic", "It is about rain."))
@@ -156,6 +160,56 @@ def test_text_that_utf_8_cannot_hold_is_judged_all_the_same(chat_server: ChatSer
     assert chat_server.counts().received["judge"] == 4
 
 
+def completion(**message: object) -> dict[str, object]:
+    return {"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"prompt_tokens": "many"}}
+
+
+VERDICT = '{"s1": {"quote": "Rain", "earned": true}, "topic": {"quote": "Rain", "earned": true}}'
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        (json.dumps(completion(content=VERDICT)), State.GRADED),
+        (json.dumps(completion(content=[{"type": "text", "text": VERDICT}])), State.GRADED),
+        (json.dumps(completion(content=None)), State.EMPTY),
+        (json.dumps(completion(content="{" + '"a": [' * 5000)), State.PARSE_FAILED),
+        (json.dumps(completion(content='{"s1": ' + "9" * 5000)), State.PARSE_FAILED),
+        (json.dumps({"choices": [{"message": None}], "usage": {}}), State.API_FAILED),
+        (json.dumps({"error": {"message": "upstream overloaded"}}), State.API_FAILED),
+        (json.dumps({"choices": []}), State.API_FAILED),
+        ("<html>sign in</html>", State.API_FAILED),
+        ("[" * 100_000, State.API_FAILED),
+        ("null", State.API_FAILED),
+    ],
+)
+def test_whatever_comes_with_status_200_ends_in_a_state(body: str, state: State):
+    reply = _read(body)
+    call = VoteCall("k", 0, (), ("s1", "topic"), "Rain.", 0)
+    assert read_vote(call, reply, stored=False).state is state
+    assert reply.usage.prompt == 0
+
+
+def test_a_judge_that_is_mended_is_asked_again(chat_server: ChatServer, make_grader):
+    chat_server.set(judge_faults={"refusal": 1.0})
+    lost = make_grader().grade(REQUESTS[:2], progress=False)
+    assert {state for verdict in lost for state in decided([verdict])[0].values()} == {None}
+    assert chat_server.counts().received["judge"] == 12
+    chat_server.set(judge_faults={})
+    again = make_grader().grade(REQUESTS[:2], progress=False)
+    assert all(None not in one.values() for one in decided(again))
+    assert chat_server.counts().received["judge"] == 12 + 6  # the refusals are kept, and not asked for again
+    assert decided(make_grader().grade(REQUESTS[:2], progress=False)) == decided(again)
+    assert chat_server.counts().received["judge"] == 12 + 6
+
+
+def test_a_store_that_fails_while_judging_ends_the_run_in_its_sentence(chat_server: ChatServer, make_grader):
+    grader = make_grader()
+    grader.close()
+    with pytest.raises(UserError, match=r"verdicts\.sqlite cannot be used"):
+        grader.grade(REQUESTS, progress=False)
+
+
 class TestCheck:
     def test_a_good_judge_passes(self, chat_server: ChatServer, make_grader):
         chat_server.set(models=["judge-1"])
@@ -168,6 +222,11 @@ class TestCheck:
         chat_server.set(models=["judge-7", "judge-8"])
         with pytest.raises(UserError, match=r"does not serve the model judge-1.*judge-7, judge-8"):
             make_grader().check()
+
+    def test_an_address_without_its_path(self, chat_server: ChatServer, tmp_path: Path):
+        judge = resolve_judge("judge-1", base_url=chat_server.base_url.removesuffix("/v1"))
+        with pytest.raises(UserError, match="usually ends in /v1"):
+            Grader(judge, tmp_path / "v.sqlite").check()
 
     def test_a_refused_key(self, chat_server: ChatServer, make_grader):
         chat_server.set(api_key="right")

@@ -62,8 +62,8 @@ def test_a_cap_holds_for_all_tasks_and_a_higher_one_goes_on(chat_server: ChatSer
     assert first["judge"]["refused_parameters"] == ["response_format"]
 
     answers = sorted((tmp_path / "home" / "answers").glob("*.jsonl"))
-    again = ("grade", *answers, "--max-usd", "1", "--set", "max_tokens=null", "--json")
-    done = run("skillmix", *again, env=env, cwd=tmp_path)
+    caps = ("--max-usd", "1", "--set", "max_tokens=null")
+    done = run("skillmix", "grade", *answers, *caps, "--json", env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert spent(chat_server) == everything  # not one vote was bought twice
     results = json.loads(done.stdout)

@@ -1,0 +1,63 @@
+"""What a pack's author should look at: faults of content that a schema cannot see."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from skillmix_tasks.checks import find_named
+from skillmix_tasks.checks.normalise import words
+from skillmix_tasks.pack import Pack, Skill
+
+RUN = 5  # words in a row that an example may not share with its definition or with a topic's name
+
+
+def findings(pack: Pack) -> list[str]:
+    """One sentence for each finding; none for a clean pack."""
+    return [
+        *_repeated_titles(pack),
+        *(finding for skill in pack.skills for finding in _example(pack, skill)),
+        *_small_splits(pack),
+    ]
+
+
+def counts(pack: Pack) -> dict[str, int]:
+    """How many skills and topics there are, whole and by split."""
+    return {
+        "skills": len(pack.skills),
+        "train skills": len(pack.skills_of("train")),
+        "held-out skills": len(pack.skills_of("heldout")),
+        "common skills": sum(skill.common is not None for skill in pack.skills),
+        "topics": len(pack.topics),
+        "train topics": len(pack.topics_of("train")),
+        "held-out topics": len(pack.topics_of("heldout")),
+    }
+
+
+def _repeated_titles(pack: Pack) -> Iterator[str]:
+    titles = Counter(skill.wikipedia.casefold() for skill in pack.skills if skill.wikipedia)
+    for skill in pack.skills:
+        if skill.wikipedia and titles[skill.wikipedia.casefold()] > 1:
+            yield f"{skill.id}: the Wikipedia title {skill.wikipedia!r} stands with another skill too."
+
+
+def _example(pack: Pack, skill: Skill) -> Iterator[str]:
+    if named := find_named(skill.example, skill):
+        yield f"{skill.id}: the example names the skill ({named})."
+    if shared := _runs(skill.example) & _runs(skill.definition):
+        yield f"{skill.id}: example and definition share the words {' '.join(min(shared))!r}."
+    example = f" {' '.join(words(skill.example))} "
+    for topic in pack.topics:
+        if f" {' '.join(words(topic.name))} " in example:
+            yield f"{skill.id}: the example is on the topic {topic.name!r}."
+
+
+def _runs(text: str) -> set[tuple[str, ...]]:
+    found = words(text)
+    return {tuple(found[start : start + RUN]) for start in range(len(found) - RUN + 1)}
+
+
+def _small_splits(pack: Pack) -> Iterator[str]:
+    for split, number in counts(pack).items():
+        if number == 0 and split != "common skills":
+            yield f"There are no {split}: tasks of that split do not work with this pack."

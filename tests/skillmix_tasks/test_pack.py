@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from grading import UserError
+from skillmix_tasks.items import sample_items
+from skillmix_tasks.pack import bundled_packs, load_pack
+from skillmix_tasks.pack_check import counts, findings
+from skillmix_tasks.prompts import render
+
+REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
+RELEASED = 10
+PAPER = 12  # further skills that the papers name
+
+ABOUT = {
+    "id": "own",
+    "title": "Own",
+    "version": "1",
+    "license": "CC0-1.0",
+    "train_categories": ["a"],
+    "heldout_categories": ["b"],
+}
+SKILLS = [
+    {
+        "id": f"skill-{letter}",
+        "name": f"skill {letter}",
+        "category": "ab"[number % 2],
+        "definition": f"A text does what {letter} does.",
+        "example": f"One day {letter.upper()} came home.",
+    }
+    for number, letter in enumerate("uvwxyz")
+]
+TOPICS = [
+    {"id": name, "name": name.title(), "split": split}
+    for name, split in (("rain", "train"), ("wind", "train"), ("snow", "heldout"))
+]
+
+
+@pytest.fixture
+def own_pack(tmp_path: Path) -> Path:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for name, data in (("pack", ABOUT), ("skills", SKILLS), ("topics", TOPICS)):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(data))
+    return folder
+
+
+class TestBundled:
+    def test_the_language_pack_is_complete(self):
+        pack = load_pack("language")
+        assert counts(pack) == {
+            "skills": 101,
+            "train skills": 53,
+            "held-out skills": 48,
+            "common skills": 17,
+            "topics": 100,
+            "train topics": 50,
+            "held-out topics": 50,
+        }
+        assert len({skill.category for skill in pack.skills}) == 8
+        sources = [skill.source for skill in pack.skills]
+        assert (sources.count("released"), sources.count("paper")) == (RELEASED, PAPER)
+        sources = [topic.source for topic in pack.topics]
+        assert (sources.count("released"), sources.count("paper")) == (10, 2)
+
+    def test_the_planning_pack_is_complete(self):
+        pack = load_pack("planning")
+        found = counts(pack)
+        assert (found["skills"], found["topics"]) == (30, 30)
+        assert min(found["train skills"], found["held-out skills"]) >= 12
+
+    @pytest.mark.parametrize("name", sorted(bundled_packs()))
+    def test_nothing_is_left_to_look_at(self, name: str):
+        pack = load_pack(name)
+        assert findings(pack) == []
+        assert all(skill.wikipedia for skill in pack.skills)
+        for skill in pack.skills:
+            assert len(skill.example.split()) <= 45
+
+    @pytest.mark.parametrize("name", sorted(bundled_packs()))
+    def test_topics_are_split_by_the_stated_seed(self, name: str):
+        topics = load_pack(name).topics
+        order = sorted(
+            topics, key=lambda t: hashlib.sha256(f"skillmix/{name}/topics:2026:{t.id}".encode()).hexdigest()
+        )
+        half = len(topics) // 2
+        assert [topic.split for topic in order] == ["train"] * half + ["heldout"] * half
+
+    @pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference data is not there")
+    def test_the_released_names_are_in_and_no_text_is(self):
+        ours, theirs = load_pack("language"), load_pack(str(REFERENCE))
+        released = {skill.name for skill in ours.skills if skill.source == "released"}
+        assert released == {" ".join(skill.name.replace(" )", ")").split()) for skill in theirs.skills}
+        assert {t.name for t in ours.topics if t.source == "released"} == {t.name for t in theirs.topics}
+        their_texts = " ".join(f"{s.definition} {s.example}" for s in theirs.skills).lower().split()
+        runs = {tuple(their_texts[i : i + 5]) for i in range(len(their_texts))}
+        for skill in ours.skills:
+            for text in (skill.definition, skill.example):
+                words = text.lower().split()
+                assert not runs & {tuple(words[i : i + 5]) for i in range(len(words) - 4)}, skill.id
+
+
+class TestOwn:
+    def test_yaml_and_csv_give_the_same_pack(self, own_pack: Path, tmp_path: Path):
+        (own_pack / "skills.yaml").write_text(
+            yaml.safe_dump([SKILLS[0] | {"aliases": ["u one", "u two"]}, *SKILLS[1:]])
+        )
+        other = tmp_path / "csv"
+        other.mkdir()
+        (other / "pack.yaml").write_text(yaml.safe_dump(ABOUT))
+        for name, rows in (("skills", [SKILLS[0] | {"aliases": "u one; u two"}, *SKILLS[1:]]), ("topics", TOPICS)):
+            with (other / f"{name}.csv").open("w", newline="", encoding="utf-8-sig") as file:
+                writer = csv.DictWriter(file, rows[0].keys(), restval="")
+                writer.writeheader()
+                writer.writerows(rows)
+        assert load_pack(str(own_pack)) == load_pack(str(other))
+        assert load_pack(str(own_pack)).hash != load_pack("language").hash
+
+    def test_a_reworded_definition_changes_the_hash_and_no_item(self, own_pack: Path, tmp_path: Path):
+        changed = tmp_path / "changed"
+        changed.mkdir()
+        for file in own_pack.iterdir():
+            (changed / file.name).write_text(file.read_text())
+        (changed / "skills.yaml").write_text(yaml.safe_dump([SKILLS[0] | {"definition": "New."}, *SKILLS[1:]]))
+        packs = [load_pack(str(folder)) for folder in (own_pack, changed)]
+        items = [sample_items(p, task="t", k=2, split="all", seed=0, number=45) for p in packs]
+        assert [item.id for item in items[0]] == [item.id for item in items[1]]
+        differ = [a.hash != b.hash for a, b in zip(*items, strict=True)]
+        assert differ == ["skill-u" in [s.id for s in item.skills] for item in items[0]]
+        assert packs[0].hash != packs[1].hash
+
+
+def edit(name: str, change: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda folder: change(folder / name)
+
+
+def write(data: object) -> Callable[[Path], object]:
+    return lambda path: path.write_text(yaml.safe_dump(data))
+
+
+BROKEN = {
+    "a missing field": (
+        edit("skills.yaml", write([{k: v for k, v in SKILLS[0].items() if k != "definition"}])),
+        r"skills\.yaml: entry 1 \(skill-u\), field 'definition': Field required",
+    ),
+    "a duplicate id": (edit("skills.yaml", write([*SKILLS, SKILLS[0]])), r"the id 'skill-u' is there twice"),
+    "a duplicate name": (
+        edit("topics.yaml", write([*TOPICS, TOPICS[0] | {"id": "rain-2", "name": "RAIN"}])),
+        r"topics\.yaml: the name 'RAIN' is there twice",
+    ),
+    "an unknown category": (
+        edit("skills.yaml", write([SKILLS[0] | {"category": "c"}])),
+        r"skill 'skill-u' has the category 'c'",
+    ),
+    "a wrong encoding": (
+        edit("topics.yaml", lambda path: path.write_bytes("- id: café".encode("latin-1"))),
+        r"topics\.yaml is not UTF-8 text",
+    ),
+    "an empty file": (edit("topics.yaml", lambda path: path.write_text("")), r"topics\.yaml holds no entries"),
+    "topics without split": (
+        edit("topics.yaml", write([{"id": "rain", "name": "Rain"}])),
+        r"topics\.yaml: entry 1 \(rain\), field 'split': Field required",
+    ),
+    "a missing file": (
+        edit("skills.yaml", lambda path: path.rename(path.with_suffix(".old"))),
+        r"lacks the file .*skills\.yaml",
+    ),
+    "not YAML": (edit("pack.yaml", lambda path: path.write_text("id: [")), r"pack\.yaml is not valid YAML"),
+    "a misspelt field": (
+        edit("skills.yaml", write([SKILLS[0] | {"defintion": "x"}])),
+        r"field 'defintion': Extra inputs are not permitted",
+    ),
+    "an id with a space": (edit("pack.yaml", write(ABOUT | {"id": "my pack"})), r"pack\.yaml: field 'id'"),
+    "a category on both sides": (
+        edit("pack.yaml", write(ABOUT | {"heldout_categories": ["a", "b"]})),
+        r"both train and held-out: a",
+    ),
+    "an empty example": (
+        edit("skills.yaml", write([SKILLS[0] | {"example": "  "}])),
+        r"field 'example': String should have at least 1 character",
+    ),
+    "half a folder of prompts": (edit("prompts", Path.mkdir), r"lacks the file .*turn1\.jinja"),
+    "a row that is too short": (
+        lambda folder: (
+            (folder / "topics.yaml").rename(folder / "topics.old"),
+            (folder / "topics.csv").write_text("id,name,split\nrain,Rain\n"),
+        ),
+        r"topics\.csv: entry 1 has not as many cells",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", sorted(BROKEN))
+def test_a_broken_pack_gets_one_right_sentence(fault: str, own_pack: Path):
+    breaking, sentence = BROKEN[fault]
+    breaking(own_pack)
+    with pytest.raises(UserError, match=sentence) as error:
+        load_pack(str(own_pack))
+    assert "\n" not in str(error.value)
+
+
+def test_a_template_that_asks_for_what_is_not_there(own_pack: Path):
+    prompts = own_pack / "prompts"
+    prompts.mkdir()
+    for name in ("turn1", "turn2", "single", "judge"):
+        (prompts / f"{name}.jinja").write_text("{{ subject }}")
+    pack = load_pack(str(own_pack))
+    [item] = sample_items(pack, task="t", k=1, split="all", seed=0, number=1)
+    with pytest.raises(UserError, match="'subject' is undefined"):
+        render(pack, "turn1", item)
+
+
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference data is not there")
+class TestReference:
+    def test_its_prompts_are_used_as_they_stand(self):
+        """What we render for the skills and topic of a recorded conversation is what its student was asked."""
+        pack = load_pack(str(REFERENCE))
+        skills = {" ".join(skill.name.split()): skill for skill in pack.skills}
+        topics = {topic.name: topic for topic in pack.topics}
+        compared = 0
+        for file in sorted(REFERENCE.glob("test/*/*/records.csv")):
+            with file.open(encoding="utf-8", newline="") as records:
+                for row in csv.DictReader(records):
+                    asked = [skills[" ".join(name.split())] for name in row["skills"].split(", \n")]
+                    [item] = sample_items(pack, task="t", k=len(asked), split="all", seed=0, number=1)
+                    item = type(item)("", "", len(asked), "all", tuple(asked), topics[row["topic"].strip()])
+                    for turn in (1, 2):
+                        ours = " ".join(render(pack, f"turn{turn}", item).split())
+                        assert ours == " ".join(row[f"user_{turn - 1}"].split())
+                        compared += 1
+        assert compared == 120
+
+    @pytest.mark.parametrize(
+        ("name", "content", "sentence"),
+        [
+            ("skills.csv", "category,skill,definition\nlogical,x,y\n", "nothing under 'example'"),
+            ("topics.txt", "\n", "no skills or no topics"),
+            ("prompts/generation/default.json", '["one"]', "not a list of two prompts"),
+            ("prompts/generation/default.json", '["{nobody}", "x"]', "placeholder {nobody}"),
+        ],
+    )
+    def test_faults_are_one_sentence(self, name: str, content: str, sentence: str, tmp_path: Path):
+        for file in ("skills.csv", "topics.txt", "prompts/generation/default.json"):
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).write_bytes((REFERENCE / file).read_bytes())
+        (tmp_path / name).write_text(content)
+        with pytest.raises(UserError, match=sentence):
+            load_pack(str(tmp_path))
