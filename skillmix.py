@@ -18,9 +18,12 @@ def main() -> None:
     from skillmix_tasks.cli import app as tasks_app  # isort: skip  (it says so if a folder hides our `grading`)
     from grading import UserError
     from grading.cli import app as grading_app
+    from grading.judges_cli import app as judges_app
+    from grading.store_cli import app as store_app
 
-    app.add_typer(tasks_app)
-    app.add_typer(grading_app)
+    for commands in (tasks_app, grading_app, judges_app):
+        app.add_typer(commands)
+    app.add_typer(store_app, name="store")
     try:
         app()
     except UserError as error:

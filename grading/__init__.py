@@ -9,11 +9,13 @@ request = GradingRequest("Write a haiku about rain.", (Criterion("rain", "It is 
 verdict.decisions["rain"].earned  # True, False, or None with a named state
 """
 
+from grading.budget import Budget as Budget
 from grading.engine import Grader as Grader
-from grading.engine import GradingStats as GradingStats
 from grading.errors import UserError as UserError
 from grading.judge import JudgeSpec as JudgeSpec
 from grading.judge import resolve_judge as resolve_judge
+from grading.price import Price as Price
+from grading.stats import GradingStats as GradingStats
 from grading.verdict import Criterion as Criterion
 from grading.verdict import Decision as Decision
 from grading.verdict import GradingRequest as GradingRequest

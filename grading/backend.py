@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,23 +33,34 @@ class Reply:
     """What came back from one call, before anybody reads it as a verdict.
 
     `state` is GRADED when there is text to parse, else REFUSED, TRUNCATED, EMPTY or API_FAILED with the
-    reason in `detail`. A reply with state API_FAILED was not paid for and is not stored.
+    reason in `detail`. A reply with state API_FAILED was not paid for and is not stored. `refused` names the
+    parameters that the call went without, because the endpoint does not take them.
     """
 
     state: State
     text: str = ""
     detail: str = ""
     usage: Usage = field(default_factory=Usage)
+    refused: frozenset[str] = frozenset()
 
 
 OnReply = Callable[[VoteCall, Reply], None]
 
 
 class Backend(Protocol):
-    """A judge that answers calls, in any order, and reports each reply as soon as it is there."""
+    """A judge that answers calls, in any order, and reports each reply as soon as it is there.
+
+    `refused` names the parameters that it has found out not to be taken.
+    """
+
+    refused: frozenset[str]
 
     def check(self) -> None:
         """Ask, at no cost, whether the judge can answer at all; raise UserError in one sentence if not."""
 
-    def run(self, calls: Sequence[VoteCall], on_reply: OnReply) -> None:
-        """Answer every call and hand each reply to `on_reply`, always from one thread at a time."""
+    def run(self, calls: Iterable[VoteCall], on_reply: OnReply) -> None:
+        """Answer every call and hand each reply to `on_reply`, always from one thread at a time.
+
+        `calls` is taken from as late as the backend can, because what it yields depends on the replies so far
+        (grading.budget).
+        """

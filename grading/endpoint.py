@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from grading.backend import OnReply, VoteCall
+from grading.backend import OnReply, Reply, VoteCall
 from grading.errors import UserError
+from grading.shutdown import check_shutdown
 
 if TYPE_CHECKING:
+    from grading.client import VoteClient
     from grading.judge import JudgeSpec
 
 _CHECK_TIMEOUT = 15.0  # seconds
@@ -27,15 +31,21 @@ class OpenAIBackend:
         self._spec = spec
         self._api_key = api_key
         self._concurrency = concurrency
+        self._calls: Iterable[VoteCall] = ()
+        self._client: VoteClient | None = None
+        # Parameters that the endpoint turned out not to take.
+        self.refused: frozenset[str] = frozenset()
 
     def check(self) -> None:
         """Ask the endpoint for its models: free, and it tells a wrong address, key or model id apart.
 
         A server without that route is sent a chat without messages, which it refuses if it has chats at all.
+        Warns if the model is shut down soon, by what the endpoint says of it or else by the spec.
         The package openai is not used, whose import takes a second of every start.
         """
         spec = self._spec
-        models = _model_ids(self._ask("GET", "models"))
+        models = _model_cards(self._ask("GET", "models"))
+        check_shutdown(spec.model, _shutdown((models or {}).get(spec.model, {}), spec.shutdown))
         if models is None:
             response = self._ask("POST", "chat/completions")
             if response.status_code in (404, 405) or "html" in response.headers.get("Content-Type", ""):
@@ -80,16 +90,24 @@ class OpenAIBackend:
             )
         return response
 
-    def run(self, calls: Sequence[VoteCall], on_reply: OnReply) -> None:
-        """Answer all calls in a thread of its own, so that a caller's running event loop is no obstacle."""
-        if not calls:
-            return
-        from grading.client import VoteClient
+    def run(self, calls: Iterable[VoteCall], on_reply: OnReply) -> None:
+        """Answer all calls in a thread of its own, so that a caller's running event loop is no obstacle.
 
+        Each call is taken from `calls` when there is a free place in flight.
+        """
+        waiting = iter(calls)
+        first = next(waiting, None)
+        if first is None:
+            return
         failure: list[BaseException] = []
         loop = asyncio.new_event_loop()
-        client = VoteClient(self._spec, api_key=self._api_key, concurrency=self._concurrency)
-        task = loop.create_task(client.run(iter(calls), on_reply))
+        client = self._client_of(calls)
+
+        def receive(call: VoteCall, reply: Reply) -> None:
+            self.refused = frozenset(client.refused)
+            on_reply(call, reply)
+
+        task = loop.create_task(client.run(chain([first], waiting), receive))
 
         def work() -> None:
             try:
@@ -113,12 +131,32 @@ class OpenAIBackend:
         if failure:
             raise _cause(failure[0])
 
+    def _client_of(self, calls: Iterable[VoteCall]) -> VoteClient:
+        """The client for `calls`; when the same ones come again, it still knows what it learned from the first."""
+        from grading.client import VoteClient
 
-def _model_ids(response: requests.Response) -> set[str] | None:
-    """The ids that the endpoint lists; None if it has no such list."""
+        if self._client is None or calls is not self._calls:
+            self._client = VoteClient(self._spec, api_key=self._api_key, concurrency=self._concurrency)
+            self._client.refused |= self.refused
+            self._calls = calls
+        return self._client
+
+
+def _model_cards(response: requests.Response) -> dict[str, dict[str, Any]] | None:
+    """What the endpoint lists, by model id; None if it has no such list."""
     try:
-        return {str(model["id"]) for model in response.json()["data"]} if response.ok else None
+        return {str(model["id"]): dict(model) for model in response.json()["data"]} if response.ok else None
     except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _shutdown(card: dict[str, Any], known: datetime.date | None) -> datetime.date | None:
+    """The day on which the model is shut down: what its card says counts more than what is `known`."""
+    if "shutdown_date" not in card:
+        return known
+    try:
+        return datetime.date.fromisoformat(card["shutdown_date"])
+    except (TypeError, ValueError):  # null: no day was announced
         return None
 
 

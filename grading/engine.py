@@ -2,68 +2,45 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from grading.backend import Reply, VoteCall
+from grading.budget import Budget, Gate, cost_of, require_price
+from grading.estimate import CallEstimator
 from grading.judge import JudgeSpec
 from grading.parse import read_vote
 from grading.progress import VoteBar
 from grading.prompt import build_messages
+from grading.stats import GradingStats
 from grading.store import VerdictStore, vote_key
 from grading.untrusted import shown
 from grading.verdict import GradingRequest, State, Usage, Verdict, Vote
 from grading.votes import decide
 
-
-@dataclass
-class GradingStats:
-    """What grading did in this run: calls to the judge, votes read from the store, tokens and states."""
-
-    calls: int = 0
-    stored: int = 0
-    usage: Usage = field(default_factory=Usage)  # of this run's calls
-    states: Counter[str] = field(default_factory=Counter)  # of all votes, stored ones included
-
-    def count(self, vote: Vote) -> None:
-        """Add one vote."""
-        self.states[vote.state.value] += 1
-        if vote.stored:
-            self.stored += 1
-            return
-        self.calls += 1
-        self.usage = Usage(
-            self.usage.prompt + vote.usage.prompt,
-            self.usage.completion + vote.usage.completion,
-            self.usage.cached + vote.usage.cached,
-        )
-
-    def record(self, judge: JudgeSpec) -> dict[str, Any]:
-        """The figures as results carry them; `dollars` is None where no price is known."""
-        return {
-            "calls": self.calls,
-            "votes_from_store": self.stored,
-            "prompt_tokens": self.usage.prompt,
-            "completion_tokens": self.usage.completion,
-            "cached_tokens": self.usage.cached,
-            "dollars": judge.price.dollars(self.usage) if judge.price else None,
-            "vote_states": dict(self.states),
-        }
+logger = logging.getLogger(__name__)
 
 
 class Grader:
     """A judge together with the store of its replies.
 
     `store` is the path of the verdict store; `concurrency` bounds the calls in flight to an HTTP endpoint.
+    `budget` caps what this grader and all others with the same budget spend together; None leaves it open.
     Making one reads no network and loads no model.
     """
 
-    def __init__(self, judge: JudgeSpec, store: Path, *, concurrency: int = 32) -> None:
+    def __init__(
+        self, judge: JudgeSpec, store: Path, *, concurrency: int = 32, budget: Budget | None = None
+    ) -> None:
         self.judge = judge
         self.stats = GradingStats()
+        self.budget = budget or Budget()
+        if self.budget.max_usd is not None:
+            require_price(judge)
+        self._estimator = CallEstimator(judge.max_tokens)
         self._identity = judge.identity()
         self._backend = judge.backend(concurrency)
         self._store = VerdictStore(store)
@@ -71,6 +48,10 @@ class Grader:
     def check(self) -> None:
         """Raise UserError, in one sentence, if the judge cannot answer; costs nothing."""
         self._backend.check()
+
+    def record(self) -> dict[str, Any]:
+        """What grading did and cost so far, as results carry it."""
+        return self.stats.record(self.judge, self.budget)
 
     def close(self) -> None:
         """Close the store."""
@@ -80,17 +61,27 @@ class Grader:
         """Judge every request with `judge.votes` votes; verdicts come in the order of the requests.
 
         A vote that is no verdict, or that grants a criterion without true evidence, is asked once more in each
-        run, under a new number. Never raises for a bad reply: that is a state in the vote.
+        run, under a new number. Never raises for a bad reply: that is a state in the vote. Votes for which the
+        budget does not suffice have the state OVER_BUDGET; the first requests get theirs first.
         """
         asked = [_Asked(request, self._identity, self.judge) for request in requests]
         known: dict[str, Vote] = {}
+        turned_away = self.stats.states[State.OVER_BUDGET.value]
         with VoteBar(self.judge, self.stats, disable=not progress) as bar:
-            self._answer((call for one in asked for call in one.calls), known, bar)
+            self._answer((call for one in asked for call in one.calls), known, bar, announce=True)
             again = asked
             while calls := [call for one in again for call in one.ask_again(known)]:
                 self._answer(calls, known, bar)
                 # What an earlier run asked again and did not get either is no try of this run.
                 again = [one for one in again if one.latest and all(known[c.key].stored for c in one.latest)]
+        turned_away = self.stats.states[State.OVER_BUDGET.value] - turned_away
+        if turned_away:
+            logger.warning(
+                "%s is reached: %d votes were not asked for. A run with a higher cap goes on from here; the votes "
+                "that are stored cost nothing.",
+                self.budget.caps,
+                turned_away,
+            )
         return [
             decide(
                 [known[call.key] for call in one.calls],
@@ -100,7 +91,9 @@ class Grader:
             for one in asked
         ]
 
-    def _answer(self, calls: Iterable[VoteCall], known: dict[str, Vote], bar: VoteBar) -> None:
+    def _answer(
+        self, calls: Iterable[VoteCall], known: dict[str, Vote], bar: VoteBar, *, announce: bool = False
+    ) -> None:
         """Add the vote of each call to `known`, by key, from the store or else from the judge."""
         # Equal answers to one question make equal calls, which are asked once.
         wanted = {call.key: call for call in calls if call.key not in known}
@@ -110,16 +103,56 @@ class Grader:
             vote = read_vote(call, reply, stored=stored)
             known[call.key] = vote
             self.stats.count(vote)
+            self.stats.refused |= reply.refused
             bar.advance()
 
+        for key, reply in self._store.read(wanted).items():
+            self._estimator.learn(wanted[key], reply.usage)
+            keep(wanted[key], reply, stored=True)
+        missing = [call for key, call in wanted.items() if key not in known]
+        if announce and missing:
+            self._announce(missing, stored=len(wanted) - len(missing))
+        gate = Gate(missing, self.budget, self.judge, self._estimator)
+
         def receive(call: VoteCall, reply: Reply) -> None:
+            gate.settle(call, reply)
             if reply.state is not State.API_FAILED:  # a failure cost nothing and may pass
+                reply = replace(reply, refused=self._backend.refused)
                 self._store.write(call.key, self.judge.model, reply)
             keep(call, reply, stored=False)
 
-        for key, reply in self._store.read(wanted).items():
-            keep(wanted[key], reply, stored=True)
-        self._backend.run([call for key, call in wanted.items() if key not in known], receive)
+        try:
+            self._backend.run(gate, receive)
+            while gate.opens_again():
+                self._backend.run(gate, receive)
+        finally:
+            gate.close()
+        self.budget.turn_away(len(gate.waiting))
+        for call in gate.waiting:
+            detail = f"not asked: {self.budget.caps} is reached"
+            keep(call, Reply(State.OVER_BUDGET, detail=detail), stored=False)
+
+    def _announce(self, missing: Sequence[VoteCall], *, stored: int) -> None:
+        """Log what `missing` will use and cost, before the first call."""
+        expected = sum((self._estimator.expected(call) for call in missing), Usage())
+        self.stats.expected_calls += len(missing)
+        self.stats.expected += expected
+        price = self.judge.price
+        dollars = ""
+        if price:
+            most = sum((self._estimator.most(call) for call in missing), Usage())
+            dollars = f", about ${price.dollars(expected):.2f} and at most ${price.dollars(most):.2f}"
+        logger.info(
+            "%s gives %d votes (%d more are stored): about %s prompt and %s completion tokens%s",
+            self.judge.model,
+            len(missing),
+            stored,
+            f"{expected.prompt:,}",
+            f"{expected.completion:,}",
+            dollars,
+        )
+        if self.budget.exceeded_by(cost_of(expected, self.judge)):
+            logger.warning("That is more than %s allows: judging will stop there.", self.budget.caps)
 
 
 class _Asked:
@@ -155,4 +188,5 @@ class _Asked:
 def _worth_asking_again(vote: Vote) -> bool:
     if vote.state is State.GRADED:
         return any(mark.state is State.UNGROUNDED for mark in vote.marks.values())
-    return vote.state is not State.API_FAILED  # the client has already tried that one again
+    # The client has already tried a failed call again, and a budget that is used up stays so.
+    return vote.state not in (State.API_FAILED, State.OVER_BUDGET)

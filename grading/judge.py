@@ -15,28 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from grading.backend import Backend
 from grading.errors import UserError
 from grading.fingerprint import weights_fingerprint
+from grading.price import Price, price_table
 from grading.prompt import PROMPT_VERSION
-from grading.verdict import Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 LOCAL_PREFIX = "hf:"
-
-
-class Price(BaseModel):
-    """Dollars per million tokens, with the day and the place where they were read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input: float = Field(ge=0)
-    cached_input: float = Field(ge=0)
-    output: float = Field(ge=0)
-    date: datetime.date
-    source: str
-
-    def dollars(self, usage: Usage) -> float:
-        """What `usage` costs, in dollars."""
-        fresh = usage.prompt - usage.cached
-        return (fresh * self.input + usage.cached * self.cached_input + usage.completion * self.output) / 1e6
 
 
 class JudgeSpec(BaseModel):
@@ -44,7 +27,7 @@ class JudgeSpec(BaseModel):
 
     `model` is the endpoint's model id, or, with kind "transformers", a Hugging Face directory or id that runs
     in this process. Votes are sampled: `temperature` is above 0 (None leaves it to the model), and vote
-    number v sends the seed `seed + v`. `max_tokens` bounds one reply.
+    number v sends the seed `seed + v`. `max_tokens` bounds one reply. `price` overrides the price table.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -90,6 +73,11 @@ class JudgeSpec(BaseModel):
         if self.kind == "transformers":
             return "transformers"
         return "openai" if urlsplit(self.base_url).hostname == "api.openai.com" else "openai-compatible"
+
+    @property
+    def provider(self) -> str:
+        """Who is paid, as the price table names it: "openai", or the endpoint's host name."""
+        return "openai" if self.endpoint == "openai" else urlsplit(self.base_url).hostname or ""
 
     def identity(self) -> dict[str, Any]:
         """What a stored vote depends on besides its messages and number; JSON-serialisable."""
@@ -151,7 +139,7 @@ def _table() -> Any:
 
 @cache
 def known_judges() -> dict[str, JudgeSpec]:
-    """The judges of judges.yaml by name."""
+    """The judges of judges.yaml by name, without their prices."""
     return {name: JudgeSpec.model_validate(spec) for name, spec in _table()["judges"].items()}
 
 
@@ -163,7 +151,8 @@ def default_judge() -> str:
 def resolve_judge(judge: str | dict[str, Any], **overrides: Any) -> JudgeSpec:
     """Make the spec of a judge from its name in judges.yaml, a model id, `hf:DIRECTORY`, or a spec's fields.
 
-    `overrides` are further fields; those that are None leave the spec as it is.
+    `overrides` are further fields; those that are None leave the spec as it is. A spec without a price gets the
+    one of the price table (grading.price) for its provider and model.
     Raises UserError in one sentence for a field that no spec has or a value that it cannot take.
     """
     if isinstance(judge, str):
@@ -177,10 +166,13 @@ def resolve_judge(judge: str | dict[str, Any], **overrides: Any) -> JudgeSpec:
         fields = dict(judge)
     fields |= {name: value for name, value in overrides.items() if value is not None}
     try:
-        return JudgeSpec.model_validate(fields)
+        spec = JudgeSpec.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(
             f"The judge's setting {'.'.join(map(str, first['loc']))!r} is wrong ({first['msg']}); "
             f"a judge has: {', '.join(JudgeSpec.model_fields)}."
         ) from error
+    if spec.price is None and spec.kind == "openai":
+        spec = spec.model_copy(update={"price": price_table().get((spec.provider, spec.model))})
+    return spec

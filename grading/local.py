@@ -64,6 +64,7 @@ class LocalBackend:
         self.max_tokens = max_tokens
         self.batch_size = batch_size
         self.dtype = dtype
+        self.refused: frozenset[str] = frozenset()  # nothing here refuses a parameter
 
     def check(self) -> None:
         """Look at packages, configuration and tokenizer, not at weights; raise UserError in one sentence."""
@@ -80,12 +81,13 @@ class LocalBackend:
             raise UserError(f"There is no model directory {self.model}.")
         _load_tokenizer(self.model)
 
-    def run(self, calls: Sequence[VoteCall], on_reply: OnReply) -> None:
+    def run(self, calls: Iterable[VoteCall], on_reply: OnReply) -> None:
         """Answer every call; replies come batch by batch, in the calling thread.
 
         A call that does not fit the model's context is answered with API_FAILED. Raises UserError as `check`
         does, and if the model cannot decode several tokens at a time (state-space models).
         """
+        calls = list(calls)
         if not calls:
             return
         self.check()

@@ -11,7 +11,7 @@ from grading.judge import JudgeSpec
 from grading.verdict import State
 
 if TYPE_CHECKING:
-    from grading.engine import GradingStats
+    from grading.stats import GradingStats
 
 
 class VoteBar:

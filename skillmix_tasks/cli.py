@@ -36,6 +36,8 @@ def grade(
     judge_base_url: Annotated[str | None, typer.Option(help="The judge's OpenAI-compatible endpoint.")] = None,
     votes: Annotated[int | None, typer.Option(help="Votes for each answer; odd.")] = None,
     max_missing: Annotated[float | None, typer.Option(help="Share of items that may lack a verdict.")] = None,
+    max_usd: Annotated[float | None, typer.Option(help="Dollars that judging may cost.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens that judging may use.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Another setting of the run, as KEY=JSON or KEY=TEXT.")
     ] = None,
@@ -55,15 +57,13 @@ def grade(
         "judge_base_url": judge_base_url,
         "votes": votes,
         "max_missing": max_missing,
+        "max_usd": max_usd,
+        "max_tokens": max_tokens,
     }
-    overrides |= dict(_setting(text) for text in settings or ())
+    overrides = {key: value for key, value in overrides.items() if value is not None}
+    overrides |= dict(_setting(text) for text in settings or ())  # where null is a value
     with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
-        results = regrade(
-            files,
-            {key: value for key, value in overrides.items() if value is not None},
-            include_path=include_path,
-            output=output,
-        )
+        results = regrade(files, overrides, include_path=include_path, output=output)
     typer.echo(strict_json(results) if as_json else make_table(results))
 
 

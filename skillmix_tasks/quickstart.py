@@ -6,9 +6,9 @@ import json
 import sys
 from pathlib import Path
 
+from grading.home import home
 from skillmix_tasks.embedded import convert_embedded_model
 from skillmix_tasks.evaluate import run_lm_eval
-from skillmix_tasks.settings import home
 
 CAVEAT = (
     "The student and the judge here are SmolLM2-135M-Instruct. A judge this small proves that the pipeline "

@@ -8,12 +8,12 @@ Keys and tokens are never settings: they come from the environment.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from grading import JudgeSpec, UserError, resolve_judge
+from grading import Budget, JudgeSpec, Price, UserError, resolve_judge
+from grading.budget import require_price
 from grading.judge import default_judge
 
 
@@ -24,7 +24,9 @@ class Settings(BaseModel):
     a JudgeSpec; `votes` (odd) are votes per answer. `items` are drawn per task with `seed`, which also seeds
     the three generations. `pack` is a bundled pack's name or a directory; None leaves the task's own.
     A run fails if more than the share `max_missing` of its items gets no verdict. `concurrency` bounds the
-    judge's calls in flight. `drop_common` leaves out items that hold a very common skill.
+    judge's calls in flight. `drop_common` leaves out items that hold a very common skill. `max_usd` (dollars) and
+    `max_tokens` (of prompts and completions together) cap what judging all tasks of the run may spend; `price`,
+    in dollars per million tokens, overrides the price table.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,14 +40,30 @@ class Settings(BaseModel):
     drop_common: bool = False
     max_missing: float = Field(default=0.1, ge=0, le=1)
     concurrency: int = Field(default=32, ge=1)
+    max_usd: float | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(default=None, ge=0)
+    price: Price | None = None
 
     def judge_spec(self) -> JudgeSpec:
-        """The judge of the settings, else of the environment, else the default one."""
+        """The judge of the settings, else of the environment, else the default one.
+
+        UserError if its dollars are capped and its price is not known.
+        """
         judge = self.judge or os.environ.get("SKILLMIX_JUDGE_MODEL") or default_judge()
         base_url = self.judge_base_url
         if isinstance(judge, str) and base_url is None:  # a whole spec brings its own address
             base_url = os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None
-        return resolve_judge(judge, base_url=base_url, votes=self.votes)
+        spec = resolve_judge(judge, base_url=base_url, votes=self.votes, price=self.price)
+        if self.max_usd is not None:
+            require_price(spec)
+        return spec
+
+    def budget(self, ranks: int) -> Budget:
+        """A new budget for a run, in equal parts for its `ranks` processes, which cannot see each other."""
+        return Budget(
+            max_usd=None if self.max_usd is None else self.max_usd / ranks,
+            max_tokens=None if self.max_tokens is None else self.max_tokens // ranks,
+        )
 
 
 def read_settings(metadata: dict[str, Any]) -> Settings:
@@ -65,8 +83,3 @@ def read_settings(metadata: dict[str, Any]) -> Settings:
                 f'There is no setting {key!r} under "skillmix": there are {", ".join(Settings.model_fields)}.'
             ) from error
         raise UserError(f'The setting {key!r} under "skillmix" is wrong: {first["msg"]}.') from error
-
-
-def home() -> Path:
-    """The folder of answers and verdicts: SKILLMIX_HOME, or .skillmix in the user's home."""
-    return Path(os.environ.get("SKILLMIX_HOME") or Path.home() / ".skillmix")

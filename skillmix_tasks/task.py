@@ -15,7 +15,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
@@ -29,19 +29,21 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.utils import create_iterator
 from pydantic import BaseModel, ConfigDict, Field
 
-from grading import Grader, JudgeSpec, UserError
+from grading import Budget, Grader, JudgeSpec, State, UserError
+from grading.home import home, verdict_store
 from grading.parse import is_quoted, normalise
 from grading.store import VerdictStore
 from grading.text import encodable
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, check_writable, write_answers
 from skillmix_tasks.items import sample_items
 from skillmix_tasks.judged import judge_replies
+from skillmix_tasks.logs import show_our_logs
 from skillmix_tasks.metrics import METRICS, item_metrics
 from skillmix_tasks.one_line import show_user_errors_in_one_line
 from skillmix_tasks.pack import Split, bundled_packs, load_pack
 from skillmix_tasks.prompts import render
 from skillmix_tasks.rubric import LENGTH
-from skillmix_tasks.settings import home, read_settings
+from skillmix_tasks.settings import read_settings
 from skillmix_tasks.student import generate, student_identity, takes_seed
 
 GENERATIONS = 3
@@ -72,6 +74,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
 
     def __init__(self, config: dict[str, Any]) -> None:
         show_user_errors_in_one_line()
+        show_our_logs()
         config = {key: value for key, value in config.items() if key != "class"}
         self._spec = TaskSpec.model_validate(config.pop("skillmix"))
         # lm-eval merges the user's metadata with model_args, which may hold addresses and tokens: what is
@@ -96,6 +99,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._states: Counter[str] = Counter()
         self._costs: list[dict[str, Any]] = []
         self._whole = False
+        self.budget = Budget()
         self._answers: Path | None = None
         self._stored_student: dict[str, Any] | None = None
         self._rank, self._world_size = 0, 1
@@ -178,11 +182,18 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if not self._predict_only:
             render(self._pack, "judge", self._items[0])  # a template that cannot be filled is found out now
             check_judge(self._judge, self._settings.concurrency)
-            VerdictStore(_store()).close()
+            VerdictStore(verdict_store()).close()
         if self._turns == 1:
             _warn_of_one_turn()
         super().build_all_requests(**kwargs)
+        self.budget = self._budget_of_this_run(kwargs.get("world_size", 1))
         _incomplete.append(self)
+
+    def _budget_of_this_run(self, ranks: int) -> Budget:
+        """One budget for all tasks of a run, whose requests are all built before the first answer is judged."""
+        budget = self._settings.budget(ranks)
+        # A run that was interrupted may have left tasks; they have spent nothing.
+        return next((task.budget for task in _incomplete if task.budget.caps == budget.caps), budget)
 
     def fewshot_context(self, doc: dict[str, Any], *_: Any, **__: Any) -> Any:
         """The context of the first turn, as the model's chat template renders it."""
@@ -268,7 +279,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             task=self.config.task,
             version=self._spec.version,
             student=self._student(),
-            settings=self._settings.model_dump(exclude={"judge", "judge_base_url", "votes"}) | {"pack": pack},
+            settings=self._settings.model_dump(exclude={"judge", "judge_base_url", "votes", "price"})
+            | {"pack": pack},
             judge=self._judge.model_dump(mode="json"),
             pack_hash=self._pack.hash,
             turns=self._turns,
@@ -287,12 +299,14 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if self._predict_only:
             records = judge_replies(self._pack, asked, None)
         else:
-            grader = Grader(self._judge, _store(), concurrency=self._settings.concurrency)
+            grader = Grader(
+                self._judge, verdict_store(), concurrency=self._settings.concurrency, budget=self.budget
+            )
             try:
                 records = judge_replies(self._pack, asked, grader)
             finally:
                 grader.close()
-            self._costs = [grader.stats.record(self._judge)]
+            self._costs = [grader.record() | {"refused_parameters": sorted(grader.stats.refused)}]
         if self._pack.about.private:
             self._hide_texts(records)
         return [json.dumps(record, ensure_ascii=False) for record in records]
@@ -335,11 +349,17 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._whole = missing == 0
         if missing > self._settings.max_missing * len(items):
             states = ", ".join(f"{state}: {count}" for state, count in self._states.most_common())
+            remedy = f"mend the judge, then type `skillmix grade {self._answers}`"
+            if self._states[State.OVER_BUDGET.value]:
+                option = "--max-usd DOLLARS" if self._settings.max_usd is not None else "--max-tokens TOKENS"
+                remedy = (
+                    f"{self.budget.caps} is reached, and `skillmix grade {self._answers} {option}` goes on from "
+                    "here (verdicts that are there cost nothing)"
+                )
             raise UserError(
                 f"{self.config.task}: {missing / len(items):.0%} of the items got no verdict from "
                 f"{self._judge.model} (points without one: {states}), more than max_missing = "
-                f"{self._settings.max_missing:.0%}. Nothing is lost: mend the judge, then type "
-                f"`skillmix grade {self._answers}`{self._other_ranks()}."
+                f"{self._settings.max_missing:.0%}. Nothing is lost: {remedy}{self._other_ranks()}."
             )
         return float(mean(items))
 
@@ -466,21 +486,18 @@ _COMMON: dict[str, Any] = {
 
 
 def _total(costs: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The costs of all ranks together; dollars are None if they are unknown on any."""
-    if not costs:
-        return None
-    total: dict[str, Any] = {}
-    for name in costs[0]:
-        values = [cost[name] for cost in costs]
-        if name == "vote_states":
-            total[name] = dict(sum((Counter(value) for value in values), Counter()))
-        else:
-            total[name] = None if None in values else sum(values)
-    return total
+    """The costs of all ranks together."""
+    return reduce(_added, costs) if costs else None
 
 
-def _store() -> Path:
-    return home() / "verdicts.sqlite"
+def _added(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return other if one is None else one
+    if isinstance(one, dict):
+        # The price is the judge's, and the same for all.
+        keys = dict.fromkeys([*one, *other])
+        return {key: one[key] if key == "price" else _added(one.get(key), other.get(key)) for key in keys}
+    return sorted({*one, *other}) if isinstance(one, list) else one + other
 
 
 def _is_chat_api(model_args: dict[str, Any]) -> bool:

@@ -34,5 +34,5 @@ def run_redteam(grader: Grader, items: Sequence[RedTeamItem] | None = None, *, p
         results=tuple(results),
         base_marks=len(marked),
         base_marks_right=sum(said == true for said, true in marked),
-        grading=grader.stats.record(grader.judge),
+        grading=grader.record(),
     )

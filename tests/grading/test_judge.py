@@ -66,6 +66,6 @@ def test_other_weights_under_the_same_path_are_another_judge(tmp_path: Path):
 
 
 def test_a_price_tells_cached_tokens_apart():
-    price = known_judges()["gpt-4.1-2025-04-14"].price
+    price = resolve_judge("gpt-4.1-2025-04-14").price
     assert price is not None
     assert price.dollars(Usage(prompt=1_000_000, completion=1_000_000, cached=500_000)) == pytest.approx(9.25)

@@ -80,6 +80,17 @@ def test_an_unknown_setting(start):
     assert "no setting 'k'" in start(*TASK, *metadata(k=9))
 
 
+def test_dollars_that_cannot_be_counted(start):
+    sentence = start(*TASK, *metadata(max_usd=1))
+    assert "max_usd needs the price of the judge judge-1" in sentence
+    assert "`price`" in sentence
+
+
+def test_a_judge_that_was_shut_down(start, chat_server: ChatServer):
+    gone = {"model": "judge-1", "base_url": chat_server.base_url, "shutdown": "2024-06-13"}
+    assert "judge-1 was shut down on 2024-06-13" in start(*TASK, *metadata(judge=gone))
+
+
 def test_a_k_that_is_too_large(start, tmp_path: Path):
     include = tmp_path / "tasks"
     include.mkdir()

@@ -136,7 +136,7 @@ def test_results_carry_the_protocol_and_no_address(whole_run: Run):
     assert len(record["pack"]["hash"]) == 16
     assert (record["turns"], record["generations"], record["k"]) == (2, 3, 4)
     assert record["grading"]["calls"] == 72
-    assert record["grading"]["prompt_tokens"] == whole_run.counts.tokens["judge"]["prompt"]
+    assert record["grading"]["spent"]["prompt_tokens"] == whole_run.counts.tokens["judge"]["prompt"]
     assert "127.0.0.1" not in json.dumps(whole_run.output.results["configs"])
 
 

@@ -1,0 +1,177 @@
+"""Caps on what a whole run may spend, kept by reserving the cost of a call before it leaves.
+
+A call leaves when what was spent, what the calls in flight have reserved, and the most that this call may cost
+(grading.estimate) stay within the caps. When its reply is there, the reservation gives way to the real usage; a
+call that failed gives it back. So nothing is spent beyond a cap, with two exceptions: a reply that is larger
+than every one before it, and, when no call is in flight, a single call that fits by its expected cost only;
+without the latter up to one largest possible reply would stay unspent.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from grading.backend import Reply, VoteCall
+from grading.errors import UserError
+from grading.estimate import CallEstimator
+from grading.judge import JudgeSpec
+from grading.price import PRICES_VARIABLE
+from grading.verdict import State, Usage
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Tokens, of prompt and completion together, and dollars."""
+
+    tokens: int = 0
+    dollars: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.tokens + other.tokens, self.dollars + other.dollars)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.tokens - other.tokens, self.dollars - other.dollars)
+
+
+_NOTHING = Cost()
+
+
+class Budget:
+    """What all graders that share it may spend together: `max_usd` dollars, `max_tokens` tokens, or neither.
+
+    Several threads may use it at once. Votes from the store cost nothing.
+    """
+
+    def __init__(self, *, max_usd: float | None = None, max_tokens: int | None = None) -> None:
+        self.max_usd = max_usd
+        self.max_tokens = max_tokens
+        caps = {"max_usd": max_usd, "max_tokens": max_tokens}
+        # In words, as settings are written; empty if there is no cap.
+        self.caps = " and ".join(f"{name} = {cap}" for name, cap in caps.items() if cap is not None)
+        self.spent = _NOTHING
+        self.settled = 0  # calls
+        self.turned_away = 0  # calls that were never sent
+        self._reserved = _NOTHING
+        self._in_flight = 0
+        self._changed = threading.Condition()
+
+    def reserve(self, most: Cost, expected: Cost) -> bool:
+        """Set the cost `most` aside for one call; False if the call must not leave now."""
+        with self._changed:
+            alone = self._in_flight == 0
+            if not (self._fits(self._reserved + most) or (alone and self._fits(expected))):
+                return False
+            self._reserved += most
+            self._in_flight += 1
+            return True
+
+    def settle(self, reserved: Cost, spent: Cost) -> None:
+        """End a reservation: the call has cost `spent`."""
+        with self._changed:
+            self.spent += spent
+            self.settled += 1
+            self._in_flight -= 1
+            # Sums of fractions drift; what nobody holds is nothing.
+            self._reserved = self._reserved - reserved if self._in_flight else _NOTHING
+            self._changed.notify_all()
+
+    def wait_for_more(self, settled: int) -> bool:
+        """Wait until more than `settled` calls are settled; False if that cannot be, as none is in flight."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.settled > settled or not self._in_flight)
+            return self.settled > settled
+
+    def turn_away(self, calls: int) -> None:
+        """Note that so many calls will not be sent."""
+        with self._changed:
+            self.turned_away += calls
+
+    def exceeded_by(self, cost: Cost) -> bool:
+        """Whether `cost` is more than what is left."""
+        with self._changed:
+            return not self._fits(self._reserved + cost)
+
+    def record(self) -> dict[str, Any] | None:
+        """The caps and what the run has spent against them so far, as results carry them."""
+        if not self.caps:
+            return None
+        return {
+            "max_usd": self.max_usd,
+            "max_tokens": self.max_tokens,
+            "run_dollars": None if self.max_usd is None else self.spent.dollars,
+            "run_tokens": self.spent.tokens,
+            "calls_not_sent": self.turned_away,
+        }
+
+    def _fits(self, more: Cost) -> bool:
+        after = self.spent + more
+        return (self.max_usd is None or after.dollars <= self.max_usd) and (
+            self.max_tokens is None or after.tokens <= self.max_tokens
+        )
+
+
+class Gate:
+    """The calls of one grader on their way through a budget: iterate to take them, then settle each.
+
+    `waiting` holds those that have not left. An iteration ends when none is waiting or the next one must not
+    leave now; once more calls are settled, another iteration may go on.
+    """
+
+    def __init__(
+        self, calls: Iterable[VoteCall], budget: Budget, judge: JudgeSpec, estimator: CallEstimator
+    ) -> None:
+        self.waiting = deque(calls)
+        self._budget = budget
+        self._judge = judge
+        self._estimator = estimator
+        self._reserved: dict[str, Cost] = {}
+        self._settled_before = 0
+
+    def __iter__(self) -> Iterator[VoteCall]:
+        while self.waiting:
+            call = self.waiting[0]
+            self._settled_before = self._budget.settled
+            most = expected = _NOTHING
+            if self._budget.caps:
+                most = cost_of(self._estimator.most(call), self._judge)
+                expected = cost_of(self._estimator.expected(call), self._judge)
+            if not self._budget.reserve(most, expected):
+                return
+            self._reserved[call.key] = most
+            yield self.waiting.popleft()
+
+    def settle(self, call: VoteCall, reply: Reply) -> None:
+        """Pay for `call`; a call that failed is taken to be free."""
+        usage = reply.usage
+        if reply.state is not State.API_FAILED and not usage.prompt:
+            usage = self._estimator.told_by_text(call, reply.text)
+        self._estimator.learn(call, reply.usage)
+        self._budget.settle(self._reserved.pop(call.key), cost_of(usage, self._judge))
+
+    def opens_again(self) -> bool:
+        """Whether another iteration may take more calls; waits for calls of other graders that may decide it."""
+        return bool(self.waiting) and self._budget.wait_for_more(self._settled_before)
+
+    def close(self) -> None:
+        """Give back what calls hold that will never be answered, because the run was interrupted."""
+        while self._reserved:
+            self._budget.settle(self._reserved.popitem()[1], _NOTHING)
+
+
+def cost_of(usage: Usage, judge: JudgeSpec) -> Cost:
+    """What `usage` costs; zero dollars where no price is known."""
+    return Cost(usage.prompt + usage.completion, judge.price.dollars(usage) if judge.price else 0.0)
+
+
+def require_price(judge: JudgeSpec) -> None:
+    """Raise UserError if dollars cannot be counted for `judge`; one in this process costs none."""
+    if judge.price is None and judge.kind == "openai":
+        raise UserError(
+            f"max_usd needs the price of the judge {judge.model}, which is not known: set `price` to "
+            '{"input": DOLLARS, "output": DOLLARS} per million tokens (in the settings or in the judge\'s own '
+            f"object), name a file of prices with {PRICES_VARIABLE}, or cap with max_tokens."
+        )

@@ -1,0 +1,81 @@
+"""What a call to a judge will use, told before it is made."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+
+from grading.backend import VoteCall
+from grading.prompt import verdict_schema
+from grading.verdict import Usage
+
+# Before the first reply. With the tokenizer of SmolLM2 the prompts of SKILL-MIX have 3.9 bytes for each token,
+# the chat template's own tokens included, and verdicts with quotes of twelve words 26 to 28 tokens for each
+# criterion. Bytes, not characters: a character of a script that tokenizers know less well has more of both.
+BYTES_PER_TOKEN = 4.0
+COMPLETION_PER_CRITERION = 30.0
+
+# Replies after which the largest one seen stands for the largest one possible.
+_ENOUGH = 20
+_TEMPLATE_TOKENS = 32  # of the chat template around one message, generously
+
+
+class CallEstimator:
+    """Expected and largest usage of one judge's calls, corrected by every reply.
+
+    Prompt tokens go by the UTF-8 bytes of the messages, completion tokens by the number of criteria.
+    `max_tokens` is the judge's limit for one reply. No discount for prompts that the provider caches is expected.
+    """
+
+    def __init__(self, max_tokens: int) -> None:
+        self._max_tokens = max_tokens
+        self._replies = 0
+        self._bytes = self._prompt = self._criteria = self._completion = 0
+        self._most_per_byte = self._most_per_criterion = 0.0
+
+    def learn(self, call: VoteCall, usage: Usage) -> None:
+        """Take account of what `call` has used; a reply without any usage teaches nothing."""
+        if not usage.prompt:
+            return
+        size, criteria = _bytes(call), len(call.criteria)
+        self._replies += 1
+        self._bytes += size
+        self._prompt += usage.prompt
+        self._criteria += criteria
+        self._completion += usage.completion
+        self._most_per_byte = max(self._most_per_byte, usage.prompt / size)
+        self._most_per_criterion = max(self._most_per_criterion, usage.completion / criteria)
+
+    def expected(self, call: VoteCall) -> Usage:
+        """The mean of the replies so far, or the documented constants before the first."""
+        per_byte = self._prompt / self._bytes if self._replies else 1 / BYTES_PER_TOKEN
+        per_criterion = self._completion / self._criteria if self._replies else COMPLETION_PER_CRITERION
+        return self._usage(call, per_byte, per_criterion)
+
+    def most(self, call: VoteCall) -> Usage:
+        """What `call` uses at most: after some replies as much as the largest one so far.
+
+        Before that a true bound: a token has at least one byte, and a provider may count the schema of the reply
+        among the prompt's tokens.
+        """
+        if self._replies >= _ENOUGH:
+            return self._usage(call, self._most_per_byte, self._most_per_criterion)
+        prompt = _bytes(call) + _schema_bytes(call.criteria) + _TEMPLATE_TOKENS * len(call.messages)
+        return Usage(prompt, self._max_tokens)
+
+    def told_by_text(self, call: VoteCall, text: str) -> Usage:
+        """What `call` has used, guessed from the reply's text, for endpoints that do not report usage."""
+        return Usage(self.expected(call).prompt, round(len(text.encode()) / BYTES_PER_TOKEN))
+
+    def _usage(self, call: VoteCall, per_byte: float, per_criterion: float) -> Usage:
+        completion = round(per_criterion * len(call.criteria))
+        return Usage(round(per_byte * _bytes(call)), min(completion, self._max_tokens))
+
+
+def _bytes(call: VoteCall) -> int:
+    return sum(len(message["content"].encode()) for message in call.messages)
+
+
+@lru_cache
+def _schema_bytes(criteria: tuple[str, ...]) -> int:
+    return len(json.dumps(verdict_schema(criteria)).encode())

@@ -1,0 +1,87 @@
+"""What judges cost: a table in data (prices.yaml), which a file of the user's extends and overrides."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from grading.errors import UserError
+from grading.verdict import Usage
+
+PRICES_VARIABLE = "SKILLMIX_PRICES"
+
+
+class Price(BaseModel):
+    """Dollars per million tokens, with the day and the place where they were read.
+
+    `cached_input`, for the part of a prompt that the provider read from its cache, is `input` where it is None.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: float = Field(ge=0)
+    cached_input: float | None = Field(default=None, ge=0)
+    output: float = Field(ge=0)
+    date: datetime.date | None = None
+    source: str = "given by the user"
+
+    def dollars(self, usage: Usage) -> float:
+        """What `usage` costs, in dollars."""
+        cached_input = self.input if self.cached_input is None else self.cached_input
+        fresh = usage.prompt - usage.cached
+        return (fresh * self.input + usage.cached * cached_input + usage.completion * self.output) / 1e6
+
+
+class _Row(Price):
+    provider: str
+    model: str
+
+    @property
+    def price(self) -> Price:
+        return Price.model_validate(self.model_dump(exclude={"provider", "model"}))
+
+
+_Rows = TypeAdapter(list[_Row])
+PriceTable = dict[tuple[str, str], Price]
+
+
+def price_table() -> PriceTable:
+    """The prices by provider and model: those of prices.yaml under those of the file SKILLMIX_PRICES."""
+    rows = _Rows.validate_python(_load(files("grading").joinpath("prices.yaml").read_text(encoding="utf-8")))
+    own = os.environ.get(PRICES_VARIABLE)
+    if own:
+        rows += _own_rows(Path(own))
+    return {(row.provider, row.model): row.price for row in rows}
+
+
+def price_by_model(model: str, table: PriceTable) -> Price | None:
+    """The price of a model whose provider is not known; None where no provider or several sell it."""
+    found = [price for (_, name), price in table.items() if name == model]
+    return found[0] if len(found) == 1 else None
+
+
+def _own_rows(path: Path) -> list[_Row]:
+    try:
+        return _Rows.validate_python(_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
+        raise UserError(
+            f"The price file {path} ({PRICES_VARIABLE}) cannot be used ({_reason(error)}): it has a list "
+            "`prices` of rows with provider, model, input and output, and where known cached_input, date, source."
+        ) from error
+
+
+def _load(text: str) -> Any:
+    return yaml.safe_load(text)["prices"]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error).splitlines()[0] if isinstance(error, OSError | yaml.YAMLError) else "it has no such list"

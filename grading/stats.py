@@ -1,0 +1,66 @@
+"""What grading did and cost, as results carry it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from grading.budget import Budget
+from grading.judge import JudgeSpec
+from grading.verdict import State, Usage, Vote
+
+
+@dataclass
+class GradingStats:
+    """Calls to the judge, votes read from the store, tokens and states, of one grader.
+
+    `usage` is what this run's calls used, `saved` what the stored votes had used when they were bought. `expected`
+    is what `expected_calls` calls were expected to use, before they were made. `calls_without_usage` got a reply
+    that says nothing about tokens: in `usage` they are missing, against a budget they count by the reply's text.
+    `refused` are the parameters that votes went without because the endpoint does not take them.
+    """
+
+    calls: int = 0
+    calls_without_usage: int = 0
+    stored: int = 0
+    usage: Usage = field(default_factory=Usage)
+    saved: Usage = field(default_factory=Usage)
+    expected_calls: int = 0
+    expected: Usage = field(default_factory=Usage)
+    states: Counter[str] = field(default_factory=Counter)  # of all votes, stored ones included
+    refused: set[str] = field(default_factory=set)
+
+    def count(self, vote: Vote) -> None:
+        """Add one vote."""
+        self.states[vote.state.value] += 1
+        if vote.stored:
+            self.stored += 1
+            self.saved += vote.usage
+        elif vote.state is not State.OVER_BUDGET:
+            self.calls += 1
+            self.calls_without_usage += vote.state is not State.API_FAILED and not vote.usage.prompt
+            self.usage += vote.usage
+
+    def record(self, judge: JudgeSpec, budget: Budget) -> dict[str, Any]:
+        """The figures as results carry them; `dollars` is None where no price is known."""
+        return {
+            "calls": self.calls,
+            "calls_without_usage": self.calls_without_usage,
+            "votes_from_store": self.stored,
+            "spent": _priced(self.usage, judge),
+            "saved": _priced(self.saved, judge),
+            "estimate": {"calls": self.expected_calls} | _priced(self.expected, judge),
+            "price": judge.price.model_dump(mode="json") if judge.price else None,
+            "budget": budget.record(),
+            "vote_states": dict(self.states),
+        }
+
+
+def _priced(usage: Usage, judge: JudgeSpec) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt,
+        "cached_tokens": usage.cached,
+        "completion_tokens": usage.completion,
+        "dollars": judge.price.dollars(usage) if judge.price else None,
+    }

@@ -1,0 +1,139 @@
+"""`skillmix store`: look into the verdict store, copy it out, and throw away what is no longer wanted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from grading.store import VerdictStore
+
+app = typer.Typer(help="The verdict store: what is in it, copies of it, and its pruning.", no_args_is_help=True)
+
+_File = Annotated[
+    Path | None, typer.Option("--file", help="The store's file, if not verdicts.sqlite under SKILLMIX_HOME.")
+]
+_Judge = Annotated[str | None, typer.Option(help="Only votes of this judge (its model id).")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.command()
+def stats(file: _File = None, as_json: _Json = False) -> None:
+    """Votes, tokens and dollars by judge, the file's size, and the time of the first and the last vote."""
+    with _open(file) as store:
+        summary = _summary(store)
+    if as_json:
+        typer.echo(json.dumps(summary))
+    else:
+        _print(summary)
+
+
+@app.command()
+def export(
+    file: _File = None,
+    judge: _Judge = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Instead of the terminal.")] = None,
+) -> None:
+    """Write all stored replies as JSON Lines, one column of the store a field."""
+    from grading.errors import UserError
+
+    with _open(file) as store:
+        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in store.records(judge))
+        try:
+            if output is None:
+                sys.stdout.writelines(lines)
+            else:
+                with output.open("w", encoding="utf-8") as target:
+                    target.writelines(lines)
+        except OSError as error:
+            raise UserError(f"The votes cannot be written to {output or 'standard output'}: {error}.") from error
+
+
+@app.command()
+def prune(
+    file: _File = None,
+    judge: _Judge = None,
+    older_than: Annotated[float | None, typer.Option(min=0, help="Only votes older than so many days.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only the number is shown.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Delete votes by judge, by age, or by both. What is deleted has to be paid for again."""
+    from grading.errors import UserError
+
+    if judge is None and older_than is None:
+        raise UserError("Say which votes to delete: --judge MODEL, --older-than DAYS, or both.")
+    with _open(file) as store:
+        number = store.prune(judge, older_than) if yes else store.count(judge, older_than)
+    if as_json:
+        typer.echo(json.dumps({"votes": number, "deleted": yes}))
+    else:
+        typer.echo(f"Deleted {number} votes." if yes else f"Add --yes to delete {number} votes.")
+
+
+@contextmanager
+def _open(file: Path | None) -> Iterator[VerdictStore]:
+    from grading.errors import UserError
+    from grading.home import verdict_store
+    from grading.store import VerdictStore
+
+    path = file or verdict_store()
+    if not path.is_file():
+        raise UserError(
+            f"There is no verdict store {path}: name it with --file, or its folder with SKILLMIX_HOME."
+        )
+    store = VerdictStore(path)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _summary(store: VerdictStore) -> dict[str, Any]:
+    from grading.price import price_by_model, price_table
+
+    table = price_table()
+    judges: list[dict[str, Any]] = []
+    for votes in store.summarise():
+        price = price_by_model(votes.judge, table)
+        judges.append(
+            {
+                "judge": votes.judge,
+                "votes": votes.votes,
+                "with_text": votes.graded,
+                "prompt_tokens": votes.usage.prompt,
+                "cached_tokens": votes.usage.cached,
+                "completion_tokens": votes.usage.completion,
+                "dollars": price.dollars(votes.usage) if price else None,
+                "first": votes.first,
+                "last": votes.last,
+            }
+        )
+    return {
+        "file": str(store.path),
+        "bytes": store.size(),
+        "votes": sum(one["votes"] for one in judges),
+        "first": min((one["first"] for one in judges), default=None),
+        "last": max((one["last"] for one in judges), default=None),
+        "judges": judges,
+    }
+
+
+def _print(summary: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{summary['file']}: {summary['votes']:,} votes, {summary['bytes'] / 1e6:,.1f} MB")
+    for heading in ("judge", "votes", "prompt tokens", "cached", "completion tokens", "dollars", "first", "last"):
+        text = heading in ("judge", "first", "last")
+        table.add_column(heading, justify="left" if text else "right", overflow="fold")
+    for one in summary["judges"]:
+        counts = (one["votes"], one["prompt_tokens"], one["cached_tokens"], one["completion_tokens"])
+        dollars = "?" if one["dollars"] is None else f"{one['dollars']:,.2f}"
+        table.add_row(one["judge"], *(f"{n:,}" for n in counts), dollars, one["first"], one["last"])
+    Console().print(table)

@@ -1,0 +1,11 @@
+"""What our packages log appears where lm-eval's own log does."""
+
+from __future__ import annotations
+
+import logging
+
+
+def show_our_logs() -> None:
+    """Hang our loggers under lm-eval's, which alone gets a handler and a level from its command line."""
+    for name in ("grading", "skillmix_tasks"):
+        logging.getLogger(name).parent = logging.getLogger("lm_eval")

@@ -1,0 +1,363 @@
+"""What a run may spend, against a server that counts what it is asked."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from grading import (
+    Budget,
+    Criterion,
+    Grader,
+    GradingRequest,
+    Price,
+    State,
+    Usage,
+    UserError,
+    Verdict,
+    resolve_judge,
+)
+from grading.backend import Reply, VoteCall
+from grading.budget import Cost, Gate
+from grading.estimate import CallEstimator
+from tests.servers.chat import ChatServer
+from tests.servers.completion import prompt_words
+
+CRITERIA = (Criterion("s1", "It has a metaphor."), Criterion("topic", "It is about rain."))
+REQUESTS = [
+    GradingRequest(
+        "Write about rain.", CRITERIA, f"Rain number {number}" + " fell like a tired drum" * (number % 7)
+    )
+    for number in range(40)
+]
+VOTES = 3 * len(REQUESTS)
+PRICE = {"input": 2.0, "cached_input": 0.5, "output": 8.0}
+DECIDED = dict[str, bool | None]
+
+
+@dataclass
+class Money:
+    """Makes graders and asks the server what they have cost."""
+
+    server: ChatServer
+    store: Path
+
+    def grader(self, concurrency: int = 8, budget: Budget | None = None, **spec: object) -> Grader:
+        judge = resolve_judge({"model": "judge-1", "price": PRICE} | spec, base_url=self.server.base_url)
+        return Grader(judge, self.store, concurrency=concurrency, budget=budget)
+
+    def tokens(self) -> int:
+        tokens = self.server.counts().tokens["judge"]
+        return tokens["prompt"] + tokens["completion"]
+
+    def dollars(self) -> float:
+        tokens = self.server.counts().tokens["judge"]
+        return Price.model_validate(PRICE).dollars(Usage(tokens["prompt"], tokens["completion"], tokens["cached"]))
+
+    def largest(self) -> int:
+        """Tokens of the largest call: its prompt, and two quotes of five words with their keys."""
+        return max(len(prompt_words(entry.body)) for entry in self.server.log("judge")) + 20
+
+    def stored(self) -> int:
+        with sqlite3.connect(self.store) as db:
+            [number] = db.execute("SELECT COUNT(*) FROM replies").fetchone()
+        return int(number)
+
+
+@pytest.fixture
+def money(chat_server: ChatServer, tmp_path: Path) -> Money:
+    chat_server.set(judge_latency=0.02)
+    return Money(chat_server, tmp_path / "verdicts.sqlite")
+
+
+def decided(verdicts: list[Verdict]) -> list[DECIDED]:
+    return [{c: decision.earned for c, decision in verdict.decisions.items()} for verdict in verdicts]
+
+
+def not_asked(verdicts: list[Verdict]) -> int:
+    return sum(vote.state is State.OVER_BUDGET for verdict in verdicts for vote in verdict.votes)
+
+
+@pytest.mark.parametrize("concurrency", [1, 8, 64])
+@pytest.mark.parametrize("cap", [1_000, 5_000, 16_000])
+def test_tokens_pass_the_cap_by_no_more_than_one_call(money: Money, cap: int, concurrency: int):
+    grader = money.grader(concurrency, Budget(max_tokens=cap))
+    verdicts = grader.grade(REQUESTS, progress=False)
+    spent, calls = money.tokens(), money.server.counts().received["judge"]
+    assert spent == grader.budget.spent.tokens
+    assert spent <= cap + money.largest()
+    assert spent > cap - 2 * money.largest(), "what is left would have paid for another call"
+    assert 0 < not_asked(verdicts) == VOTES - calls == grader.stats.states["over_budget"]
+    assert grader.stats.calls == money.stored() == calls
+    record = grader.record()["budget"]
+    assert record == {
+        "max_usd": None,
+        "max_tokens": cap,
+        "run_dollars": None,
+        "run_tokens": spent,
+        "calls_not_sent": VOTES - calls,
+    }
+
+
+@pytest.mark.parametrize(("cap", "concurrency"), [(0.004, 1), (0.012, 8), (0.03, 32)])
+def test_dollars_pass_the_cap_by_no_more_than_one_call(money: Money, cap: float, concurrency: int):
+    grader = money.grader(concurrency, Budget(max_usd=cap))
+    verdicts = grader.grade(REQUESTS, progress=False)
+    call = Price.model_validate(PRICE).dollars(Usage(money.largest(), 20))
+    assert money.dollars() == pytest.approx(grader.budget.spent.dollars)
+    assert cap - 2 * call < money.dollars() <= cap + call
+    assert not_asked(verdicts) > 0
+    assert grader.record()["spent"]["dollars"] == pytest.approx(money.dollars())
+
+
+def test_the_first_requests_get_their_verdicts_first(money: Money):
+    verdicts = money.grader(4, Budget(max_tokens=8_000)).grade(REQUESTS, progress=False)
+    whole = [all(earned is not None for earned in one.values()) for one in decided(verdicts)]
+    assert 0 < sum(whole) < len(REQUESTS)
+    assert whole == sorted(whole, reverse=True)
+    states = {decision.state for verdict in verdicts for decision in verdict.decisions.values()}
+    assert states == {State.GRADED, State.OVER_BUDGET}
+
+
+def test_a_later_run_pays_for_the_rest_only(money: Money):
+    capped = money.grader(8, Budget(max_tokens=10_000))
+    capped.grade(REQUESTS, progress=False)
+    bought = capped.stats.calls
+    rest = money.grader(8, Budget(max_tokens=1_000_000))
+    verdicts = rest.grade(REQUESTS, progress=False)
+    assert (rest.stats.stored, rest.stats.calls) == (bought, VOTES - bought)
+    assert money.server.counts().received["judge"] == VOTES
+    assert not_asked(verdicts) == 0
+    assert rest.record()["saved"] == capped.record()["spent"]
+    assert rest.budget.spent.tokens == money.tokens() - capped.budget.spent.tokens
+    money.store = money.store.with_name("other.sqlite")
+    assert decided(verdicts) == decided(money.grader().grade(REQUESTS, progress=False))
+
+
+def test_stored_votes_are_free_under_a_cap_that_is_used_up(money: Money):
+    verdicts = money.grader().grade(REQUESTS[:5], progress=False)
+    again = money.grader(8, Budget(max_usd=0.0, max_tokens=0)).grade(REQUESTS[:6], progress=False)
+    assert decided(again)[:5] == decided(verdicts)
+    assert set(decided(again)[5].values()) == {None}
+    assert money.server.counts().received["judge"] == 15
+
+
+def test_lost_votes_are_asked_again_within_the_cap(money: Money):
+    money.server.set(judge_faults={"refusal": 1.0})
+    grader = money.grader(8, Budget(max_tokens=20_000))
+    verdicts = grader.grade(REQUESTS, progress=False)
+    assert money.tokens() <= 20_000 + money.largest()
+    states = {vote.state for verdict in verdicts for vote in verdict.votes}
+    assert states == {State.REFUSED, State.OVER_BUDGET}
+
+
+def test_graders_in_several_threads_share_one_budget(money: Money):
+    budget = Budget(max_tokens=12_000)
+    graders = [money.grader(8, budget) for _ in range(3)]
+    parts = [REQUESTS[start::3] for start in range(3)]
+    lost: list[int] = []
+
+    def grade(grader: Grader, requests: list[GradingRequest]) -> None:
+        lost.append(not_asked(grader.grade(requests, progress=False)))
+
+    threads = [threading.Thread(target=grade, args=pair) for pair in zip(graders, parts, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(lost) == 3
+    assert money.tokens() == budget.spent.tokens
+    assert 12_000 - 3 * money.largest() < money.tokens() <= 12_000 + 3 * money.largest()
+    assert sum(lost) == VOTES - money.server.counts().received["judge"] == budget.turned_away
+
+
+def test_calls_that_fail_cost_nothing(money: Money):
+    budget = Budget(max_tokens=5_000)
+    money.server.set(fail_all=400)
+    verdicts = money.grader(8, budget).grade(REQUESTS, progress=False)
+    assert {vote.state for verdict in verdicts for vote in verdict.votes} == {State.API_FAILED}
+    assert budget.spent == Cost()
+    money.server.reset()
+    money.grader(8, budget).grade(REQUESTS, progress=False)
+    assert money.tokens() > 5_000 - 2 * money.largest()
+
+
+def test_an_interrupted_grader_gives_back_what_it_reserved(money: Money, monkeypatch: pytest.MonkeyPatch):
+    budget = Budget(max_tokens=30_000)
+    grader = money.grader(8, budget)
+    written = 0
+
+    def write(*_: object) -> None:
+        nonlocal written
+        written += 1
+        if written == 3:
+            raise UserError("no space")
+
+    monkeypatch.setattr(grader._store, "write", write)
+    with pytest.raises(UserError, match="no space"):
+        grader.grade(REQUESTS, progress=False)
+    assert budget._reserved == Cost()
+    assert budget.reserve(Cost(30_000 - budget.spent.tokens), Cost())
+
+
+def test_the_estimate_is_logged_before_the_first_call(money: Money, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "grading")
+    money.grader().grade(REQUESTS[:4], progress=False)
+    caplog.clear()
+    grader = money.grader(8, Budget(max_usd=0.001))
+    money.server.set(hold_after=0)
+    thread = threading.Thread(target=grader.grade, args=(REQUESTS,), kwargs={"progress": False})
+    thread.start()
+    money.server.wait(lambda counts: counts.held > 0)
+    told = [record.getMessage() for record in caplog.records if record.name == "grading.engine"]
+    money.server.release()
+    thread.join(60)
+    assert told[0].startswith(f"judge-1 gives {VOTES - 12} votes (12 more are stored): about ")
+    estimate = grader.record()["estimate"]
+    assert f"about {estimate['prompt_tokens']:,} prompt and {estimate['completion_tokens']:,}" in told[0]
+    assert f"about ${estimate['dollars']:.2f} and at most $" in told[0]
+    assert told[1] == "That is more than max_usd = 0.001 allows: judging will stop there."
+    assert "max_usd = 0.001 is reached" in caplog.text
+
+
+def test_the_estimate_is_near_what_is_spent_once_there_are_replies(money: Money):
+    money.grader().grade(REQUESTS[:10], progress=False)
+    grader = money.grader()
+    grader.grade(REQUESTS, progress=False)
+    record = grader.record()
+    assert record["estimate"]["calls"] == record["calls"] == VOTES - 30
+    for what in ("prompt_tokens", "completion_tokens"):
+        assert record["estimate"][what] == pytest.approx(record["spent"][what], rel=0.1)
+
+
+def test_dollars_without_a_price_are_refused_in_one_sentence(money: Money):
+    with pytest.raises(UserError, match=r"max_usd needs the price of the judge judge-1.*`price`.*SKILLMIX_PRICES"):
+        money.grader(8, Budget(max_usd=1.0), price=None)
+    money.grader(8, Budget(max_tokens=1), price=None)
+    local = resolve_judge("hf:somewhere")
+    Grader(local, money.store, budget=Budget(max_usd=1.0))  # costs no dollars
+
+
+# -- without a server
+
+
+def a_call(answer: str = "It rained.", criteria: tuple[str, ...] = ("a", "b")) -> VoteCall:
+    messages = ({"role": "system", "content": "You mark texts."}, {"role": "user", "content": answer})
+    return VoteCall(f"key of {answer}", 0, messages, criteria, answer, 0)
+
+
+def test_before_any_reply_a_call_counts_by_bytes_and_criteria():
+    call = a_call("x" * 385)  # with the system message 400 bytes
+    assert CallEstimator(1024).expected(call) == Usage(100, 60)
+    assert CallEstimator(50).expected(call) == Usage(100, 50)
+    most = CallEstimator(1024).most(call)
+    assert most.completion == 1024
+    assert most.prompt > 400
+    assert CallEstimator(1024).most(a_call("语" * 100)).prompt > 300  # no tokenizer goes below a byte
+
+
+def test_replies_correct_expectation_and_bound():
+    estimator = CallEstimator(1024)
+    call = a_call("x" * 385)
+    bound = estimator.most(call)
+    for number in range(19):
+        estimator.learn(call, Usage(200, 20 + number % 2 * 20))
+    assert estimator.expected(call) == Usage(200, 29)
+    assert estimator.most(call) == bound
+    estimator.learn(call, Usage())  # tells nothing
+    assert estimator.most(call) == bound
+    estimator.learn(call, Usage(220, 40))
+    assert estimator.most(call) == Usage(220, 40)
+    assert estimator.most(replace(call, criteria=("a",))).completion == 20
+
+
+def test_a_reply_without_usage_counts_by_its_text():
+    budget = Budget(max_tokens=10_000)
+    judge = resolve_judge({"model": "m", "price": PRICE}, base_url="http://127.0.0.1:9/v1")
+    gate = Gate([a_call("x" * 385)], budget, judge, CallEstimator(1024))
+    [call] = gate
+    gate.settle(call, Reply(State.GRADED, "y" * 80))
+    assert budget.spent.tokens == 120
+    assert budget.spent.dollars == pytest.approx((100 * 2 + 20 * 8) / 1e6)
+
+
+def test_a_gate_waits_for_the_calls_of_others():
+    budget = Budget(max_tokens=2_000)
+    judge = resolve_judge("m", base_url="http://127.0.0.1:9/v1")
+    assert budget.reserve(Cost(1_500), Cost(1_500))
+    gate = Gate([a_call()], budget, judge, CallEstimator(1024))
+    assert list(gate) == []
+    timer = threading.Timer(0.2, budget.settle, (Cost(1_500), Cost(100)))
+    timer.start()
+    assert gate.opens_again()
+    assert len(list(gate)) == 1
+    assert not gate.opens_again()  # there is nothing more to take
+
+
+def test_a_cap_that_nobody_can_free_ends_the_waiting():
+    gate = Gate(
+        [a_call()],
+        Budget(max_tokens=10),
+        resolve_judge("m", base_url="http://127.0.0.1:9/v1"),
+        CallEstimator(1024),
+    )
+    assert list(gate) == []
+    assert not gate.opens_again()
+
+
+class TestPrices:
+    @pytest.fixture
+    def price_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        def write(text: str) -> None:
+            (tmp_path / "prices.yaml").write_text(text)
+            monkeypatch.setenv("SKILLMIX_PRICES", str(tmp_path / "prices.yaml"))
+
+        return write
+
+    def test_a_price_belongs_to_a_provider_and_a_model(self):
+        assert resolve_judge("gpt-4.1-mini-2025-04-14").price == Price(
+            input=0.4,
+            cached_input=0.1,
+            output=1.6,
+            date="2025-04-14",  # type: ignore[arg-type]
+            source="OpenAI, Introducing GPT-4.1 in the API",
+        )
+        assert resolve_judge("gpt-4.1-mini-2025-04-14", base_url="http://elsewhere/v1").price is None
+
+    def test_the_users_file_adds_and_overrides(self, price_file):
+        price_file(
+            "prices:\n"
+            "- {provider: localhost, model: mine, input: 1, output: 2}\n"
+            "- {provider: openai, model: gpt-6-luna, input: 3, output: 4}\n"
+        )
+        mine = resolve_judge("mine", base_url="http://localhost:8000/v1").price
+        assert mine is not None
+        assert mine.dollars(Usage(1_000_000, 1_000_000, 500_000)) == 3  # cached costs the same
+        luna = resolve_judge("gpt-6-luna").price
+        assert luna is not None
+        assert (luna.input, luna.output) == (3, 4)
+        assert resolve_judge("gpt-4.1-2025-04-14").price is not None
+
+    def test_the_judges_own_price_comes_first(self):
+        own = resolve_judge({"model": "gpt-6-luna", "price": {"input": 7, "output": 8}}).price
+        assert own == Price(input=7, output=8)
+
+    @pytest.mark.parametrize(
+        "text", ["", "x: 1", "prices: 3", "prices: [{model: m, input: 1, output: 2}]", "prices: ["]
+    )
+    def test_a_wrong_file_is_one_sentence(self, price_file, text: str):
+        price_file(text)
+        with pytest.raises(UserError, match=r"price file .*prices.yaml \(SKILLMIX_PRICES\) cannot be used"):
+            resolve_judge("m")
+
+    def test_prices_are_in_results(self, money: Money):
+        record = money.grader().record()
+        assert record["price"]["source"] == "given by the user"
+        json.dumps(record)
