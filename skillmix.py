@@ -16,9 +16,12 @@ app = typer.Typer(
 def main() -> None:
     """Run one command; a user's mistake is one sentence and status 1."""
     from grading import UserError
+
+    # First: it says so if a folder hides our `grading`.
+    from skillmix_tasks.cli import app as tasks_app  # isort: split
+
     from grading.judges_cli import app as judges_app
     from grading.store_cli import app as store_app
-    from skillmix_tasks.cli import app as tasks_app
 
     app.add_typer(tasks_app)
     app.add_typer(judges_app)

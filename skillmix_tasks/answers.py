@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grading import UserError
 
@@ -21,7 +22,10 @@ _FORMAT = 1
 
 
 class AnswerHeader(BaseModel):
-    """What a run's answers belong to: the task, the student, and the settings with which items were drawn."""
+    """What a run's answers belong to: the task, the student, and the settings with which items were drawn.
+
+    A run of several ranks writes one file for each.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -33,7 +37,15 @@ class AnswerHeader(BaseModel):
     judge: dict[str, Any]
     pack_hash: str
     turns: int
+    system_instruction: str | None
     generation_kwargs: dict[str, Any]
+    rank: int
+    world_size: int
+
+    @property
+    def run(self) -> str:
+        """What the files of one run have in common."""
+        return self.model_dump_json(exclude={"rank"})
 
 
 class StoredAnswer(BaseModel):
@@ -44,12 +56,13 @@ class StoredAnswer(BaseModel):
     index: int
     hash: str
     generation: int
-    replies: tuple[str, ...]
+    replies: tuple[str, ...] = Field(min_length=1, max_length=2)
 
 
 def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAnswer]) -> Path:
     """Write a new file under `folder` and return its path; UserError if the disk refuses."""
-    path = folder / f"{header.task}_{uuid.uuid4().hex[:12]}.jsonl"
+    rank = f"_rank{header.rank}of{header.world_size}" if header.world_size > 1 else ""
+    path = folder / f"{header.task}_{uuid.uuid4().hex[:12]}{rank}.jsonl"
     draft = path.with_suffix(".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,11 +73,25 @@ def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAn
             os.fsync(file.fileno())
         draft.rename(path)
     except OSError as error:
-        raise UserError(
-            f"The answers cannot be written to {folder} ({error}): free space, mend its permissions, or name "
-            "another folder with SKILLMIX_HOME."
-        ) from error
+        raise _unwritable(folder, error) from error
     return path
+
+
+def check_writable(folder: Path) -> None:
+    """Raise UserError if answers could not be written to `folder`, before any is paid for."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> UserError:
+    return UserError(
+        f"The answers cannot be written to {folder} ({error.strerror}): free space, mend its permissions, or name "
+        "another folder with SKILLMIX_HOME."
+    )
 
 
 def read_answers(path: Path) -> tuple[AnswerHeader, list[StoredAnswer]]:
@@ -88,11 +115,17 @@ def is_answer_file(path: Path) -> bool:
 def complete_items(answers: Iterable[StoredAnswer], generations: int) -> dict[str, list[StoredAnswer]]:
     """The answers of each item by its hash, in the order of their generations.
 
-    Raises UserError if an item lacks a generation, which a whole set of files never does.
+    Raises UserError if an item lacks a generation, or has two answers in one: files of one run do neither.
     """
     items: dict[str, dict[int, StoredAnswer]] = {}
     for answer in answers:
-        items.setdefault(answer.hash, {})[answer.generation] = answer
+        generations_of = items.setdefault(answer.hash, {})
+        if answer.generation in generations_of:
+            raise UserError(
+                f"The item {answer.hash} has two answers in generation {answer.generation}: these files are of "
+                "different runs; grade them one by one."
+            )
+        generations_of[answer.generation] = answer
     for name, found in items.items():
         if set(found) != set(range(generations)):
             raise UserError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,12 +41,14 @@ def grade(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Another setting of the run, as KEY=JSON or KEY=TEXT.")
     ] = None,
+    include_path: Annotated[Path | None, typer.Option(help="Folder of YAML files of tasks of your own.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for results and samples.")] = None,
     as_json: _Json = False,
 ) -> None:
     """Judge answers that are on disk: finish a run that died, or grade logged samples with another judge."""
     from lm_eval.utils import make_table, setup_logging
 
+    from skillmix_tasks.evaluate import strict_json
     from skillmix_tasks.regrade import regrade
 
     setup_logging()
@@ -58,8 +62,9 @@ def grade(
     }
     overrides = {key: value for key, value in overrides.items() if value is not None}
     overrides |= dict(_setting(text) for text in settings or ())  # where null is a value
-    results = regrade(files, overrides, output)
-    typer.echo(json.dumps(results, default=str) if as_json else make_table(results))
+    with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
+        results = regrade(files, overrides, include_path=include_path, output=output)
+    typer.echo(strict_json(results) if as_json else make_table(results))
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -109,11 +114,12 @@ def unlink() -> None:
 def quickstart(
     output: Annotated[Path, typer.Option(help="Folder for results and samples.")] = Path("quickstart-results"),
     items: Annotated[int, typer.Option(min=1, help="How many items.")] = 4,
+    as_json: _Json = False,
 ) -> None:
     """Run skillmix_k2 here and now with a small embedded model as student and judge (some minutes)."""
     from skillmix_tasks.quickstart import quickstart as run
 
-    run(output, items)
+    run(output, items, as_json=as_json)
 
 
 _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a directory.")]

@@ -32,23 +32,28 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     sys.argv = ["lm_eval", "run", *arguments, *(["--show_config"] if as_json else [])]
     cli = HarnessCLI()
     args = cli.parse_args()
-    given = vars(args)  # lm-eval leaves out what was not typed
+    given = _given(args)
     names = _task_names(given.get("tasks"))
     unknown = [name for name in names if name.startswith("skillmix") and not _matches(name)]
-    if unknown:
+    if unknown and not given.get("include_path"):
         raise UserError(f"There is no task {', '.join(unknown)}: `skillmix tasks` lists them.")
-    if names and all(_matches(name) for name in names):
+    if any(_matches(name) for name in names):
         _check_before_loading(given)
-        with _own_tasks_only():
-            _execute(cli, args, as_json=as_json)
-    else:
-        args.include_path = given.get("include_path") or str(harness_folder())
+    with _own_tasks(only=bool(names) and all(_matches(name) for name in names)):
         _execute(cli, args, as_json=as_json)
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """What was set on the command line, or else in the file that --config names."""
+    from lm_eval.config.evaluate_config import EvaluatorConfig
+
+    typed = {name: value for name, value in vars(args).items() if value}
+    return (EvaluatorConfig.load_yaml_config(typed["config"]) if "config" in typed else {}) | typed
 
 
 def _task_names(tasks: str | list[str] | None) -> list[str]:
     entries = [tasks] if isinstance(tasks, str) else tasks or []
-    return [name for entry in entries for name in entry.split(",")]
+    return [name for entry in entries for name in entry.split(",") if name]
 
 
 def _matches(pattern: str) -> bool:
@@ -60,24 +65,27 @@ def _check_before_loading(given: dict[str, Any]) -> None:
     from skillmix_tasks.task import check_judge
 
     settings = read_settings(given.get("metadata") or {})
-    if given.get("model", "").endswith("chat-completions") and not given.get("apply_chat_template"):
+    if str(given.get("model", "")).endswith("chat-completions") and not given.get("apply_chat_template"):
         raise UserError("A chat endpoint takes no plain text: add --apply_chat_template.")
     if not given.get("predict_only"):
         check_judge(settings.judge_spec(), settings.concurrency)
 
 
 @contextmanager
-def _own_tasks_only() -> Iterator[None]:
-    """lm-eval's command has no switch that leaves its own 14,683 task files unread; its TaskManager has."""
+def _own_tasks(*, only: bool) -> Iterator[None]:
+    """Make our tasks known beside the user's include path, with `only` without indexing lm-eval's own.
+
+    lm-eval's command has no switch that leaves its 14,683 task files unread; its TaskManager has.
+    """
     import lm_eval.tasks
 
     manager = lm_eval.tasks.TaskManager
 
-    def own(include_path: str | None = None, metadata: dict[str, Any] | None = None) -> Any:
+    def with_ours(include_path: str | None = None, metadata: dict[str, Any] | None = None) -> Any:
         paths = [str(harness_folder()), *([include_path] if include_path else [])]
-        return manager(include_path=paths, include_defaults=False, metadata=metadata)
+        return manager(include_path=paths, include_defaults=not only, metadata=metadata)
 
-    lm_eval.tasks.TaskManager = own
+    lm_eval.tasks.TaskManager = with_ours
     try:
         yield
     finally:
@@ -93,4 +101,10 @@ def _execute(cli: Any, args: argparse.Namespace, *, as_json: bool) -> None:
     # --show_config puts the results first, and the table after them.
     text = output.getvalue()
     results, _ = json.JSONDecoder().raw_decode(text, text.index('{\n  "results"'))
-    print(json.dumps(results))  # noqa: T201
+    print(strict_json(results))  # noqa: T201
+
+
+def strict_json(results: dict[str, Any]) -> str:
+    """Results as JSON that every reader takes: a score that is missing is null, where Python writes NaN."""
+    text = json.dumps(results, default=str)
+    return json.dumps(json.loads(text, parse_constant=lambda _: None))

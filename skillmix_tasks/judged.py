@@ -44,7 +44,7 @@ def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
     void = None
     if is_empty(answer):
         void = "empty"
-    elif any(echoes_prompt(answer, prompt) for prompt in prompts):
+    elif echoes_prompt(answer, "\n\n".join(prompts)):
         void = "echo of the prompt"
     lost = {}
     for point, skill in zip(skill_points(item), item.skills, strict=True):

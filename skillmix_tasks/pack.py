@@ -119,6 +119,7 @@ def load_pack(name: str) -> Pack:
     Raises UserError with the file, the entry and the field of the first fault.
     """
     from skillmix_tasks.pack_files import read_pack
+    from skillmix_tasks.prompts import check_prompts
     from skillmix_tasks.reference_pack import is_reference_pack, read_reference_pack
 
     folder = bundled_packs().get(name, Path(name))
@@ -127,4 +128,6 @@ def load_pack(name: str) -> Pack:
             f"There is no pack {name!r}: name one of {', '.join(bundled_packs())}, or a directory that holds "
             "pack.yaml, skills and topics (.yaml or .csv), and prompts/."
         )
-    return read_reference_pack(folder) if is_reference_pack(folder) else read_pack(folder)
+    pack = read_reference_pack(folder) if is_reference_pack(folder) else read_pack(folder)
+    check_prompts(pack)
+    return pack

@@ -72,13 +72,19 @@ def read_text(path: Path) -> str:
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file by column, without empty cells."""
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
     rows = []
-    for number, row in enumerate(reader, start=1):
+    for number, row in enumerate(_csv_rows(path), start=1):
         if None in row or None in row.values():
             raise UserError(f"{path}: entry {number} has not as many cells as the first line has columns.")
         rows.append({column: cell.strip() for column, cell in row.items() if cell.strip()})
     return rows
+
+
+def _csv_rows(path: Path) -> list[dict[str, str]]:
+    try:
+        return list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
+    except csv.Error as error:
+        raise UserError(f"{path} is not valid CSV ({error}).") from error
 
 
 def validated(kind: type[_Part], data: object, path: Path, number: int | None = None) -> _Part:

@@ -8,7 +8,7 @@ from jinja2 import Environment, StrictUndefined, Template, TemplateError
 
 from grading import UserError
 from skillmix_tasks.items import Item
-from skillmix_tasks.pack import Pack
+from skillmix_tasks.pack import PROMPTS, Pack
 
 _NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -28,11 +28,26 @@ def render(pack: Pack, name: str, item: Item) -> str:
         return _template(pack.prompts[name]).render(
             topic=item.topic.name, skills=item.skills, limit=sentence_limit(item.limit)
         )
-    except TemplateError as error:
+    except (TemplateError, TypeError) as error:
         raise UserError(
             f"The prompt {name}.jinja of the pack {pack.about.id!r} cannot be filled in ({error}); it may use "
             "topic, skills and limit."
         ) from error
+
+
+def check_prompts(pack: Pack) -> None:
+    """Fill in every prompt once; UserError if one cannot be, or leaves out what the reader has to know."""
+    item = Item("", "", 1, "all", pack.skills[:1], pack.topics[0])
+    for name in PROMPTS:
+        text = render(pack, name, item)
+        # The second turn goes on with a conversation that has named them.
+        needed = () if name == "turn2" else (item.topic.name, item.skills[0].name, item.skills[0].definition)
+        for part in (*needed, "" if text.strip() else "any text"):
+            if part not in text:
+                raise UserError(
+                    f"The prompt {name}.jinja of the pack {pack.about.id!r} leaves out {part!r}: it has to "
+                    "show the topic, and each skill with its definition."
+                )
 
 
 @cache

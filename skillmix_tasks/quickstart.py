@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from grading.home import home
@@ -15,7 +16,7 @@ CAVEAT = (
 )
 
 
-def quickstart(output: Path, items: int) -> None:
+def quickstart(output: Path, items: int, *, as_json: bool = False) -> None:
     """Run skillmix_k2 on `items` items with the embedded model as student and as judge."""
     model = convert_embedded_model(home() / "models" / "smollm2-135m-instruct")
     run_lm_eval(
@@ -25,7 +26,10 @@ def quickstart(output: Path, items: int) -> None:
             *("--gen_kwargs", "max_gen_toks=192"),  # the model rambles on to any limit
             *("--apply_chat_template", "--log_samples", "--output_path", str(output)),
             *("--metadata", json.dumps({"skillmix": {"judge": f"hf:{model}"}})),
-        ]
+        ],
+        as_json=as_json,
     )
     [*_, samples] = sorted(output.glob("**/samples_skillmix_k2_*.jsonl"))
-    print(f"Samples, with every verdict and its evidence: {samples}\n{CAVEAT}")  # noqa: T201
+    # With --json the table's place is taken by one JSON object, and this is not to stand beside it.
+    said = f"Samples, with every verdict and its evidence: {samples}\n{CAVEAT}"
+    print(said, file=sys.stderr if as_json else sys.stdout)

@@ -33,15 +33,17 @@ class _Stored:
     turns: int
     settings: dict[str, Any]
     student: dict[str, Any]
+    run: str = ""
+    ranks: list[int] = field(default_factory=list)
+    world_size: int = 1
     answers: list[StoredAnswer] = field(default_factory=list)
 
 
 class StoredStudent(LM):  # type: ignore[misc]
     """A model that says what was said before: the replies by task, item hash and generation."""
 
-    def __init__(self, name: str, replies: dict[tuple[str, str, int], tuple[str, ...]]) -> None:
+    def __init__(self, replies: dict[tuple[str, str, int], tuple[str, ...]]) -> None:
         super().__init__()
-        self.student = name
         self._replies = replies
 
     @property
@@ -77,11 +79,18 @@ class StoredStudent(LM):  # type: ignore[misc]
         raise NotImplementedError
 
 
-def regrade(files: Sequence[Path], overrides: dict[str, Any], output: Path | None) -> dict[str, Any]:
+def regrade(
+    files: Sequence[Path],
+    overrides: dict[str, Any],
+    *,
+    include_path: Path | None = None,
+    output: Path | None = None,
+) -> dict[str, Any]:
     """Judge the answers in `files` and return lm-eval's results.
 
     `overrides` are settings (skillmix_tasks.settings) that replace those of the run; without a judge among
-    them, the run's own judge is taken, or for sample files the environment's. With `output`, results and
+    them, the run's own judge is taken, or for sample files the environment's. `include_path` holds YAML files
+    of tasks that are not ours. With `output`, results and
     samples are written there as lm_eval --output_path --log_samples does.
     """
     stored = _read(files)
@@ -94,7 +103,7 @@ def regrade(files: Sequence[Path], overrides: dict[str, Any], output: Path | Non
     tasks, samples = [], {}
     replies: dict[tuple[str, str, int], tuple[str, ...]] = {}
     for one in stored:
-        task = _load(one, overrides)
+        task = _load(one, overrides, include_path)
         items = complete_items(one.answers, GENERATIONS)
         for answers in items.values():
             _check_unchanged(task, one, answers[0])
@@ -105,10 +114,10 @@ def regrade(files: Sequence[Path], overrides: dict[str, Any], output: Path | Non
     name = str(stored[0].student["model"])
     chat = turns == {2}
     results: dict[str, Any] = simple_evaluate(
-        model=StoredStudent(name, replies),
+        model=StoredStudent(replies),
         tasks=tasks,
         samples=samples,
-        task_manager=_manager({}),
+        task_manager=_manager({}, None),
         apply_chat_template=chat,
         log_samples=True,
     )
@@ -127,63 +136,86 @@ def _read(files: Sequence[Path]) -> list[_Stored]:
         for one in [_from_answers(path)] if is_answer_file(path) else _from_samples(path):
             known = by_task.setdefault(one.task, one)
             if known is not one:
-                if (known.turns, known.settings, known.student) != (one.turns, one.settings, one.student):
+                if known.run != one.run or known.turns != one.turns:
                     raise UserError(f"{known.path} and {path} are of different runs: grade them one by one.")
                 known.answers += one.answers
+                known.ranks += one.ranks
+    for one in by_task.values():
+        if one.world_size > 1 and sorted(one.ranks) != list(range(one.world_size)):
+            raise UserError(
+                f"{one.path} is of a run of {one.world_size} ranks: name the files of all of them, each once "
+                f"({one.task}_*_rank*of{one.world_size}.jsonl)."
+            )
     return list(by_task.values())
 
 
 def _from_answers(path: Path) -> _Stored:
     header, answers = read_answers(path)
     return _Stored(
-        header.task, path, header.turns, header.settings | {"judge": header.judge}, header.student, answers
+        task=header.task,
+        path=path,
+        turns=header.turns,
+        settings=header.settings | {"judge": header.judge},
+        student=header.student,
+        run=header.run,
+        ranks=[header.rank],
+        world_size=header.world_size,
+        answers=answers,
     )
 
 
 def _from_samples(path: Path) -> list[_Stored]:
     found: dict[str, list[StoredAnswer]] = defaultdict(list)
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                sample = json.loads(line)
-                document = sample["doc"]
-                if document["private"]:
-                    raise UserError(
-                        f"{path} is of a private pack and holds no replies: grade the file of stored answers, "
-                        "whose path the run printed."
-                    )
-                for generation, replies in enumerate(sample["resps"]):
-                    found[document["task"]].append(
-                        StoredAnswer(
-                            index=document["index"],
-                            hash=document["hash"],
-                            generation=generation,
-                            replies=tuple(replies),
-                        )
-                    )
-            except (ValueError, KeyError, TypeError) as error:
+    for number, line in enumerate(_lines(path), start=1):
+        try:
+            sample = json.loads(line)
+            document = sample["doc"]
+            if document["private"]:
                 raise UserError(
-                    f"{path}, line {number}, is not a sample of a SKILL-MIX task: name samples_skillmix_*.jsonl "
-                    "files of lm_eval --log_samples, or files of stored answers."
-                ) from error
+                    f"{path} is of a private pack and holds no replies: grade the file of stored answers, "
+                    "whose path the run printed."
+                )
+            for generation, replies in enumerate(sample["resps"]):
+                # Validated from JSON, where a string is no list of replies and no reply is missing.
+                answer = {"index": document["index"], "hash": document["hash"], "generation": generation}
+                found[document["task"]].append(
+                    StoredAnswer.model_validate(answer | {"replies": replies}, strict=False)
+                )
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{path}, line {number}, is not a sample of a SKILL-MIX task: name samples_skillmix_*.jsonl "
+                "files of lm_eval --log_samples, or files of stored answers."
+            ) from error
     if not found:
         raise UserError(f"{path} is empty.")
     student = {"model": path.resolve().parent.name}  # lm-eval names the folder after the model
-    return [_Stored(task, path, len(answers[0].replies), {}, student, answers) for task, answers in found.items()]
+    return [
+        _Stored(task, path, len(answers[0].replies), {}, student, ranks=[0], answers=answers)
+        for task, answers in found.items()
+    ]
 
 
-def _manager(settings: dict[str, Any]) -> TaskManager:
-    return TaskManager(
-        include_path=[str(harness_folder())], include_defaults=False, metadata={"skillmix": settings}
-    )
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as text ({error}).") from error
 
 
-def _load(stored: _Stored, overrides: dict[str, Any]) -> SkillMixTask:
+def _manager(settings: dict[str, Any], include_path: Path | None) -> TaskManager:
+    paths = [str(harness_folder()), *([str(include_path)] if include_path else [])]
+    return TaskManager(include_path=paths, include_defaults=False, metadata={"skillmix": settings})
+
+
+def _load(stored: _Stored, overrides: dict[str, Any], include_path: Path | None) -> SkillMixTask:
     settings = stored.settings | overrides
     settings["items"] = max(settings.get("items", 0), 1 + max(answer.index for answer in stored.answers))
-    manager = _manager(settings)
+    manager = _manager(settings, include_path)
     if stored.task not in manager.all_subtasks:
-        raise UserError(f"{stored.path} has answers to the task {stored.task}, which is not known here.")
+        raise UserError(
+            f"{stored.path} has answers to the task {stored.task}, which is not known here: "
+            "name the folder of its YAML file with --include-path."
+        )
     task = manager.load([stored.task])["tasks"][stored.task]
     assert isinstance(task, SkillMixTask)
     task.replay(stored.path, stored.student)

@@ -50,7 +50,9 @@ class Settings(BaseModel):
         UserError if its dollars are capped and its price is not known.
         """
         judge = self.judge or os.environ.get("SKILLMIX_JUDGE_MODEL") or default_judge()
-        base_url = self.judge_base_url or os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None
+        base_url = self.judge_base_url
+        if isinstance(judge, str) and base_url is None:  # a whole spec brings its own address
+            base_url = os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None
         spec = resolve_judge(judge, base_url=base_url, votes=self.votes, price=self.price)
         if self.max_usd is not None:
             require_price(spec)

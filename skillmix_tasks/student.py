@@ -16,10 +16,12 @@ def student_identity(lm: LM | None, model_args: dict[str, Any]) -> dict[str, Any
 
     Only the names are taken from `model_args`, which may hold addresses, headers and tokens.
     """
-    name = str(model_args.get("pretrained") or model_args.get("model") or getattr(lm, "student", "unknown"))
+    # A model that was handed over as an object knows its own name, if anybody does.
+    own = getattr(getattr(lm, "config", None), "_name_or_path", None)
+    name = str(model_args.get("pretrained") or model_args.get("model") or own or "unknown")
     identity: dict[str, Any] = {"class": type(lm).__name__ if lm else None, "model": name}
-    if "pretrained" in model_args:
-        identity["weights"] = weights_fingerprint(name)
+    if own or "pretrained" in model_args:
+        identity["weights"] = weights_fingerprint(name, model_args.get("revision"))
     for key in ("revision", "peft", "gguf_file"):
         if model_args.get(key):
             identity[key] = str(model_args[key])
@@ -29,12 +31,16 @@ def student_identity(lm: LM | None, model_args: dict[str, Any]) -> dict[str, Any
 
 
 def takes_seed(lm: LM | None, model_args: dict[str, Any]) -> bool:
-    """Whether a generation's own seed can be sent: to servers and to vLLM, while transformers refuses it."""
-    from lm_eval.models.api_models import TemplateAPI
+    """Whether a generation's own seed can be sent: to servers in OpenAI's dialect and to vLLM.
 
-    if lm is None:  # without a chat template a task does not meet its model
-        return "base_url" in model_args
-    return isinstance(lm, TemplateAPI) or type(lm).__name__ == "VLLM"
+    transformers refuses it, and so do some other servers' dialects.
+    """
+    if lm is None:  # without a chat template a task does not meet its model; servers go by `model`
+        return "base_url" in model_args or ("model" in model_args and "pretrained" not in model_args)
+    from lm_eval.models.openai_completions import LocalCompletionsAPI
+
+    name = type(lm).__name__
+    return (isinstance(lm, LocalCompletionsAPI) and "Anthropic" not in name) or name == "VLLM"
 
 
 def generate(lm: LM, requests: Sequence[Instance]) -> list[str]:

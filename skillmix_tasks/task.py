@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
+from urllib.parse import urlsplit
 
 import datasets
 from lm_eval.api.filter import Filter, FilterEnsemble
@@ -29,14 +31,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from grading import Budget, Grader, JudgeSpec, State, UserError
 from grading.home import home, verdict_store
+from grading.parse import is_quoted, normalise
+from grading.stats import total
+from grading.store import VerdictStore
 from grading.text import encodable
-from skillmix_tasks.answers import AnswerHeader, StoredAnswer, write_answers
+from skillmix_tasks.answers import AnswerHeader, StoredAnswer, check_writable, write_answers
 from skillmix_tasks.items import sample_items
 from skillmix_tasks.judged import judge_replies
 from skillmix_tasks.logs import show_our_logs
 from skillmix_tasks.metrics import METRICS, item_metrics
 from skillmix_tasks.one_line import show_user_errors_in_one_line
-from skillmix_tasks.pack import Split, load_pack
+from skillmix_tasks.pack import Split, bundled_packs, load_pack
 from skillmix_tasks.prompts import render
 from skillmix_tasks.rubric import LENGTH
 from skillmix_tasks.settings import read_settings
@@ -89,17 +94,16 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             number=self._settings.items,
             drop_common=self._settings.drop_common,
         )
-        self._lm: LM | None = None
+        self.lm: LM | None = None
         self._chat: Callable[..., Any] | None = None
         self._system: str | None = None
-        self._rank = 0
         self._states: Counter[str] = Counter()
         self.budget = Budget()
-        self._cost: dict[str, Any] | None = None
-        self._refused: list[str] = []
+        self._costs: list[dict[str, Any]] = []
+        self._whole = False
         self._answers: Path | None = None
         self._stored_student: dict[str, Any] | None = None
-        self._whole = False
+        self._rank, self._world_size = 0, 1
         super().__init__(config=config | _COMMON | {"metadata": {"version": self._spec.version}})
         self._filters = [FilterEnsemble(name=_FILTER, filters=[lambda: _Judging(self)])]
 
@@ -168,22 +172,27 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 "leave it out; building the requests takes no time."
             )
         self._chat = kwargs.get("chat_template")
-        self._lm = getattr(self._chat, "__self__", None)
+        self.lm = getattr(self._chat, "__self__", None)
         self._system = kwargs.get("system_instruction")
-        self._rank = kwargs.get("rank", 0)
-        if self._chat is None and str(self._model_args.get("base_url", "")).endswith("/chat/completions"):
+        self._rank, self._world_size = kwargs.get("rank", 0), kwargs.get("world_size", 1)
+        self._forget_earlier_run()
+        if self._chat is None and _is_chat_api(self._model_args):
             raise UserError("A chat endpoint takes no plain text: add --apply_chat_template.")
+        if self._stored_student is None:
+            check_writable(home() / "answers")
         if not self._predict_only:
+            render(self._pack, "judge", self._items[0])  # a template that cannot be filled is found out now
             check_judge(self._judge, self._settings.concurrency)
+            VerdictStore(verdict_store()).close()
         if self._turns == 1:
             _warn_of_one_turn()
         super().build_all_requests(**kwargs)
-        self.budget = self._budget_of_this_run(kwargs.get("world_size", 1))
+        self.budget = self._budget_of_this_run()
         _incomplete.append(self)
 
-    def _budget_of_this_run(self, ranks: int) -> Budget:
+    def _budget_of_this_run(self) -> Budget:
         """One budget for all tasks of a run, whose requests are all built before the first answer is judged."""
-        budget = self._settings.budget(ranks)
+        budget = self._settings.budget(self._world_size)
         # A run that was interrupted may have left tasks; they have spent nothing.
         return next((task.budget for task in _incomplete if task.budget.caps == budget.caps), budget)
 
@@ -193,15 +202,15 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
 
     def construct_requests(self, doc: dict[str, Any], ctx: Any, **kwargs: Any) -> list[Instance]:
         """Three instances, not `repeats`, each with its own seed where the model takes one."""
-        seeded = takes_seed(self._lm, self._model_args)
+        seed = self.config.generation_kwargs.get("seed", self._settings.seed)
+        seeded = takes_seed(self.lm, self._model_args)
         return [
             Instance(
                 request_type="generate_until",
                 doc=doc,
                 arguments=(
                     ctx,
-                    dict(self.config.generation_kwargs)
-                    | ({"seed": self._settings.seed + generation} if seeded else {}),
+                    dict(self.config.generation_kwargs) | ({"seed": seed + generation} if seeded else {}),
                 ),
                 idx=generation,
                 metadata=kwargs["metadata"],
@@ -213,15 +222,17 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
 
     def apply_filters(self) -> None:
         """Complete the answers of all tasks of this run, then judge this one's."""
-        while _incomplete:
-            _incomplete.pop(0).complete_answers()
+        waiting = _incomplete.copy()
+        _incomplete.clear()  # before anything can fail: a later run in this process must not find them
+        for task in waiting:
+            task.complete_answers()
         super().apply_filters()
 
     def complete_answers(self) -> None:
         """Ask for the second turn and put all answers of this rank on disk."""
         instances: list[Instance] = self.instances
         if not all(instance.resps for instance in instances):
-            return  # built by an earlier run in this process that was interrupted
+            return  # of an earlier run in this process that was interrupted
         # Ranks with fewer items got padding, whose replies stand behind the real one.
         replies = [[_text(instance.resps[0])] for instance in instances]
         if self._turns == 2:
@@ -235,8 +246,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 )
                 for instance, [first] in zip(instances, replies, strict=True)
             ]
-            assert self._lm is not None
-            for reply, both in zip(generate(self._lm, second), replies, strict=True):
+            assert self.lm is not None
+            for reply, both in zip(generate(self.lm, second), replies, strict=True):
                 both.append(_text(reply))
         for instance, both in zip(instances, replies, strict=True):
             instance.resps = both
@@ -262,15 +273,22 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         ]
 
     def _header(self) -> AnswerHeader:
+        pack = self._settings.pack
+        if pack is not None and pack not in bundled_packs():
+            pack = str(Path(pack).resolve())  # grading may be started in another directory
         return AnswerHeader(
             task=self.config.task,
             version=self._spec.version,
             student=self._student(),
-            settings=self._settings.model_dump(exclude={"judge", "judge_base_url", "votes", "price"}),
+            settings=self._settings.model_dump(exclude={"judge", "judge_base_url", "votes", "price"})
+            | {"pack": pack},
             judge=self._judge.model_dump(mode="json"),
             pack_hash=self._pack.hash,
             turns=self._turns,
+            system_instruction=self._system,
             generation_kwargs=self.config.generation_kwargs,
+            rank=self._rank,
+            world_size=self._world_size,
         )
 
     def judge(self, replies: list[list[str]], docs: list[dict[str, Any]]) -> list[str]:
@@ -289,10 +307,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 records = judge_replies(self._pack, asked, grader)
             finally:
                 grader.close()
-            self._cost = grader.record()
-            self._refused = sorted(grader.stats.refused)
-        for record in records:
-            self._states.update(record.get("states", {}).values())
+            self._costs = [grader.record()]
         if self._pack.about.private:
             self._hide_texts(records)
         return [json.dumps(record, ensure_ascii=False) for record in records]
@@ -302,14 +317,18 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         for instance, record in zip(self.instances, records, strict=True):
             instance.arguments = (PRIVATE, instance.arguments[1])
             instance.resps = [PRIVATE]
-            for vote in record.get("votes", ()):
-                vote.pop("reply", None)  # a reply that is no verdict may repeat the criteria
-            if record["void"] or set(record["lost_in_code"]) - {LENGTH}:  # it names or copies what is in the pack
+            own = not record["void"] and not set(record["lost_in_code"]) - {LENGTH}
+            if not own:  # it names or copies what is in the pack
                 record["answer"] = PRIVATE
                 record["lost_in_code"] = dict.fromkeys(record["lost_in_code"], PRIVATE)
-                for vote in record.get("votes", ()):
-                    for mark in vote["marks"].values():
-                        mark["evidence"] = PRIVATE
+            shown = normalise(record["answer"] if own else "")
+            for vote in record.get("votes", ()):
+                # A reply that is no verdict, and a quotation that is none, may repeat the criteria.
+                vote.pop("reply", None)
+                vote.pop("detail", None)
+                for mark in vote["marks"].values():
+                    if not is_quoted(mark["evidence"], shown):
+                        mark["evidence"] = PRIVATE if mark["evidence"] else ""
 
     # -- results
 
@@ -324,23 +343,41 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
 
     def _enough_coverage(self, items: list[float]) -> float:
         # Only here have all ranks been gathered, so that none waits for one that has failed.
-        coverage = float(mean(items))
-        self._whole = coverage == 1
-        if 1 - coverage > self._settings.max_missing:
+        gathered = [item for item in items if isinstance(item, GatheredCoverage)]
+        self._states = sum((item.states for item in gathered), Counter())
+        self._costs = [item.cost for item in gathered if item.cost is not None]
+        missing = sum(1 - item for item in items)
+        self._whole = missing == 0
+        if missing > self._settings.max_missing * len(items):
             states = ", ".join(f"{state}: {count}" for state, count in self._states.most_common())
-            remedy = f"mend the judge, then type `skillmix grade {self._answers}`"
-            if self._states[State.OVER_BUDGET.value]:
-                option = "--max-usd DOLLARS" if self._settings.max_usd is not None else "--max-tokens TOKENS"
-                remedy = (
-                    f"{self.budget.caps} is reached, and `skillmix grade {self._answers} {option}` goes on from "
-                    "here (verdicts that are there cost nothing)"
-                )
             raise UserError(
-                f"{self.config.task}: {1 - coverage:.0%} of the items got no verdict from {self._judge.model} "
-                f"(points without one: {states}), more than max_missing = {self._settings.max_missing:.0%}. "
-                f"Nothing is lost: {remedy}."
+                f"{self.config.task}: {missing / len(items):.0%} of the items got no verdict from "
+                f"{self._judge.model} (points without one: {states}), more than max_missing = "
+                f"{self._settings.max_missing:.0%}. Nothing is lost: {self._remedy()}{self._other_ranks()}."
             )
-        return coverage
+        return float(mean(items))
+
+    def _remedy(self) -> str:
+        again = f"`skillmix grade {self._answers}"
+        if not self._states[State.OVER_BUDGET.value]:
+            return f"mend the judge, then type {again}`"
+        option = "--max-usd DOLLARS" if self._settings.max_usd is not None else "--max-tokens TOKENS"
+        return f"{self.budget.caps} is reached, and {again} {option}` goes on from here (what was bought is free)"
+
+    def _other_ranks(self) -> str:
+        if self._world_size == 1:
+            return ""
+        return f" with the files of all {self._world_size} ranks, whose paths they printed"
+
+    def process_results(self, doc: dict[str, Any], results: list[str]) -> dict[str, Any]:
+        """The metrics of one item from the records of its generations."""
+        if self._predict_only:
+            return cast("dict[str, Any]", super().process_results(doc, results))
+        records = [json.loads(record) for record in results]
+        metrics: dict[str, Any] = item_metrics([record["points"] for record in records])
+        states = Counter(state for record in records for state in record["states"].values())
+        cost = self._costs.pop() if self._costs else None  # with the first item of this rank
+        return metrics | {"coverage": GatheredCoverage(metrics["coverage"], states, cost)}
 
     def dump_config(self) -> dict[str, Any]:
         """The task's part of the results JSON: the protocol, the judge and what grading cost."""
@@ -361,10 +398,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 "generations": GENERATIONS,
                 "seed": self._settings.seed,
                 "drop_common": self._settings.drop_common,
-                "judge": None
-                if self._predict_only
-                else self._judge.record() | {"refused_parameters": self._refused},
-                "grading": self._cost,
+                "judge": None if self._predict_only else self._judge_record(),
+                "grading": total(self._costs),
                 "points_without_verdict": dict(self._states),
                 "student": self._student(),
             },
@@ -373,8 +408,19 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
 
     # -- helpers
 
+    def _forget_earlier_run(self) -> None:
+        """A task object may be evaluated again, and a run before may have left tasks of another model."""
+        _incomplete[:] = [task for task in _incomplete if task.lm is self.lm]
+        if self._stored_student is None:
+            self._answers = None
+        self._states, self._costs, self._whole = Counter(), [], False
+
+    def _judge_record(self) -> dict[str, Any]:
+        refused = sorted({name for cost in self._costs for name in cost["refused_parameters"]})
+        return self._judge.record() | {"refused_parameters": refused}
+
     def _student(self) -> dict[str, Any]:
-        return self._stored_student or student_identity(self._lm, self._model_args)
+        return self._stored_student or student_identity(self.lm, self._model_args)
 
     @property
     def _predict_only(self) -> bool:
@@ -382,7 +428,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
 
     @property
     def _turns(self) -> int:
-        return 2 if self._lm is not None else 1
+        return 2 if self.lm is not None else 1
 
     def _prompts(self, index: int) -> list[str]:
         names = ("turn1", "turn2") if self._turns == 2 else ("single",)
@@ -408,16 +454,32 @@ class _Judging(Filter):  # type: ignore[misc]
         return self._task.judge(resps, docs)
 
 
-def score_item(doc: dict[str, Any], results: list[str]) -> dict[str, float]:  # noqa: ARG001
-    """The metrics of one item from the records of its generations."""
-    return item_metrics([json.loads(record)["points"] for record in results])
+class GatheredCoverage(float):
+    """An item's coverage, with what else has to come from every rank: lm-eval gathers metrics alone.
+
+    `states` counts the item's points without a verdict by their reason; `cost` is what grading cost on the
+    item's rank, and None but on the first item of each.
+    """
+
+    states: Counter[str]
+    cost: dict[str, Any] | None
+
+    def __new__(cls, value: float, states: Counter[str], cost: dict[str, Any] | None) -> Self:
+        """A float cannot be given its attributes later than here."""
+        coverage = super().__new__(cls, value)
+        coverage.states = states
+        coverage.cost = cost
+        return coverage
+
+    def __reduce__(self) -> tuple[type[GatheredCoverage], tuple[float, Counter[str], dict[str, Any] | None]]:
+        return GatheredCoverage, (float(self), self.states, self.cost)
 
 
 _COMMON: dict[str, Any] = {
     "output_type": "generate_until",
     "test_split": "test",
     "num_fewshot": 0,
-    "process_results": score_item,
+    "process_results": "process_results",  # the method; lm-eval then looks up no metric functions
     "metric_list": [
         *({"metric": metric, "aggregation": "nanmean", "higher_is_better": True} for metric in METRICS),
         *(
@@ -426,6 +488,12 @@ _COMMON: dict[str, Any] = {
         ),
     ],
 }
+
+
+def _is_chat_api(model_args: dict[str, Any]) -> bool:
+    """Whether the student is behind a chat API, as far as a task can know: by its address, or by the command."""
+    path = urlsplit(str(model_args.get("base_url", ""))).path.rstrip("/")
+    return path.endswith("/chat/completions") or any(word.endswith("chat-completions") for word in sys.argv)
 
 
 @cache

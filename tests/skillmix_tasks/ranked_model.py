@@ -91,4 +91,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        if torch.distributed.is_initialized():  # else its threads may outlive the interpreter, and abort
+            torch.distributed.destroy_process_group()

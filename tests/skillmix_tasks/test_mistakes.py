@@ -28,7 +28,7 @@ def start(chat_server: ChatServer, tmp_path: Path):
     def run_it(*arguments: str, program: tuple[str, ...] = ("skillmix", "eval"), **variables: str) -> str:
         chat_server.set(models=["judge-1", "student-1"])
         judge = {"SKILLMIX_JUDGE_MODEL": "judge-1", "SKILLMIX_JUDGE_BASE_URL": chat_server.base_url}
-        env = environment(tmp_path / "home", **(judge | variables))
+        env = environment(tmp_path / "home") | judge | variables
         sentence = mistake([*program, *student_arguments(chat_server.url), *arguments], env, tmp_path)
         assert chat_server.counts().received == {"judge": 0, "student": 0}  # nothing was generated
         return sentence
@@ -39,6 +39,17 @@ def start(chat_server: ChatServer, tmp_path: Path):
 def test_no_key(start):
     sentence = start(*TASK, SKILLMIX_JUDGE_MODEL="", SKILLMIX_JUDGE_BASE_URL="")
     assert "export OPENAI_API_KEY" in sentence
+
+
+def test_a_home_that_cannot_be_written(start, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    sentence = start(*TASK, SKILLMIX_HOME=str(tmp_path / "file" / "home"))
+    assert "another folder with SKILLMIX_HOME" in sentence
+
+
+def test_an_address_without_its_path(start, chat_server: ChatServer):
+    sentence = start(*TASK, SKILLMIX_JUDGE_BASE_URL=chat_server.base_url.removesuffix("/v1"))
+    assert "usually ends in /v1" in sentence
 
 
 def test_no_key_under_plain_lm_eval(start, tmp_path: Path):

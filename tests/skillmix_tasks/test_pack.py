@@ -205,15 +205,23 @@ def test_a_broken_pack_gets_one_right_sentence(fault: str, own_pack: Path):
     assert "\n" not in str(error.value)
 
 
-def test_a_template_that_asks_for_what_is_not_there(own_pack: Path):
+@pytest.mark.parametrize(
+    ("template", "sentence"),
+    [
+        ("{{ subject }}", "'subject' is undefined"),
+        ("{{ limit + 1 }}", "cannot be filled in"),
+        ("Write about {{ topic }}.", "leaves out 'skill u'"),
+        ("", "leaves out"),
+        ("{% if %}", "not a valid Jinja template"),
+    ],
+)
+def test_a_template_that_cannot_serve_is_found_out_with_the_pack(own_pack: Path, template: str, sentence: str):
     prompts = own_pack / "prompts"
     prompts.mkdir()
     for name in ("turn1", "turn2", "single", "judge"):
-        (prompts / f"{name}.jinja").write_text("{{ subject }}")
-    pack = load_pack(str(own_pack))
-    [item] = sample_items(pack, task="t", k=1, split="all", seed=0, number=1)
-    with pytest.raises(UserError, match="'subject' is undefined"):
-        render(pack, "turn1", item)
+        (prompts / f"{name}.jinja").write_text(template)
+    with pytest.raises(UserError, match=sentence):
+        load_pack(str(own_pack))
 
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference data is not there")

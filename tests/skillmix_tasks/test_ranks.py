@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.servers.chat import ChatServer
-from tests.skillmix_tasks.running import MODELS, environment
+from tests.skillmix_tasks.running import MODELS, environment, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,6 +69,20 @@ def test_two_ranks_give_the_table_of_one(chat_server: ChatServer, tmp_path: Path
     assert by_item(two) == by_item(one)
     files = list((tmp_path / "home-2" / "answers").glob("*.jsonl"))
     assert sorted(len(file.read_text().splitlines()) - 1 for file in files) == [6, 9]
+    # What grading cost is the sum over the ranks.
+    record = two["configs"]["skillmix_k3"]["metadata"]["skillmix"]
+    assert record["grading"]["calls"] == 45
+    # One rank's answers are no run; all together they give the table again, for nothing.
+    chat_server.reset()
+    chat_server.set(earn=0.6, models=MODELS)
+    env = environment(tmp_path / "home-2")
+    done = run("skillmix", "grade", files[0], env=env, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "a run of 2 ranks" in done.stderr
+    done = run("skillmix", "grade", *files, "--json", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["results"] == one["results"]
+    assert chat_server.counts().received["judge"] == 0
 
 
 def test_a_run_that_fails_leaves_no_rank_waiting(chat_server: ChatServer, tmp_path: Path):
@@ -80,8 +94,8 @@ def test_a_run_that_fails_leaves_no_rank_waiting(chat_server: ChatServer, tmp_pa
 def test_two_runs_at_once_share_the_store(chat_server: ChatServer, tmp_path: Path):
     chat_server.set(earn=0.6, models=MODELS)
     runs = [start(tmp_path / name, tmp_path / "home", chat_server, 1, "chat", limit=4) for name in "ab"]
-    for run in runs:
-        finish(run)
+    for processes in runs:
+        finish(processes)
     tables = [json.loads((tmp_path / name / "results.json").read_text())["results"] for name in "ab"]
     assert tables[0] == tables[1]
     assert 36 <= chat_server.counts().received["judge"] <= 72

@@ -69,11 +69,11 @@ def test_every_sample_shows_two_turns_three_generations_and_nine_votes(whole_run
         assert len({turns[1] for turns in sample["resps"]}) == 3
         votes = [vote for record in records(sample) for vote in record["votes"]]
         assert len(votes) == 9
+        assert any(mark["evidence"] for vote in votes for mark in vote["marks"].values())
         for record in records(sample):
             for vote in record["votes"]:
                 assert set(vote["marks"]) == {"s1", "s2", "s3", "s4", "topic", "sense"}
                 assert all(m["evidence"] in record["answer"] for m in vote["marks"].values() if m["earned"])
-                assert any(m["earned"] for m in vote["marks"].values())
     assert whole_run.counts.received["student"] == 8 * 3 * 2
     assert whole_run.counts.received["judge"] == 8 * 9
 
@@ -227,7 +227,7 @@ def test_a_vote_that_stays_lost_lowers_coverage_and_widens_the_bounds(judged, ch
     chat_server.set(earn=1.0, judge_faults={"refusal": 0.6})
     done = judged("--tasks", "skillmix_k2", "--limit", "8", "--json", max_missing=1.0)
     assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
+    results = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     table = results["results"]["skillmix_k2"]
     assert 0 < table["coverage,none"] < 1
     assert table["full_marks_low,none"] < table["full_marks_high,none"]
@@ -259,3 +259,46 @@ def test_too_many_lost_verdicts_fail_the_run_and_keep_everything(judged, chat_se
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_variant_of_ones_own_is_a_yaml_file(judged, chat_server: ChatServer, tmp_path: Path):
+    """Beside one of ours, from a file for --config; and its answers can be graded again, with lost votes too."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    where = run("skillmix", "path", env=environment(tmp_path), cwd=tmp_path).stdout.strip()
+    (folder / "mine.yaml").write_text(
+        f"include: {where}/_skillmix.yaml\ntask: skillmix_mine_k2\n"
+        "skillmix: {k: 2, split: public, pack: language, version: '1.0'}\n"
+    )
+    (tmp_path / "config.yaml").write_text("tasks: [skillmix_mine_k2, skillmix_k1]\nlimit: 2\n")
+    chat_server.set(earn=1.0, judge_faults={"refusal": 0.5})
+    done = judged(
+        *("--config", "config.yaml", "--include_path", str(folder), "--output_path", "out", "--log_samples"),
+        max_missing=1.0,
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(read_output(tmp_path / "out").samples) == {"skillmix_mine_k2", "skillmix_k1"}
+    [answers] = (tmp_path / "home" / "answers").glob("skillmix_mine_k2_*.jsonl")
+    command = ("skillmix", "grade", answers, "--json", "--set", "max_missing=1")
+    env = environment(tmp_path / "home")
+    assert "--include-path" in run(*command, env=env, cwd=tmp_path).stderr
+    done = run(*command, "--include-path", folder, env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_files_of_different_runs_are_not_mixed(judged, tmp_path: Path):
+    for temperature in ("0.7", "0.1"):
+        done = judged(
+            *("--tasks", "skillmix_k1", "--limit", "1", "--gen_kwargs", f"temperature={temperature}"),
+            *("--log_samples", "--output_path", "out"),
+            votes=1,
+        )
+        assert done.returncode == 0, done.stderr
+    env = environment(tmp_path / "home")
+    for pattern in ("home/answers/*.jsonl", "out/**/samples_*.jsonl"):
+        files = sorted(tmp_path.glob(pattern))
+        assert len(files) == 2
+        done = run("skillmix", "grade", *files, env=env, cwd=tmp_path)
+        assert done.returncode == 1
+        assert "different runs" in done.stderr
