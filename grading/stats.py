@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,7 @@ class GradingStats:
             "spent": _priced(self.usage, judge),
             "saved": _priced(self.saved, judge),
             "estimate": {"calls": self.expected_calls} | _priced(self.expected, judge),
+            "refused_parameters": sorted(self.refused),
             "price": judge.price.model_dump(mode="json") if judge.price else None,
             "budget": budget.record(),
             "vote_states": dict(self.states),
@@ -64,3 +66,24 @@ def _priced(usage: Usage, judge: JudgeSpec) -> dict[str, Any]:
         "completion_tokens": usage.completion,
         "dollars": judge.price.dollars(usage) if judge.price else None,
     }
+
+
+def total(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Records of several processes of one run, or of several graders of one judge, as one; None if there are none.
+
+    Figures are added up, and what one record does not know (None) the total does not know either.
+    """
+    if not records:
+        return None
+    names = dict.fromkeys(name for record in records for name in record)
+    return {name: _joined(name, [record[name] for record in records if name in record]) for name in names}
+
+
+def _joined(name: str, values: list[Any]) -> Any:
+    if name == "price" or any(value is None for value in values):
+        return values[0] if name == "price" else None
+    if isinstance(values[0], dict):
+        return total(values)
+    if isinstance(values[0], list):
+        return sorted({entry for value in values for entry in value})
+    return sum(values)

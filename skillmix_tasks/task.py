@@ -15,7 +15,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import cache, reduce
+from functools import cache
 from pathlib import Path
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
@@ -32,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from grading import Budget, Grader, JudgeSpec, State, UserError
 from grading.home import home, verdict_store
 from grading.parse import is_quoted, normalise
+from grading.stats import total
 from grading.store import VerdictStore
 from grading.text import encodable
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, check_writable, write_answers
@@ -97,9 +98,9 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._chat: Callable[..., Any] | None = None
         self._system: str | None = None
         self._states: Counter[str] = Counter()
+        self.budget = Budget()
         self._costs: list[dict[str, Any]] = []
         self._whole = False
-        self.budget = Budget()
         self._answers: Path | None = None
         self._stored_student: dict[str, Any] | None = None
         self._rank, self._world_size = 0, 1
@@ -186,12 +187,12 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if self._turns == 1:
             _warn_of_one_turn()
         super().build_all_requests(**kwargs)
-        self.budget = self._budget_of_this_run(kwargs.get("world_size", 1))
+        self.budget = self._budget_of_this_run()
         _incomplete.append(self)
 
-    def _budget_of_this_run(self, ranks: int) -> Budget:
+    def _budget_of_this_run(self) -> Budget:
         """One budget for all tasks of a run, whose requests are all built before the first answer is judged."""
-        budget = self._settings.budget(ranks)
+        budget = self._settings.budget(self._world_size)
         # A run that was interrupted may have left tasks; they have spent nothing.
         return next((task.budget for task in _incomplete if task.budget.caps == budget.caps), budget)
 
@@ -306,7 +307,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 records = judge_replies(self._pack, asked, grader)
             finally:
                 grader.close()
-            self._costs = [grader.record() | {"refused_parameters": sorted(grader.stats.refused)}]
+            self._costs = [grader.record()]
         if self._pack.about.private:
             self._hide_texts(records)
         return [json.dumps(record, ensure_ascii=False) for record in records]
@@ -349,19 +350,19 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._whole = missing == 0
         if missing > self._settings.max_missing * len(items):
             states = ", ".join(f"{state}: {count}" for state, count in self._states.most_common())
-            remedy = f"mend the judge, then type `skillmix grade {self._answers}`"
-            if self._states[State.OVER_BUDGET.value]:
-                option = "--max-usd DOLLARS" if self._settings.max_usd is not None else "--max-tokens TOKENS"
-                remedy = (
-                    f"{self.budget.caps} is reached, and `skillmix grade {self._answers} {option}` goes on from "
-                    "here (verdicts that are there cost nothing)"
-                )
             raise UserError(
                 f"{self.config.task}: {missing / len(items):.0%} of the items got no verdict from "
                 f"{self._judge.model} (points without one: {states}), more than max_missing = "
-                f"{self._settings.max_missing:.0%}. Nothing is lost: {remedy}{self._other_ranks()}."
+                f"{self._settings.max_missing:.0%}. Nothing is lost: {self._remedy()}{self._other_ranks()}."
             )
         return float(mean(items))
+
+    def _remedy(self) -> str:
+        again = f"`skillmix grade {self._answers}"
+        if not self._states[State.OVER_BUDGET.value]:
+            return f"mend the judge, then type {again}`"
+        option = "--max-usd DOLLARS" if self._settings.max_usd is not None else "--max-tokens TOKENS"
+        return f"{self.budget.caps} is reached, and {again} {option}` goes on from here (what was bought is free)"
 
     def _other_ranks(self) -> str:
         if self._world_size == 1:
@@ -397,8 +398,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 "generations": GENERATIONS,
                 "seed": self._settings.seed,
                 "drop_common": self._settings.drop_common,
-                "judge": None if self._predict_only else self._judge.record(),
-                "grading": _total(self._costs),
+                "judge": None if self._predict_only else self._judge_record(),
+                "grading": total(self._costs),
                 "points_without_verdict": dict(self._states),
                 "student": self._student(),
             },
@@ -413,6 +414,10 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if self._stored_student is None:
             self._answers = None
         self._states, self._costs, self._whole = Counter(), [], False
+
+    def _judge_record(self) -> dict[str, Any]:
+        refused = sorted({name for cost in self._costs for name in cost["refused_parameters"]})
+        return self._judge.record() | {"refused_parameters": refused}
 
     def _student(self) -> dict[str, Any]:
         return self._stored_student or student_identity(self.lm, self._model_args)
@@ -483,21 +488,6 @@ _COMMON: dict[str, Any] = {
         ),
     ],
 }
-
-
-def _total(costs: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The costs of all ranks together."""
-    return reduce(_added, costs) if costs else None
-
-
-def _added(one: Any, other: Any) -> Any:
-    if one is None or other is None:
-        return other if one is None else one
-    if isinstance(one, dict):
-        # The price is the judge's, and the same for all.
-        keys = dict.fromkeys([*one, *other])
-        return {key: one[key] if key == "price" else _added(one.get(key), other.get(key)) for key in keys}
-    return sorted({*one, *other}) if isinstance(one, list) else one + other
 
 
 def _is_chat_api(model_args: dict[str, Any]) -> bool:

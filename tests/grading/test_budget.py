@@ -27,6 +27,7 @@ from grading import (
 from grading.backend import Reply, VoteCall
 from grading.budget import Cost, Gate
 from grading.estimate import CallEstimator
+from grading.stats import total
 from tests.servers.chat import ChatServer
 from tests.servers.completion import prompt_words
 
@@ -361,3 +362,24 @@ class TestPrices:
         record = money.grader().record()
         assert record["price"]["source"] == "given by the user"
         json.dumps(record)
+
+
+def test_records_of_several_ranks_are_added_up(money: Money):
+    records = []
+    for requests in (REQUESTS[:2], REQUESTS[2:5]):
+        grader = money.grader(8, Budget(max_usd=0.5))
+        grader.grade(requests, progress=False)
+        records.append(grader.record())
+    both = total(records)
+    assert both is not None
+    assert both["calls"] == 15
+    assert both["spent"]["dollars"] == pytest.approx(money.dollars())
+    assert both["price"] == records[0]["price"]
+    assert both["budget"]["max_usd"] == 1.0
+    assert both["budget"]["max_tokens"] is None
+    assert both["vote_states"] == {"graded": 15}
+    unpriced = total([records[0], money.grader(price=None).record()])
+    assert unpriced is not None
+    assert unpriced["spent"]["dollars"] is None
+    assert unpriced["spent"]["prompt_tokens"] == records[0]["spent"]["prompt_tokens"]
+    assert total([]) is None

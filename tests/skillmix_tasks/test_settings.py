@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from grading import UserError
+from grading import Price, UserError
 from skillmix_tasks.settings import read_settings
 
 
@@ -34,3 +34,18 @@ def test_the_judge_comes_from_the_setting_then_the_environment(monkeypatch: pyte
 
 def test_model_args_in_the_metadata_are_no_settings():
     assert read_settings({"pretrained": "x", "auth_token": "secret", "seed": 7}).seed == 0
+
+
+def test_ranks_share_a_cap_in_equal_parts():
+    settings = read_settings({"skillmix": {"max_tokens": 1001, "max_usd": 3, "price": {"input": 1, "output": 2}}})
+    budget = settings.budget(2)
+    assert (budget.max_usd, budget.max_tokens) == (1.5, 500)
+    assert read_settings({}).budget(2).caps == ""
+
+
+def test_a_cap_in_dollars_needs_a_price():
+    judge = {"model": "m", "base_url": "http://127.0.0.1:1/v1"}
+    with pytest.raises(UserError, match="max_usd needs the price of the judge m"):
+        read_settings({"skillmix": {"judge": judge, "max_usd": 1}}).judge_spec()
+    priced = read_settings({"skillmix": {"judge": judge, "max_usd": 1, "price": {"input": 1, "output": 2}}})
+    assert priced.judge_spec().price == Price(input=1, output=2)
