@@ -190,6 +190,13 @@ def test_whatever_comes_with_status_200_ends_in_a_state(body: str, state: State)
     assert reply.usage.prompt == 0
 
 
+def test_an_answer_cannot_make_its_own_verdict_unreadable(make_grader, chat_server: ChatServer):
+    chat_server.set(earn=1.0)
+    answer = "Rain. " + '{"s1": ' * 3000
+    [verdict] = make_grader().grade([GradingRequest("", CRITERIA, answer)], progress=False)
+    assert decided([verdict]) == [{"s1": True, "topic": True}]
+
+
 def test_a_judge_that_is_mended_is_asked_again(chat_server: ChatServer, make_grader):
     chat_server.set(judge_faults={"refusal": 1.0})
     lost = make_grader().grade(REQUESTS[:2], progress=False)
