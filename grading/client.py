@@ -74,10 +74,7 @@ class VoteClient:
             except APIError as error:
                 return self._failed(error)
             reply = _read(response.text)
-            if reply.state is State.API_FAILED:
-                self._failures_in_a_row += 1
-            else:
-                self._failures_in_a_row = 0
+            self._failures_in_a_row = self._failures_in_a_row + 1 if reply.state is State.API_FAILED else 0
             return reply
 
     def _parameters(self, call: VoteCall) -> dict[str, Any]:

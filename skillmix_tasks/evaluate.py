@@ -62,11 +62,11 @@ def _matches(pattern: str) -> bool:
 
 def _check_before_loading(given: dict[str, Any]) -> None:
     from skillmix_tasks.settings import read_settings
-    from skillmix_tasks.task import check_judge
+    from skillmix_tasks.task import check_judge, refuse_chat_api
 
     settings = read_settings(given.get("metadata") or {})
-    if str(given.get("model", "")).endswith("chat-completions") and not given.get("apply_chat_template"):
-        raise UserError("A chat endpoint takes no plain text: add --apply_chat_template.")
+    if not given.get("apply_chat_template"):
+        refuse_chat_api(str(given.get("model", "")))
     if not given.get("predict_only"):
         check_judge(settings.judge_spec(), settings.concurrency)
 

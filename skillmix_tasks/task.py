@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Self, cast
-from urllib.parse import urlsplit
 
 import datasets
 from lm_eval.api.filter import Filter, FilterEnsemble
@@ -176,8 +175,9 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._system = kwargs.get("system_instruction")
         self._rank, self._world_size = kwargs.get("rank", 0), kwargs.get("world_size", 1)
         self._forget_earlier_run()
-        if self._chat is None and _is_chat_api(self._model_args):
-            raise UserError("A chat endpoint takes no plain text: add --apply_chat_template.")
+        if self._chat is None:
+            # What a task can know of its model: the address, and the words of the command.
+            refuse_chat_api(str(self._model_args.get("base_url", "")), *sys.argv)
         if self._stored_student is None:
             check_writable(home() / "answers")
         if not self._predict_only:
@@ -490,10 +490,14 @@ _COMMON: dict[str, Any] = {
 }
 
 
-def _is_chat_api(model_args: dict[str, Any]) -> bool:
-    """Whether the student is behind a chat API, as far as a task can know: by its address, or by the command."""
-    path = urlsplit(str(model_args.get("base_url", ""))).path.rstrip("/")
-    return path.endswith("/chat/completions") or any(word.endswith("chat-completions") for word in sys.argv)
+def refuse_chat_api(*names: str) -> None:
+    """Raise UserError if a name is a chat model class of lm-eval's or a chat endpoint's address.
+
+    For a student that is to be asked without a chat template.
+    """
+    ends = ("chat-completions", "/chat/completions")
+    if any(name.partition("?")[0].rstrip("/").endswith(ends) for name in names):
+        raise UserError("A chat endpoint takes no plain text: add --apply_chat_template.")
 
 
 @cache
