@@ -1,0 +1,148 @@
+"""Votes as chat completions: what an endpoint is asked, and what its reply says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, Field
+
+from grading.backend import Reply, VoteCall
+from grading.prompt import verdict_schema
+from grading.text import encodable
+from grading.verdict import State, Usage
+
+if TYPE_CHECKING:
+    from grading.judge import JudgeSpec
+
+_OPTIONAL = ("response_format", "temperature", "max_tokens", "reasoning_effort", "seed", "n")
+
+
+class Dialect:
+    """The requests that one endpoint takes.
+
+    `refused` are the parameters that it turned out not to take; they are left out from then on.
+    """
+
+    def __init__(self, spec: JudgeSpec, refused: Iterable[str] = ()) -> None:
+        self._spec = spec
+        self.refused = set(refused)
+
+    def request(self, call: VoteCall, votes: int = 1) -> dict[str, Any]:
+        """The body of a request for `call`, and for as many `votes` with the same messages as one may ask for."""
+        spec = self._spec
+        parameters: dict[str, Any] = {
+            "model": spec.model,
+            "messages": list(call.messages),
+            "seed": call.seed,
+            "temperature": spec.temperature,
+            "reasoning_effort": spec.reasoning_effort,
+            "max_tokens": spec.max_tokens,
+            "n": votes if votes > 1 else None,
+            "response_format": None
+            if spec.response_format == "text"
+            else {
+                "type": "json_schema",
+                "json_schema": {"name": "verdict", "strict": True, "schema": verdict_schema(call.criteria)},
+            },
+        }
+        if "max_tokens" in self.refused:
+            parameters["max_completion_tokens"] = spec.max_tokens
+        return {
+            name: value for name, value in parameters.items() if value is not None and name not in self.refused
+        }
+
+    def adapt(self, error: object) -> bool:
+        """Leave out the parameter that the body of a refusal blames; False if it blames none that may go."""
+        for parameter in _named_in(error):
+            if parameter in _OPTIONAL and parameter not in self.refused:
+                self.refused.add(parameter)
+                return True
+        return False
+
+
+def _named_in(body: object) -> list[str]:
+    """The parameters that an error's body blames, in the dialects of OpenAI and of FastAPI servers."""
+    if not isinstance(body, dict):
+        return []
+    named = [str(body.get("param") or "").partition(".")[0]]
+    for problem in body.get("detail") or () if isinstance(body.get("detail"), list) else ():
+        if isinstance(problem, dict):
+            named += [str(place) for place in problem.get("loc") or ()]
+    # Without a field that says it, the message's first words do, in quotation marks; what follows may be an echo.
+    named += re.findall(r"['\"`](\w+)['\"`]", str(body.get("message") or "")[:200])
+    return named
+
+
+class _Message(BaseModel):
+    content: str | list[Any] | None = None
+    refusal: str | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Body(BaseModel):
+    """What is read of a reply's body; servers differ in all the rest."""
+
+    choices: list[_Choice] = Field(min_length=1)
+    usage: dict[str, Any] | None = None
+
+
+def read_replies(text: str) -> list[Reply]:
+    """The replies, one for each choice, in the body of a response with status 200; at least one.
+
+    A body that is no chat completion gives one reply with the state API_FAILED. The tokens of the prompt, which
+    are paid for once, are counted with the first reply.
+    """
+    try:
+        # Once through the standard parser, which takes escaped lone surrogates; pydantic does not.
+        body = _Body.model_validate_json(encodable(json.dumps(json.loads(text), ensure_ascii=False)))
+    except (ValueError, RecursionError) as error:
+        # Not a verdict that was paid for: an error page, or a router's error in the place of a reply.
+        return [Reply(State.API_FAILED, detail=f"no chat completion ({type(error).__name__}): {text[:200]!r}")]
+    return [
+        _reply(choice, usage)
+        for choice, usage in zip(body.choices, _shares(body.usage or {}, body.choices), strict=True)
+    ]
+
+
+def _reply(choice: _Choice, usage: Usage) -> Reply:
+    content = _text(choice.message.content)
+    if choice.message.refusal or choice.finish_reason == "content_filter":
+        return Reply(State.REFUSED, content, choice.message.refusal or "content filter", usage)
+    if choice.finish_reason == "length":
+        return Reply(State.TRUNCATED, content, "the reply ended at max_tokens", usage)
+    if not content.strip():
+        return Reply(State.EMPTY, content, "the reply holds no text", usage)
+    return Reply(State.GRADED, content, usage=usage)
+
+
+def _text(content: str | list[Any] | None) -> str:
+    if isinstance(content, list):  # parts, as some servers send them
+        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content or ""
+
+
+def _shares(usage: dict[str, Any], choices: list[_Choice]) -> list[Usage]:
+    """The request's usage by choice; they add up to it, and completions count by the length of their texts."""
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    lengths = list(accumulate(len(_text(choice.message.content)) + 1 for choice in choices))
+    ends = [completion * length // lengths[-1] for length in lengths]
+    tokens = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    return [
+        Usage(prompt, tokens[0], cached),
+        *(Usage(completion=number) for number in tokens[1:]),
+    ]
+
+
+def _count(value: object) -> int:
+    # A server that does not count says 0 tokens: the verdict is worth more than the figure.
+    return value if isinstance(value, int) and value >= 0 else 0
