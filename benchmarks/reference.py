@@ -47,9 +47,7 @@ def read_gradings(folder: Path) -> list[RecordedGrading]:
     """
     pack = load_pack(str(folder))
     found = [
-        one
-        for path in sorted(folder.glob("test/*/*/graded/*_1_1_gpt/records.csv"))
-        for one in _read(path, pack)
+        one for path in sorted(folder.glob("test/*/*/graded/*_1_1_gpt/records.csv")) for one in _read(path, pack)
     ]
     if not found:
         raise UserError(f"{folder} holds no graded answers of the reference implementation under test/.")
