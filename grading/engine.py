@@ -18,7 +18,7 @@ from grading.prompt import build_messages
 from grading.stats import GradingStats
 from grading.store import VerdictStore, vote_key
 from grading.untrusted import shown
-from grading.verdict import GradingRequest, State, Usage, Verdict, Vote
+from grading.verdict import GradingRequest, State, UngroundedRule, Usage, Verdict, Vote
 from grading.votes import decide
 
 logger = logging.getLogger(__name__)
@@ -29,13 +29,21 @@ class Grader:
 
     `store` is the path of the verdict store; `concurrency` bounds the calls in flight to an HTTP endpoint.
     `budget` caps what this grader and all others with the same budget spend together; None leaves it open.
+    `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
     Making one reads no network and loads no model.
     """
 
     def __init__(
-        self, judge: JudgeSpec, store: Path, *, concurrency: int = 32, budget: Budget | None = None
+        self,
+        judge: JudgeSpec,
+        store: Path,
+        *,
+        concurrency: int = 32,
+        budget: Budget | None = None,
+        ungrounded: UngroundedRule = "no_verdict",
     ) -> None:
         self.judge = judge
+        self.ungrounded: UngroundedRule = ungrounded
         self.stats = GradingStats()
         self.budget = budget or Budget()
         if self.budget.max_usd is not None:
@@ -87,6 +95,7 @@ class Grader:
                 [known[call.key] for call in one.calls],
                 [criterion.id for criterion in one.request.criteria],
                 self.judge.votes,
+                self.ungrounded,
             )
             for one in asked
         ]

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from grading import Budget, JudgeSpec, Price, UserError, resolve_judge
+from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError, resolve_judge
 from grading.budget import require_price
 from grading.judge import default_judge
 
@@ -24,9 +24,10 @@ class Settings(BaseModel):
     a JudgeSpec; `votes` (odd) are votes per answer. `items` are drawn per task with `seed`, which also seeds
     the three generations. `pack` is a bundled pack's name or a directory; None leaves the task's own.
     A run fails if more than the share `max_missing` of its items gets no verdict. `concurrency` bounds the
-    judge's calls in flight. `drop_common` leaves out items that hold a very common skill. `max_usd` (dollars) and
-    `max_tokens` (of prompts and completions together) cap what judging all tasks of the run may spend; `price`,
-    in dollars per million tokens, overrides the price table.
+    judge's calls in flight. `drop_common` leaves out items that hold a very common skill. `ungrounded` is what
+    points count as that the judge granted without true evidence: no verdict, or not earned. `max_usd` (dollars)
+    and `max_tokens` (of prompts and completions together) cap what judging all tasks of the run may spend;
+    `price`, in dollars per million tokens, overrides the price table.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,6 +39,7 @@ class Settings(BaseModel):
     seed: int = 0
     pack: str | None = None
     drop_common: bool = False
+    ungrounded: UngroundedRule = "no_verdict"
     max_missing: float = Field(default=0.1, ge=0, le=1)
     concurrency: int = Field(default=32, ge=1)
     max_usd: float | None = Field(default=None, ge=0)

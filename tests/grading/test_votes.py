@@ -37,6 +37,25 @@ def test_a_majority_is_more_than_half_of_the_votes_asked(marks: str, decision: D
     assert decide(votes, ["c"], asked=3).decisions == {"c": decision}
 
 
+@pytest.mark.parametrize(
+    ("marks", "decision"),
+    [
+        ("yyu", Decision(True, State.GRADED)),  # a majority without them stands
+        ("nnu", Decision(False, State.GRADED)),
+        ("yuu", Decision(False, State.UNGROUNDED)),
+        ("uuu", Decision(False, State.UNGROUNDED)),
+        ("ynuu", Decision(False, State.UNGROUNDED)),  # asked again and no better
+        ("yuuyu", Decision(True, State.GRADED)),  # one of the two got its evidence
+        ("y-uu", Decision(None, State.UNGROUNDED)),  # one vote, asked twice, is no majority
+        ("u--", Decision(None, State.API_FAILED)),
+        ("---", Decision(None, State.API_FAILED)),
+    ],
+)
+def test_grants_without_evidence_can_count_as_not_earned(marks: str, decision: Decision):
+    votes = [vote(number, mark) for number, mark in enumerate(marks)]
+    assert decide(votes, ["c"], 3, "not_earned").decisions == {"c": decision}
+
+
 def test_three_whole_votes_always_decide():
     for marks in itertools.product("yn", repeat=3):
         decision = decide([vote(i, mark) for i, mark in enumerate(marks)], ["c"], asked=3).decisions["c"]
