@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from grading import Criterion, GradingRequest, UserError
+from grading import GradingRequest, UserError
 from skillmix_tasks.items import Item
 from skillmix_tasks.pack import Pack, load_pack
 from skillmix_tasks.rubric import grading_request
@@ -19,24 +19,21 @@ class RecordedGrading:
     """One answer with what the reference's judge was asked and wrote.
 
     `request` is what our judge would be asked. `earned` are the judge's points for the criteria of that request
-    by id; `length` is the point for the number of sentences, by the reference's own count. `index` (the item's,
-    from 0) and `generation` (from 1) are those within the answers of one student.
+    by id; `skills` are the names of the first of these. `length` is the point for the number of sentences, by the
+    reference's own count. `index` (the item's, from 0) and `generation` (from 1) are those within the answers of
+    one student.
     """
 
     student: str
     k: int
     generation: int
     index: int
+    skills: tuple[str, ...]
     prompt: str
     reply: str
     request: GradingRequest
     earned: dict[str, bool]
     length: bool
-
-    @property
-    def criteria(self) -> tuple[Criterion, ...]:
-        """The criteria of the request, in order."""
-        return self.request.criteria
 
 
 def read_gradings(folder: Path) -> list[RecordedGrading]:
@@ -70,6 +67,7 @@ def _read(path: Path, pack: Pack) -> Iterator[RecordedGrading]:
             k=item.k,
             generation=generation,
             index=index,
+            skills=tuple(names),
             prompt=grading["user_0"],
             reply=grading["assistant_0"],
             request=request,
