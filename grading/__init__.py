@@ -22,6 +22,7 @@ from grading.verdict import Decision as Decision
 from grading.verdict import GradingRequest as GradingRequest
 from grading.verdict import Mark as Mark
 from grading.verdict import State as State
+from grading.verdict import UngroundedRule as UngroundedRule
 from grading.verdict import Usage as Usage
 from grading.verdict import Verdict as Verdict
 from grading.verdict import Vote as Vote

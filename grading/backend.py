@@ -32,9 +32,9 @@ class VoteCall:
 class Reply:
     """What came back from one call, before anybody reads it as a verdict.
 
-    `state` is GRADED when there is text to parse, else REFUSED, TRUNCATED, EMPTY or API_FAILED with the
-    reason in `detail`. A reply with state API_FAILED was not paid for and is not stored. `refused` names the
-    parameters that the call went without, because the endpoint does not take them.
+    `state` is GRADED when there is text to parse, else REFUSED, TRUNCATED, EMPTY, REASONING_ONLY or API_FAILED
+    with the reason in `detail`. A reply with state API_FAILED was not paid for and is not stored. `refused` names
+    the parameters that the call went without, because the endpoint does not take them.
     """
 
     state: State

@@ -80,6 +80,8 @@ def _named_in(body: object) -> list[str]:
 class _Message(BaseModel):
     content: str | list[Any] | None = None
     refusal: str | None = None
+    reasoning_content: Any = None  # of DeepSeek's kind of server
+    reasoning: Any = None  # of OpenRouter's
 
 
 class _Choice(BaseModel):
@@ -116,6 +118,10 @@ def _reply(choice: _Choice, usage: Usage) -> Reply:
     content = _text(choice.message.content)
     if choice.message.refusal or choice.finish_reason == "content_filter":
         return Reply(State.REFUSED, content, choice.message.refusal or "content filter", usage)
+    if not content.strip() and (choice.message.reasoning_content or choice.message.reasoning):
+        # With a limit that the reasoning used up, too: a higher one helps, a repetition may.
+        end = ", which ended at max_tokens" if choice.finish_reason == "length" else ""
+        return Reply(State.REASONING_ONLY, content, f"the reply holds nothing but reasoning{end}", usage)
     if choice.finish_reason == "length":
         return Reply(State.TRUNCATED, content, "the reply ended at max_tokens", usage)
     if not content.strip():

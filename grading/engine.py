@@ -18,7 +18,7 @@ from grading.prompt import build_messages
 from grading.stats import GradingStats
 from grading.store import VerdictStore, vote_key
 from grading.untrusted import shown
-from grading.verdict import GradingRequest, State, Usage, Verdict, Vote
+from grading.verdict import GradingRequest, State, UngroundedRule, Usage, Verdict, Vote
 from grading.votes import Ballot, decide
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ class Grader:
     `store` is the path of the verdict store; `concurrency` bounds the requests in flight to an HTTP endpoint;
     with `adaptive` they follow what the endpoint allows, without it they are as many as that at all times.
     `budget` caps what this grader and all others with the same budget spend together; None leaves it open.
+    `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
     Making one reads no network and loads no model.
     """
 
@@ -41,8 +42,10 @@ class Grader:
         concurrency: int = 32,
         adaptive: bool = True,
         budget: Budget | None = None,
+        ungrounded: UngroundedRule = "no_verdict",
     ) -> None:
         self.judge = judge
+        self.ungrounded: UngroundedRule = ungrounded
         self.stats = GradingStats()
         self.budget = budget or Budget()
         if self.budget.max_usd is not None:
@@ -93,6 +96,7 @@ class Grader:
             decide(
                 [Ballot([known[call.key] for call in one.calls], self.judge.votes)],
                 [criterion.id for criterion in one.request.criteria],
+                self.ungrounded,
             )
             for one in asked
         ]

@@ -10,8 +10,9 @@ from grading.prompt import verdict_schema
 from grading.verdict import Usage
 
 # Before the first reply. With the tokenizer of SmolLM2 the prompts of SKILL-MIX have 3.9 bytes for each token,
-# the chat template's own tokens included, and verdicts with quotes of twelve words 26 to 28 tokens for each
-# criterion. Bytes, not characters: a character of a script that tokenizers know less well has more of both.
+# the chat template's own tokens included, and verdicts with quotes of twelve words 22 to 28 tokens for each
+# criterion, by the white space of the JSON. Bytes, not characters: a character of a script that tokenizers know
+# less well has more of both.
 BYTES_PER_TOKEN = 4.0
 COMPLETION_PER_CRITERION = 30.0
 

@@ -11,7 +11,7 @@ from grading.engine import Grader
 from grading.errors import UserError
 from grading.judge import JudgeSpec
 from grading.stats import total
-from grading.verdict import GradingRequest, Verdict
+from grading.verdict import GradingRequest, UngroundedRule, Verdict
 from grading.votes import Ballot, decide
 
 
@@ -30,11 +30,20 @@ class Panel:
         concurrency: int = 32,
         adaptive: bool = True,
         budget: Budget | None = None,
+        ungrounded: UngroundedRule = "no_verdict",
     ) -> None:
         check_panel(judges)
         self.budget = budget or Budget()
+        self._ungrounded: UngroundedRule = ungrounded
         self._graders = [
-            Grader(judge, store, concurrency=concurrency, adaptive=adaptive, budget=self.budget)
+            Grader(
+                judge,
+                store,
+                concurrency=concurrency,
+                adaptive=adaptive,
+                budget=self.budget,
+                ungrounded=ungrounded,
+            )
             for judge in judges
         ]
 
@@ -55,6 +64,7 @@ class Panel:
                     for verdict, grader in zip(verdicts, self._graders, strict=True)
                 ],
                 [criterion.id for criterion in request.criteria],
+                self._ungrounded,
             )
             for request, *verdicts in zip(requests, *by_judge, strict=True)
         ]

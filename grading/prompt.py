@@ -21,7 +21,7 @@ from grading.errors import UserError
 from grading.untrusted import defused, shown, visible
 from grading.verdict import Criterion, GradingRequest
 
-PROMPT_VERSION = "2"  # in every store key and every result; a changed template needs a new number
+PROMPT_VERSION = "3"  # in every store key and every result; a changed template needs a new number
 
 _LONGEST_ID = 64  # characters
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
+
+UngroundedRule = Literal["no_verdict", "not_earned"]  # what grants without true evidence count as
 
 
 class State(StrEnum):
@@ -18,6 +21,7 @@ class State(StrEnum):
     REFUSED = "refused"  # the judge declined to answer
     TRUNCATED = "truncated"  # the reply ended at the token limit
     EMPTY = "empty"  # the reply holds no text
+    REASONING_ONLY = "reasoning_only"  # the reply holds reasoning and no text
     UNGROUNDED = "ungrounded"  # granted, but the quoted evidence is not in the answer
     API_FAILED = "api_failed"  # no reply: connection, server or request error
     OVER_BUDGET = "over_budget"  # not asked, because the run's cap was reached
@@ -96,7 +100,10 @@ class Vote:
 
 @dataclass(frozen=True)
 class Decision:
-    """The majority on one criterion: `earned` is None where there is none, and `state` then says why."""
+    """The majority on one criterion: `earned` is None where there is none, and `state` then says why.
+
+    A criterion that counts as not earned only because its grants were without true evidence is False, UNGROUNDED.
+    """
 
     earned: bool | None
     state: State

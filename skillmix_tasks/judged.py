@@ -63,7 +63,8 @@ def judge_replies(
     """Judge final replies, each with its item and the prompts that it answers; the records keep the order.
 
     A record holds the answer, what code found, every vote with its evidence, and `points`: for each of the
-    k + 3 points True, False, or None with the reason under `states`. Without a grader nothing is judged.
+    k + 3 points True, False, or None with the reason under `states`. `ungrounded` names the points whose grants
+    had no true evidence, whatever they then count as. Without a grader nothing is judged.
     """
     checked = [check_reply(item, reply, prompts) for item, prompts, reply in asked]
     requests: dict[int, GradingRequest] = {}
@@ -93,11 +94,11 @@ def _record(item: Item, check: Checked, verdict: Verdict | None) -> dict[str, An
     }
     points = [*skill_points(item), TOPIC, SENSE, LENGTH]
     if check.void:
-        return record | {"points": dict.fromkeys(points, False), "states": {}, "votes": []}
+        return record | {"points": dict.fromkeys(points, False), "states": {}, "ungrounded": [], "votes": []}
     if verdict is None:
         return record
     earned: dict[str, bool | None] = {}
-    states = {}
+    states, ungrounded = {}, []
     for point in points:
         if point in check.lost:
             earned[point] = False
@@ -106,9 +107,19 @@ def _record(item: Item, check: Checked, verdict: Verdict | None) -> dict[str, An
         else:
             decision = verdict.decisions[point]
             earned[point] = decision.earned
-            if decision.state is not State.GRADED:
+            if decision.earned is None:
                 states[point] = decision.state.value
-    return record | {"points": earned, "states": states, "votes": [_vote(vote) for vote in verdict.votes]}
+            if decision.state is State.UNGROUNDED:
+                ungrounded.append(point)
+    votes = [_vote(vote) for vote in verdict.votes]
+    return record | {"points": earned, "states": states, "ungrounded": ungrounded, "votes": votes}
+
+
+def judged_points(record: dict[str, Any]) -> list[str]:
+    """The points of a record that were the judge's to decide."""
+    if record["void"]:
+        return []
+    return [point for point in record["points"] if point != LENGTH and point not in record["lost_in_code"]]
 
 
 def _vote(vote: Vote) -> dict[str, Any]:

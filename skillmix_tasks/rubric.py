@@ -23,11 +23,11 @@ def skill_points(item: Item) -> list[str]:
 def grading_request(pack: Pack, item: Item, answer: str) -> GradingRequest:
     """What the judge is asked about `answer`."""
     skills = [
-        Criterion(point, f"The passage correctly shows the skill {skill.name}, as defined above.")
+        Criterion(point, f"It correctly shows {skill.name}, as defined above.")
         for point, skill in zip(skill_points(item), item.skills, strict=True)
     ]
     rest = (
-        Criterion(TOPIC, f"The passage is about {item.topic.name}."),
-        Criterion(SENSE, "The passage makes sense as a piece of writing."),
+        Criterion(TOPIC, f"It is about {item.topic.name}."),
+        Criterion(SENSE, "It makes sense as a piece of writing."),
     )
     return GradingRequest(render(pack, "judge", item), (*skills, *rest), answer)

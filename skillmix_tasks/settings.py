@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from grading import Budget, JudgeSpec, Price, UserError, resolve_judge
+from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError, resolve_judge
 from grading.budget import require_price
 from grading.judge import default_judge
 from grading.panel import check_panel
@@ -22,13 +22,14 @@ class Settings(BaseModel):
     """The settings of one run.
 
     `judge` is a name in grading/judges.yaml, a model id of `judge_base_url`, `hf:DIRECTORY`, or the fields of
-    a JudgeSpec, or a list of these, whose votes count alike; `votes` (odd) are votes per answer and judge. `items` are drawn per task with `seed`, which also seeds
-    the three generations. `pack` is a bundled pack's name or a directory; None leaves the task's own.
-    A run fails if more than the share `max_missing` of its items gets no verdict. `concurrency` bounds the
-    requests to the judge in flight; with `adaptive` there are fewer where the endpoint's limits ask for it.
-    `drop_common` leaves out items that hold a very common skill. `max_usd` (dollars) and `max_tokens` (of prompts
-    and completions together) cap what judging all tasks of the run may spend; `price`, in dollars per million
-    tokens, overrides the price table.
+    a JudgeSpec, or a list of these, whose votes count alike; `votes` (odd) are votes per answer and judge. `items`
+    are drawn per task with `seed`, which also seeds the three generations. `pack` is a bundled pack's name or a
+    directory; None leaves the task's own. A run fails if more than the share `max_missing` of its items gets no
+    verdict. `concurrency` bounds the requests to the judge in flight; with `adaptive` there are fewer where the
+    endpoint's limits ask for it. `drop_common` leaves out items that hold a very common skill. `ungrounded` is
+    what points count as that the judge granted without true evidence: no verdict, or not earned. `max_usd`
+    (dollars) and `max_tokens` (of prompts and completions together) cap what judging all tasks of the run may
+    spend; `price`, in dollars per million tokens, overrides the price table.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +41,7 @@ class Settings(BaseModel):
     seed: int = 0
     pack: str | None = None
     drop_common: bool = False
+    ungrounded: UngroundedRule = "no_verdict"
     max_missing: float = Field(default=0.1, ge=0, le=1)
     concurrency: int = Field(default=32, ge=1)
     adaptive: bool = True

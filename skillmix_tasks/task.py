@@ -37,7 +37,7 @@ from grading.store import VerdictStore
 from grading.text import encodable
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, check_writable, write_answers
 from skillmix_tasks.items import sample_items
-from skillmix_tasks.judged import judge_replies
+from skillmix_tasks.judged import judge_replies, judged_points
 from skillmix_tasks.logs import show_our_logs
 from skillmix_tasks.metrics import METRICS, item_metrics
 from skillmix_tasks.one_line import show_user_errors_in_one_line
@@ -98,6 +98,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._chat: Callable[..., Any] | None = None
         self._system: str | None = None
         self._states: Counter[str] = Counter()
+        self._grounds: Counter[str] = Counter()
         self.budget = Budget()
         self._costs: list[dict[str, Any]] = []
         self._whole = False
@@ -307,6 +308,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 concurrency=self._settings.concurrency,
                 adaptive=self._settings.adaptive,
                 budget=self.budget,
+                ungrounded=self._settings.ungrounded,
             )
             try:
                 records = judge_replies(self._pack, asked, grader)
@@ -350,14 +352,16 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         # Only here have all ranks been gathered, so that none waits for one that has failed.
         gathered = [item for item in items if isinstance(item, GatheredCoverage)]
         self._states = sum((item.states for item in gathered), Counter())
+        self._grounds = sum((item.grounds for item in gathered), Counter())
         self._costs = [item.cost for item in gathered if item.cost is not None]
         missing = sum(1 - item for item in items)
         self._whole = missing == 0
         if missing > self._settings.max_missing * len(items):
             states = ", ".join(f"{state}: {count}" for state, count in self._states.most_common())
+            judges = " and ".join(judge.model for judge in self._judges)
             raise UserError(
                 f"{self.config.task}: {missing / len(items):.0%} of the items got no verdict from "
-                f"{' and '.join(judge.model for judge in self._judges)} (points without one: {states}), more than max_missing = "
+                f"{judges} (points without one: {states}), more than max_missing = "
                 f"{self._settings.max_missing:.0%}. Nothing is lost: {self._remedy()}{self._other_ranks()}."
             )
         return float(mean(items))
@@ -381,8 +385,12 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         records = [json.loads(record) for record in results]
         metrics: dict[str, Any] = item_metrics([record["points"] for record in records])
         states = Counter(state for record in records for state in record["states"].values())
+        grounds = Counter(
+            judged=sum(len(judged_points(record)) for record in records),
+            ungrounded=sum(len(record["ungrounded"]) for record in records),
+        )
         cost = self._costs.pop() if self._costs else None  # with the first item of this rank
-        return metrics | {"coverage": GatheredCoverage(metrics["coverage"], states, cost)}
+        return metrics | {"coverage": GatheredCoverage(metrics["coverage"], states, grounds, cost)}
 
     def dump_config(self) -> dict[str, Any]:
         """The task's part of the results JSON: the protocol, the judge and what grading cost."""
@@ -406,6 +414,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 "judge": None if self._predict_only else self._judge_record(),
                 "grading": total(self._costs),
                 "points_without_verdict": dict(self._states),
+                "ungrounded": None if self._predict_only else self._ungrounded_record(),
                 "student": self._student(),
             },
         }
@@ -418,11 +427,20 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         _incomplete[:] = [task for task in _incomplete if task.lm is self.lm]
         if self._stored_student is None:
             self._answers = None
-        self._states, self._costs, self._whole = Counter(), [], False
+        self._states, self._grounds, self._costs, self._whole = Counter(), Counter(), [], False
 
     def _judge_record(self) -> dict[str, Any]:
         refused = sorted({name for cost in self._costs for name in cost["refused_parameters"]})
         return panel_record(self._judges) | {"refused_parameters": refused}
+
+    def _ungrounded_record(self) -> dict[str, Any]:
+        points, judged = self._grounds["ungrounded"], self._grounds["judged"]
+        return {
+            "rule": self._settings.ungrounded,
+            "points": points,
+            "judged_points": judged,
+            "share": points / judged if judged else None,
+        }
 
     def _student(self) -> dict[str, Any]:
         return self._stored_student or student_identity(self.lm, self._model_args)
@@ -462,22 +480,27 @@ class _Judging(Filter):  # type: ignore[misc]
 class GatheredCoverage(float):
     """An item's coverage, with what else has to come from every rank: lm-eval gathers metrics alone.
 
-    `states` counts the item's points without a verdict by their reason; `cost` is what grading cost on the
-    item's rank, and None but on the first item of each.
+    `states` counts the item's points without a verdict by their reason; `grounds` those that the judge decided
+    (`judged`), and of them the ones whose grants had no true evidence (`ungrounded`); `cost` is what grading cost
+    on the item's rank, and None but on the first item of each.
     """
 
     states: Counter[str]
+    grounds: Counter[str]
     cost: dict[str, Any] | None
 
-    def __new__(cls, value: float, states: Counter[str], cost: dict[str, Any] | None) -> Self:
+    def __new__(
+        cls, value: float, states: Counter[str], grounds: Counter[str], cost: dict[str, Any] | None
+    ) -> Self:
         """A float cannot be given its attributes later than here."""
         coverage = super().__new__(cls, value)
         coverage.states = states
+        coverage.grounds = grounds
         coverage.cost = cost
         return coverage
 
-    def __reduce__(self) -> tuple[type[GatheredCoverage], tuple[float, Counter[str], dict[str, Any] | None]]:
-        return GatheredCoverage, (float(self), self.states, self.cost)
+    def __reduce__(self) -> tuple[type[GatheredCoverage], tuple[Any, ...]]:
+        return GatheredCoverage, (float(self), self.states, self.grounds, self.cost)
 
 
 _COMMON: dict[str, Any] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from grading import Criterion, Grader, GradingRequest, State, UserError, Verdict, resolve_judge
+from grading import Criterion, Grader, GradingRequest, State, UngroundedRule, UserError, Verdict, resolve_judge
 from grading.backend import VoteCall
 from grading.chat import read_replies
 from grading.parse import read_vote
@@ -24,9 +24,9 @@ REQUESTS = [
 
 @pytest.fixture
 def make_grader(chat_server: ChatServer, tmp_path: Path) -> Callable[..., Grader]:
-    def make(**spec) -> Grader:
+    def make(ungrounded: UngroundedRule = "no_verdict", **spec) -> Grader:
         judge = resolve_judge(spec.pop("model", "judge-1"), base_url=chat_server.base_url, **spec)
-        return Grader(judge, tmp_path / "verdicts.sqlite", concurrency=8)
+        return Grader(judge, tmp_path / "verdicts.sqlite", concurrency=8, ungrounded=ungrounded)
 
     return make
 
@@ -88,6 +88,7 @@ def test_another_judge_is_asked_anew(chat_server: ChatServer, make_grader, other
         ("refusal", State.REFUSED),
         ("truncated", State.TRUNCATED),
         ("empty", State.EMPTY),
+        ("reasoning-only", State.REASONING_ONLY),
         ("wrong-schema", State.PARSE_FAILED),
     ],
 )
@@ -109,6 +110,11 @@ def test_false_quotes_earn_nothing(chat_server: ChatServer, make_grader):
     assert {decision.state for decision in verdict.decisions.values()} == {State.UNGROUNDED}
     assert set(decided([verdict])[0].values()) == {None}
     assert chat_server.counts().received["judge"] == 6
+    # The rule is no part of what the judge was asked: with the other one the stored votes serve, too.
+    [verdict] = make_grader(ungrounded="not_earned").grade(REQUESTS[:1], progress=False)
+    assert {decision.state for decision in verdict.decisions.values()} == {State.UNGROUNDED}
+    assert set(decided([verdict])[0].values()) == {False}
+    assert chat_server.counts().received["judge"] == 6 + 3  # as in every run, lost votes are asked again once
 
 
 def test_passing_failures_are_retried_by_the_client(chat_server: ChatServer, make_grader):
@@ -173,6 +179,10 @@ VERDICT = '{"s1": {"quote": "Rain", "earned": true}, "topic": {"quote": "Rain", 
         (json.dumps(completion(content=VERDICT)), State.GRADED),
         (json.dumps(completion(content=[{"type": "text", "text": VERDICT}])), State.GRADED),
         (json.dumps(completion(content=None)), State.EMPTY),
+        (json.dumps(completion(content=None, reasoning="Let me see.")), State.REASONING_ONLY),
+        (json.dumps(completion(content=" ", reasoning_content=["Let me see."])), State.REASONING_ONLY),
+        (json.dumps(completion(content=None, reasoning="", reasoning_content=None)), State.EMPTY),
+        (json.dumps(completion(content=VERDICT, reasoning="Let me see.")), State.GRADED),
         (json.dumps(completion(content="{" + '"a": [' * 5000)), State.PARSE_FAILED),
         (json.dumps(completion(content='{"s1": ' + "9" * 5000)), State.PARSE_FAILED),
         (json.dumps({"choices": [{"message": None}], "usage": {}}), State.API_FAILED),

@@ -94,4 +94,4 @@ def test_ids_must_differ():
 def test_an_id_is_a_json_key_in_the_prompt():
     text = user_text("", (Criterion('a "b"\\', "It rains."),), "Rain.")
     assert '- "a \\"b\\"\\\\": It rains.' in text
-    assert '{"a \\"b\\"\\\\": {"quote": "...", "earned": ...}}' in text
+    assert '{"a \\"b\\"\\\\":{"quote":"...","earned":...}}' in text

@@ -40,6 +40,24 @@ def test_a_majority_is_more_than_half_of_the_votes_asked(marks: str, decision: D
     assert decide([Ballot(cast(marks), 3)], ["c"]).decisions == {"c": decision}
 
 
+@pytest.mark.parametrize(
+    ("marks", "decision"),
+    [
+        ("yyu", Decision(True, State.GRADED)),  # a majority without them stands
+        ("nnu", Decision(False, State.GRADED)),
+        ("yuu", Decision(False, State.UNGROUNDED)),
+        ("uuu", Decision(False, State.UNGROUNDED)),
+        ("ynuu", Decision(False, State.UNGROUNDED)),  # asked again and no better
+        ("yuuyu", Decision(True, State.GRADED)),  # one of the two got its evidence
+        ("y-uu", Decision(None, State.UNGROUNDED)),  # one vote, asked twice, is no majority
+        ("u--", Decision(None, State.API_FAILED)),
+        ("---", Decision(None, State.API_FAILED)),
+    ],
+)
+def test_grants_without_evidence_can_count_as_not_earned(marks: str, decision: Decision):
+    assert decide([Ballot(cast(marks), 3)], ["c"], "not_earned").decisions == {"c": decision}
+
+
 def test_three_whole_votes_always_decide():
     for marks in itertools.product("yn", repeat=3):
         decision = decide([Ballot(cast("".join(marks)), 3)], ["c"]).decisions["c"]

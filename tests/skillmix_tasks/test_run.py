@@ -237,6 +237,40 @@ def test_a_vote_that_stays_lost_lowers_coverage_and_widens_the_bounds(judged, ch
     assert set(record["points_without_verdict"]) == {"refused"}
 
 
+def test_ungrounded_points_are_shown_apart_and_count_by_the_rule(judged, chat_server: ChatServer, tmp_path: Path):
+    chat_server.set(earn=1.0, judge_faults={"false-quote": 0.75})
+    logging = ("--output_path", "out", "--log_samples")
+    done = judged("--tasks", "skillmix_k2", "--limit", "4", *logging, max_missing=1.0)
+    assert done.returncode == 0, done.stderr
+    output = read_output(tmp_path / "out")
+    record = output.results["configs"]["skillmix_k2"]["metadata"]["skillmix"]
+    logged = [one for sample in output.samples["skillmix_k2"] for one in records(sample)]
+    lost = sum(len(one["ungrounded"]) for one in logged)
+    points = sum(4 - len(set(one["lost_in_code"]) - {"length"}) for one in logged)
+    assert 0 < lost < points
+    assert record["ungrounded"] == {
+        "rule": "no_verdict",
+        "points": lost,
+        "judged_points": points,
+        "share": lost / points,
+    }
+    assert record["points_without_verdict"] == {"ungrounded": lost}
+    table = output.results["results"]["skillmix_k2"]
+    assert table["coverage,none"] < 1
+    chat_server.set(judge_faults={"false-quote": 1.0})  # what is asked again gets no better
+    [answers] = (tmp_path / "home" / "answers").glob("*.jsonl")
+    command = ("skillmix", "grade", answers, "--set", "ungrounded=not_earned", "--json")
+    done = run(*command, env=environment(tmp_path / "home"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    record = results["configs"]["skillmix_k2"]["metadata"]["skillmix"]
+    assert (record["ungrounded"]["rule"], record["ungrounded"]["points"]) == ("not_earned", lost)
+    assert record["points_without_verdict"] == {}
+    again = results["results"]["skillmix_k2"]
+    assert again["coverage,none"] == 1
+    assert again["full_marks,none"] == table["full_marks_low,none"] < table["full_marks_high,none"]
+
+
 def test_too_many_lost_verdicts_fail_the_run_and_keep_everything(judged, chat_server: ChatServer, tmp_path: Path):
     chat_server.set(judge_faults={"refusal": 1.0})
     done = judged("--tasks", "skillmix_k2", "--limit", "2")

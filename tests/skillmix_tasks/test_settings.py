@@ -38,7 +38,10 @@ def test_the_judge_comes_from_the_setting_then_the_environment(monkeypatch: pyte
         ({"judge": []}, "'judge.* is wrong"),
         ({"judge": ["a", "a"]}, "names a judge twice: give that judge more votes"),
         ({"judge": ["a", "b"], "price": {"input": 1, "output": 2}}, "give each judge of the panel its own"),
-        ({"judge": ["a", "b"], "max_usd": 1, "judge_base_url": "http://127.0.0.1:1/v1"}, "needs the price of .* a,"),
+        (
+            {"judge": ["a", "b"], "max_usd": 1, "judge_base_url": "http://127.0.0.1:1/v1"},
+            "needs the price of .* a,",
+        ),
     ],
 )
 def test_what_is_no_panel_is_refused_in_a_sentence(settings, sentence):

@@ -11,12 +11,12 @@ FOLDER = Path(__file__).parents[4] / "shared" / "reference"
 
 def rows() -> list[dict[str, str]]:
     """All records of the re-run: prompts (user_0, user_1), replies (assistant_*) and extracted texts (text_*)."""
-    return [row for path in sorted(_folder().glob("test/*/*/records.csv")) for row in _read(path)]
+    return [row for path in sorted(folder().glob("test/*/*/records.csv")) for row in _read(path)]
 
 
 def skills() -> dict[str, dict[str, str]]:
     """The released skills by name."""
-    return {row["skill"]: row for row in _read(_folder() / "skills.csv")}
+    return {row["skill"]: row for row in _read(folder() / "skills.csv")}
 
 
 def tell(figure: str) -> None:
@@ -24,7 +24,8 @@ def tell(figure: str) -> None:
     sys.stdout.write(f"{figure}\n")
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """The data's folder."""
     if not FOLDER.is_dir():
         pytest.skip("the reference data is not beside this checkout")
     return FOLDER
