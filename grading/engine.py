@@ -29,20 +29,27 @@ class Grader:
 
     `store` is the path of the verdict store; `concurrency` bounds the calls in flight to an HTTP endpoint.
     `budget` caps what this grader and all others with the same budget spend together; None leaves it open.
+    With `batch` the votes go through the endpoint's Batch API (grading.batch) and are priced accordingly.
     Making one reads no network and loads no model.
     """
 
     def __init__(
-        self, judge: JudgeSpec, store: Path, *, concurrency: int = 32, budget: Budget | None = None
+        self,
+        judge: JudgeSpec,
+        store: Path,
+        *,
+        concurrency: int = 32,
+        budget: Budget | None = None,
+        batch: bool = False,
     ) -> None:
-        self.judge = judge
+        self.judge = judge.in_batches() if batch else judge
         self.stats = GradingStats()
         self.budget = budget or Budget()
         if self.budget.max_usd is not None:
             require_price(judge)
         self._estimator = CallEstimator(judge.max_tokens)
         self._identity = judge.identity()
-        self._backend = judge.backend(concurrency)
+        self._backend = judge.backend(concurrency, batches=store if batch else None)
         self._store = VerdictStore(store)
 
     def check(self) -> None:

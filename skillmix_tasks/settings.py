@@ -26,7 +26,8 @@ class Settings(BaseModel):
     A run fails if more than the share `max_missing` of its items gets no verdict. `concurrency` bounds the
     judge's calls in flight. `drop_common` leaves out items that hold a very common skill. `max_usd` (dollars) and
     `max_tokens` (of prompts and completions together) cap what judging all tasks of the run may spend; `price`,
-    in dollars per million tokens, overrides the price table.
+    in dollars per million tokens, overrides the price table. `batch` sends the judge's calls through the
+    endpoint's Batch API: cheaper, and within a day.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +44,7 @@ class Settings(BaseModel):
     max_usd: float | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=0)
     price: Price | None = None
+    batch: bool = False
 
     def judge_spec(self) -> JudgeSpec:
         """The judge of the settings, else of the environment, else the default one.

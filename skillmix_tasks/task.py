@@ -182,7 +182,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             check_writable(home() / "answers")
         if not self._predict_only:
             render(self._pack, "judge", self._items[0])  # a template that cannot be filled is found out now
-            check_judge(self._judge, self._settings.concurrency)
+            check_judge(self._judge, self._settings.concurrency, batch=self._settings.batch)
             VerdictStore(verdict_store()).close()
         if self._turns == 1:
             _warn_of_one_turn()
@@ -301,7 +301,11 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             records = judge_replies(self._pack, asked, None)
         else:
             grader = Grader(
-                self._judge, verdict_store(), concurrency=self._settings.concurrency, budget=self.budget
+                self._judge,
+                verdict_store(),
+                concurrency=self._settings.concurrency,
+                budget=self.budget,
+                batch=self._settings.batch,
             )
             try:
                 records = judge_replies(self._pack, asked, grader)
@@ -501,9 +505,9 @@ def refuse_chat_api(*names: str) -> None:
 
 
 @cache
-def check_judge(judge: JudgeSpec, concurrency: int) -> None:
+def check_judge(judge: JudgeSpec, concurrency: int, *, batch: bool = False) -> None:
     """Raise UserError, in one sentence, if the judge cannot answer; asked once for each judge."""
-    judge.backend(concurrency).check()
+    judge.backend(concurrency, batches=verdict_store() if batch else None).check()
 
 
 @cache
