@@ -63,7 +63,9 @@ class Batches:
                 if refused:
                     return await send(request, refused)
                 sent = await work(state, request)
-                if state.batch_lose and state.batch_lose[0] == name:
+                if state.batch_lose and state.batch_lose[0] == f"keep {name}":
+                    state.batch_lose.popleft()
+                elif state.batch_lose and state.batch_lose[0] == name:
                     state.batch_lose.popleft()
                     state.counts.batch_lost += 1
                     if state.behaviour.batch_hang:

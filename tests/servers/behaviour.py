@@ -61,8 +61,8 @@ class Behaviour:
     batch_queue: int | None = None  # items that may wait at once; a batch beyond that fails for its size
     batch_metadata: bool = True  # False: the server forgets what metadata a batch has
     batch_files_kept: bool = True  # False: the files of ended batches are gone
-    # Routes ("upload", "create", "list", "look", "download"): in this order, the next request of each does its work
-    # and loses its reply: the connection closes, or with `batch_hang` stays open without a reply.
+    # Routes ("upload", "create", "list", "look", "download"): in this order, the next request of each does its
+    # work and loses its reply: the connection closes, or with `batch_hang` stays open. "keep ROUTE" lets one pass.
     batch_lose: list[str] = field(default_factory=list)
     batch_hang: bool = False
 
