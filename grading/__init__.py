@@ -14,6 +14,7 @@ from grading.engine import Grader as Grader
 from grading.errors import UserError as UserError
 from grading.judge import JudgeSpec as JudgeSpec
 from grading.judge import resolve_judge as resolve_judge
+from grading.panel import Panel as Panel
 from grading.price import Price as Price
 from grading.stats import GradingStats as GradingStats
 from grading.verdict import Criterion as Criterion

@@ -48,19 +48,18 @@ OnReply = Callable[[VoteCall, Reply], None]
 
 
 class Backend(Protocol):
-    """A judge that answers calls, in any order, and reports each reply as soon as it is there.
+    """A judge that answers calls, in any order, and reports each reply as soon as it is there."""
 
-    `refused` names the parameters that it has found out not to be taken.
-    """
-
-    refused: frozenset[str]
+    @property
+    def refused(self) -> frozenset[str]:
+        """The parameters that it has found out not to be taken."""
 
     def check(self) -> None:
         """Ask, at no cost, whether the judge can answer at all; raise UserError in one sentence if not."""
 
-    def run(self, calls: Iterable[VoteCall], on_reply: OnReply) -> None:
-        """Answer every call and hand each reply to `on_reply`, always from one thread at a time.
+    def run(self, calls: Iterable[VoteCall], on_reply: OnReply, save: Callable[[], None]) -> None:
+        """Answer every call and hand each reply to `on_reply`; `save` puts on disk what `on_reply` was given.
 
-        `calls` is taken from as late as the backend can, because what it yields depends on the replies so far
-        (grading.budget).
+        One thread at a time is in either. `calls` is taken from as late as the backend can, because what it
+        yields depends on the replies so far (grading.budget).
         """

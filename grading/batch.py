@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from filelock import FileLock
 from grading.backend import OnReply, Reply, VoteCall
 from grading.batch_file import MOST_BYTES, MOST_REQUESTS, Failure, fill, read_results
 from grading.batch_store import Batch, BatchStore
-from grading.chat import refused_parameter
+from grading.chat import Dialect
 from grading.endpoint import OpenAIBackend
 from grading.errors import UserError
 from grading.store import VerdictStore
@@ -40,7 +40,7 @@ class BatchBackend:
     """Asks `spec.base_url` in batches and keeps them in the verdict store's file `store`.
 
     `most_requests` and `most_bytes` bound one file of requests; `waits` are the shortest and the longest time
-    between two looks, in seconds. `refused` are the parameters that the replies being reported went without.
+    between two looks, in seconds. `reporting` are the parameters that the replies being reported went without.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class BatchBackend:
         most_bytes: int = MOST_BYTES,
         waits: tuple[float, float] = (_FIRST_WAIT, _LONGEST_WAIT),
     ) -> None:
-        self.refused: frozenset[str] = frozenset()
+        self.reporting: frozenset[str] = frozenset()
         self.spec = spec
         self.store = store
         self.most_requests = most_requests
@@ -63,9 +63,14 @@ class BatchBackend:
         self.found_refused: set[str] = set()
         self._api_key = api_key
 
+    @property
+    def refused(self) -> frozenset[str]:
+        """The parameters that the replies being reported went without."""
+        return self.reporting - {"n"}  # by which votes are fetched, and which changes none
+
     def check(self) -> None:
         """Ask, at no cost, for the model and for the list of batches; UserError if one of them is not there."""
-        endpoint = OpenAIBackend(self.spec, api_key=self._api_key, concurrency=1)
+        endpoint = OpenAIBackend(self.spec, api_key=self._api_key, concurrency=1, adaptive=False)
         endpoint.check()
         response = endpoint.ask("GET", "batches?limit=1")
         if not response.ok or "json" not in response.headers.get("Content-Type", ""):
@@ -74,7 +79,7 @@ class BatchBackend:
                 "leave out the setting `batch`, or type --set batch=false with `skillmix grade`."
             )
 
-    def run(self, calls: Iterable[VoteCall], on_reply: OnReply) -> None:
+    def run(self, calls: Iterable[VoteCall], on_reply: OnReply, save: Callable[[], None]) -> None:
         """Answer all calls, which takes up to a day; what a batch brings is reported when the batch has ended."""
         waiting = {call.key: call for call in calls}  # all at once: a batch in flight is all of it in flight
         if not waiting:
@@ -84,7 +89,7 @@ class BatchBackend:
         batches, verdicts = BatchStore(self.store), VerdictStore(self.store)
         try:
             with BatchApi(self.spec.base_url, self._api_key) as api:
-                _Run(self, api, batches, verdicts, waiting, on_reply).finish()
+                _Run(self, api, batches, verdicts, waiting, on_reply, save).finish()
         finally:
             verdicts.close()
             batches.close()
@@ -101,6 +106,7 @@ class _Run:
         verdicts: VerdictStore,
         waiting: dict[str, VoteCall],
         on_reply: OnReply,
+        save: Callable[[], None],
     ) -> None:
         self._backend = backend
         self._api = api
@@ -108,6 +114,7 @@ class _Run:
         self._verdicts = verdicts
         self._waiting = waiting
         self._on_reply = on_reply
+        self._save = save
         self._queue = deque(waiting.values())
         self._open: dict[str, Batch] = {}  # at the provider, by our id
         self._failures: Counter[str] = Counter()  # by key
@@ -123,8 +130,9 @@ class _Run:
         """Go on until every call has its reply or its failure."""
         # What came in for a call that the budget had not let go yet is there already.
         for key, reply in self._verdicts.read(self._waiting).items():
-            self._backend.refused = reply.refused
+            self._backend.reporting = reply.refused
             self._report(key, reply)
+        self._save()
         shortest, longest = self._backend.waits
         wait = shortest
         try:
@@ -153,10 +161,9 @@ class _Run:
                 if not self._queue:
                     break
                 refused = frozenset(self._backend.found_refused)
-                calls, content = fill(
-                    self._queue, self._backend.spec, refused, self._most_requests, self._backend.most_bytes
-                )
-                sent = self._send(calls, content, refused) or sent
+                dialect = Dialect(self._backend.spec, refused)
+                requests, content = fill(self._queue, dialect, self._most_requests, self._backend.most_bytes)
+                sent = self._send(requests, content, refused) or sent
         return sent
 
     def _full(self) -> bool:
@@ -183,11 +190,12 @@ class _Run:
         held = {key for batch in self._open.values() for key in batch.keys}
         self._queue = deque(call for call in self._queue if call.key in self._waiting and call.key not in held)
 
-    def _send(self, calls: list[VoteCall], content: bytes, refused: frozenset[str]) -> bool:
+    def _send(self, requests: list[list[VoteCall]], content: bytes, refused: frozenset[str]) -> bool:
         spec = self._backend.spec
         from grading.batch_api import NotSubmittedError
 
-        batch = self._batches.plan([call.key for call in calls], spec.base_url, spec.model, refused)
+        keys = ([call.key for call in votes] for votes in requests)
+        batch = self._batches.plan(keys, spec.base_url, spec.model, refused)
         try:
             batch = replace(batch, file=self._api.upload(content))
             self._batches.uploaded(batch, batch.file)
@@ -196,13 +204,11 @@ class _Run:
             if error.surely or not batch.file:
                 self._batches.finish(batch)
             # The next one would meet the same: what is left is asked for by the next run.
-            for call in (*calls, *self._queue):
-                self._give_up(call, f"not submitted: {error}")
-            self._queue.clear()
+            self._give_up_all([call for votes in requests for call in votes], f"not submitted: {error}")
             return False
         self._batches.submitted(batch, batch.remote)
         self._open[batch.id] = batch
-        logger.info("Submitted batch %s of %d votes", batch.remote, len(calls))
+        logger.info("Submitted batch %s of %d votes", batch.remote, len(batch.keys))
         return True
 
     # -- in
@@ -243,59 +249,73 @@ class _Run:
 
     def _collect(self, batch: Batch, progress: Progress) -> None:
         """Report every reply, and put the votes without one into the queue again as long as there is hope."""
-        self._backend.refused = batch.refused
-        ours = set(batch.keys)
+        self._backend.reporting = batch.refused
+        requests = {request[0]: request for request in batch.requests}
         failures: dict[str, Failure] = {}
         lost = _reason(progress)
         for content in self._api.results(progress):
             if content is None:
                 lost = Failure("the provider has deleted the replies")
                 continue
-            for key, result in read_results(content):
-                if key not in ours:
+            of_others: list[tuple[str, Reply]] = []
+            for name, result in read_results(content):
+                if name not in requests:
                     continue
                 if isinstance(result, Failure):
-                    failures[key] = result
-                elif key in self._waiting:
-                    self._report(key, result)
-                else:  # of another run, or not let go by this run's budget; it is paid for
-                    self._verdicts.write(key, batch.judge, replace(result, refused=batch.refused))
-        for key in batch.keys:
-            if key in self._waiting:
-                self._failed(self._waiting[key], failures.get(key, lost), batch.refused)
+                    failures[name] = result
+                    continue
+                if len(result) < len(requests[name]):
+                    self._backend.found_refused.add("n")  # it was taken, and then not honoured
+                for key, reply in zip(requests[name], result, strict=False):
+                    if key in self._waiting:
+                        self._report(key, reply)
+                    else:  # of another run, or not let go by this run's budget; it is paid for
+                        of_others.append((key, replace(reply, refused=self._backend.refused)))
+            self._save()
+            for key, reply in of_others:
+                self._verdicts.add(key, batch.judge, reply)
+            self._verdicts.commit()
+        for name, request in requests.items():
+            calls = [self._waiting[key] for key in request if key in self._waiting]
+            if len(calls) == len(request):
+                self._failed(calls, failures.get(name, lost), batch.refused)
+            else:  # some have their reply, and so the request was answered
+                self._queue.extend(calls)
 
     def _report(self, key: str, reply: Reply) -> None:
         self._on_reply(self._waiting.pop(key), reply)
 
-    def _failed(self, call: VoteCall, failure: Failure, refused: frozenset[str]) -> None:
-        parameter = refused_parameter(failure.error, refused)
-        if parameter:
-            self._backend.found_refused.add(parameter)
-            self._queue.append(call)
+    def _failed(self, calls: list[VoteCall], failure: Failure, refused: frozenset[str]) -> None:
+        dialect = Dialect(self._backend.spec, refused)
+        if dialect.adapt(failure.error):
+            self._backend.found_refused |= dialect.refused
+            self._queue.extend(calls)
             return
-        self._failures[call.key] += 1
-        if failure.passing and self._failures[call.key] <= _ROUNDS:
-            self._queue.append(call)
-        else:
-            self._give_up(call, failure.detail)
+        for call in calls:
+            self._failures[call.key] += 1
+            if failure.passing and self._failures[call.key] <= _ROUNDS:
+                self._queue.append(call)
+            else:
+                self._report(call.key, Reply(State.API_FAILED, detail=failure.detail))
 
-    def _give_up(self, call: VoteCall, reason: str) -> None:
-        self._report(call.key, Reply(State.API_FAILED, detail=reason))
+    def _give_up_all(self, calls: list[VoteCall], reason: str) -> None:
+        """Report `calls` and all that is in the queue as failed."""
+        for call in (*calls, *self._queue):
+            self._report(call.key, Reply(State.API_FAILED, detail=reason))
+        self._queue.clear()
 
     def _shrink(self, batch: Batch, progress: Progress) -> None:
         """The account's queue has no room for `batch`: wait for others to end, or else make it smaller."""
         others = len(self._open) - 1
         self._most_open = max(1, others)
         calls = [self._waiting[key] for key in batch.keys if key in self._waiting]
-        if others or self._api.busy():
-            self._queue.extendleft(reversed(calls))
-        elif len(batch.keys) > 1:
-            self._most_requests = len(batch.keys) // 2
-            self._queue.extendleft(reversed(calls))
-        else:
-            for call in (*calls, *self._queue):
-                self._give_up(call, f"not even one vote goes into the endpoint's queue: {progress.errors}")
-            self._queue.clear()
+        alone = not others and not self._api.busy()
+        if alone and len(batch.requests) == 1:
+            self._give_up_all(calls, f"not even one request goes into the endpoint's queue: {progress.errors}")
+            return
+        if alone:
+            self._most_requests = len(batch.requests) // 2
+        self._queue.extendleft(reversed(calls))
 
 
 def _reason(progress: Progress) -> Failure:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pydantic import BaseModel
 
 from grading.backend import Reply, VoteCall
-from grading.chat import chat_parameters, read_reply
+from grading.chat import Dialect, read_replies
 from grading.verdict import State
-
-if TYPE_CHECKING:
-    from grading.judge import JudgeSpec
 
 MOST_REQUESTS = 50_000  # in one file, as OpenAI documents it
 MOST_BYTES = 200_000_000
@@ -24,7 +21,7 @@ ROUTE: Final = "/v1/chat/completions"
 
 @dataclass(frozen=True)
 class Failure:
-    """A vote that its batch brought no reply for; `passing` if it can succeed in another batch.
+    """Why a request brought no reply; `passing` if it can succeed in another batch.
 
     `error` is the error as the endpoint worded it, from which a refused parameter can be read.
     """
@@ -35,25 +32,32 @@ class Failure:
 
 
 def fill(
-    queue: deque[VoteCall], spec: JudgeSpec, refused: Collection[str], most_requests: int, most_bytes: int
-) -> tuple[list[VoteCall], bytes]:
-    """Take as many calls off the queue as go into one file, at least one, and return them with the file."""
-    calls: list[VoteCall] = []
+    queue: deque[VoteCall], dialect: Dialect, most_requests: int, most_bytes: int
+) -> tuple[list[list[VoteCall]], bytes]:
+    """Take the calls of one file off the queue, at least one, and return them by request, with the file.
+
+    Neighbours with the same messages share a request where the endpoint takes that.
+    """
+    requests: list[list[VoteCall]] = []
     lines: list[bytes] = []
     size = 0
-    while queue and len(calls) < most_requests:
-        line = _request(queue[0], spec, refused)
+    while queue and len(requests) < most_requests:
+        votes = [queue.popleft()]
+        while "n" not in dialect.refused and queue and queue[0].messages == votes[0].messages:
+            votes.append(queue.popleft())
+        line = _line(votes, dialect)
         size += len(line)
-        if calls and size > most_bytes:
+        if requests and size > most_bytes:
+            queue.extendleft(reversed(votes))
             break
-        calls.append(queue.popleft())
+        requests.append(votes)
         lines.append(line)
-    return calls, b"".join(lines)
+    return requests, b"".join(lines)
 
 
-def _request(call: VoteCall, spec: JudgeSpec, refused: Collection[str]) -> bytes:
-    body = chat_parameters(spec, call, refused)
-    request = {"custom_id": call.key, "method": "POST", "url": ROUTE, "body": body}
+def _line(votes: Sequence[VoteCall], dialect: Dialect) -> bytes:
+    body = dialect.request(votes[0], len(votes))
+    request = {"custom_id": votes[0].key, "method": "POST", "url": ROUTE, "body": body}
     return json.dumps(request).encode() + b"\n"  # ASCII: other line separators in a text cannot cut the line
 
 
@@ -73,8 +77,8 @@ class _Line(BaseModel):
     error: _Error | None = None
 
 
-def read_results(content: bytes) -> Iterator[tuple[str, Reply | Failure]]:
-    """What an output or error file says of each vote, by key; a line that is none says nothing of any vote."""
+def read_results(content: bytes) -> Iterator[tuple[str, list[Reply] | Failure]]:
+    """What an output or error file says of each request, by its custom_id; a line that is none says nothing."""
     for line in content.split(b"\n"):
         try:
             read = _Line.model_validate(json.loads(line))
@@ -83,7 +87,7 @@ def read_results(content: bytes) -> Iterator[tuple[str, Reply | Failure]]:
         yield read.custom_id, _result(read)
 
 
-def _result(line: _Line) -> Reply | Failure:
+def _result(line: _Line) -> list[Reply] | Failure:
     if line.response is None:
         error = line.error or _Error()
         return Failure(f"{error.code}: {error.message}"[:500], passing=error.code != "batch_cancelled")
@@ -91,8 +95,8 @@ def _result(line: _Line) -> Reply | Failure:
     if status != 200:
         error_body = body.get("error", body) if isinstance(body, dict) else body
         return Failure(f"status {status}: {error_body}"[:500], _passing(status, error_body), error_body)
-    reply = read_reply(json.dumps(body))
-    return Failure(reply.detail) if reply.state is State.API_FAILED else reply
+    replies = read_replies(json.dumps(body))
+    return Failure(replies[0].detail) if replies[0].state is State.API_FAILED else replies
 
 
 def _passing(status: int, error: object) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from grading.database import explained, open_database, transaction
@@ -15,8 +17,9 @@ class Batch:
     """Votes that go out, or have gone out, together.
 
     `id` is ours and travels in the batch's metadata; `remote` is the provider's, and empty until it is known.
-    `file` is the provider's id of the uploaded requests, empty until then. `keys` are the votes' keys in the
-    verdict store. `refused` are the parameters that its requests go without. `planned` is a time in UTC, as
+    `file` is the provider's id of the uploaded requests, empty until then. `requests` holds the keys, in the
+    verdict store, of the votes that each request asks for, in their order; the first of them names the request.
+    `refused` are the parameters that its requests go without. `planned` is a time in UTC, as
     "YYYY-MM-DD HH:MM:SS".
     """
 
@@ -27,7 +30,12 @@ class Batch:
     file: str
     remote: str
     planned: str
-    keys: tuple[str, ...]
+    requests: tuple[tuple[str, ...], ...]
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of all its votes."""
+        return [key for request in self.requests for key in request]
 
 
 class BatchStore:
@@ -37,7 +45,7 @@ class BatchStore:
         self._path = path
         self._db = open_database(path)
 
-    def plan(self, keys: Iterable[str], base_url: str, judge: str, refused: frozenset[str]) -> Batch:
+    def plan(self, requests: Iterable[Iterable[str]], base_url: str, judge: str, refused: frozenset[str]) -> Batch:
         """Put on disk what the next batch will hold, before anything of it is sent.
 
         Its id is drawn, not computed: a batch of votes that failed may hold the same as the one before it.
@@ -48,7 +56,14 @@ class BatchStore:
                 "INSERT INTO batches (id, base_url, judge, refused) VALUES (?, ?, ?, ?)",
                 (id_, base_url, judge, " ".join(sorted(refused))),
             )
-            self._db.executemany("INSERT INTO batch_votes VALUES (?, ?)", ((id_, key) for key in keys))
+            self._db.executemany(
+                "INSERT INTO batch_votes VALUES (?, ?, ?, ?)",
+                (
+                    (id_, number, place, key)
+                    for number, request in enumerate(requests)
+                    for place, key in enumerate(request)
+                ),
+            )
         [batch] = self._read("WHERE id = ?", (id_,))
         return batch
 
@@ -90,9 +105,12 @@ class BatchStore:
                 values,
             ).fetchall()
             return [
-                Batch(id_, base_url, judge, frozenset(refused.split()), file, remote, planned, self._keys(id_))
+                Batch(id_, base_url, judge, frozenset(refused.split()), file, remote, planned, self._requests(id_))
                 for id_, base_url, judge, refused, file, remote, planned in rows
             ]
 
-    def _keys(self, id_: str) -> tuple[str, ...]:
-        return tuple(key for (key,) in self._db.execute("SELECT key FROM batch_votes WHERE batch = ?", (id_,)))
+    def _requests(self, id_: str) -> tuple[tuple[str, ...], ...]:
+        rows = self._db.execute(
+            "SELECT request, key FROM batch_votes WHERE batch = ? ORDER BY request, place", (id_,)
+        )
+        return tuple(tuple(key for _, key in request) for _, request in groupby(rows, key=itemgetter(0)))

@@ -147,7 +147,7 @@ class Gate:
     def settle(self, call: VoteCall, reply: Reply) -> None:
         """Pay for `call`; a call that failed is taken to be free."""
         usage = reply.usage
-        if reply.state is not State.API_FAILED and not usage.prompt:
+        if reply.state is not State.API_FAILED and not usage:
             usage = self._estimator.told_by_text(call, reply.text)
         self._estimator.learn(call, reply.usage)
         self._budget.settle(self._reserved.pop(call.key), cost_of(usage, self._judge))

@@ -1,9 +1,11 @@
-"""One vote as a chat completion: the body that asks for it, and what comes back."""
+"""Votes as chat completions: what an endpoint is asked, and what its reply says."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
@@ -14,34 +16,52 @@ from grading.text import encodable
 from grading.verdict import State, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from grading.judge import JudgeSpec
 
-_OPTIONAL = ("response_format", "temperature", "max_tokens", "seed")
+_OPTIONAL = ("response_format", "temperature", "max_tokens", "reasoning_effort", "seed", "n")
 
 
-def chat_parameters(spec: JudgeSpec, call: VoteCall, refused: Collection[str]) -> dict[str, Any]:
-    """The body of the request, without the parameters that the endpoint has `refused`."""
-    parameters: dict[str, Any] = {
-        "model": spec.model,
-        "messages": list(call.messages),
-        "seed": call.seed,
-        "temperature": spec.temperature,
-        "max_tokens": spec.max_tokens,
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "verdict", "strict": True, "schema": verdict_schema(call.criteria)},
-        },
-    }
-    if "max_tokens" in refused:
-        parameters["max_completion_tokens"] = spec.max_tokens
-    return {name: value for name, value in parameters.items() if value is not None and name not in refused}
+class Dialect:
+    """The requests that one endpoint takes.
 
+    `refused` are the parameters that it turned out not to take; they are left out from then on.
+    """
 
-def refused_parameter(error: object, refused: Collection[str]) -> str | None:
-    """The parameter that the body of an error names and that can be left out; None if there is none new."""
-    return next((name for name in _named_in(error) if name in _OPTIONAL and name not in refused), None)
+    def __init__(self, spec: JudgeSpec, refused: Iterable[str] = ()) -> None:
+        self._spec = spec
+        self.refused = set(refused)
+
+    def request(self, call: VoteCall, votes: int = 1) -> dict[str, Any]:
+        """The body of a request for `call`, and for as many `votes` with the same messages as one may ask for."""
+        spec = self._spec
+        parameters: dict[str, Any] = {
+            "model": spec.model,
+            "messages": list(call.messages),
+            "seed": call.seed,
+            "temperature": spec.temperature,
+            "reasoning_effort": spec.reasoning_effort,
+            "max_tokens": spec.max_tokens,
+            "n": votes if votes > 1 else None,
+            "response_format": None
+            if spec.response_format == "text"
+            else {
+                "type": "json_schema",
+                "json_schema": {"name": "verdict", "strict": True, "schema": verdict_schema(call.criteria)},
+            },
+        }
+        if "max_tokens" in self.refused:
+            parameters["max_completion_tokens"] = spec.max_tokens
+        return {
+            name: value for name, value in parameters.items() if value is not None and name not in self.refused
+        }
+
+    def adapt(self, error: object) -> bool:
+        """Leave out the parameter that the body of a refusal blames; False if it blames none that may go."""
+        for parameter in _named_in(error):
+            if parameter in _OPTIONAL and parameter not in self.refused:
+                self.refused.add(parameter)
+                return True
+        return False
 
 
 def _named_in(body: object) -> list[str]:
@@ -74,15 +94,25 @@ class _Body(BaseModel):
     usage: dict[str, Any] | None = None
 
 
-def read_reply(text: str) -> Reply:
-    """The reply in the body of a response with status 200, which need not be a chat completion."""
+def read_replies(text: str) -> list[Reply]:
+    """The replies, one for each choice, in the body of a response with status 200; at least one.
+
+    A body that is no chat completion gives one reply with the state API_FAILED. The tokens of the prompt, which
+    are paid for once, are counted with the first reply.
+    """
     try:
         # Once through the standard parser, which takes escaped lone surrogates; pydantic does not.
         body = _Body.model_validate_json(encodable(json.dumps(json.loads(text), ensure_ascii=False)))
     except (ValueError, RecursionError) as error:
         # Not a verdict that was paid for: an error page, or a router's error in the place of a reply.
-        return Reply(State.API_FAILED, detail=f"no chat completion ({type(error).__name__}): {text[:200]!r}")
-    choice, usage = body.choices[0], _usage(body.usage or {})
+        return [Reply(State.API_FAILED, detail=f"no chat completion ({type(error).__name__}): {text[:200]!r}")]
+    return [
+        _reply(choice, usage)
+        for choice, usage in zip(body.choices, _shares(body.usage or {}, body.choices), strict=True)
+    ]
+
+
+def _reply(choice: _Choice, usage: Usage) -> Reply:
     content = _text(choice.message.content)
     if choice.message.refusal or choice.finish_reason == "content_filter":
         return Reply(State.REFUSED, content, choice.message.refusal or "content filter", usage)
@@ -99,10 +129,18 @@ def _text(content: str | list[Any] | None) -> str:
     return content or ""
 
 
-def _usage(usage: dict[str, Any]) -> Usage:
+def _shares(usage: dict[str, Any], choices: list[_Choice]) -> list[Usage]:
+    """The request's usage by choice; they add up to it, and completions count by the length of their texts."""
     details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else 0
-    return Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached))
+    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    lengths = list(accumulate(len(_text(choice.message.content)) + 1 for choice in choices))
+    ends = [completion * length // lengths[-1] for length in lengths]
+    tokens = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+    return [
+        Usage(prompt, tokens[0], cached),
+        *(Usage(completion=number) for number in tokens[1:]),
+    ]
 
 
 def _count(value: object) -> int:

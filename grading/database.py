@@ -39,8 +39,10 @@ CREATE TABLE IF NOT EXISTS batches (
     """
 CREATE TABLE IF NOT EXISTS batch_votes (
     batch TEXT NOT NULL REFERENCES batches (id),
+    request INTEGER NOT NULL,
+    place INTEGER NOT NULL,
     key TEXT NOT NULL,
-    PRIMARY KEY (batch, key)
+    PRIMARY KEY (batch, request, place)
 ) WITHOUT ROWID
 """,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from grading.backend import OnReply, Reply, VoteCall
+from grading.backend import OnReply, VoteCall
+from grading.chat import Dialect
 from grading.errors import UserError
 from grading.shutdown import check_shutdown
+from grading.throttle import Throttle
 
 if TYPE_CHECKING:
     from grading.client import VoteClient
@@ -25,16 +27,20 @@ _CHECK_TIMEOUT = 15.0  # seconds
 
 
 class OpenAIBackend:
-    """Asks `spec.base_url`, with at most `concurrency` calls in flight."""
+    """Asks `spec.base_url`, at most `concurrency` requests at a time, and fewer if `adaptive` finds a limit."""
 
-    def __init__(self, spec: JudgeSpec, *, api_key: str, concurrency: int) -> None:
+    def __init__(self, spec: JudgeSpec, *, api_key: str, concurrency: int, adaptive: bool) -> None:
         self._spec = spec
         self._api_key = api_key
-        self._concurrency = concurrency
+        self._throttle = Throttle(concurrency, adaptive=adaptive)
+        self._dialect = Dialect(spec)
         self._calls: Iterable[VoteCall] = ()
         self._client: VoteClient | None = None
-        # Parameters that the endpoint turned out not to take.
-        self.refused: frozenset[str] = frozenset()
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """The parameters that the endpoint turned out not to take."""
+        return frozenset(self._dialect.refused - {"n"})  # by which votes are fetched, and which changes none
 
     def check(self) -> None:
         """Ask the endpoint for its models: free, and it tells a wrong address, key or model id apart.
@@ -91,7 +97,7 @@ class OpenAIBackend:
             )
         return response
 
-    def run(self, calls: Iterable[VoteCall], on_reply: OnReply) -> None:
+    def run(self, calls: Iterable[VoteCall], on_reply: OnReply, save: Callable[[], None]) -> None:
         """Answer all calls in a thread of its own, so that a caller's running event loop is no obstacle.
 
         Each call is taken from `calls` when there is a free place in flight.
@@ -103,12 +109,7 @@ class OpenAIBackend:
         failure: list[BaseException] = []
         loop = asyncio.new_event_loop()
         client = self._client_of(calls)
-
-        def receive(call: VoteCall, reply: Reply) -> None:
-            self.refused = frozenset(client.refused)
-            on_reply(call, reply)
-
-        task = loop.create_task(client.run(chain([first], waiting), receive))
+        task = loop.create_task(client.run(chain([first], waiting), on_reply, save))
 
         def work() -> None:
             try:
@@ -118,6 +119,7 @@ class OpenAIBackend:
             except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
                 failure.append(error)
             finally:
+                loop.run_until_complete(loop.shutdown_default_executor())  # it may be saving
                 loop.close()
 
         thread = threading.Thread(target=work, name="judge-client", daemon=True)
@@ -137,8 +139,7 @@ class OpenAIBackend:
         from grading.client import VoteClient
 
         if self._client is None or calls is not self._calls:
-            self._client = VoteClient(self._spec, api_key=self._api_key, concurrency=self._concurrency)
-            self._client.refused |= self.refused
+            self._client = VoteClient(self._spec, self._dialect, self._throttle, api_key=self._api_key)
             self._calls = calls
         return self._client
 

@@ -19,7 +19,7 @@ from grading.stats import GradingStats
 from grading.store import VerdictStore, vote_key
 from grading.untrusted import shown
 from grading.verdict import GradingRequest, State, Usage, Verdict, Vote
-from grading.votes import decide
+from grading.votes import Ballot, decide
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 class Grader:
     """A judge together with the store of its replies.
 
-    `store` is the path of the verdict store; `concurrency` bounds the calls in flight to an HTTP endpoint.
+    `store` is the path of the verdict store; `concurrency` bounds the requests in flight to an HTTP endpoint;
+    with `adaptive` they follow what the endpoint allows, without it they are as many as that at all times.
     `budget` caps what this grader and all others with the same budget spend together; None leaves it open.
     With `batch` the votes go through the endpoint's Batch API (grading.batch) and are priced accordingly.
     Making one reads no network and loads no model.
@@ -39,6 +40,7 @@ class Grader:
         store: Path,
         *,
         concurrency: int = 32,
+        adaptive: bool = True,
         budget: Budget | None = None,
         batch: bool = False,
     ) -> None:
@@ -49,7 +51,7 @@ class Grader:
             require_price(judge)
         self._estimator = CallEstimator(judge.max_tokens)
         self._identity = judge.identity()
-        self._backend = judge.backend(concurrency, batches=store if batch else None)
+        self._backend = judge.backend(concurrency, adaptive=adaptive, batches=store if batch else None)
         self._store = VerdictStore(store)
 
     def check(self) -> None:
@@ -91,9 +93,8 @@ class Grader:
             )
         return [
             decide(
-                [known[call.key] for call in one.calls],
+                [Ballot([known[call.key] for call in one.calls], self.judge.votes)],
                 [criterion.id for criterion in one.request.criteria],
-                self.judge.votes,
             )
             for one in asked
         ]
@@ -107,7 +108,7 @@ class Grader:
         bar.expect(len(wanted))
 
         def keep(call: VoteCall, reply: Reply, *, stored: bool) -> None:
-            vote = read_vote(call, reply, stored=stored)
+            vote = replace(read_vote(call, reply, stored=stored), judge=self.judge.model)
             known[call.key] = vote
             self.stats.count(vote)
             self.stats.refused |= reply.refused
@@ -125,14 +126,15 @@ class Grader:
             gate.settle(call, reply)
             if reply.state is not State.API_FAILED:  # a failure cost nothing and may pass
                 reply = replace(reply, refused=self._backend.refused)
-                self._store.write(call.key, self.judge.model, reply)
+                self._store.add(call.key, self.judge.model, reply)
             keep(call, reply, stored=False)
 
         try:
-            self._backend.run(gate, receive)
+            self._backend.run(gate, receive, self._store.commit)
             while gate.opens_again():
-                self._backend.run(gate, receive)
+                self._backend.run(gate, receive, self._store.commit)
         finally:
+            self._store.commit()  # what came before an interruption was paid for, too
             gate.close()
         self.budget.turn_away(len(gate.waiting))
         for call in gate.waiting:

@@ -35,7 +35,7 @@ class CallEstimator:
 
     def learn(self, call: VoteCall, usage: Usage) -> None:
         """Take account of what `call` has used; a reply without any usage teaches nothing."""
-        if not usage.prompt:
+        if not usage:
             return
         size, criteria = _bytes(call), len(call.criteria)
         self._replies += 1

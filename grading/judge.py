@@ -28,7 +28,9 @@ class JudgeSpec(BaseModel):
 
     `model` is the endpoint's model id, or, with kind "transformers", a Hugging Face directory or id that runs
     in this process. Votes are sampled: `temperature` is above 0 (None leaves it to the model), and vote
-    number v sends the seed `seed + v`. `max_tokens` bounds one reply. `price` overrides the price table.
+    number v sends the seed `seed + v` where it is asked for alone. `max_tokens` bounds one reply.
+    `reasoning_effort` goes to the endpoint as it is. With the response format "text" the reply is not bound to
+    the verdict's JSON schema. `price` overrides the price table.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,6 +39,8 @@ class JudgeSpec(BaseModel):
     kind: Literal["openai", "transformers"] = "openai"
     base_url: str = OPENAI_URL
     temperature: float | None = Field(default=0.7, gt=0, le=2)
+    reasoning_effort: str | None = None
+    response_format: Literal["json_schema", "text"] = "json_schema"
     max_tokens: int = Field(default=1024, ge=16)
     seed: int = 0
     votes: int = Field(default=3, ge=1)
@@ -93,17 +97,24 @@ class JudgeSpec(BaseModel):
         if self.kind == "transformers":
             identity["weights"] = weights_fingerprint(self.model)
             identity["dtype"] = self.dtype
+        # Only where they are set, so that votes keep the keys that they had before there were these.
+        if self.reasoning_effort is not None:
+            identity["reasoning_effort"] = self.reasoning_effort
+        if self.response_format != "json_schema":
+            identity["response_format"] = self.response_format
         return identity
 
     def record(self) -> dict[str, Any]:
         """The spec as results carry it: identity, votes and provenance, and no address."""
         return self.identity() | {
             "votes": self.votes,
+            "reasoning_effort": self.reasoning_effort,
+            "response_format": self.response_format,
             "shutdown": str(self.shutdown) if self.shutdown else None,
         }
 
-    def backend(self, concurrency: int, *, batches: Path | None = None) -> Backend:
-        """The judge itself; `concurrency` bounds the requests in flight of an HTTP endpoint.
+    def backend(self, concurrency: int, *, adaptive: bool = True, batches: Path | None = None) -> Backend:
+        """The judge itself; `concurrency` bounds the requests in flight of an HTTP endpoint, see Grader.
 
         With `batches`, the path of the verdict store, votes go through the endpoint's Batch API.
         """
@@ -128,7 +139,7 @@ class JudgeSpec(BaseModel):
             return BatchBackend(self, api_key=self._api_key(), store=batches)
         from grading.endpoint import OpenAIBackend
 
-        return OpenAIBackend(self, api_key=self._api_key(), concurrency=concurrency)
+        return OpenAIBackend(self, api_key=self._api_key(), concurrency=concurrency, adaptive=adaptive)
 
     def in_batches(self) -> JudgeSpec:
         """The same judge at the price of batches."""

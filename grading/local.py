@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -81,7 +81,7 @@ class LocalBackend:
             raise UserError(f"There is no model directory {self.model}.")
         _load_tokenizer(self.model)
 
-    def run(self, calls: Iterable[VoteCall], on_reply: OnReply) -> None:
+    def run(self, calls: Iterable[VoteCall], on_reply: OnReply, save: Callable[[], None]) -> None:
         """Answer every call; replies come batch by batch, in the calling thread.
 
         A call that does not fit the model's context is answered with API_FAILED. Raises UserError as `check`
@@ -105,6 +105,7 @@ class LocalBackend:
         for batch in _batches(fitting, self.batch_size):
             for row in self._decode(judge, batch):
                 on_reply(row.call, self._reply(judge, row))
+            save()
 
     def _decode(self, judge: _Judge, batch: Sequence[_Prompted]) -> list[_Row]:
         import torch

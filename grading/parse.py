@@ -152,7 +152,8 @@ def normalise(text: str) -> str:
     characters, the style of quotation marks, and white space.
     """
     text = unicodedata.normalize("NFKC", comparable(text)).casefold().translate(_QUOTES)
-    return " ".join("".join(c for c in text if unicodedata.category(c) != "Cf").split())
+    invisible = {ord(c): None for c in set(text) if unicodedata.category(c) == "Cf"}
+    return " ".join(text.translate(invisible).split())
 
 
 def is_quoted(quote: str, normalised_answer: str) -> bool:

@@ -40,7 +40,7 @@ class GradingStats:
             self.saved += vote.usage
         elif vote.state is not State.OVER_BUDGET:
             self.calls += 1
-            self.calls_without_usage += vote.state is not State.API_FAILED and not vote.usage.prompt
+            self.calls_without_usage += vote.state is not State.API_FAILED and not vote.usage
             self.usage += vote.usage
 
     def record(self, judge: JudgeSpec, budget: Budget) -> dict[str, Any]:

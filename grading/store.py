@@ -74,14 +74,27 @@ class VerdictStore:
 
     def write(self, key: str, judge: str, reply: Reply) -> None:
         """Put one reply on disk; the first reply to a key stays."""
+        self.add(key, judge, reply)
+        self.commit()
+
+    def add(self, key: str, judge: str, reply: Reply) -> None:
+        """Take one reply, which is on disk after the next `commit`: one wait for the disk serves many."""
         usage = reply.usage
         row = (key, judge, reply.state.value, reply.text, reply.detail)
         with explained(self.path):
+            if not self._db.in_transaction:
+                self._db.execute("BEGIN IMMEDIATE")
             self._db.execute(
                 "INSERT INTO replies (key, judge, state, text, detail, prompt_tokens, completion_tokens, "
                 "cached_tokens, refused) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
                 (*row, usage.prompt, usage.completion, usage.cached, " ".join(sorted(reply.refused))),
             )
+
+    def commit(self) -> None:
+        """Put on disk what was added."""
+        with explained(self.path):
+            if self._db.in_transaction:
+                self._db.execute("COMMIT")
 
     def summarise(self) -> list[JudgeVotes]:
         """What the store holds, judge by judge."""

@@ -21,6 +21,7 @@ class State(StrEnum):
     UNGROUNDED = "ungrounded"  # granted, but the quoted evidence is not in the answer
     API_FAILED = "api_failed"  # no reply: connection, server or request error
     OVER_BUDGET = "over_budget"  # not asked, because the run's cap was reached
+    TIED = "tied"  # of a criterion: as many votes of a panel grant it as not
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,17 @@ class Mark:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one judge call; `cached` is the part of `prompt` that the provider read from its cache."""
+    """Tokens of one vote; `cached` is the part of `prompt` that the provider read from its cache.
+
+    A prompt that several votes share in one request is counted with the first of them. False if nothing is known.
+    """
 
     prompt: int = 0
     completion: int = 0
     cached: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.prompt or self.completion)
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(self.prompt + other.prompt, self.completion + other.completion, self.cached + other.cached)
@@ -73,8 +80,8 @@ class Vote:
     """One call to the judge, or the reason why it gave nothing.
 
     `marks` maps each criterion's id to its mark and is empty unless `state` is GRADED. `number` is the vote's
-    number within its request, from 0. `reply` is the judge's raw text. `stored` tells that the reply was
-    read from the verdict store and not paid for in this run.
+    number within its request and judge, from 0. `reply` is the judge's raw text. `stored` tells that the reply was
+    read from the verdict store and not paid for in this run. `judge` is the model that cast it.
     """
 
     number: int
@@ -84,6 +91,7 @@ class Vote:
     detail: str = ""
     usage: Usage = field(default_factory=Usage)
     stored: bool = False
+    judge: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,33 +4,47 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from grading.verdict import Decision, State, Verdict, Vote
 
 
-def decide(votes: Sequence[Vote], criteria: Sequence[str], asked: int) -> Verdict:
-    """Join `votes` criterion by criterion; a side wins with more than half of the `asked` votes.
+@dataclass(frozen=True)
+class Ballot:
+    """The votes of one judge, of which `asked` are to count."""
 
-    So two votes against one lost are a majority of three, and one to one is none. Only the first `asked`
-    votes with a mark for the criterion count, so that a vote which another criterion needed changes nothing
-    here. A criterion without a majority takes the commonest reason for which its votes are missing.
-    `asked` must be odd.
+    votes: Sequence[Vote]
+    asked: int
+
+
+def decide(ballots: Sequence[Ballot], criteria: Sequence[str]) -> Verdict:
+    """Join all votes criterion by criterion; a side wins with more than half of the votes that are to count.
+
+    So two votes against one lost are a majority of three, and one to one is none. Of each judge only the first
+    `asked` votes with a mark for the criterion count, so that a vote which another criterion needed changes
+    nothing here. A criterion without a majority takes the commonest reason for which its votes are missing;
+    where none is missing, judges with an even number of votes in sum are TIED.
     """
-    if asked % 2 == 0:
-        raise ValueError(f"a majority needs an odd number of votes, not {asked}")
-    return Verdict(tuple(votes), {criterion: _decide(votes, criterion, asked) for criterion in criteria})
+    votes = tuple(vote for ballot in ballots for vote in ballot.votes)
+    return Verdict(votes, {criterion: _decide(ballots, criterion) for criterion in criteria})
 
 
-def _decide(votes: Sequence[Vote], criterion: str, asked: int) -> Decision:
-    earned: list[bool] = []
+def _decide(ballots: Sequence[Ballot], criterion: str) -> Decision:
+    sides: Counter[bool] = Counter()
     lost: Counter[State] = Counter()
-    for vote in votes:
-        mark = vote.marks.get(criterion)
-        if mark is not None and mark.earned is not None:
-            earned.append(mark.earned)
-        else:
-            lost[vote.state if mark is None else mark.state] += 1
-    for side, count in Counter(earned[:asked]).items():
+    for ballot in ballots:
+        earned: list[bool] = []
+        for vote in ballot.votes:
+            mark = vote.marks.get(criterion)
+            if mark is not None and mark.earned is not None:
+                earned.append(mark.earned)
+            else:
+                lost[vote.state if mark is None else mark.state] += 1
+        sides.update(earned[: ballot.asked])
+    asked = sum(ballot.asked for ballot in ballots)
+    for side, count in sides.items():
         if 2 * count > asked:
             return Decision(side, State.GRADED)
+    if sum(sides.values()) == asked:
+        return Decision(None, State.TIED)
     return Decision(None, lost.most_common(1)[0][0])

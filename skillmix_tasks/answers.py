@@ -34,7 +34,7 @@ class AnswerHeader(BaseModel):
     version: str
     student: dict[str, Any]
     settings: dict[str, Any]
-    judge: dict[str, Any]
+    judge: dict[str, Any] | list[dict[str, Any]]
     pack_hash: str
     turns: int
     system_instruction: str | None

@@ -32,7 +32,10 @@ def evaluate(context: typer.Context, as_json: _Json = False) -> None:
 @app.command()
 def grade(
     files: Annotated[list[Path], typer.Argument(help="Stored answers, or samples_*.jsonl of lm_eval.")],
-    judge: Annotated[str | None, typer.Option(help="A judge's name, a model id, or hf:DIRECTORY.")] = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(help="A judge's name, a model id, or hf:DIRECTORY; several times for a panel."),
+    ] = None,
     judge_base_url: Annotated[str | None, typer.Option(help="The judge's OpenAI-compatible endpoint.")] = None,
     votes: Annotated[int | None, typer.Option(help="Votes for each answer; odd.")] = None,
     max_missing: Annotated[float | None, typer.Option(help="Share of items that may lack a verdict.")] = None,
@@ -53,7 +56,7 @@ def grade(
 
     setup_logging()
     overrides: dict[str, Any] = {
-        "judge": judge,
+        "judge": judge or None,
         "judge_base_url": judge_base_url,
         "votes": votes,
         "max_missing": max_missing,

@@ -62,13 +62,13 @@ def _matches(pattern: str) -> bool:
 
 def _check_before_loading(given: dict[str, Any]) -> None:
     from skillmix_tasks.settings import read_settings
-    from skillmix_tasks.task import check_judge, refuse_chat_api
+    from skillmix_tasks.task import check_judges, refuse_chat_api
 
     settings = read_settings(given.get("metadata") or {})
     if not given.get("apply_chat_template"):
         refuse_chat_api(str(given.get("model", "")))
     if not given.get("predict_only"):
-        check_judge(settings.judge_spec(), settings.concurrency, batch=settings.batch)
+        check_judges(settings.judges(), batch=settings.batch)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from grading import Grader, GradingRequest, State, Verdict, Vote
+from grading import GradingRequest, Panel, State, Verdict, Vote
 from skillmix_tasks.checks import (
     Extraction,
     echoes_prompt,
@@ -58,7 +58,7 @@ def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
 
 
 def judge_replies(
-    pack: Pack, asked: Sequence[tuple[Item, Sequence[str], str]], grader: Grader | None
+    pack: Pack, asked: Sequence[tuple[Item, Sequence[str], str]], grader: Panel | None
 ) -> list[dict[str, Any]]:
     """Judge final replies, each with its item and the prompts that it answers; the records keep the order.
 
@@ -114,6 +114,7 @@ def _record(item: Item, check: Checked, verdict: Verdict | None) -> dict[str, An
 def _vote(vote: Vote) -> dict[str, Any]:
     record: dict[str, Any] = {
         "number": vote.number,
+        "judge": vote.judge,
         "state": vote.state.value,
         "marks": {
             point: {"earned": mark.earned, "evidence": mark.evidence, "state": mark.state.value}

@@ -8,31 +8,33 @@ Keys and tokens are never settings: they come from the environment.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grading import Budget, JudgeSpec, Price, UserError, resolve_judge
 from grading.budget import require_price
 from grading.judge import default_judge
+from grading.panel import check_panel
 
 
 class Settings(BaseModel):
     """The settings of one run.
 
     `judge` is a name in grading/judges.yaml, a model id of `judge_base_url`, `hf:DIRECTORY`, or the fields of
-    a JudgeSpec; `votes` (odd) are votes per answer. `items` are drawn per task with `seed`, which also seeds
+    a JudgeSpec, or a list of these, whose votes count alike; `votes` (odd) are votes per answer and judge. `items` are drawn per task with `seed`, which also seeds
     the three generations. `pack` is a bundled pack's name or a directory; None leaves the task's own.
     A run fails if more than the share `max_missing` of its items gets no verdict. `concurrency` bounds the
-    judge's calls in flight. `drop_common` leaves out items that hold a very common skill. `max_usd` (dollars) and
-    `max_tokens` (of prompts and completions together) cap what judging all tasks of the run may spend; `price`,
-    in dollars per million tokens, overrides the price table. `batch` sends the judge's calls through the
-    endpoint's Batch API: cheaper, and within a day.
+    requests to the judge in flight; with `adaptive` there are fewer where the endpoint's limits ask for it.
+    `drop_common` leaves out items that hold a very common skill. `max_usd` (dollars) and `max_tokens` (of prompts
+    and completions together) cap what judging all tasks of the run may spend; `price`, in dollars per million
+    tokens, overrides the price table. `batch` sends the judge's requests through the endpoint's Batch API:
+    cheaper, and within a day.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    judge: str | dict[str, Any] | None = None
+    judge: str | dict[str, Any] | Annotated[list[str | dict[str, Any]], Field(min_length=1)] | None = None
     judge_base_url: str | None = None
     votes: int | None = None
     items: int = Field(default=100, ge=1)
@@ -41,17 +43,29 @@ class Settings(BaseModel):
     drop_common: bool = False
     max_missing: float = Field(default=0.1, ge=0, le=1)
     concurrency: int = Field(default=32, ge=1)
+    adaptive: bool = True
     max_usd: float | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=0)
     price: Price | None = None
     batch: bool = False
 
-    def judge_spec(self) -> JudgeSpec:
-        """The judge of the settings, else of the environment, else the default one.
+    def judges(self) -> tuple[JudgeSpec, ...]:
+        """The judge or judges of the settings, else the judge of the environment, else the default one.
 
-        UserError if its dollars are capped and its price is not known.
+        UserError if dollars are capped and a judge's price is not known.
         """
         judge = self.judge or os.environ.get("SKILLMIX_JUDGE_MODEL") or default_judge()
+        named = judge if isinstance(judge, list) else [judge]
+        if self.price is not None and len(named) > 1:
+            raise UserError(
+                "The setting `price` is of one judge: give each judge of the panel its own, as "
+                '{"model": NAME, "price": {"input": DOLLARS, "output": DOLLARS}}.'
+            )
+        specs = tuple(self._spec(one) for one in named)
+        check_panel(specs)
+        return specs
+
+    def _spec(self, judge: str | dict[str, Any]) -> JudgeSpec:
         base_url = self.judge_base_url
         if isinstance(judge, str) and base_url is None:  # a whole spec brings its own address
             base_url = os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None

@@ -28,8 +28,9 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.utils import create_iterator
 from pydantic import BaseModel, ConfigDict, Field
 
-from grading import Budget, Grader, JudgeSpec, State, UserError
+from grading import Budget, JudgeSpec, Panel, State, UserError
 from grading.home import home, verdict_store
+from grading.panel import panel_record
 from grading.parse import is_quoted, normalise
 from grading.stats import total
 from grading.store import VerdictStore
@@ -82,7 +83,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         metadata = config.pop("metadata")
         self._settings = read_settings(metadata)
         self._model_args = {key: value for key, value in metadata.items() if key != "skillmix"}
-        self._judge = self._settings.judge_spec()
+        self._judges = self._settings.judges()
         self._pack = load_pack(self._settings.pack or self._spec.pack)
         self._items = sample_items(
             self._pack,
@@ -182,7 +183,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             check_writable(home() / "answers")
         if not self._predict_only:
             render(self._pack, "judge", self._items[0])  # a template that cannot be filled is found out now
-            check_judge(self._judge, self._settings.concurrency, batch=self._settings.batch)
+            check_judges(self._judges, batch=self._settings.batch)
             VerdictStore(verdict_store()).close()
         if self._turns == 1:
             _warn_of_one_turn()
@@ -282,7 +283,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             student=self._student(),
             settings=self._settings.model_dump(exclude={"judge", "judge_base_url", "votes", "price"})
             | {"pack": pack},
-            judge=self._judge.model_dump(mode="json"),
+            judge=[judge.model_dump(mode="json") for judge in self._judges],
             pack_hash=self._pack.hash,
             turns=self._turns,
             system_instruction=self._system,
@@ -300,10 +301,11 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if self._predict_only:
             records = judge_replies(self._pack, asked, None)
         else:
-            grader = Grader(
-                self._judge,
+            grader = Panel(
+                self._judges,
                 verdict_store(),
                 concurrency=self._settings.concurrency,
+                adaptive=self._settings.adaptive,
                 budget=self.budget,
                 batch=self._settings.batch,
             )
@@ -356,7 +358,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             states = ", ".join(f"{state}: {count}" for state, count in self._states.most_common())
             raise UserError(
                 f"{self.config.task}: {missing / len(items):.0%} of the items got no verdict from "
-                f"{self._judge.model} (points without one: {states}), more than max_missing = "
+                f"{' and '.join(judge.model for judge in self._judges)} (points without one: {states}), more than max_missing = "
                 f"{self._settings.max_missing:.0%}. Nothing is lost: {self._remedy()}{self._other_ranks()}."
             )
         return float(mean(items))
@@ -421,7 +423,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
 
     def _judge_record(self) -> dict[str, Any]:
         refused = sorted({name for cost in self._costs for name in cost["refused_parameters"]})
-        return self._judge.record() | {"refused_parameters": refused}
+        return panel_record(self._judges) | {"refused_parameters": refused}
 
     def _student(self) -> dict[str, Any]:
         return self._stored_student or student_identity(self.lm, self._model_args)
@@ -505,9 +507,10 @@ def refuse_chat_api(*names: str) -> None:
 
 
 @cache
-def check_judge(judge: JudgeSpec, concurrency: int, *, batch: bool = False) -> None:
-    """Raise UserError, in one sentence, if the judge cannot answer; asked once for each judge."""
-    judge.backend(concurrency, batches=verdict_store() if batch else None).check()
+def check_judges(judges: tuple[JudgeSpec, ...], *, batch: bool = False) -> None:
+    """Raise UserError, in one sentence, if a judge cannot answer; asked once for each panel."""
+    for judge in judges:
+        judge.backend(concurrency=1, batches=verdict_store() if batch else None).check()
 
 
 @cache

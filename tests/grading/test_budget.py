@@ -201,7 +201,7 @@ def test_an_interrupted_grader_gives_back_what_it_reserved(money: Money, monkeyp
         if written == 3:
             raise UserError("no space")
 
-    monkeypatch.setattr(grader._store, "write", write)
+    monkeypatch.setattr(grader._store, "add", write)
     with pytest.raises(UserError, match="no space"):
         grader.grade(REQUESTS, progress=False)
     assert budget._reserved == Cost()

@@ -193,8 +193,8 @@ def test_a_store_of_an_older_version_keeps_its_votes(old_store: Path):
     assert store.summarise()[0].votes == 1
     store.close()
     batches = BatchStore(old_store)
-    batches.plan(["21"], "http://judge", "judge", frozenset({"seed"}))
-    assert [batch.keys for batch in batches.open()] == [("21",)]
+    batches.plan([["21", "22"], ["23"]], "http://judge", "judge", frozenset({"seed"}))
+    assert [batch.requests for batch in batches.open()] == [(("21", "22"), ("23",))]
     batches.close()
 
 

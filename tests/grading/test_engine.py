@@ -11,7 +11,7 @@ import pytest
 
 from grading import Criterion, Grader, GradingRequest, State, UserError, Verdict, resolve_judge
 from grading.backend import VoteCall
-from grading.chat import read_reply
+from grading.chat import read_replies
 from grading.parse import read_vote
 from tests.servers.chat import ChatServer, expected_marks
 
@@ -184,7 +184,7 @@ VERDICT = '{"s1": {"quote": "Rain", "earned": true}, "topic": {"quote": "Rain", 
     ],
 )
 def test_whatever_comes_with_status_200_ends_in_a_state(body: str, state: State):
-    reply = read_reply(body)
+    reply = read_replies(body)[0]
     call = VoteCall("k", 0, (), ("s1", "topic"), "Rain.", 0)
     assert read_vote(call, reply, stored=False).state is state
     assert reply.usage.prompt == 0

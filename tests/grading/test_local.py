@@ -96,7 +96,7 @@ def run(backend: LocalBackend, calls: Sequence[VoteCall]) -> list[Reply]:
         assert answered.key not in replies
         replies[answered.key] = reply
 
-    backend.run(calls, keep)
+    backend.run(calls, keep, save=lambda: None)
     return [replies[answered.key] for answered in calls]
 
 
@@ -171,7 +171,7 @@ def test_greedy_votes_are_equal_and_come_in_batches(embedded_model):
     answered: list[str] = []
     calls = [call("Rain fell.", seed) for seed in range(3)]
     backend = local(embedded_model, temperature=0.0, batch_size=3)
-    backend.run(calls, lambda _, reply: answered.append(reply.text))
+    backend.run(calls, lambda _, reply: answered.append(reply.text), save=lambda: None)
     assert len(answered) == 3
     assert len(set(answered)) == 1
 

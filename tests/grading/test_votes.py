@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from grading import Decision, Mark, State, Vote
-from grading.votes import decide
+from grading.votes import Ballot, decide
 
 
 def vote(number: int, mark: str) -> Vote:
@@ -14,6 +14,10 @@ def vote(number: int, mark: str) -> Vote:
         return Vote(number, State.API_FAILED)
     earned = {"y": True, "n": False, "u": None}[mark]
     return Vote(number, State.GRADED, {"c": Mark(State.UNGROUNDED if mark == "u" else State.GRADED, earned, "")})
+
+
+def cast(marks: str) -> list[Vote]:
+    return [vote(number, mark) for number, mark in enumerate(marks)]
 
 
 @pytest.mark.parametrize(
@@ -33,22 +37,34 @@ def vote(number: int, mark: str) -> Vote:
     ],
 )
 def test_a_majority_is_more_than_half_of_the_votes_asked(marks: str, decision: Decision):
-    votes = [vote(number, mark) for number, mark in enumerate(marks)]
-    assert decide(votes, ["c"], asked=3).decisions == {"c": decision}
+    assert decide([Ballot(cast(marks), 3)], ["c"]).decisions == {"c": decision}
 
 
 def test_three_whole_votes_always_decide():
     for marks in itertools.product("yn", repeat=3):
-        decision = decide([vote(i, mark) for i, mark in enumerate(marks)], ["c"], asked=3).decisions["c"]
+        decision = decide([Ballot(cast("".join(marks)), 3)], ["c"]).decisions["c"]
         assert decision.earned is (marks.count("y") >= 2)
 
 
 def test_criteria_are_decided_one_by_one():
     marks = {"a": Mark(State.GRADED, True, "x"), "b": Mark(State.GRADED, False, "")}
-    verdict = decide([Vote(0, State.GRADED, marks)], ["a", "b"], asked=1)
+    verdict = decide([Ballot([Vote(0, State.GRADED, marks)], 1)], ["a", "b"])
     assert (verdict.decisions["a"].earned, verdict.decisions["b"].earned) == (True, False)
 
 
-def test_an_even_number_of_votes_is_refused():
-    with pytest.raises(ValueError, match="odd"):
-        decide([], ["c"], asked=2)
+@pytest.mark.parametrize(
+    ("panel", "decision"),
+    [
+        (("y", "y"), Decision(True, State.GRADED)),
+        (("y", "n"), Decision(None, State.TIED)),
+        (("y", "-"), Decision(None, State.API_FAILED)),  # half of the votes is no majority
+        (("yyy", "n"), Decision(True, State.GRADED)),
+        (("yny", "nny"), Decision(None, State.TIED)),
+        (("y", "n", "n"), Decision(False, State.GRADED)),
+        (("-yyyn", "nnn"), Decision(None, State.TIED)),  # of each judge only as many marks as it has votes count
+        (("unn", "nyn"), Decision(False, State.GRADED)),
+    ],
+)
+def test_all_votes_of_a_panel_count_alike(panel: tuple[str, ...], decision: Decision):
+    ballots = [Ballot(cast(marks), 3 if len(marks) > 1 else 1) for marks in panel]
+    assert decide(ballots, ["c"]).decisions == {"c": decision}

@@ -37,7 +37,7 @@ class Behaviour:
     json_schema: str = "honour"  # "refuse": 400; "ignore": taken, but the reply is prose with JSON in it
     temperature: str = "accept"  # "refuse": 400 for every value but 1
     max_tokens: str = "accept"  # "refuse": 400, max_completion_tokens is wanted
-    n: str = "honour"  # "ignore": one choice, whatever is asked
+    n: str = "ignore"  # one choice, whatever is asked, so that votes can be counted as requests; or "honour"
     refuse_params: list[str] = field(default_factory=list)  # 400 for requests with one of these
     prompt_cache: bool = True  # whether known beginnings of prompts are reported as cached tokens
     judge_latency: float = 0.0  # seconds

@@ -114,6 +114,7 @@ def test_the_prompt_is_read_as_it_was_written(answer: str) -> None:
 
 
 def test_several_choices(chat_server: ChatServer, chat_client: OpenAI) -> None:
+    chat_server.set(n="honour")
     completion = judge(chat_client, n=3, seed=5)
     assert [choice.index for choice in completion.choices] == [0, 1, 2]
     for index in range(3):

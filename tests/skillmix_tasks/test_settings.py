@@ -23,13 +23,36 @@ def test_what_is_no_setting_is_refused_in_a_sentence(metadata, sentence):
 def test_the_judge_comes_from_the_setting_then_the_environment(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKILLMIX_JUDGE_MODEL", "env-judge")
     monkeypatch.setenv("SKILLMIX_JUDGE_BASE_URL", "http://127.0.0.1:1/v1")
-    spec = read_settings({}).judge_spec()
+    [spec] = read_settings({}).judges()
     assert (spec.model, spec.base_url) == ("env-judge", "http://127.0.0.1:1/v1")
-    spec = read_settings({"skillmix": {"judge": "mine", "judge_base_url": "http://127.0.0.1:2/v1"}}).judge_spec()
+    [spec] = read_settings({"skillmix": {"judge": "mine", "judge_base_url": "http://127.0.0.1:2/v1"}}).judges()
     assert (spec.model, spec.base_url) == ("mine", "http://127.0.0.1:2/v1")
     monkeypatch.delenv("SKILLMIX_JUDGE_MODEL")
     monkeypatch.delenv("SKILLMIX_JUDGE_BASE_URL")
-    assert read_settings({}).judge_spec().model == "gpt-4.1-2025-04-14"
+    assert read_settings({}).judges()[0].model == "gpt-4.1-2025-04-14"
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"judge": []}, "'judge.* is wrong"),
+        ({"judge": ["a", "a"]}, "names a judge twice: give that judge more votes"),
+        ({"judge": ["a", "b"], "price": {"input": 1, "output": 2}}, "give each judge of the panel its own"),
+        (
+            {"judge": ["a", "b"], "max_usd": 1, "judge_base_url": "http://127.0.0.1:1/v1"},
+            "needs the price of .* a,",
+        ),
+    ],
+)
+def test_what_is_no_panel_is_refused_in_a_sentence(settings, sentence):
+    with pytest.raises(UserError, match=sentence):
+        read_settings({"skillmix": settings}).judges()
+
+
+def test_a_panel_may_be_of_names_and_specs():
+    settings = {"judge": ["a", {"model": "b", "votes": 1}], "judge_base_url": "http://127.0.0.1:1/v1"}
+    first, second = read_settings({"skillmix": settings}).judges()
+    assert (first.model, first.votes, second.model, second.votes) == ("a", 3, "b", 1)
 
 
 def test_model_args_in_the_metadata_are_no_settings():
@@ -46,6 +69,6 @@ def test_ranks_share_a_cap_in_equal_parts():
 def test_a_cap_in_dollars_needs_a_price():
     judge = {"model": "m", "base_url": "http://127.0.0.1:1/v1"}
     with pytest.raises(UserError, match="max_usd needs the price of the judge m"):
-        read_settings({"skillmix": {"judge": judge, "max_usd": 1}}).judge_spec()
+        read_settings({"skillmix": {"judge": judge, "max_usd": 1}}).judges()
     priced = read_settings({"skillmix": {"judge": judge, "max_usd": 1, "price": {"input": 1, "output": 2}}})
-    assert priced.judge_spec().price == Price(input=1, output=2)
+    assert priced.judges()[0].price == Price(input=1, output=2)

@@ -1,0 +1,97 @@
+"""Several judges whose votes count alike; a single judge is a panel of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from grading.budget import Budget
+from grading.engine import Grader
+from grading.errors import UserError
+from grading.judge import JudgeSpec
+from grading.stats import total
+from grading.verdict import GradingRequest, Verdict
+from grading.votes import Ballot, decide
+
+
+class Panel:
+    """Graders that share a store and a budget; each judge casts its own number of votes.
+
+    A side wins with more than half of all votes, see grading.votes. The other arguments are a Grader's.
+    Making one reads no network and loads no model. Raises UserError if a judge would sit twice.
+    """
+
+    def __init__(
+        self,
+        judges: Sequence[JudgeSpec],
+        store: Path,
+        *,
+        concurrency: int = 32,
+        adaptive: bool = True,
+        budget: Budget | None = None,
+        batch: bool = False,
+    ) -> None:
+        check_panel(judges)
+        self.budget = budget or Budget()
+        self._graders = [
+            Grader(judge, store, concurrency=concurrency, adaptive=adaptive, budget=self.budget, batch=batch)
+            for judge in judges
+        ]
+
+    def check(self) -> None:
+        """Raise UserError, in one sentence, if a judge cannot answer; costs nothing."""
+        for grader in self._graders:
+            grader.check()
+
+    def grade(self, requests: Sequence[GradingRequest], *, progress: bool = True) -> list[Verdict]:
+        """Judge every request with all votes of all judges, one judge after another; see Grader.grade."""
+        by_judge = [grader.grade(requests, progress=progress) for grader in self._graders]
+        if len(by_judge) == 1:
+            return by_judge[0]
+        return [
+            decide(
+                [
+                    Ballot(verdict.votes, grader.judge.votes)
+                    for verdict, grader in zip(verdicts, self._graders, strict=True)
+                ],
+                [criterion.id for criterion in request.criteria],
+            )
+            for request, *verdicts in zip(requests, *by_judge, strict=True)
+        ]
+
+    def record(self) -> dict[str, Any]:
+        """What grading did and cost so far, as results carry it; of several judges also one by one."""
+        records = [grader.record() for grader in self._graders]
+        if len(records) == 1:
+            return records[0]
+        by_judge = {
+            grader.judge.model: record | {"budget": None}
+            for grader, record in zip(self._graders, records, strict=True)
+        }
+        # The budget is one, and there is no price of a vote whoever casts it.
+        return (total(records) or {}) | {"price": None, "budget": self.budget.record(), "by_judge": by_judge}
+
+    def close(self) -> None:
+        """Close the store."""
+        for grader in self._graders:
+            grader.close()
+
+
+def check_panel(judges: Sequence[JudgeSpec]) -> None:
+    """Raise UserError unless `judges` has at least one judge and each model sits once."""
+    models = [judge.model for judge in judges]
+    if not models:
+        raise UserError("The list of judges is empty: name one or more.")
+    if len(set(models)) < len(models):
+        raise UserError(
+            f"The panel {', '.join(models)} names a judge twice: give that judge more votes instead, with "
+            '{"model": NAME, "votes": NUMBER}.'
+        )
+
+
+def panel_record(judges: Sequence[JudgeSpec]) -> dict[str, Any]:
+    """The judges as results carry them: the spec of one, or those of all under `panel` with the votes in sum."""
+    if len(judges) == 1:
+        return judges[0].record()
+    return {"panel": [judge.record() for judge in judges], "votes": sum(judge.votes for judge in judges)}

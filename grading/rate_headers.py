@@ -1,0 +1,71 @@
+"""What an endpoint says about its limits: `Retry-After` and the `x-ratelimit-*` headers."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
+
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+@dataclass(frozen=True)
+class Quota:
+    """One kind of budget: how much of it is left, and in how many seconds it is whole again.
+
+    `limit` is the whole budget, None where the endpoint does not say.
+    """
+
+    remaining: float
+    reset: float
+    limit: float | None = None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds until the endpoint wants to be asked again; None where it does not say.
+
+    Both forms of HTTP are read, seconds and a date, and the milliseconds of `retry-after-ms`.
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    seconds = _number(value)
+    if seconds is not None:
+        return seconds
+    date = parsedate_tz(value)
+    return None if date is None else max(0.0, mktime_tz(date) - time.time())
+
+
+def quota(headers: Mapping[str, str], kind: str) -> Quota | None:
+    """The budget of `kind` ("requests" or "tokens"); None where the endpoint does not tell it whole."""
+    remaining = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
+    reset = _duration(headers.get(f"x-ratelimit-reset-{kind}"))
+    if remaining is None or reset is None:
+        return None
+    return Quota(remaining, reset, _number(headers.get(f"x-ratelimit-limit-{kind}")))
+
+
+def _number(value: str | None) -> float | None:
+    if value is None or not re.fullmatch(r"\s*\d{1,12}(\.\d+)?\s*", value):
+        return None
+    return float(value)
+
+
+def _duration(value: str | None) -> float | None:
+    """Seconds of "1m30.5s", "120ms" or a bare number."""
+    if value is None:
+        return None
+    value = value.strip()
+    bare = _number(value)
+    if bare is not None:
+        return bare
+    parts = _PART.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        return None
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)

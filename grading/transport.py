@@ -1,0 +1,197 @@
+"""One HTTP client for a run: chat requests that a throttle lets out, and tried again by tenacity.
+
+aiohttp is used without the openai package above it: a request costs 0.5 ms of CPU instead of 4 to 5, and at
+200 in flight that is what the pace hangs on. docs/benchmarks.md has the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import certifi
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from grading.rate_headers import quota, retry_after
+from grading.throttle import Throttle
+
+_ATTEMPTS = 6  # at one call that fails; enough for a blip, and an endpoint that is gone is soon known
+_ATTEMPTS_REFUSED = 10  # at one call that is refused for being one too many: limits are counted by the minute
+_PATIENCE = 600.0  # seconds after the first attempt in which a further one may begin
+_TIMEOUT = 180.0  # seconds for one attempt; a reasoning judge needs them
+_CONNECT_TIMEOUT = 15.0
+_JITTER = 0.25  # seconds by which those that were told the same Retry-After are spread
+_PASSING = frozenset({408, 409, 429})  # and 5xx: statuses of what can succeed later
+_BUSY = frozenset({429, 503})
+
+# Rises from half a second to half a minute, drawn anew each time between 0 and that.
+_backoff = wait_random_exponential(multiplier=0.5, max=30)
+
+
+class CallFailedError(Exception):
+    """An attempt that brought no reply: `passing` if a later one can."""
+
+    passing = True
+    after: float | None = None  # seconds, as the endpoint said
+
+
+class NoReplyError(CallFailedError):
+    """The connection failed, broke off or timed out, or what came over it was not JSON."""
+
+
+class StatusError(CallFailedError):
+    """The endpoint answered with an error; `error` is what it says, as far as it says it in JSON."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.after = retry_after(headers)
+        self.error = _error(body)
+        self.busy = status in _BUSY and not self._quota_is_spent()
+        self.passing = self.busy or ((status in _PASSING or status >= 500) and not self._quota_is_spent())
+        super().__init__(f"status {status}: {self.message}")
+
+    @property
+    def message(self) -> str:
+        """The endpoint's own words."""
+        return str(self.error.get("message") or "")
+
+    def _quota_is_spent(self) -> bool:
+        # An account without money answers 429 too, and no waiting helps.
+        return "insufficient_quota" in (self.error.get("code"), self.error.get("type"))
+
+
+@dataclass
+class _Progress:
+    """Of one call: when its first and its last attempt left."""
+
+    first: float | None = None
+    last: float = 0.0
+
+
+class Transport:
+    """Sends chat requests to `base_url` as `throttle` lets them out; use as an async context manager."""
+
+    def __init__(self, base_url: str, headers: Mapping[str, str], throttle: Throttle) -> None:
+        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._headers = dict(headers)
+        self.throttle = throttle
+
+    async def __aenter__(self) -> Self:
+        self.throttle.open()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.throttle.bound, ssl=_trusted(self._url)),
+            timeout=aiohttp.ClientTimeout(total=_TIMEOUT, sock_connect=_CONNECT_TIMEOUT),
+            headers={**self._headers, "Content-Type": "application/json"},
+            proxy=_proxy(self._url),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def post(self, body: Mapping[str, Any]) -> str:
+        """The reply's body, a JSON object; CallFailedError if none came, in the bounds of number and time."""
+        data = json.dumps(body).encode()
+        progress = _Progress()
+        try:
+            return await self._attempt(data, progress)
+        except CallFailedError as error:
+            failures = [error]
+
+        async def attempt() -> str:
+            # tenacity's bookkeeping costs half as much CPU as a request, so it begins with the first failure.
+            if failures:
+                raise failures.pop()
+            return await self._attempt(data, progress)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_may_pass),
+            stop=lambda state: _enough(state, progress),
+            wait=_wait,
+            reraise=True,
+        )
+        reply: str = await retrying(attempt)
+        return reply
+
+    async def _attempt(self, data: bytes, progress: _Progress) -> str:
+        sent = await self.throttle.enter()
+        progress.last = time.monotonic()
+        progress.first = progress.first or progress.last
+        try:
+            async with self._session.post(self._url, data=data) as response:
+                content = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NoReplyError(f"{type(error).__name__}: {error}") from error
+        finally:
+            self.throttle.leave()
+        headers = response.headers
+        self.throttle.advised(quota(headers, "requests"), quota(headers, "tokens"))
+        if response.status >= 400:
+            failure = StatusError(response.status, headers, content)
+            if failure.busy:
+                self.throttle.refused(sent, failure.after)
+            raise failure
+        self.throttle.accepted(sent)
+        if _json_object(content) is None:
+            raise NoReplyError("the reply is not a JSON object")
+        return content.decode()
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, CallFailedError) and error.passing
+
+
+def _enough(state: RetryCallState, progress: _Progress) -> bool:
+    """Whether a call has been tried often or long enough; what it waited for at first is not counted."""
+    error = state.outcome.exception() if state.outcome else None
+    attempts = _ATTEMPTS_REFUSED if isinstance(error, StatusError) and error.busy else _ATTEMPTS
+    next_attempt = time.monotonic() + state.upcoming_sleep
+    return state.attempt_number >= attempts or next_attempt - (progress.first or next_attempt) > _PATIENCE
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, CallFailedError) and error.after is not None:
+        return error.after + random.uniform(0, _JITTER)  # noqa: S311
+    return _backoff(state)
+
+
+def _error(body: bytes) -> dict[str, Any]:
+    """The `error` object of a body; with the body's beginning as message where there is none."""
+    content = _json_object(body)
+    error = content.get("error", content) if content else None
+    return error if isinstance(error, dict) else {"message": body[:300].decode(errors="replace")}
+
+
+def _json_object(content: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _proxy(url: str) -> str | None:
+    """The environment's proxy for `url`; aiohttp's own `trust_env` would look into ~/.netrc at each request."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+
+
+def _trusted(url: str) -> ssl.SSLContext | bool:
+    """The system's certificates and certifi's, since some Pythons come without any."""
+    if urlsplit(url).scheme != "https":
+        return True  # not used, and making a context takes time
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
