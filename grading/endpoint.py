@@ -50,10 +50,10 @@ class OpenAIBackend:
         The package openai is not used, whose import takes a second of every start.
         """
         spec = self._spec
-        models = _model_cards(self._ask("GET", "models"))
+        models = _model_cards(self.ask("GET", "models"))
         check_shutdown(spec.model, _shutdown((models or {}).get(spec.model, {}), spec.shutdown))
         if models is None:
-            response = self._ask("POST", "chat/completions")
+            response = self.ask("POST", "chat/completions")
             if response.status_code in (404, 405) or "html" in response.headers.get("Content-Type", ""):
                 raise UserError(
                     f"The judge's endpoint {spec.base_url} has no chat completions (status "
@@ -66,7 +66,8 @@ class OpenAIBackend:
                 f"SKILLMIX_JUDGE_MODEL (or the setting `judge`) to one of {shown}."
             )
 
-    def _ask(self, method: str, route: str) -> requests.Response:
+    def ask(self, method: str, route: str) -> requests.Response:
+        """The endpoint's reply to a request that costs nothing; UserError if it is down or refuses the key."""
         spec = self._spec
         retries = Retry(2, backoff_factor=0.3, status_forcelist=(429, 502, 503, 504), raise_on_status=False)
         try:

@@ -31,6 +31,7 @@ class Grader:
     with `adaptive` they follow what the endpoint allows, without it they are as many as that at all times.
     `budget` caps what this grader and all others with the same budget spend together; None leaves it open.
     `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
+    With `batch` the votes go through the endpoint's Batch API (grading.batch) and are priced accordingly.
     Making one reads no network and loads no model.
     """
 
@@ -43,8 +44,9 @@ class Grader:
         adaptive: bool = True,
         budget: Budget | None = None,
         ungrounded: UngroundedRule = "no_verdict",
+        batch: bool = False,
     ) -> None:
-        self.judge = judge
+        self.judge = judge.in_batches() if batch else judge
         self.ungrounded: UngroundedRule = ungrounded
         self.stats = GradingStats()
         self.budget = budget or Budget()
@@ -52,7 +54,7 @@ class Grader:
             require_price(judge)
         self._estimator = CallEstimator(judge.max_tokens)
         self._identity = judge.identity()
-        self._backend = judge.backend(concurrency, adaptive=adaptive)
+        self._backend = judge.backend(concurrency, adaptive=adaptive, batches=store if batch else None)
         self._store = VerdictStore(store)
 
     def check(self) -> None:

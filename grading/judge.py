@@ -6,6 +6,7 @@ import datetime
 import os
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -112,9 +113,17 @@ class JudgeSpec(BaseModel):
             "shutdown": str(self.shutdown) if self.shutdown else None,
         }
 
-    def backend(self, concurrency: int, *, adaptive: bool = True) -> Backend:
-        """The judge itself; `concurrency` bounds the requests in flight of an HTTP endpoint, see Grader."""
+    def backend(self, concurrency: int, *, adaptive: bool = True, batches: Path | None = None) -> Backend:
+        """The judge itself; `concurrency` bounds the requests in flight of an HTTP endpoint, see Grader.
+
+        With `batches`, the path of the verdict store, votes go through the endpoint's Batch API.
+        """
         if self.kind == "transformers":
+            if batches:
+                raise UserError(
+                    f"The judge {LOCAL_PREFIX}{self.model} runs in this process and has no Batch API: leave out "
+                    "the setting `batch`."
+                )
             from grading.local import LocalBackend  # needs torch
 
             return LocalBackend(
@@ -124,9 +133,17 @@ class JudgeSpec(BaseModel):
                 batch_size=self.batch_size,
                 dtype=self.dtype,
             )
+        if batches:
+            from grading.batch import BatchBackend
+
+            return BatchBackend(self, api_key=self._api_key(), store=batches)
         from grading.endpoint import OpenAIBackend
 
         return OpenAIBackend(self, api_key=self._api_key(), concurrency=concurrency, adaptive=adaptive)
+
+    def in_batches(self) -> JudgeSpec:
+        """The same judge at the price of batches."""
+        return self.model_copy(update={"price": self.price.in_batches()}) if self.price else self
 
     def _api_key(self) -> str:
         # The provider's key goes to the provider only: another address must not receive it.
@@ -184,6 +201,7 @@ def resolve_judge(judge: str | dict[str, Any], **overrides: Any) -> JudgeSpec:
             f"The judge's setting {'.'.join(map(str, first['loc']))!r} is wrong ({first['msg']}); "
             f"a judge has: {', '.join(JudgeSpec.model_fields)}."
         ) from error
-    if spec.price is None and spec.kind == "openai":
-        spec = spec.model_copy(update={"price": price_table().get((spec.provider, spec.model))})
+    if spec.kind == "openai":
+        price = spec.price or price_table().get((spec.provider, spec.model))
+        spec = spec.model_copy(update={"price": price.for_provider(spec.provider) if price else None})
     return spec

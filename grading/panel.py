@@ -31,6 +31,7 @@ class Panel:
         adaptive: bool = True,
         budget: Budget | None = None,
         ungrounded: UngroundedRule = "no_verdict",
+        batch: bool = False,
     ) -> None:
         check_panel(judges)
         self.budget = budget or Budget()
@@ -43,6 +44,7 @@ class Panel:
                 adaptive=adaptive,
                 budget=self.budget,
                 ungrounded=ungrounded,
+                batch=batch,
             )
             for judge in judges
         ]

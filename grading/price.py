@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ class Price(BaseModel):
     """Dollars per million tokens, with the day and the place where they were read.
 
     `cached_input`, for the part of a prompt that the provider read from its cache, is `input` where it is None.
+    `batch` is the share of the price that a call in a batch costs; where it is None, the whole price is counted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -28,6 +30,7 @@ class Price(BaseModel):
     input: float = Field(ge=0)
     cached_input: float | None = Field(default=None, ge=0)
     output: float = Field(ge=0)
+    batch: float | None = Field(default=None, gt=0, le=1)
     date: datetime.date | None = None
     source: str = "given by the user"
 
@@ -36,6 +39,25 @@ class Price(BaseModel):
         cached_input = self.input if self.cached_input is None else self.cached_input
         fresh = usage.prompt - usage.cached
         return (fresh * self.input + usage.cached * cached_input + usage.completion * self.output) / 1e6
+
+    def for_provider(self, provider: str) -> Price:
+        """This price, with the share that `provider` is known to ask for batches unless it has one of its own."""
+        return self if self.batch else self.model_copy(update={"batch": _batch_shares().get(provider)})
+
+    def in_batches(self) -> Price:
+        """The price of a call in a batch.
+
+        Cached tokens cost as much there as the rest of the prompt: not every model gets both discounts.
+        """
+        share = self.batch or 1.0
+        return self.model_copy(
+            update={
+                "input": share * self.input,
+                "cached_input": None,
+                "output": share * self.output,
+                "source": f"{self.source}; in batches {share:g} of it",
+            }
+        )
 
 
 class _Row(Price):
@@ -53,17 +75,27 @@ PriceTable = dict[tuple[str, str], Price]
 
 def price_table() -> PriceTable:
     """The prices by provider and model: those of prices.yaml under those of the file SKILLMIX_PRICES."""
-    rows = _Rows.validate_python(_load(files("grading").joinpath("prices.yaml").read_text(encoding="utf-8")))
+    rows = _Rows.validate_python(_load(_bundled()))
     own = os.environ.get(PRICES_VARIABLE)
     if own:
         rows += _own_rows(Path(own))
     return {(row.provider, row.model): row.price for row in rows}
 
 
+@cache
+def _batch_shares() -> dict[str, float]:
+    rows = yaml.safe_load(_bundled())["batches"]
+    return {row["provider"]: row["share"] for row in rows}
+
+
 def price_by_model(model: str, table: PriceTable) -> Price | None:
     """The price of a model whose provider is not known; None where no provider or several sell it."""
     found = [price for (_, name), price in table.items() if name == model]
     return found[0] if len(found) == 1 else None
+
+
+def _bundled() -> str:
+    return files("grading").joinpath("prices.yaml").read_text(encoding="utf-8")
 
 
 def _own_rows(path: Path) -> list[_Row]:

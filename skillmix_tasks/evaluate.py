@@ -68,7 +68,7 @@ def _check_before_loading(given: dict[str, Any]) -> None:
     if not given.get("apply_chat_template"):
         refuse_chat_api(str(given.get("model", "")))
     if not given.get("predict_only"):
-        check_judges(settings.judges())
+        check_judges(settings.judges(), batch=settings.batch)
 
 
 @contextmanager

@@ -22,14 +22,15 @@ class Settings(BaseModel):
     """The settings of one run.
 
     `judge` is a name in grading/judges.yaml, a model id of `judge_base_url`, `hf:DIRECTORY`, or the fields of
-    a JudgeSpec, or a list of these, whose votes count alike; `votes` (odd) are votes per answer and judge. `items`
-    are drawn per task with `seed`, which also seeds the three generations. `pack` is a bundled pack's name or a
-    directory; None leaves the task's own. A run fails if more than the share `max_missing` of its items gets no
-    verdict. `concurrency` bounds the requests to the judge in flight; with `adaptive` there are fewer where the
-    endpoint's limits ask for it. `drop_common` leaves out items that hold a very common skill. `ungrounded` is
-    what points count as that the judge granted without true evidence: no verdict, or not earned. `max_usd`
-    (dollars) and `max_tokens` (of prompts and completions together) cap what judging all tasks of the run may
-    spend; `price`, in dollars per million tokens, overrides the price table.
+    a JudgeSpec, or a list of these, whose votes count alike; `votes` (odd) are votes per answer and judge.
+    `items` are drawn per task with `seed`, which also seeds the three generations. `pack` is a bundled pack's
+    name or a directory; None leaves the task's own. A run fails if more than the share `max_missing` of its
+    items gets no verdict. `concurrency` bounds the requests to the judge in flight; with `adaptive` there are
+    fewer where the endpoint's limits ask for it. `drop_common` leaves out items that hold a very common skill.
+    `ungrounded` is what points count as that the judge granted without true evidence: no verdict, or not earned.
+    `max_usd` (dollars) and `max_tokens` (of prompts and completions together) cap what judging all tasks of the
+    run may spend; `price`, in dollars per million tokens, overrides the price table. `batch` sends the judge's
+    requests through the endpoint's Batch API: cheaper, and within a day.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -48,6 +49,7 @@ class Settings(BaseModel):
     max_usd: float | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=0)
     price: Price | None = None
+    batch: bool = False
 
     def judges(self) -> tuple[JudgeSpec, ...]:
         """The judge or judges of the settings, else the judge of the environment, else the default one.

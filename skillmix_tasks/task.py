@@ -184,7 +184,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             check_writable(home() / "answers")
         if not self._predict_only:
             render(self._pack, "judge", self._items[0])  # a template that cannot be filled is found out now
-            check_judges(self._judges)
+            check_judges(self._judges, batch=self._settings.batch)
             VerdictStore(verdict_store()).close()
         if self._turns == 1:
             _warn_of_one_turn()
@@ -309,6 +309,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 adaptive=self._settings.adaptive,
                 budget=self.budget,
                 ungrounded=self._settings.ungrounded,
+                batch=self._settings.batch,
             )
             try:
                 records = judge_replies(self._pack, asked, grader)
@@ -529,10 +530,10 @@ def refuse_chat_api(*names: str) -> None:
 
 
 @cache
-def check_judges(judges: tuple[JudgeSpec, ...]) -> None:
+def check_judges(judges: tuple[JudgeSpec, ...], *, batch: bool = False) -> None:
     """Raise UserError, in one sentence, if a judge cannot answer; asked once for each panel."""
     for judge in judges:
-        judge.backend(concurrency=1).check()
+        judge.backend(concurrency=1, batches=verdict_store() if batch else None).check()
 
 
 @cache

@@ -16,6 +16,7 @@ import pytest
 
 from grading import Criterion, Grader, GradingRequest, State, Usage, UserError, resolve_judge
 from grading.backend import Reply
+from grading.batch_store import BatchStore
 from grading.store import VerdictStore
 from tests.servers.chat import ChatServer
 
@@ -161,18 +162,22 @@ CREATE TABLE replies (
 """
 
 
-@pytest.fixture(params=[0, 1])
+@pytest.fixture(params=[0, 1, 2])
 def old_store(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A file as version 1 wrote it, with its number or with that of a file that nobody has numbered."""
+    """A file as versions 1 and 2 wrote it; 0 is one of version 1 that nobody has numbered."""
     path = tmp_path / "verdicts.sqlite"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute(OLD_TABLE)
+        if request.param == 2:
+            db.execute("ALTER TABLE replies ADD COLUMN refused TEXT NOT NULL DEFAULT ''")
         db.execute(f"PRAGMA user_version={request.param}")
         for key in range(20):
             row = (str(key), f"{key} " * 100, key)
             db.execute(
-                "INSERT INTO replies VALUES (?, 'judge', 'graded', ?, '', 10, ?, 0, '2026-01-01 00:00:00')", row
+                "INSERT INTO replies (key, judge, state, text, detail, prompt_tokens, completion_tokens, "
+                "cached_tokens, created) VALUES (?, 'judge', 'graded', ?, '', 10, ?, 0, '2026-01-01 00:00:00')",
+                row,
             )
     return path
 
@@ -187,6 +192,10 @@ def test_a_store_of_an_older_version_keeps_its_votes(old_store: Path):
     store.prune(None, 30)
     assert store.summarise()[0].votes == 1
     store.close()
+    batches = BatchStore(old_store)
+    batches.plan([["21", "22"], ["23"]], "http://judge", "judge", frozenset({"seed"}))
+    assert [batch.requests for batch in batches.open()] == [(("21", "22"), ("23",))]
+    batches.close()
 
 
 def test_processes_that_open_an_old_store_at_once_bring_it_up_to_date_once(old_store: Path):

@@ -12,15 +12,17 @@ import os
 import socket
 import sys
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from tests.servers.batches import Batches
 from tests.servers.completion import build, count_cached, model_card, no_such_model, problem_of
 from tests.servers.faults import error_body, error_reply
 from tests.servers.gullible import gullible_verdict
 from tests.servers.judge import JudgePrompt, read_prompt
+from tests.servers.sent import Sent, send
 from tests.servers.state import Dropped, State
 from tests.servers.student import last_user_text
 
@@ -28,22 +30,14 @@ if TYPE_CHECKING:
     from tests.servers.behaviour import Entry
 
 
-@dataclass(frozen=True)
-class Sent:
-    """A reply to be sent; `cut` closes the connection after half of it."""
-
-    status: int
-    body: dict[str, Any] | str
-    headers: dict[str, str] = field(default_factory=dict)
-    cut: bool = False
-
-
 class Server:
     def __init__(self) -> None:
         self.state = State()
+        self._batches = Batches(self._item)
 
     def application(self) -> web.Application:
         application = web.Application(client_max_size=64 * 2**20)
+        application.add_routes(self._batches.routes(self))
         application.add_routes(
             [
                 web.post("/v1/chat/completions", self.chat),
@@ -75,7 +69,7 @@ class Server:
     async def log(self, request: web.Request) -> web.Response:
         return web.json_response([asdict(entry) for entry in self.state.log])
 
-    def _refused(self, request: web.Request, route: str) -> Sent | None:
+    def refused(self, request: web.Request, route: str) -> Sent | None:
         """Count a request by route, and turn it down if the server is broken or the key is wrong."""
         routes, behaviour = self.state.counts.routes, self.state.behaviour
         routes[route] = routes.get(route, 0) + 1
@@ -91,7 +85,7 @@ class Server:
 
     async def models(self, request: web.Request) -> web.StreamResponse:
         wanted = request.match_info.get("id")
-        refused = self._refused(request, "GET /v1/models/{id}" if wanted else "GET /v1/models")
+        refused = self.refused(request, "GET /v1/models/{id}" if wanted else "GET /v1/models")
         behaviour = self.state.behaviour
         listed = ["judge", "student"] if behaviour.models is None else behaviour.models
         cards = [model_card(entry) for entry in listed]
@@ -106,14 +100,27 @@ class Server:
         else:
             card = next((card for card in cards if card["id"] == wanted), None)
             sent = Sent(200, card) if card else Sent(404, no_such_model(wanted))
-        return await _send(request, sent)
+        return await send(request, sent)
+
+    async def _item(self, state: State, body: dict[str, Any]) -> tuple[int, dict[str, Any] | str] | None:
+        """Status and body of the reply to one item of a batch, which meets faults as a live request does.
+
+        None if there is none.
+        """
+        entry = state.arrive("judge", body)
+        try:
+            sent = await _answer(state, entry, read_prompt(last_user_text(body["messages"])))
+            _count(state, entry, sent)
+        finally:
+            state.counts.in_flight["judge"] -= 1
+        return None if sent.cut else (sent.status, sent.body)
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         state = self.state
-        refused = self._refused(request, "POST /v1/chat/completions")
+        refused = self.refused(request, "POST /v1/chat/completions")
         body = _parsed(await request.read())
         if body is None:
-            return await _send(request, refused or Sent(400, error_body("The body is not a chat request.")))
+            return await send(request, refused or Sent(400, error_body("The body is not a chat request.")))
         asked = last_user_text(body["messages"])
         prompt = read_prompt(asked)
         gullible = state.behaviour.gullible
@@ -122,7 +129,7 @@ class Server:
         entry = state.arrive(role, body)
         try:
             sent = refused or await _answer(state, entry, prompt)
-            response = await _send(request, sent)
+            response = await send(request, sent)
             _count(state, entry, sent)
         except Dropped:
             response = web.Response()
@@ -194,25 +201,6 @@ def _parsed(raw: bytes) -> dict[str, Any] | None:
     if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
         return None
     return dict(body)
-
-
-async def _send(request: web.Request, sent: Sent) -> web.StreamResponse:
-    """Send a reply from within the handler, so that what is counted as sent has been sent."""
-    page = isinstance(sent.body, str) and sent.status != 200
-    data = (sent.body if isinstance(sent.body, str) else json.dumps(sent.body)).encode()
-    headers = {"Content-Type": "text/html" if page else "application/json", **sent.headers}
-    if not sent.cut:
-        response = web.Response(status=sent.status, body=data, headers=headers)
-        await response.prepare(request)
-        await response.write_eof()
-        return response
-    half = web.StreamResponse(status=sent.status, headers=headers)
-    half.content_length = len(data)
-    await half.prepare(request)
-    await half.write(data[: len(data) // 2])
-    if request.transport:
-        request.transport.close()
-    return half
 
 
 async def _main() -> None:

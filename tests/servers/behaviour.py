@@ -53,6 +53,18 @@ class Behaviour:
     slow_s: float = 1.0
     fail_all: int | None = None  # every API request gets this status
     hold_after: int | None = None  # so many more judge replies, then judge requests hang until released
+    batches: bool = True  # False: the server has no Batch API
+    batch_polls: int = 1  # a batch ends when it is looked at for the n-th time
+    # How the next batches end, one entry each: "expired", "cancelled", "failed", or None for "completed".
+    batch_script: list[str | None] = field(default_factory=list)
+    batch_answered: int = 0  # items of an expired or cancelled batch that have a reply
+    batch_queue: int | None = None  # items that may wait at once; a batch beyond that fails for its size
+    batch_metadata: bool = True  # False: the server forgets what metadata a batch has
+    batch_files_kept: bool = True  # False: the files of ended batches are gone
+    # Routes ("upload", "create", "list", "look", "download"): in this order, the next request of each does its
+    # work and loses its reply: the connection closes, or with `batch_hang` stays open. "keep ROUTE" lets one pass.
+    batch_lose: list[str] = field(default_factory=list)
+    batch_hang: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -97,7 +109,9 @@ class Counts:
     `received` counts chat requests, `replied` those that got a whole reply with status 200; `tokens` adds up
     what such replies report. `abandoned` counts requests whose client left before the reply. `held` is how
     many wait right now because of `hold_after`. `in_flight_max` has the roles and "all". `statuses` (of chat
-    replies), `faults` and `routes` (such as "GET /v1/models") count by name.
+    replies), `faults` and `routes` (such as "GET /v1/models") count by name. `batches` were created and looked at
+    `batch_looks` times; `batch_lost` requests did their work and lost their reply; `submitted` counts the batches
+    that hold an item, by its custom_id, those that failed as a whole left out.
     """
 
     received: dict[str, int] = field(default_factory=_per_role)
@@ -110,6 +124,10 @@ class Counts:
     statuses: dict[str, int] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
     routes: dict[str, int] = field(default_factory=dict)
+    batches: int = 0
+    batch_looks: int = 0
+    batch_lost: int = 0
+    submitted: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass

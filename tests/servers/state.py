@@ -8,6 +8,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.servers.batches import Kept
 from tests.servers.behaviour import ROLES, Behaviour, Counts, Entry, Scripted
 from tests.servers.draw import digest
 from tests.servers.faults import chosen_fault
@@ -27,6 +28,9 @@ class State:
     attempts: Counter[str] = field(default_factory=Counter)
     scripts: dict[str, deque[Scripted]] = field(default_factory=dict)
     cache: set[str] = field(default_factory=set)
+    batches: Kept = field(default_factory=Kept)
+    batch_script: deque[str | None] = field(default_factory=deque)
+    batch_lose: deque[str] = field(default_factory=deque)
     started: float = field(default_factory=time.monotonic)
     admitted: int = 0  # judge replies since `hold_after` was set
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -36,10 +40,18 @@ class State:
         self.behaviour = replace(self.behaviour, **changes)
         for name in {"script", "judge_script", "student_script"} & set(changes):
             self.scripts[name] = deque(changes[name])
+        if "batch_script" in changes:
+            self.batch_script = deque(changes["batch_script"])
+        if "batch_lose" in changes:
+            self.batch_lose = deque(changes["batch_lose"])
         if "hold_after" in changes:
             self.admitted = 0
             self.released.set()  # those who wait look again
             self.released = asyncio.Event()
+
+    def now(self) -> int:
+        """The time as the API writes it: whole seconds since 1970."""
+        return int(time.time())
 
     def end(self) -> None:
         self.ended.set()

@@ -1,0 +1,187 @@
+"""The provider's side of batch mode: files up and down, and batches that are created once."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from openai import APIConnectionError, APIError, APIStatusError, NotFoundError, OpenAI
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from grading.batch_file import ROUTE
+from grading.errors import UserError
+
+if TYPE_CHECKING:
+    from openai.types import Batch as RemoteBatch
+
+    from grading.batch_store import Batch
+
+_RETRIES = 6  # of one request, with backoff and Retry-After, inside the openai package
+_TIMEOUT = 600.0  # seconds for one request; a file may have 200 MB
+_TAG = "grading_batch"  # the key of our id in a batch's metadata
+_CLOCKS = 3600  # seconds by which the provider's clock and ours may differ
+_RUNNING = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+_TOO_MUCH = "token_limit_exceeded"
+
+
+class NotSubmittedError(Exception):
+    """A batch could not be created; `surely` is False if it may have been all the same."""
+
+    def __init__(self, error: APIError) -> None:
+        super().__init__(f"{type(error).__name__}: {error}"[:500])
+        self.surely = not _passing(error)
+
+
+class UnreachableError(Exception):
+    """The endpoint did not answer, or with an error that may pass."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch is: `status` in the provider's word, its files' ids once it has ended, and its errors.
+
+    `refused_for_size` tells that it was refused because too many tokens wait in the account's queue.
+    """
+
+    status: str
+    files: tuple[str, ...]
+    errors: str
+    refused_for_size: bool
+    # Each error as data, from which a refused parameter can be read.
+    details: tuple[dict[str, object], ...]
+
+    @property
+    def running(self) -> bool:
+        """Whether there is something to wait for."""
+        return self.status in _RUNNING
+
+
+class BatchApi:
+    """The Batch API of an OpenAI-compatible endpoint; use as a context manager."""
+
+    def __init__(self, base_url: str, api_key: str) -> None:
+        self._base_url = base_url
+        self._client = OpenAI(base_url=base_url, api_key=api_key, max_retries=_RETRIES, timeout=_TIMEOUT)
+
+    def upload(self, content: bytes) -> str:
+        """The id of a new file of requests; NotSubmittedError if there is none."""
+        try:
+            return self._client.files.create(file=("votes.jsonl", content), purpose="batch").id
+        except APIError as error:
+            raise NotSubmittedError(error) from error
+
+    def create(self, batch: Batch) -> str:
+        """The provider's id of the new batch, which is created once, whatever happens to the replies.
+
+        The openai package would send the request again when a reply is lost, and make a second batch.
+        """
+        once = self._client.with_options(max_retries=0)
+        tries = Retrying(
+            retry=retry_if_exception(_passing),
+            stop=stop_after_attempt(_RETRIES),
+            wait=wait_random_exponential(multiplier=0.5, max=30),
+            reraise=True,
+        )
+        try:
+            for attempt in tries:
+                with attempt:
+                    found = self._find(batch) if attempt.retry_state.attempt_number > 1 else None
+                    return found or (
+                        once.batches.create(
+                            input_file_id=batch.file,
+                            endpoint=ROUTE,
+                            completion_window="24h",
+                            metadata={_TAG: batch.id},
+                        ).id
+                    )
+        except APIError as error:
+            raise NotSubmittedError(error) from error
+        raise AssertionError  # tenacity returns or raises
+
+    def find(self, batch: Batch) -> str | None:
+        """The provider's id of `batch` if it was created."""
+        try:
+            return self._find(batch)
+        except APIError as error:
+            raise self._stopped(error) from error
+
+    def _find(self, batch: Batch) -> str | None:
+        # By our id, or by its file, for endpoints that keep no metadata.
+        planned = datetime.datetime.fromisoformat(batch.planned).replace(tzinfo=datetime.UTC).timestamp()
+        for remote in self._client.batches.list(limit=100):  # the newest first, page by page
+            if (remote.metadata or {}).get(_TAG) == batch.id or (
+                batch.file and remote.input_file_id == batch.file
+            ):
+                return remote.id
+            if remote.created_at < planned - _CLOCKS:
+                return None
+        return None
+
+    def busy(self) -> bool:
+        """Whether any batch of the account is running, whoever made it; of many the latest hundred count."""
+        try:
+            return any(remote.status in _RUNNING for remote in self._client.batches.list(limit=100).data)
+        except APIError as error:
+            raise self._stopped(error) from error
+
+    def progress(self, batch: Batch) -> Progress:
+        """How far `batch` is; UnreachableError if the endpoint cannot say now."""
+        try:
+            return _progress(self._client.batches.retrieve(batch.remote))
+        except NotFoundError as error:
+            raise UserError(
+                f"The judge's endpoint {self._base_url} does not know the batch {batch.remote}, whose "
+                f"{len(batch.keys)} votes this run waits for: set the key of the account that made it, or type "
+                "`skillmix store prune --batches --yes` to give up all open batches."
+            ) from error
+        except APIError as error:
+            if _passing(error):
+                raise UnreachableError(f"{type(error).__name__}: {error}"[:500]) from error
+            raise self._stopped(error) from error
+
+    def results(self, progress: Progress) -> Iterator[bytes | None]:
+        """The files of an ended batch, one after the other; None for one that the provider has deleted."""
+        for file in progress.files:
+            try:
+                yield self._client.files.content(file).content
+            except NotFoundError:
+                yield None
+            except APIError as error:
+                raise self._stopped(error) from error
+
+    def _stopped(self, error: APIError) -> UserError:
+        reason = f"status {error.status_code}" if isinstance(error, APIStatusError) else type(error).__name__
+        return UserError(
+            f"The judge's endpoint {self._base_url} does not say what became of the batches ({reason}): they go "
+            "on there; grade the same answers again when the endpoint and its key work."
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether a request that failed so may have been received, or may succeed later."""
+    if isinstance(error, APIStatusError):
+        passing = error.status_code in (408, 409, 429) or error.status_code >= 500
+        return passing and error.code != "insufficient_quota"
+    return isinstance(error, APIConnectionError)
+
+
+def _progress(remote: RemoteBatch) -> Progress:
+    errors = (remote.errors.data if remote.errors else None) or []
+    return Progress(
+        remote.status,
+        tuple(file for file in (remote.output_file_id, remote.error_file_id) if file),
+        "; ".join(f"{error.code}: {error.message}" for error in errors[:3]),
+        any(error.code == _TOO_MUCH for error in errors),
+        tuple(error.model_dump() for error in errors),
+    )

@@ -1,0 +1,48 @@
+"""Grade in batches and print the verdicts, in a process that a test can kill.
+
+python -m tests.grading.batch_run STORE BASE_URL NUMBER MOST_REQUESTS
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from grading import Criterion, Grader, GradingRequest, UserError, Verdict, resolve_judge
+from grading.batch import BatchBackend
+from grading.budget import Budget
+
+CRITERIA = (Criterion("s1", "It has a metaphor."), Criterion("topic", "It is about rain."))
+REQUESTS = [
+    GradingRequest("Write about rain.", CRITERIA, f"Rain number {number} fell like a tired drum.")
+    for number in range(40)
+]
+WAITS = (0.01, 0.05)
+
+
+def batch_grader(
+    store: Path, base_url: str, most_requests: int = 50_000, budget: Budget | None = None, **spec: object
+) -> Grader:
+    """A grader that looks at its batches all the time."""
+    judge = resolve_judge({"model": "judge-1"} | spec, base_url=base_url)
+    grader = Grader(judge, store, budget=budget, batch=True)
+    assert isinstance(grader._backend, BatchBackend)
+    grader._backend.waits = WAITS
+    grader._backend.most_requests = most_requests
+    return grader
+
+
+def decided(verdicts: list[Verdict]) -> list[dict[str, bool | None]]:
+    return [{c: decision.earned for c, decision in verdict.decisions.items()} for verdict in verdicts]
+
+
+def main(store: str, base_url: str, number: str, most_requests: str) -> None:
+    grader = batch_grader(Path(store), base_url, int(most_requests))
+    try:
+        verdicts = grader.grade(REQUESTS[: int(number)], progress=False)
+    except UserError as error:
+        sys.exit(f"Error: {error}")
+    sys.stdout.write(json.dumps(decided(verdicts)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
