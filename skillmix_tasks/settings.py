@@ -23,6 +23,7 @@ class Settings(BaseModel):
     `judge` is a name in grading/judges.yaml, a model id of `judge_base_url`, `hf:DIRECTORY`, or the fields of
     a JudgeSpec; `votes` (odd) are votes per answer. `items` are drawn per task with `seed`, which also seeds
     the three generations. `pack` is a bundled pack's name or a directory; None leaves the task's own.
+    With `controls` the judge is first put to the test with the pack's control answers.
     A run fails if more than the share `max_missing` of its items gets no verdict. `concurrency` bounds the
     judge's calls in flight. `drop_common` leaves out items that hold a very common skill. `ungrounded` is what
     points count as that the judge granted without true evidence: no verdict, or not earned. `max_usd` (dollars)
@@ -40,6 +41,7 @@ class Settings(BaseModel):
     pack: str | None = None
     drop_common: bool = False
     ungrounded: UngroundedRule = "no_verdict"
+    controls: bool = False
     max_missing: float = Field(default=0.1, ge=0, le=1)
     concurrency: int = Field(default=32, ge=1)
     max_usd: float | None = Field(default=None, ge=0)
