@@ -34,6 +34,7 @@ class Panel:
         batch: bool = False,
     ) -> None:
         check_panel(judges)
+        self.name = " and ".join(judge.model for judge in judges)
         self.budget = budget or Budget()
         self._ungrounded: UngroundedRule = ungrounded
         self._graders = [

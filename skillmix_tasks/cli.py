@@ -51,6 +51,7 @@ def grade(
     """Judge answers that are on disk: finish a run that died, or grade logged samples with another judge."""
     from lm_eval.utils import make_table, setup_logging
 
+    from skillmix_tasks.controls import take_failures
     from skillmix_tasks.evaluate import strict_json
     from skillmix_tasks.regrade import regrade
 
@@ -67,7 +68,10 @@ def grade(
     overrides |= dict(_setting(text) for text in settings or ())  # where null is a value
     with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
         results = regrade(files, overrides, include_path=include_path, output=output)
-    typer.echo(strict_json(results) if as_json else make_table(results))
+    if as_json:
+        typer.echo(strict_json(results))
+        return
+    typer.echo("\n".join([*take_failures(), make_table(results)]))
 
 
 def _setting(text: str) -> tuple[str, Any]:

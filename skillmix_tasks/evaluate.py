@@ -93,11 +93,18 @@ def _own_tasks(*, only: bool) -> Iterator[None]:
 
 
 def _execute(cli: Any, args: argparse.Namespace, *, as_json: bool) -> None:
+    from skillmix_tasks.controls import take_failures
+
+    output = io.StringIO()
+    try:
+        with redirect_stdout(output):
+            cli.execute(args)
+    finally:
+        if not as_json:
+            # What lm_eval prints comes at its end anyway, and failed controls are to stand before it.
+            print(*take_failures(), output.getvalue(), sep="\n", end="")  # noqa: T201
     if not as_json:
-        cli.execute(args)
         return
-    with redirect_stdout(io.StringIO()) as output:
-        cli.execute(args)
     # --show_config puts the results first, and the table after them.
     text = output.getvalue()
     results, _ = json.JSONDecoder().raw_decode(text, text.index('{\n  "results"'))

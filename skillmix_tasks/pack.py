@@ -54,6 +54,45 @@ class Topic(PackPart):
     source: Source = "ours"
 
 
+class Control(PackPart):
+    """A text of which it is known what a fair judge says of it.
+
+    `skills` and `topic` are ids. `earned` are the points that a fair judge may give, by the rubric's names: s1,
+    s2, ... for the skills in their order, topic, sense. A good control must get all of them.
+    """
+
+    id: str = Field(pattern=_ID)
+    kind: Literal["good", "bad", "empty", "off_topic"]
+    skills: tuple[str, ...] = Field(min_length=1)
+    topic: str
+    text: str
+    earned: tuple[str, ...]
+
+    @property
+    def k(self) -> int:
+        """The number of skills."""
+        return len(self.skills)
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Control:
+        skills = {f"s{number}" for number in range(1, self.k + 1)}
+        points = {*skills, "topic", "sense"}
+        earned = set(self.earned)
+        if unknown := earned - points:
+            raise ValueError(f"there is no point {', '.join(sorted(unknown))}: it has {', '.join(sorted(points))}")
+        blank = not any(char.isalnum() for char in self.text)
+        for wrong, sentence in (
+            (blank and self.kind != "empty", "only the text of an empty control may be without a letter"),
+            (self.kind == "good" and earned != points, "a good control earns every point"),
+            (self.kind == "bad" and earned & skills, "a bad control earns no skill"),
+            (self.kind == "empty" and (earned or not blank), "an empty control has no letters and earns nothing"),
+            (self.kind == "off_topic" and "topic" in earned, "an off_topic control does not earn the topic"),
+        ):
+            if wrong:
+                raise ValueError(sentence)
+        return self
+
+
 class About(PackPart):
     """What a pack says of itself. Of a private pack results carry the hash and no text."""
 
@@ -74,17 +113,20 @@ class About(PackPart):
 
 
 class Pack(PackPart):
-    """A whole pack. `prompts` are Jinja templates by name: turn1, turn2, single, judge."""
+    """A whole pack. `prompts` are Jinja templates by name: turn1, turn2, single, judge; `controls` may be none."""
 
     about: About
     skills: tuple[Skill, ...]
     topics: tuple[Topic, ...]
     prompts: dict[str, str]
+    controls: tuple[Control, ...] = ()
 
     @property
     def hash(self) -> str:
         """16 hexadecimal digits that change with anything in the pack."""
-        content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        # Without controls the hash is that of the time before there were any.
+        left_out = None if self.controls else {"controls"}
+        content = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def skills_of(self, split: Split) -> tuple[Skill, ...]:

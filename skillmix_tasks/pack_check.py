@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from skillmix_tasks.checks import find_named
 from skillmix_tasks.checks.normalise import words
-from skillmix_tasks.pack import Pack, Skill
+from skillmix_tasks.controls import control_item
+from skillmix_tasks.judged import check_reply
+from skillmix_tasks.pack import Control, Pack, Skill
 
 RUN = 5  # words in a row that an example may not share with its definition or with a topic's name
 
@@ -18,6 +20,7 @@ def findings(pack: Pack) -> list[str]:
         *_repeated_titles(pack),
         *(finding for skill in pack.skills for finding in _example(pack, skill)),
         *_small_splits(pack),
+        *(finding for control in pack.controls for finding in _control(pack, control)),
     ]
 
 
@@ -31,6 +34,7 @@ def counts(pack: Pack) -> dict[str, int]:
         "topics": len(pack.topics),
         "train topics": len(pack.topics_of("train")),
         "held-out topics": len(pack.topics_of("heldout")),
+        "controls": len(pack.controls),
     }
 
 
@@ -57,7 +61,13 @@ def _runs(text: str) -> set[tuple[str, ...]]:
     return {tuple(found[start : start + RUN]) for start in range(len(found) - RUN + 1)}
 
 
+def _control(pack: Pack, control: Control) -> Iterator[str]:
+    if control.kind == "good":
+        for point, reason in check_reply(control_item(pack, control), control.text, ()).lost.items():
+            yield f"{control.id}: a good control that code would take the point {point} from ({reason})."
+
+
 def _small_splits(pack: Pack) -> Iterator[str]:
     for split, number in counts(pack).items():
-        if number == 0 and split != "common skills":
+        if number == 0 and split not in ("common skills", "controls"):
             yield f"There are no {split}: tasks of that split do not work with this pack."

@@ -4,6 +4,7 @@
     skills.yaml or .csv     id, name, aliases, category, source, wikipedia, definition, example, common
     topics.yaml or .csv     id, name, split, source
     prompts/*.jinja         turn1, turn2, single, judge; a pack without prompts/ has those of `language`
+    controls.yaml           optional: id, kind, skills, topic, text, earned
 
 In CSV files aliases are separated by semicolons, and an empty cell is a field that is not there.
 """
@@ -21,7 +22,7 @@ from jinja2 import Environment, StrictUndefined, TemplateError
 from pydantic import ValidationError
 
 from grading import UserError
-from skillmix_tasks.pack import PROMPTS, About, Pack, PackPart, Skill, Topic, bundled_packs
+from skillmix_tasks.pack import PROMPTS, About, Control, Pack, PackPart, Skill, Topic, bundled_packs
 
 _Entry = TypeVar("_Entry", Skill, Topic)
 _Part = TypeVar("_Part", bound=PackPart)
@@ -41,7 +42,8 @@ def read_pack(folder: Path) -> Pack:
             )
     own = folder / "prompts"
     prompts = read_prompts(own if own.is_dir() else bundled_packs()["language"] / "prompts")
-    return Pack(about=about, skills=skills, topics=topics, prompts=prompts)
+    controls = _controls(folder / "controls.yaml", skills, topics)
+    return Pack(about=about, skills=skills, topics=topics, prompts=prompts, controls=controls)
 
 
 def read_prompts(folder: Path) -> dict[str, str]:
@@ -124,6 +126,23 @@ def _entries(kind: type[_Entry], folder: Path, name: str) -> tuple[_Entry, ...]:
     refuse_twice((entry.id for entry in entries), "id", path)
     refuse_twice((entry.name for entry in entries), "name", path)
     return entries
+
+
+def _controls(path: Path, skills: tuple[Skill, ...], topics: tuple[Topic, ...]) -> tuple[Control, ...]:
+    if not path.is_file():
+        return ()
+    data = _yaml(path)
+    if not isinstance(data, list) or not data:
+        raise UserError(f"{path} holds no control answers: delete it, or see docs/packs.md for what stands in it.")
+    controls = tuple(validated(Control, entry, path, number) for number, entry in enumerate(data, start=1))
+    refuse_twice((control.id for control in controls), "id", path)
+    known = {"skill": {skill.id for skill in skills}, "topic": {topic.id for topic in topics}}
+    for control in controls:
+        refuse_twice(control.skills, f"skill of {control.id}", path)
+        for kind, id_ in (*(("skill", skill) for skill in control.skills), ("topic", control.topic)):
+            if id_ not in known[kind]:
+                raise UserError(f"{path}: {control.id} names the {kind} {id_!r}, which this pack does not have.")
+    return controls
 
 
 def _from_cells(row: dict[str, str]) -> dict[str, Any]:

@@ -24,13 +24,14 @@ class Settings(BaseModel):
     `judge` is a name in grading/judges.yaml, a model id of `judge_base_url`, `hf:DIRECTORY`, or the fields of
     a JudgeSpec, or a list of these, whose votes count alike; `votes` (odd) are votes per answer and judge.
     `items` are drawn per task with `seed`, which also seeds the three generations. `pack` is a bundled pack's
-    name or a directory; None leaves the task's own. A run fails if more than the share `max_missing` of its
-    items gets no verdict. `concurrency` bounds the requests to the judge in flight; with `adaptive` there are
-    fewer where the endpoint's limits ask for it. `drop_common` leaves out items that hold a very common skill.
-    `ungrounded` is what points count as that the judge granted without true evidence: no verdict, or not earned.
-    `max_usd` (dollars) and `max_tokens` (of prompts and completions together) cap what judging all tasks of the
-    run may spend; `price`, in dollars per million tokens, overrides the price table. `batch` sends the judge's
-    requests through the endpoint's Batch API: cheaper, and within a day.
+    name or a directory; None leaves the task's own. With `controls` the judge is first put to the test with the
+    pack's control answers. A run fails if more than the share `max_missing` of its items gets no verdict.
+    `concurrency` bounds the requests to the judge in flight; with `adaptive` there are fewer where the
+    endpoint's limits ask for it. `drop_common` leaves out items that hold a very common skill. `ungrounded` is
+    what points count as that the judge granted without true evidence: no verdict, or not earned. `max_usd`
+    (dollars) and `max_tokens` (of prompts and completions together) cap what judging all tasks of the run may
+    spend; `price`, in dollars per million tokens, overrides the price table. `batch` sends the judge's requests
+    through the endpoint's Batch API: cheaper, and within a day.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +44,7 @@ class Settings(BaseModel):
     pack: str | None = None
     drop_common: bool = False
     ungrounded: UngroundedRule = "no_verdict"
+    controls: bool = False
     max_missing: float = Field(default=0.1, ge=0, le=1)
     concurrency: int = Field(default=32, ge=1)
     adaptive: bool = True

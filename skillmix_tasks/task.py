@@ -36,6 +36,7 @@ from grading.stats import total
 from grading.store import VerdictStore
 from grading.text import encodable
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, check_writable, write_answers
+from skillmix_tasks.controls import ControlReport, judge_controls
 from skillmix_tasks.items import sample_items
 from skillmix_tasks.judged import judge_replies, judged_points
 from skillmix_tasks.logs import show_our_logs
@@ -85,6 +86,11 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._model_args = {key: value for key, value in metadata.items() if key != "skillmix"}
         self._judges = self._settings.judges()
         self._pack = load_pack(self._settings.pack or self._spec.pack)
+        if self._settings.controls and not self._pack.controls:
+            raise UserError(
+                f"The pack {self._pack.about.id!r} has no control answers: leave out the setting `controls`, or "
+                "write a controls.yaml for a pack of your own."
+            )
         self._items = sample_items(
             self._pack,
             task=config["task"],
@@ -100,6 +106,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._states: Counter[str] = Counter()
         self._grounds: Counter[str] = Counter()
         self.budget = Budget()
+        self.controls: dict[str, ControlReport] = {}  # by the pack's hash; of all tasks of a run
         self._costs: list[dict[str, Any]] = []
         self._whole = False
         self._answers: Path | None = None
@@ -189,14 +196,17 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if self._turns == 1:
             _warn_of_one_turn()
         super().build_all_requests(**kwargs)
-        self.budget = self._budget_of_this_run()
-        _incomplete.append(self)
+        self._join_run()
 
-    def _budget_of_this_run(self) -> Budget:
-        """One budget for all tasks of a run, whose requests are all built before the first answer is judged."""
-        budget = self._settings.budget(self._world_size)
-        # A run that was interrupted may have left tasks; they have spent nothing.
-        return next((task.budget for task in _incomplete if task.budget.caps == budget.caps), budget)
+    def _join_run(self) -> None:
+        """Share budget and controls with all tasks of the run, whose requests are built before any is judged."""
+        self.budget, self.controls = self._settings.budget(self._world_size), {}
+        for task in _incomplete:
+            # A run that was interrupted may have left tasks; they have spent nothing.
+            if task.budget.caps == self.budget.caps:
+                self.budget, self.controls = task.budget, task.controls
+                break
+        _incomplete.append(self)
 
     def fewshot_context(self, doc: dict[str, Any], *_: Any, **__: Any) -> Any:
         """The context of the first turn, as the model's chat template renders it."""
@@ -312,6 +322,9 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 batch=self._settings.batch,
             )
             try:
+                # They need one process only, and the results are made by the first.
+                if self._settings.controls and self._rank == 0 and self._pack.hash not in self.controls:
+                    self.controls[self._pack.hash] = judge_controls(self._pack, grader)
                 records = judge_replies(self._pack, asked, grader)
             finally:
                 grader.close()
@@ -414,6 +427,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 "drop_common": self._settings.drop_common,
                 "judge": None if self._predict_only else self._judge_record(),
                 "grading": total(self._costs),
+                "controls": self._controls_record(),
                 "points_without_verdict": dict(self._states),
                 "ungrounded": None if self._predict_only else self._ungrounded_record(),
                 "student": self._student(),
@@ -433,6 +447,10 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
     def _judge_record(self) -> dict[str, Any]:
         refused = sorted({name for cost in self._costs for name in cost["refused_parameters"]})
         return panel_record(self._judges) | {"refused_parameters": refused}
+
+    def _controls_record(self) -> dict[str, Any] | None:
+        report = self.controls.get(self._pack.hash)
+        return report.record() if report else None
 
     def _ungrounded_record(self) -> dict[str, Any]:
         points, judged = self._grounds["ungrounded"], self._grounds["judged"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,7 @@ class TestBundled:
             "topics": 100,
             "train topics": 50,
             "held-out topics": 50,
+            "controls": 12,
         }
         assert len({skill.category for skill in pack.skills}) == 8
         sources = [skill.source for skill in pack.skills]
@@ -122,6 +124,24 @@ class TestOwn:
         assert load_pack(str(own_pack)) == load_pack(str(other))
         assert load_pack(str(own_pack)).hash != load_pack("language").hash
 
+    def test_controls_change_the_hash_and_no_item(self, own_pack: Path, tmp_path: Path):
+        other = tmp_path / "other"
+        shutil.copytree(own_pack, other)
+        control()(other)
+        plain, with_controls = load_pack(str(own_pack)), load_pack(str(other))
+        assert with_controls.controls[0].text == "Rain fell."
+        assert plain.hash != with_controls.hash
+        items = [sample_items(p, task="t", k=1, split="all", seed=0, number=3) for p in (plain, with_controls)]
+        assert items[0] == items[1]
+
+    def test_a_good_control_that_code_marks_down_is_to_be_looked_at(self, own_pack: Path):
+        before = findings(load_pack(str(own_pack)))
+        load_pack.cache_clear()
+        control(text="Rain fell. It fell again, a fine case of Skill U.")(own_pack)
+        found = [finding for finding in findings(load_pack(str(own_pack))) if finding not in before]
+        assert len(found) == 2
+        assert all("good-rain: a good control that code would take the point" in finding for finding in found)
+
     def test_a_reworded_definition_changes_the_hash_and_no_item(self, own_pack: Path, tmp_path: Path):
         changed = tmp_path / "changed"
         changed.mkdir()
@@ -144,7 +164,36 @@ def write(data: object) -> Callable[[Path], object]:
     return lambda path: path.write_text(yaml.safe_dump(data))
 
 
+CONTROL = {
+    "id": "good-rain",
+    "kind": "good",
+    "skills": ["skill-u"],
+    "topic": "rain",
+    "text": "Rain fell.",
+    "earned": ["s1", "topic", "sense"],
+}
+
+
+def control(**changes: object) -> Callable[[Path], object]:
+    return edit("controls.yaml", write([CONTROL | changes]))
+
+
 BROKEN = {
+    "a control of no skill": (control(skills=["x"]), r"controls\.yaml: good-rain names the skill 'x'"),
+    "a control of no topic": (control(topic="x"), r"controls\.yaml: good-rain names the topic 'x'"),
+    "a control of no kind": (control(kind="fine"), r"controls\.yaml: entry 1 \(good-rain\), field 'kind'"),
+    "a control with a point too many": (control(earned=["s1", "s2"]), r"there is no point s2"),
+    "a good control that loses a point": (control(earned=["s1", "topic"]), r"a good control earns every point"),
+    "a good control without a text": (control(text=" "), r"only the text of an empty control"),
+    "a bad control that shows a skill": (control(kind="bad"), r"a bad control earns no skill"),
+    "an empty control with a text": (control(kind="empty", earned=[]), r"an empty control has no letters"),
+    "an empty control that earns": (control(kind="empty", text="..."), r"and earns nothing"),
+    "an off_topic control on its topic": (control(kind="off_topic"), r"does not earn the topic"),
+    "a control twice": (
+        edit("controls.yaml", write([CONTROL, CONTROL])),
+        r"controls\.yaml: the id 'good-rain' is there twice",
+    ),
+    "no controls": (edit("controls.yaml", lambda path: path.write_text("")), r"holds no control answers"),
     "a missing field": (
         edit("skills.yaml", write([{k: v for k, v in SKILLS[0].items() if k != "definition"}])),
         r"skills\.yaml: entry 1 \(skill-u\), field 'definition': Field required",

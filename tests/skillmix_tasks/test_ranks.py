@@ -85,6 +85,18 @@ def test_two_ranks_give_the_table_of_one(chat_server: ChatServer, tmp_path: Path
     assert chat_server.counts().received["judge"] == 0
 
 
+def test_the_first_rank_judges_the_controls(chat_server: ChatServer, tmp_path: Path):
+    chat_server.set(earn=1.0, models=MODELS)
+    settings = {"controls": True, "votes": 1}
+    errors = finish(start(tmp_path / "run", tmp_path / "home", chat_server, 2, "chat", limit=2, **settings))
+    assert chat_server.counts().received["judge"] == 12 + 6
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    record = results["configs"]["skillmix_k3"]["metadata"]["skillmix"]
+    assert (record["controls"]["passed"], record["controls"]["of"]) == (6, 12)
+    assert record["grading"]["calls"] == 12 + 6
+    assert ["Controls failed" in error for error in errors] == [True, False]
+
+
 def test_a_run_that_fails_leaves_no_rank_waiting(chat_server: ChatServer, tmp_path: Path):
     chat_server.set(models=MODELS, judge_faults={"refusal": 1.0})
     errors = finish(start(tmp_path / "run", tmp_path / "home", chat_server, 2, "chat"), status=1)
