@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from grading.backend import Reply, VoteCall
+from grading.batch_store import BatchStore
 from grading.budget import Budget, Gate, cost_of, require_price
 from grading.estimate import CallEstimator
 from grading.judge import JudgeSpec
@@ -48,6 +49,7 @@ class Grader:
     ) -> None:
         self.judge = judge.in_batches() if batch else judge
         self.ungrounded: UngroundedRule = ungrounded
+        self._batch = batch
         self.stats = GradingStats()
         self.budget = budget or Budget()
         if self.budget.max_usd is not None:
@@ -124,6 +126,8 @@ class Grader:
         missing = [call for key, call in wanted.items() if key not in known]
         if announce and missing:
             self._announce(missing, stored=len(wanted) - len(missing))
+            if not self._batch:
+                self._warn_of_batches({call.key for call in missing})
         gate = Gate(missing, self.budget, self.judge, self._estimator)
 
         def receive(call: VoteCall, reply: Reply) -> None:
@@ -166,6 +170,21 @@ class Grader:
         )
         if self.budget.exceeded_by(cost_of(expected, self.judge)):
             logger.warning("That is more than %s allows: judging will stop there.", self.budget.caps)
+
+    def _warn_of_batches(self, missing: set[str]) -> None:
+        """Say so if votes are about to be bought that an open batch holds."""
+        batches = BatchStore(self._store.path)
+        try:
+            held = [batch for batch in batches.open() if not missing.isdisjoint(batch.keys)]
+        finally:
+            batches.close()
+        if held:
+            logger.warning(
+                "%d of these votes are in open batches (%s) and are now paid for a second time: with the setting "
+                "`batch` they would be fetched from there.",
+                sum(key in missing for batch in held for key in batch.keys),
+                ", ".join(batch.remote or "not known to be submitted" for batch in held),
+            )
 
 
 class _Asked:

@@ -25,9 +25,9 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.
 
 @app.command()
 def stats(file: _File = None, as_json: _Json = False) -> None:
-    """Votes, tokens and dollars by judge, the file's size, and the time of the first and the last vote."""
+    """Votes, tokens and dollars by judge, the file's size, the first and the last vote, and open batches."""
     with _open(file) as store:
-        summary = _summary(store)
+        summary = _summary(store) | {"open_batches": _open_batches(store.path)}
     if as_json:
         typer.echo(json.dumps(summary))
     else:
@@ -60,12 +60,21 @@ def prune(
     file: _File = None,
     judge: _Judge = None,
     older_than: Annotated[float | None, typer.Option(min=0, help="Only votes older than so many days.")] = None,
+    batches: Annotated[bool, typer.Option("--batches", help="Give up open batches, and delete no votes.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only the number is shown.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Delete votes by judge, by age, or by both. What is deleted has to be paid for again."""
+    """Delete votes by judge, by age, or by both. What is deleted has to be paid for again.
+
+    Batches that are still at the provider stay, unless --batches says that nobody waits for them any more.
+    """
     from grading.errors import UserError
 
+    if batches:
+        if judge is not None or older_than is not None:
+            raise UserError("--batches gives up all open batches: leave out --judge and --older-than.")
+        _prune_batches(file, yes=yes, as_json=as_json)
+        return
     if judge is None and older_than is None:
         raise UserError("Say which votes to delete: --judge MODEL, --older-than DAYS, or both.")
     with _open(file) as store:
@@ -74,6 +83,43 @@ def prune(
         typer.echo(json.dumps({"votes": number, "deleted": yes}))
     else:
         typer.echo(f"Deleted {number} votes." if yes else f"Add --yes to delete {number} votes.")
+
+
+def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
+    from grading.batch_store import BatchStore
+
+    with _open(file) as store:
+        found = BatchStore(store.path)
+        try:
+            given_up = found.open()
+            for batch in given_up if yes else ():
+                found.finish(batch)
+        finally:
+            found.close()
+    votes = sum(len(batch.keys) for batch in given_up)
+    if as_json:
+        typer.echo(json.dumps({"batches": len(given_up), "votes": votes, "given_up": yes}))
+    else:
+        what = f"{len(given_up)} batches of {votes} votes"
+        typer.echo(f"Gave up {what}." if yes else f"Add --yes to give up {what}, which are paid for.")
+
+
+def _open_batches(path: Path) -> list[dict[str, Any]]:
+    from grading.batch_store import BatchStore
+
+    batches = BatchStore(path)
+    try:
+        return [
+            {
+                "batch": batch.remote or None,
+                "judge": batch.judge,
+                "votes": len(batch.keys),
+                "planned": batch.planned,
+            }
+            for batch in batches.open()
+        ]
+    finally:
+        batches.close()
 
 
 @contextmanager
@@ -136,4 +182,11 @@ def _print(summary: dict[str, Any]) -> None:
         counts = (one["votes"], one["prompt_tokens"], one["cached_tokens"], one["completion_tokens"])
         dollars = "?" if one["dollars"] is None else f"{one['dollars']:,.2f}"
         table.add_row(one["judge"], *(f"{n:,}" for n in counts), dollars, one["first"], one["last"])
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for batch in summary["open_batches"]:
+        console.print(
+            f"Open batch {batch['batch'] or '(not known to be submitted)'}: {batch['votes']:,} votes of "
+            f"{batch['judge']}, since {batch['planned']}",
+            highlight=False,
+        )

@@ -425,6 +425,20 @@ def test_an_interrupt_says_that_the_batches_go_on(chat_server: ChatServer, store
     assert open_batches(store) == [("batch_0", 36)]
 
 
+def test_a_live_run_says_that_its_votes_are_in_a_batch(
+    chat_server: ChatServer, store: Path, caplog: pytest.LogCaptureFixture
+):
+    chat_server.set(batch_polls=10_000)
+    Killed(chat_server, store).kill_when(lambda counts: counts.batch_looks > 1)
+    live = Grader(resolve_judge("judge-1", base_url=chat_server.base_url), store)
+    live.grade(FEW[:2], progress=False)
+    assert "6 of these votes are in open batches (batch_0) and are now paid for a second time" in caplog.text
+    caplog.clear()
+    live.grade(FEW[:2], progress=False)
+    live.grade(REQUESTS[20:22], progress=False)
+    assert "open batches" not in caplog.text
+
+
 def test_an_outage_while_waiting_passes(chat_server: ChatServer, make_grader: MakeGrader):
     chat_server.set(batch_polls=3, batch_lose=["look", "look", "download"])
     assert decided(make_grader().grade(FEW, progress=False)) == majorities(12)

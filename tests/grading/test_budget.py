@@ -327,6 +327,7 @@ class TestPrices:
             input=0.4,
             cached_input=0.1,
             output=1.6,
+            batch=0.5,
             date="2025-04-14",  # type: ignore[arg-type]
             source="OpenAI, Introducing GPT-4.1 in the API",
         )
@@ -348,7 +349,7 @@ class TestPrices:
 
     def test_the_judges_own_price_comes_first(self):
         own = resolve_judge({"model": "gpt-6-luna", "price": {"input": 7, "output": 8}}).price
-        assert own == Price(input=7, output=8)
+        assert own == Price(input=7, output=8, batch=0.5)  # what OpenAI asks for batches it asks of every model
 
     @pytest.mark.parametrize(
         "text", ["", "x: 1", "prices: 3", "prices: [{model: m, input: 1, output: 2}]", "prices: ["]

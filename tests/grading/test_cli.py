@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from grading import State, Usage, UserError
 from grading.backend import Reply
+from grading.batch_store import BatchStore
 from grading.judges_cli import app as judges_app
 from grading.store import VerdictStore
 from grading.store_cli import app as store_app
@@ -86,6 +87,44 @@ def test_stats_by_judge(store: Path, call):
     text = call("stats")
     assert "4.10" in text
     assert "4 votes" in text
+
+
+@pytest.fixture
+def batches(store: Path) -> Iterator[BatchStore]:
+    """One open batch of two requests, the other one planned and not sent."""
+    found = BatchStore(store)
+    sent = found.plan([["key-0", "new-0"], ["new-1"]], "http://judge", GPT, frozenset())
+    found.submitted(sent, "batch_7")
+    found.plan([["new-2"]], "http://judge", "other", frozenset())
+    yield found
+    found.close()
+
+
+def test_stats_show_open_batches(store: Path, batches: BatchStore, call):
+    shown = json.loads(call("stats", "--json"))["open_batches"]
+    assert sorted((one["judge"], one["batch"], one["votes"]) for one in shown) == [
+        (GPT, "batch_7", 3),
+        ("other", None, 1),
+    ]
+    assert f"Open batch batch_7: 3 votes of {GPT}, since 20" in call("stats")
+    assert "Open batch (not known to be submitted): 1 votes" in call("stats")
+    written = VerdictStore(store)
+    for key in ("new-0", "new-1", "new-2"):
+        written.write(key, GPT, Reply(State.GRADED))
+    written.close()
+    assert json.loads(call("stats", "--json"))["open_batches"] == []  # all that they hold is here
+
+
+def test_open_batches_outlive_pruning_unless_they_are_given_up(store: Path, batches: BatchStore, call):
+    call("prune", "--judge", GPT, "--yes")
+    assert keys(store) == ["key-2", "key-3"]
+    assert len(batches.open()) == 2
+    assert call("prune", "--batches") == "Add --yes to give up 2 batches of 4 votes, which are paid for.\n"
+    assert len(batches.open()) == 2
+    assert call("prune", "--batches", "--yes") == "Gave up 2 batches of 4 votes.\n"
+    assert batches.open() == []
+    with pytest.raises(UserError, match="leave out --judge"):
+        call("prune", "--batches", "--judge", GPT)
 
 
 def test_stats_of_an_empty_store(tmp_path: Path, call):
