@@ -33,6 +33,8 @@ class Grader:
     `budget` caps what this grader and all others with the same budget spend together; None leaves it open.
     `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
     With `batch` the votes go through the endpoint's Batch API (grading.batch) and are priced accordingly.
+    A run whose answers come in parts calls `grade` for each with one grader, and sets `answers` to their number in
+    all: what the run will take is then told once, in proportion to the first part.
     Making one reads no network and loads no model.
     """
 
@@ -51,6 +53,8 @@ class Grader:
         self.ungrounded: UngroundedRule = ungrounded
         self._batch = batch
         self.stats = GradingStats()
+        self.answers: int | None = None
+        self._told_estimate = self._told_cap = False
         self.budget = budget or Budget()
         if self.budget.max_usd is not None:
             require_price(judge)
@@ -82,19 +86,20 @@ class Grader:
         known: dict[str, Vote] = {}
         turned_away = self.stats.states[State.OVER_BUDGET.value]
         with VoteBar(self.judge, self.stats, disable=not progress) as bar:
-            self._answer((call for one in asked for call in one.calls), known, bar, announce=True)
+            self._answer((call for one in asked for call in one.calls), known, bar, announced=len(asked))
             again = asked
             while calls := [call for one in again for call in one.ask_again(known)]:
                 self._answer(calls, known, bar)
                 # What an earlier run asked again and did not get either is no try of this run.
                 again = [one for one in again if one.latest and all(known[c.key].stored for c in one.latest)]
         turned_away = self.stats.states[State.OVER_BUDGET.value] - turned_away
-        if turned_away:
+        if turned_away and not self._told_cap:
+            self._told_cap = self.answers is not None
             logger.warning(
-                "%s is reached: %d votes were not asked for. A run with a higher cap goes on from here; the votes "
-                "that are stored cost nothing.",
+                "%s is reached: %s not asked for. A run with a higher cap goes on from here; the votes that are "
+                "stored cost nothing.",
                 self.budget.caps,
-                turned_away,
+                f"{turned_away} votes were" if self.answers is None else "further votes are",
             )
         return [
             decide(
@@ -106,9 +111,12 @@ class Grader:
         ]
 
     def _answer(
-        self, calls: Iterable[VoteCall], known: dict[str, Vote], bar: VoteBar, *, announce: bool = False
+        self, calls: Iterable[VoteCall], known: dict[str, Vote], bar: VoteBar, *, announced: int = 0
     ) -> None:
-        """Add the vote of each call to `known`, by key, from the store or else from the judge."""
+        """Add the vote of each call to `known`, by key, from the store or else from the judge.
+
+        What the calls will take is announced if they are for so many `announced` answers.
+        """
         # Equal answers to one question make equal calls, which are asked once.
         wanted = {call.key: call for call in calls if call.key not in known}
         bar.expect(len(wanted))
@@ -124,8 +132,8 @@ class Grader:
             self._estimator.learn(wanted[key], reply.usage)
             keep(wanted[key], reply, stored=True)
         missing = [call for key, call in wanted.items() if key not in known]
-        if announce and missing:
-            self._announce(missing, stored=len(wanted) - len(missing))
+        if announced and missing:
+            self._announce(missing, stored=len(wanted) - len(missing), answers=announced)
             if not self._batch:
                 self._warn_of_batches({call.key for call in missing})
         gate = Gate(missing, self.budget, self.judge, self._estimator)
@@ -149,24 +157,30 @@ class Grader:
             detail = f"not asked: {self.budget.caps} is reached"
             keep(call, Reply(State.OVER_BUDGET, detail=detail), stored=False)
 
-    def _announce(self, missing: Sequence[VoteCall], *, stored: int) -> None:
-        """Log what `missing` will use and cost, before the first call."""
+    def _announce(self, missing: Sequence[VoteCall], *, stored: int, answers: int) -> None:
+        """Log what `missing` will use and cost, before the first call; for all parts of a run with its first."""
         expected = sum((self._estimator.expected(call) for call in missing), Usage())
         self.stats.expected_calls += len(missing)
         self.stats.expected += expected
+        if self._told_estimate:
+            return
+        whole = (self.answers or answers) / answers
+        self._told_estimate = self.answers is not None
+        expected = expected.times(whole)
         price = self.judge.price
         dollars = ""
         if price:
-            most = sum((self._estimator.most(call) for call in missing), Usage())
+            most = sum((self._estimator.most(call) for call in missing), Usage()).times(whole)
             dollars = f", about ${price.dollars(expected):.2f} and at most ${price.dollars(most):.2f}"
         logger.info(
-            "%s gives %d votes (%d more are stored): about %s prompt and %s completion tokens%s",
+            "%s gives %d votes (%d more are stored): about %s prompt and %s completion tokens%s%s",
             self.judge.model,
-            len(missing),
-            stored,
+            round(len(missing) * whole),
+            round(stored * whole),
             f"{expected.prompt:,}",
             f"{expected.completion:,}",
             dollars,
+            f"; reckoned from the first {answers:,} of {self.answers:,} answers" if whole > 1 else "",
         )
         if self.budget.exceeded_by(cost_of(expected, self.judge)):
             logger.warning("That is more than %s allows: judging will stop there.", self.budget.caps)

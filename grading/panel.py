@@ -55,6 +55,11 @@ class Panel:
         for grader in self._graders:
             grader.check()
 
+    def expect(self, answers: int) -> None:
+        """From now on `grade` is called for the parts of so many answers in all; see Grader."""
+        for grader in self._graders:
+            grader.answers = answers
+
     def grade(self, requests: Sequence[GradingRequest], *, progress: bool = True) -> list[Verdict]:
         """Judge every request with all votes of all judges, one judge after another; see Grader.grade."""
         by_judge = [grader.grade(requests, progress=progress) for grader in self._graders]

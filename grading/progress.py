@@ -20,7 +20,8 @@ class VoteBar:
     def __init__(self, judge: JudgeSpec, stats: GradingStats, *, disable: bool) -> None:
         self._judge = judge
         self._stats = stats
-        self._bar = tqdm(total=0, desc=f"Judging with {judge.model}", unit="vote", disable=disable)
+        # Inside another bar, as of the parts of a run, it vanishes when it is done.
+        self._bar = tqdm(total=0, desc=f"Judging with {judge.model}", unit="vote", disable=disable, leave=None)
 
     def expect(self, votes: int) -> None:
         """Raise the total by `votes`."""

@@ -10,7 +10,7 @@ import json
 import os
 import tempfile
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +94,22 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
     )
 
 
-def read_answers(path: Path) -> tuple[AnswerHeader, list[StoredAnswer]]:
-    """Read a file of `write_answers`; UserError in one sentence if it is none."""
+def read_header(path: Path) -> AnswerHeader:
+    """The header of a file of `write_answers`; UserError in one sentence if it is none."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        header = AnswerHeader.model_validate_json(lines[0])
-        return header, [StoredAnswer.model_validate_json(line) for line in lines[1:]]
+        with path.open("rb") as file:
+            return AnswerHeader.model_validate_json(file.readline())
     except OSError as error:
         raise UserError(f"The answers {path} cannot be read ({error.strerror}).") from error
-    except (ValidationError, UnicodeDecodeError, IndexError) as error:
+    except ValidationError as error:
+        raise UserError(f"{path} is not a file of stored answers.") from error
+
+
+def read_answer(path: Path, line: bytes) -> StoredAnswer:
+    """The answer in a line of the file `path`; UserError if there is none."""
+    try:
+        return StoredAnswer.model_validate_json(line)
+    except ValidationError as error:
         raise UserError(f"{path} is not a file of stored answers.") from error
 
 
@@ -110,25 +117,3 @@ def is_answer_file(path: Path) -> bool:
     """Whether the first line is a header of ours."""
     with path.open(encoding="utf-8", errors="replace") as file:
         return file.readline(64).startswith('{"skillmix_answers"')
-
-
-def complete_items(answers: Iterable[StoredAnswer], generations: int) -> dict[str, list[StoredAnswer]]:
-    """The answers of each item by its hash, in the order of their generations.
-
-    Raises UserError if an item lacks a generation, or has two answers in one: files of one run do neither.
-    """
-    items: dict[str, dict[int, StoredAnswer]] = {}
-    for answer in answers:
-        generations_of = items.setdefault(answer.hash, {})
-        if answer.generation in generations_of:
-            raise UserError(
-                f"The item {answer.hash} has two answers in generation {answer.generation}: these files are of "
-                "different runs; grade them one by one."
-            )
-        generations_of[answer.generation] = answer
-    for name, found in items.items():
-        if set(found) != set(range(generations)):
-            raise UserError(
-                f"The item {name} has {len(found)} of its {generations} generations: name all files of the run."
-            )
-    return {name: [found[g] for g in range(generations)] for name, found in items.items()}

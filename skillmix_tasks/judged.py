@@ -58,25 +58,25 @@ def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
 
 
 def judge_replies(
-    pack: Pack, asked: Sequence[tuple[Item, Sequence[str], str]], grader: Panel | None
+    pack: Pack, asked: Sequence[tuple[Item, Sequence[str], str]], panel: Panel | None
 ) -> list[dict[str, Any]]:
     """Judge final replies, each with its item and the prompts that it answers; the records keep the order.
 
     A record holds the answer, what code found, every vote with its evidence, and `points`: for each of the
     k + 3 points True, False, or None with the reason under `states`. `ungrounded` names the points whose grants
-    had no true evidence, whatever they then count as. Without a grader nothing is judged.
+    had no true evidence, whatever they then count as. Without a panel nothing is judged.
     """
     checked = [check_reply(item, reply, prompts) for item, prompts, reply in asked]
     requests: dict[int, GradingRequest] = {}
-    if grader:
+    if panel:
         requests = {
             index: grading_request(pack, item, check.extraction.text)
             for index, ((item, _, _), check) in enumerate(zip(asked, checked, strict=True))
             if check.void is None
         }
     verdicts: dict[int, Verdict] = {}
-    if grader and requests:
-        verdicts = dict(zip(requests, grader.grade(list(requests.values())), strict=True))
+    if panel and requests:
+        verdicts = dict(zip(requests, panel.grade(list(requests.values())), strict=True))
     return [
         _record(item, check, verdicts.get(index))
         for index, ((item, _, _), check) in enumerate(zip(asked, checked, strict=True))

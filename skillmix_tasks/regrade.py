@@ -1,50 +1,50 @@
 """`skillmix grade`: judge stored answers, from our answer files or lm-eval's sample files, without a student.
 
 lm-eval itself makes the results: a model that repeats the stored replies stands in for the student, so that
-table, results and samples are those of an unbroken run.
+table, results and samples are those of an unbroken run. It evaluates the items in parts, so that no more texts are
+in memory than those of one part, and aggregates the scores of all.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lm_eval import simple_evaluate
+import lm_eval.api.task
+from lm_eval import evaluate, simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
+from lm_eval.evaluator_utils import _process_results
 from lm_eval.tasks import TaskManager
+from tqdm import tqdm
 
 from grading import UserError
-from skillmix_tasks.answers import StoredAnswer, complete_items, is_answer_file, read_answers
 from skillmix_tasks.linking import harness_folder
-from skillmix_tasks.task import GENERATIONS, SkillMixTask
+from skillmix_tasks.sample_files import SampleFiles
+from skillmix_tasks.stored import StoredTask, find_answers
+from skillmix_tasks.task import GENERATIONS, GatheredCoverage, SkillMixTask
 
+# Items of one part. Their prompts, votes and samples take some 50 MB.
+_PART = 500
+_PART_IN_BATCHES = 10_000  # a batch may take a day, and the parts follow one another
 
-@dataclass
-class _Stored:
-    """The answers of one task, from all files that hold some."""
-
-    task: str
-    path: Path
-    turns: int
-    settings: dict[str, Any]
-    student: dict[str, Any]
-    run: str = ""
-    ranks: list[int] = field(default_factory=list)
-    world_size: int = 1
-    answers: list[StoredAnswer] = field(default_factory=list)
+# A bootstrap takes time in proportion to draws times items; lm-eval's number of draws is for some thousand items.
+_DRAWS = 100_000
+_DRAWN = 100_000_000
 
 
 class StoredStudent(LM):  # type: ignore[misc]
-    """A model that says what was said before: the replies by task, item hash and generation."""
+    """A model that says what was said before: `replies` by task, item hash and generation."""
 
-    def __init__(self, replies: dict[tuple[str, str, int], tuple[str, ...]]) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._replies = replies
+        self.replies: dict[tuple[str, str, int], tuple[str, ...]] = {}
 
     @property
     def tokenizer_name(self) -> str:
@@ -64,7 +64,7 @@ class StoredStudent(LM):  # type: ignore[misc]
         return [self._reply(request) for request in requests]
 
     def _reply(self, request: Instance) -> str:
-        replies = self._replies[str(request.task_name), request.doc["hash"], request.idx]
+        replies = self.replies[str(request.task_name), request.doc["hash"], request.idx]
         if len(replies) == 1:
             return replies[0]
         history: list[dict[str, str]] = json.loads(request.args[0])
@@ -77,6 +77,24 @@ class StoredStudent(LM):  # type: ignore[misc]
     def loglikelihood_rolling(self, requests: list[Instance]) -> Any:
         """Not asked for by any task of ours."""
         raise NotImplementedError
+
+
+class _Scores:
+    """The items' metrics as lm-eval keeps them: by task, then by metric and filter."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, dict[tuple[str, str], list[Any]]] = defaultdict(lambda: defaultdict(list))
+        self._latest: dict[str, GatheredCoverage] = {}
+
+    def add(self, task: str, samples: Sequence[dict[str, Any]]) -> None:
+        """Take the metrics out of lm-eval's samples of a part."""
+        for sample in samples:
+            for metric in sample["metrics"]:
+                self.values[task][metric, sample["filter"]].append(sample[metric])
+        # One grader serves all parts, so what it told last is what all of them have cost.
+        if task in self._latest:
+            self._latest[task].cost = None
+        self._latest[task] = samples[0]["coverage"]
 
 
 def regrade(
@@ -93,113 +111,149 @@ def regrade(
     of tasks that are not ours. With `output`, results and
     samples are written there as lm_eval --output_path --log_samples does.
     """
-    stored = _read(files)
-    turns = {one.turns for one in stored}
+    stored = {one.task: one for one in find_answers(files, GENERATIONS)}
+    turns = {one.turns for one in stored.values()}
     if len(turns) > 1:
         raise UserError("Some of these answers have one turn and some two: grade them in two commands.")
-    students = {json.dumps(one.student, sort_keys=True) for one in stored}
+    students = {json.dumps(one.student, sort_keys=True) for one in stored.values()}
     if len(students) > 1:
         raise UserError("These answers are from different students: grade each student in a command of its own.")
-    tasks, samples = [], {}
-    replies: dict[tuple[str, str, int], tuple[str, ...]] = {}
-    for one in stored:
-        task = _load(one, overrides, include_path)
-        items = complete_items(one.answers, GENERATIONS)
-        for answers in items.values():
-            _check_unchanged(task, one, answers[0])
-            for answer in answers:
-                replies[one.task, answer.hash, answer.generation] = answer.replies
-        tasks.append(task)
-        samples[one.task] = sorted(answers[0].index for answers in items.values())
-    name = str(stored[0].student["model"])
-    chat = turns == {2}
-    results: dict[str, Any] = simple_evaluate(
-        model=StoredStudent(replies),
-        tasks=tasks,
-        samples=samples,
-        task_manager=_manager({}, None),
-        apply_chat_template=chat,
-        log_samples=True,
-    )
-    results["config"] |= {"model": "stored answers", "model_args": {"model": name}}
-    logged = results.pop("samples")
-    if output is not None:
-        _write(results, logged, output, name)
+    tasks = {name: _load(one, overrides, include_path) for name, one in stored.items()}
+    model = str(next(iter(stored.values())).student["model"])
+    with ExitStack() as stack:
+        written = stack.enter_context(SampleFiles(output, model)) if output is not None else None
+        results, scores = _evaluate_parts(stored, tasks, written, chat=turns == {2})
+        results |= _aggregated(tasks, scores)
+        results["config"] |= {
+            "model": "stored answers",
+            "model_args": {"model": model},
+            "bootstrap_iters": _draws(tasks, scores),
+        }
+        if written is not None:
+            written.finish(results)
     return results
 
 
-def _read(files: Sequence[Path]) -> list[_Stored]:
-    by_task: dict[str, _Stored] = {}
-    for path in files:
-        if not path.is_file():
-            raise UserError(f"There is no file {path}.")
-        for one in [_from_answers(path)] if is_answer_file(path) else _from_samples(path):
-            known = by_task.setdefault(one.task, one)
-            if known is not one:
-                if known.run != one.run or known.turns != one.turns:
-                    raise UserError(f"{known.path} and {path} are of different runs: grade them one by one.")
-                known.answers += one.answers
-                known.ranks += one.ranks
-    for one in by_task.values():
-        if one.world_size > 1 and sorted(one.ranks) != list(range(one.world_size)):
-            raise UserError(
-                f"{one.path} is of a run of {one.world_size} ranks: name the files of all of them, each once "
-                f"({one.task}_*_rank*of{one.world_size}.jsonl)."
+def _evaluate_parts(
+    stored: Mapping[str, StoredTask],
+    tasks: Mapping[str, SkillMixTask],
+    written: SampleFiles | None,
+    *,
+    chat: bool,
+) -> tuple[dict[str, Any], _Scores]:
+    """The scores of all items, and the results of the first part, whose head is that of the whole run."""
+    items = [(name, item) for name, one in stored.items() for item in one.in_order()]
+    size = _PART_IN_BATCHES if any(task.in_batches for task in tasks.values()) else _PART
+    parts = [items[start : start + size] for start in range(0, len(items), size)]
+    student, scores = StoredStudent(), _Scores()
+    results: dict[str, Any] = {}
+    with (
+        _in_parts(stored, tasks),
+        tqdm(total=len(items), desc="Grading stored answers", unit="item", disable=len(parts) == 1) as bar,
+    ):
+        for part in parts:
+            names: dict[str, list[str]] = defaultdict(list)
+            for task, item in part:
+                names[task].append(item)
+            student.replies = {
+                (task, *key): replies
+                for task, these in names.items()
+                for key, replies in stored[task].replies(these).items()
+            }
+            judged = _evaluate(
+                student,
+                {task: tasks[task] for task in names},
+                {task: [stored[task].items[item].index for item in these] for task, these in names.items()},
+                chat=chat,
+                first=not results,
             )
-    return list(by_task.values())
+            for task, samples in judged.pop("samples").items():
+                scores.add(task, samples)
+                if written is not None:
+                    written.add(task, samples)
+            results = results or judged
+            bar.update(len(part))
+    return results, scores
 
 
-def _from_answers(path: Path) -> _Stored:
-    header, answers = read_answers(path)
-    return _Stored(
-        task=header.task,
-        path=path,
-        turns=header.turns,
-        settings=header.settings | {"judge": header.judge},
-        student=header.student,
-        run=header.run,
-        ranks=[header.rank],
-        world_size=header.world_size,
-        answers=answers,
-    )
-
-
-def _from_samples(path: Path) -> list[_Stored]:
-    found: dict[str, list[StoredAnswer]] = defaultdict(list)
-    for number, line in enumerate(_lines(path), start=1):
-        try:
-            sample = json.loads(line)
-            document = sample["doc"]
-            if document["private"]:
-                raise UserError(
-                    f"{path} is of a private pack and holds no replies: grade the file of stored answers, "
-                    "whose path the run printed."
-                )
-            for generation, replies in enumerate(sample["resps"]):
-                # Validated from JSON, where a string is no list of replies and no reply is missing.
-                answer = {"index": document["index"], "hash": document["hash"], "generation": generation}
-                found[document["task"]].append(
-                    StoredAnswer.model_validate(answer | {"replies": replies}, strict=False)
-                )
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path}, line {number}, is not a sample of a SKILL-MIX task: name samples_skillmix_*.jsonl "
-                "files of lm_eval --log_samples, or files of stored answers."
-            ) from error
-    if not found:
-        raise UserError(f"{path} is empty.")
-    student = {"model": path.resolve().parent.name}  # lm-eval names the folder after the model
-    return [
-        _Stored(task, path, len(answers[0].replies), {}, student, ranks=[0], answers=answers)
-        for task, answers in found.items()
-    ]
-
-
-def _lines(path: Path) -> list[str]:
+@contextmanager
+def _in_parts(stored: Mapping[str, StoredTask], tasks: Mapping[str, SkillMixTask]) -> Iterator[None]:
+    others: list[SkillMixTask] = []
+    for name, task in tasks.items():
+        task.begin_parts(GENERATIONS * len(stored[name].items), others)
+        others.append(task)
     try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as text ({error}).") from error
+        yield
+    finally:
+        for task in tasks.values():
+            task.end_parts()
+
+
+def _evaluate(
+    student: StoredStudent,
+    tasks: dict[str, SkillMixTask],
+    samples: dict[str, list[int]],
+    *,
+    chat: bool,
+    first: bool,
+) -> dict[str, Any]:
+    """lm-eval's results of one part; only those of the first say where and with what they were made."""
+    results: dict[str, Any]
+    if first:
+        results = simple_evaluate(
+            model=student,
+            tasks=list(tasks.values()),
+            samples=samples,
+            task_manager=_manager({}, None),
+            apply_chat_template=chat,
+            log_samples=True,
+            bootstrap_iters=0,
+        )
+        return results
+    with _quiet_lm_eval():
+        results = evaluate(
+            lm=student,
+            task_dict={"tasks": tasks, "groups": {}},
+            samples=samples,
+            apply_chat_template=chat,
+            fewshot_as_multiturn=True,
+            log_samples=True,
+            bootstrap_iters=0,
+        )
+    return results
+
+
+@contextmanager
+def _quiet_lm_eval() -> Iterator[None]:
+    """lm-eval says the same of every evaluation; of many parts, the first is enough."""
+    loggers = [logging.getLogger(f"lm_eval.{name}") for name in ("evaluator", "api.task")]
+    levels = [log.level for log in loggers]
+    bar = lm_eval.api.task.tqdm
+    for log in loggers:
+        log.setLevel(logging.WARNING)
+    lm_eval.api.task.tqdm = partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        lm_eval.api.task.tqdm = bar
+        for log, level in zip(loggers, levels, strict=True):
+            log.setLevel(level)
+
+
+def _aggregated(tasks: Mapping[str, SkillMixTask], scores: _Scores) -> dict[str, Any]:
+    """What lm-eval makes of the scores of all items, as at the end of one evaluation."""
+    gathered = {
+        name: {"task": task, "raw_metrics": scores.values[name], "logged_samples": []}
+        for name, task in tasks.items()
+    }
+    results: dict[str, Any] = _process_results(gathered, {}, _draws(tasks, scores))._to_eval_results()  # noqa: SLF001
+    return results
+
+
+def _draws(tasks: Mapping[str, SkillMixTask], scores: _Scores) -> int:
+    """How often a bootstrap draws: as often as lm-eval does, and for many items less."""
+    most = max(len(values) for name in tasks for values in scores.values[name].values())
+    return max(1000, min(_DRAWS, _DRAWN // most // 1000 * 1000))  # lm-eval draws in thousands
 
 
 def _manager(settings: dict[str, Any], include_path: Path | None) -> TaskManager:
@@ -207,9 +261,10 @@ def _manager(settings: dict[str, Any], include_path: Path | None) -> TaskManager
     return TaskManager(include_path=paths, include_defaults=False, metadata={"skillmix": settings})
 
 
-def _load(stored: _Stored, overrides: dict[str, Any], include_path: Path | None) -> SkillMixTask:
+def _load(stored: StoredTask, overrides: dict[str, Any], include_path: Path | None) -> SkillMixTask:
     settings = stored.settings | overrides
-    settings["items"] = max(settings.get("items", 0), 1 + max(answer.index for answer in stored.answers))
+    last = max(item.index for item in stored.items.values())
+    settings["items"] = max(settings.get("items", 0), 1 + last)
     manager = _manager(settings, include_path)
     if stored.task not in manager.all_subtasks:
         raise UserError(
@@ -219,30 +274,12 @@ def _load(stored: _Stored, overrides: dict[str, Any], include_path: Path | None)
     task = manager.load([stored.task])["tasks"][stored.task]
     assert isinstance(task, SkillMixTask)
     task.replay(stored.path, stored.student)
-    return task
-
-
-def _check_unchanged(task: SkillMixTask, stored: _Stored, answer: StoredAnswer) -> None:
     hashes = task.item_hashes
-    if answer.index >= len(hashes) or hashes[answer.index] != answer.hash:
-        raise UserError(
-            f"Item {answer.index} of {stored.task} is not the one that was answered in {stored.path}: the pack, "
-            "the seed or drop_common differs; install the version of the run, or set what it had with "
-            "--set pack=..., --set seed=..."
-        )
-
-
-def _write(results: dict[str, Any], samples: dict[str, Any], output: Path, name: str) -> None:
-    from lm_eval.loggers import EvaluationTracker
-
-    tracker = EvaluationTracker(output_path=str(output))
-    tracker.general_config_tracker.log_experiment_args(
-        model_source="stored answers",
-        model_args={"model": name},
-        system_instruction=None,
-        chat_template=None,
-        fewshot_as_multiturn=False,
-    )
-    tracker.save_results_aggregated(results=results, samples=samples)
-    for task, logged in samples.items():
-        tracker.save_results_samples(task_name=task, samples=logged)
+    for name, item in stored.items.items():
+        if item.index >= len(hashes) or hashes[item.index] != name:
+            raise UserError(
+                f"Item {item.index} of {stored.task} is not the one that was answered in {stored.path}: the pack, "
+                "the seed or drop_common differs; install the version of the run, or set what it had with "
+                "--set pack=..., --set seed=..."
+            )
+    return task

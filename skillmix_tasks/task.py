@@ -14,12 +14,11 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, cast, overload
 
-import datasets
 from lm_eval.api.filter import Filter, FilterEnsemble
 from lm_eval.api.instance import Instance
 from lm_eval.api.metrics import mean
@@ -111,6 +110,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._whole = False
         self._answers: Path | None = None
         self._stored_student: dict[str, Any] | None = None
+        self._in_parts = 0  # answers
+        self._panel: Panel | None = None  # of all parts
         self._rank, self._world_size = 0, 1
         super().__init__(config=config | _COMMON | {"metadata": {"version": self._spec.version}})
         self._filters = [FilterEnsemble(name=_FILTER, filters=[lambda: _Judging(self)])]
@@ -119,6 +120,26 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         """Take the answers for `student`'s, which stand in the file `answers` already."""
         self._answers = answers
         self._stored_student = student
+
+    def begin_parts(self, answers: int, others: Iterable[SkillMixTask]) -> None:
+        """From now on an evaluation covers a part of the items, and all parts together hold so many `answers`.
+
+        One panel serves them all, under one budget with `others`. Nothing is concluded from a part.
+        """
+        self._in_parts = answers
+        self._join(others)
+
+    def end_parts(self) -> None:
+        """From now on an evaluation, or what is aggregated, is whole again."""
+        self._in_parts = 0
+        if self._panel is not None:
+            self._panel.close()
+            self._panel = None
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether judging goes through the Batch API."""
+        return self._settings.batch
 
     @property
     def item_hashes(self) -> list[str]:
@@ -129,18 +150,20 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
 
     def download(self, *_: Any, **__: Any) -> None:
         """Items are drawn, not downloaded."""
+        self.dataset = {"test": _Documents(len(self._items), self._document)}
+
+    def _document(self, index: int) -> dict[str, Any]:
         private = self._pack.about.private
-        documents = [
-            {
-                "task": self.config.task,
-                "index": index,
-                **item.record(private=private),
-                "pack": self._pack.about.id,
-                "private": private,
-            }
-            for index, item in enumerate(self._items)
-        ]
-        self.dataset = {"test": datasets.Dataset.from_list(documents)}
+        return {
+            "task": self.config.task,
+            "index": index,
+            **self._items[index].record(private=private),
+            "pack": self._pack.about.id,
+            "private": private,
+        }
+
+    def fewshot_docs(self) -> None:
+        """There are no examples; lm-eval would keep a copy of all documents for them."""
 
     def doc_to_text(self, doc: dict[str, Any], doc_to_text: Any = None) -> str:  # noqa: ARG002
         """The prompt of the first turn, or of the only one where there is no chat template."""
@@ -159,13 +182,13 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         samples: list[int] | None = None,
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """The documents of a rank; `samples` in the order given, under which lm-eval logs them."""
-        documents: Any = self.eval_docs
+        documents: Sequence[dict[str, Any]] = self.eval_docs
         if samples:
             if len(set(samples)) < len(samples) or not set(samples) <= set(range(len(documents))):
                 raise UserError(
                     f"--samples for {self.config.task} may name each item once, from 0 to {len(documents) - 1}."
                 )
-            documents = documents.select(samples)
+            documents = [documents[index] for index in samples]
         limit = int(limit) if limit else None
         iterator = create_iterator(enumerate(documents), rank=rank, limit=limit, world_size=world_size)
         return cast("Iterator[tuple[int, dict[str, Any]]]", iterator)
@@ -196,17 +219,18 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if self._turns == 1:
             _warn_of_one_turn()
         super().build_all_requests(**kwargs)
-        self._join_run()
-
-    def _join_run(self) -> None:
-        """Share budget and controls with all tasks of the run, whose requests are built before any is judged."""
-        self.budget, self.controls = self._settings.budget(self._world_size), {}
-        for task in _incomplete:
+        if not self._in_parts:
             # A run that was interrupted may have left tasks; they have spent nothing.
+            self._join(_incomplete)
+        _incomplete.append(self)
+
+    def _join(self, others: Iterable[SkillMixTask]) -> None:
+        """Share budget and controls with the other tasks of the run, of which none has been judged."""
+        self.budget, self.controls = self._settings.budget(self._world_size), {}
+        for task in others:
             if task.budget.caps == self.budget.caps:
                 self.budget, self.controls = task.budget, task.controls
                 break
-        _incomplete.append(self)
 
     def fewshot_context(self, doc: dict[str, Any], *_: Any, **__: Any) -> Any:
         """The context of the first turn, as the model's chat template renders it."""
@@ -312,7 +336,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if self._predict_only:
             records = judge_replies(self._pack, asked, None)
         else:
-            grader = Panel(
+            panel = self._panel or Panel(
                 self._judges,
                 verdict_store(),
                 concurrency=self._settings.concurrency,
@@ -321,14 +345,19 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 ungrounded=self._settings.ungrounded,
                 batch=self._settings.batch,
             )
+            if self._in_parts:
+                self._panel = panel
             try:
                 # They need one process only, and the results are made by the first.
                 if self._settings.controls and self._rank == 0 and self._pack.hash not in self.controls:
-                    self.controls[self._pack.hash] = judge_controls(self._pack, grader)
-                records = judge_replies(self._pack, asked, grader)
+                    self.controls[self._pack.hash] = judge_controls(self._pack, panel)
+                if self._in_parts:
+                    panel.expect(self._in_parts)
+                records = judge_replies(self._pack, asked, panel)
             finally:
-                grader.close()
-            self._costs = [grader.record()]
+                if not self._in_parts:
+                    panel.close()
+            self._costs = [panel.record()]
         if self._pack.about.private:
             self._hide_texts(records)
         return [json.dumps(record, ensure_ascii=False) for record in records]
@@ -363,6 +392,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         return cast("dict[str, Any]", super().aggregation()) | {"coverage": self._enough_coverage} | scores
 
     def _enough_coverage(self, items: list[float]) -> float:
+        if self._in_parts:
+            return float(mean(items))
         # Only here have all ranks been gathered, so that none waits for one that has failed.
         gathered = [item for item in items if isinstance(item, GatheredCoverage)]
         self._states = sum((item.states for item in gathered), Counter())
@@ -484,6 +515,32 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         for number, text in enumerate(turns):
             history.append({"role": "assistant" if number % 2 else "user", "content": text})
         return self._chat(history)
+
+
+class _Documents(Sequence[dict[str, Any]]):
+    """What lm-eval takes for a dataset: each document is made when it is read, as a run may have very many."""
+
+    def __init__(self, number: int, make: Callable[[int], dict[str, Any]]) -> None:
+        self._number = number
+        self._make = make
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """The first document, whose keys are the names of all fields."""
+        return self[0]
+
+    def __len__(self) -> int:
+        return self._number
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        numbers = range(self._number)[index]
+        return self._make(numbers) if isinstance(numbers, int) else [self._make(number) for number in numbers]
 
 
 class _Judging(Filter):  # type: ignore[misc]

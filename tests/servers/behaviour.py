@@ -24,13 +24,15 @@ class Behaviour:
     A script is a list for the next requests of its role (`script`: of any role), one entry each: a fault's
     name, None for no fault, or {"content": TEXT} to reply with that text; a "finish_reason" may stand beside
     it. Faults are probabilities by name, see tests.servers.faults; with `fault_attempts` they strike no more
-    than the first so many attempts at the same body. Requests that are turned down meet no fault.
+    than the first so many attempts at the same body, with `fault_lasts` all attempts at it alike. Requests
+    that are turned down meet no fault.
     """
 
     api_key: str | None = None  # if set, other keys get 401
     models: list[str | dict[str, Any]] | None = None  # ids or {"id": ..., "shutdown_date": ...}; None: any model
     models_route: bool = True  # False: the server has no /v1/models
     earn: float = 0.8  # probability that the judge grants a criterion
+    steady: bool = False  # True: the judge says the same whatever the seed
     # If set, the judge marks truly and obeys injected text, see tests.servers.gullible: sentences by criterion.
     gullible: dict[str, str] | None = None
     student: str | dict[str, str] = "words"  # or "echo" (the last user message), or {"text": ...}
@@ -49,6 +51,7 @@ class Behaviour:
     script: list[Scripted] = field(default_factory=list)
     fault_seed: int = 0
     fault_attempts: int | None = None
+    fault_lasts: bool = False
     retry_after: float = 1.0
     slow_s: float = 1.0
     fail_all: int | None = None  # every API request gets this status

@@ -135,7 +135,7 @@ def _marks(body: Json, prompt: JudgePrompt | None, index: int, fault: str | None
         return gullible_verdict(last_user_text(body["messages"]), behaviour.gullible)
     if prompt is None:
         return None
-    seed = vote_seed(body.get("seed"), index)
+    seed = None if behaviour.steady else vote_seed(body.get("seed"), index)
     return verdict(prompt.answer, prompt.criteria, seed, behaviour.earn, lies=fault == "false-quote")
 
 

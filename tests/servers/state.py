@@ -90,4 +90,5 @@ class State:
         told = self.behaviour
         if told.fault_attempts is not None and entry.attempt > told.fault_attempts:
             return None, None
-        return chosen_fault(told.faults(entry.role), told.fault_seed, entry.body, entry.attempt), None
+        attempt = 1 if told.fault_lasts else entry.attempt
+        return chosen_fault(told.faults(entry.role), told.fault_seed, entry.body, attempt), None

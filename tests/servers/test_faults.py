@@ -110,6 +110,19 @@ def test_faults_for_first_attempts_only(chat_server: ChatServer, chat_client: Op
     assert [entry.attempt for entry in chat_server.log()] == [1, 2, 3, 1, 2, 3]
 
 
+def test_faults_that_last(chat_server: ChatServer, chat_client: OpenAI) -> None:
+    chat_server.set(judge_faults={"truncated": 0.5}, fault_lasts=True)
+    outcomes = [{judge(chat_client, seed=seed).choices[0].finish_reason for _ in range(3)} for seed in range(8)]
+    assert {"stop"} in outcomes
+    assert {"length"} in outcomes
+    assert all(len(outcome) == 1 for outcome in outcomes)
+
+
+def test_a_steady_judge(chat_server: ChatServer, chat_client: OpenAI) -> None:
+    chat_server.set(steady=True, earn=0.5)
+    assert all(earned(judge(chat_client, seed=s)) == expected_marks(ANSWER, IDS, None, 0.5) for s in range(4))
+
+
 def test_scripts(chat_server: ChatServer, chat_client: OpenAI) -> None:
     chat_server.set(
         judge_script=["500", None, {"content": "[]", "finish_reason": "length"}], student_script=["empty"]
