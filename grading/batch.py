@@ -27,7 +27,7 @@ from grading.verdict import State
 
 if TYPE_CHECKING:
     from grading.batch_api import BatchApi, Progress
-    from grading.judge import JudgeSpec
+    from grading.model_spec import ModelSpec
 
 _ROUNDS = 2  # in which votes that failed or expired go out again
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # seconds between two looks at the batches
@@ -45,7 +45,7 @@ class BatchBackend:
 
     def __init__(
         self,
-        spec: JudgeSpec,
+        spec: ModelSpec,
         *,
         api_key: str,
         store: Path,
@@ -75,8 +75,9 @@ class BatchBackend:
         response = endpoint.ask("GET", "batches?limit=1")
         if not response.ok or "json" not in response.headers.get("Content-Type", ""):
             raise UserError(
-                f"The judge's endpoint {self.spec.base_url} has no Batch API (status {response.status_code}): "
-                "leave out the setting `batch`, or type --set batch=false with `skillmix grade`."
+                f"The {self.spec.role}'s endpoint {self.spec.base_url} has no Batch API (status "
+                f"{response.status_code}): leave out the setting `batch`, or type --set batch=false with "
+                "`skillmix grade`."
             )
 
     def run(self, calls: Iterable[VoteCall], on_reply: OnReply, save: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from grading.backend import Reply, VoteCall
 from grading.errors import UserError
 from grading.estimate import CallEstimator
-from grading.judge import JudgeSpec
+from grading.model_spec import ModelSpec
 from grading.price import PRICES_VARIABLE
 from grading.verdict import State, Usage
 
@@ -122,11 +122,11 @@ class Gate:
     """
 
     def __init__(
-        self, calls: Iterable[VoteCall], budget: Budget, judge: JudgeSpec, estimator: CallEstimator
+        self, calls: Iterable[VoteCall], budget: Budget, spec: ModelSpec, estimator: CallEstimator
     ) -> None:
         self.waiting = deque(calls)
         self._budget = budget
-        self._judge = judge
+        self._spec = spec
         self._estimator = estimator
         self._reserved: dict[str, Cost] = {}
         self._settled_before = 0
@@ -137,8 +137,8 @@ class Gate:
             self._settled_before = self._budget.settled
             most = expected = _NOTHING
             if self._budget.caps:
-                most = cost_of(self._estimator.most(call), self._judge)
-                expected = cost_of(self._estimator.expected(call), self._judge)
+                most = cost_of(self._estimator.most(call), self._spec)
+                expected = cost_of(self._estimator.expected(call), self._spec)
             if not self._budget.reserve(most, expected):
                 return
             self._reserved[call.key] = most
@@ -150,7 +150,7 @@ class Gate:
         if reply.state is not State.API_FAILED and not usage:
             usage = self._estimator.told_by_text(call, reply.text)
         self._estimator.learn(call, reply.usage)
-        self._budget.settle(self._reserved.pop(call.key), cost_of(usage, self._judge))
+        self._budget.settle(self._reserved.pop(call.key), cost_of(usage, self._spec))
 
     def opens_again(self) -> bool:
         """Whether another iteration may take more calls; waits for calls of other graders that may decide it."""
@@ -162,16 +162,16 @@ class Gate:
             self._budget.settle(self._reserved.popitem()[1], _NOTHING)
 
 
-def cost_of(usage: Usage, judge: JudgeSpec) -> Cost:
+def cost_of(usage: Usage, spec: ModelSpec) -> Cost:
     """What `usage` costs; zero dollars where no price is known."""
-    return Cost(usage.prompt + usage.completion, judge.price.dollars(usage) if judge.price else 0.0)
+    return Cost(usage.prompt + usage.completion, spec.price.dollars(usage) if spec.price else 0.0)
 
 
-def require_price(judge: JudgeSpec) -> None:
-    """Raise UserError if dollars cannot be counted for `judge`; one in this process costs none."""
-    if judge.price is None and judge.kind == "openai":
+def require_price(spec: ModelSpec) -> None:
+    """Raise UserError if dollars cannot be counted for `spec`; one in this process costs none."""
+    if spec.price is None and spec.kind == "openai":
         raise UserError(
-            f"max_usd needs the price of the judge {judge.model}, which is not known: set `price` to "
-            '{"input": DOLLARS, "output": DOLLARS} per million tokens (in the settings or in the judge\'s own '
-            f"object), name a file of prices with {PRICES_VARIABLE}, or cap with max_tokens."
+            f"max_usd needs the price of the {spec.role} {spec.model}, which is not known: set `price` to "
+            '{"input": DOLLARS, "output": DOLLARS} per million tokens (in the settings or in the '
+            f"{spec.role}'s own object), name a file of prices with {PRICES_VARIABLE}, or cap with max_tokens."
         )

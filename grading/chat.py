@@ -16,7 +16,7 @@ from grading.text import encodable
 from grading.verdict import State, Usage
 
 if TYPE_CHECKING:
-    from grading.judge import JudgeSpec
+    from grading.model_spec import ModelSpec
 
 _OPTIONAL = ("response_format", "temperature", "max_tokens", "reasoning_effort", "seed", "n")
 
@@ -27,7 +27,7 @@ class Dialect:
     `refused` are the parameters that it turned out not to take; they are left out from then on.
     """
 
-    def __init__(self, spec: JudgeSpec, refused: Iterable[str] = ()) -> None:
+    def __init__(self, spec: ModelSpec, refused: Iterable[str] = ()) -> None:
         self._spec = spec
         self.refused = set(refused)
 

@@ -15,7 +15,7 @@ from grading.transport import CallFailedError, StatusError, Transport
 from grading.verdict import State
 
 if TYPE_CHECKING:
-    from grading.judge import JudgeSpec
+    from grading.model_spec import ModelSpec
     from grading.throttle import Throttle
 
 _GIVE_UP_AFTER = 24  # requests in a row that failed for good: the endpoint is gone, the rest is not tried
@@ -27,7 +27,7 @@ class VoteClient:
     A first request goes alone, to find out which parameters the endpoint takes.
     """
 
-    def __init__(self, spec: JudgeSpec, dialect: Dialect, throttle: Throttle, *, api_key: str) -> None:
+    def __init__(self, spec: ModelSpec, dialect: Dialect, throttle: Throttle, *, api_key: str) -> None:
         self._spec = spec
         self._dialect = dialect
         self._throttle = throttle

@@ -21,7 +21,7 @@ from grading.throttle import Throttle
 
 if TYPE_CHECKING:
     from grading.client import VoteClient
-    from grading.judge import JudgeSpec
+    from grading.model_spec import ModelSpec
 
 _CHECK_TIMEOUT = 15.0  # seconds
 
@@ -29,7 +29,7 @@ _CHECK_TIMEOUT = 15.0  # seconds
 class OpenAIBackend:
     """Asks `spec.base_url`, at most `concurrency` requests at a time, and fewer if `adaptive` finds a limit."""
 
-    def __init__(self, spec: JudgeSpec, *, api_key: str, concurrency: int, adaptive: bool) -> None:
+    def __init__(self, spec: ModelSpec, *, api_key: str, concurrency: int, adaptive: bool) -> None:
         self._spec = spec
         self._api_key = api_key
         self._throttle = Throttle(concurrency, adaptive=adaptive)
@@ -56,14 +56,14 @@ class OpenAIBackend:
             response = self.ask("POST", "chat/completions")
             if response.status_code in (404, 405) or "html" in response.headers.get("Content-Type", ""):
                 raise UserError(
-                    f"The judge's endpoint {spec.base_url} has no chat completions (status "
-                    f"{response.status_code}): the address usually ends in /v1; set SKILLMIX_JUDGE_BASE_URL."
+                    f"The {spec.role}'s endpoint {spec.base_url} has no chat completions (status "
+                    f"{response.status_code}): the address usually ends in /v1; set {spec.variable('BASE_URL')}."
                 )
         elif models and spec.model not in models:
             shown = ", ".join(sorted(models)[:8]) + (", ..." if len(models) > 8 else "")
             raise UserError(
-                f"The judge's endpoint {spec.base_url} does not serve the model {spec.model}: set "
-                f"SKILLMIX_JUDGE_MODEL (or the setting `judge`) to one of {shown}."
+                f"The {spec.role}'s endpoint {spec.base_url} does not serve the model {spec.model}: set "
+                f"{spec.variable('MODEL')} (or the setting `{spec.role}`) to one of {shown}."
             )
 
     def ask(self, method: str, route: str) -> requests.Response:
@@ -82,18 +82,19 @@ class OpenAIBackend:
                 )
         except requests.RequestException as error:
             raise UserError(
-                f"The judge's endpoint {spec.base_url} cannot be reached ({type(error).__name__}): start it, or "
-                "set SKILLMIX_JUDGE_BASE_URL to the right address."
+                f"The {spec.role}'s endpoint {spec.base_url} cannot be reached ({type(error).__name__}): start "
+                f"it, or set {spec.variable('BASE_URL')} to the right address."
             ) from error
         if response.status_code in (401, 403):
-            variable = "OPENAI_API_KEY" if spec.endpoint == "openai" else "SKILLMIX_JUDGE_API_KEY"
+            variable = "OPENAI_API_KEY" if spec.endpoint == "openai" else spec.variable("API_KEY")
             raise UserError(
-                f"The judge's endpoint {spec.base_url} refused the key: set {variable} to a valid one."
+                f"The {spec.role}'s endpoint {spec.base_url} refused the key: set {variable} to a valid one."
             )
         if response.status_code in (429, 500, 502, 503, 504) and method == "GET":
             raise UserError(
-                f"The judge's endpoint {spec.base_url} answers with status {response.status_code}: try again "
-                "when it is up, or name another judge with SKILLMIX_JUDGE_MODEL and SKILLMIX_JUDGE_BASE_URL."
+                f"The {spec.role}'s endpoint {spec.base_url} answers with status {response.status_code}: try "
+                f"again when it is up, or name another {spec.role} with {spec.variable('MODEL')} and "
+                f"{spec.variable('BASE_URL')}."
             )
         return response
 

@@ -1,4 +1,4 @@
-"""What a call to a judge will use, told before it is made."""
+"""What a call to a model will use, told before it is made."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from grading.verdict import Usage
 # less well has more of both.
 BYTES_PER_TOKEN = 4.0
 COMPLETION_PER_CRITERION = 30.0
+COMPLETION_OF_TEXT = 250.0  # of a call for a text, which has no criteria: a short passage and its explanation
 
 # Replies after which the largest one seen stands for the largest one possible.
 _ENOUGH = 20
@@ -22,10 +23,10 @@ _TEMPLATE_TOKENS = 32  # of the chat template around one message, generously
 
 
 class CallEstimator:
-    """Expected and largest usage of one judge's calls, corrected by every reply.
+    """Expected and largest usage of one model's calls, corrected by every reply.
 
     Prompt tokens go by the UTF-8 bytes of the messages, completion tokens by the number of criteria.
-    `max_tokens` is the judge's limit for one reply. No discount for prompts that the provider caches is expected.
+    `max_tokens` is the model's limit for one reply. No discount for prompts that the provider caches is expected.
     """
 
     def __init__(self, max_tokens: int) -> None:
@@ -38,7 +39,7 @@ class CallEstimator:
         """Take account of what `call` has used; a reply without any usage teaches nothing."""
         if not usage:
             return
-        size, criteria = _bytes(call), len(call.criteria)
+        size, criteria = _bytes(call), len(call.criteria) or 1
         self._replies += 1
         self._bytes += size
         self._prompt += usage.prompt
@@ -50,7 +51,8 @@ class CallEstimator:
     def expected(self, call: VoteCall) -> Usage:
         """The mean of the replies so far, or the documented constants before the first."""
         per_byte = self._prompt / self._bytes if self._replies else 1 / BYTES_PER_TOKEN
-        per_criterion = self._completion / self._criteria if self._replies else COMPLETION_PER_CRITERION
+        first = COMPLETION_PER_CRITERION if call.criteria else COMPLETION_OF_TEXT
+        per_criterion = self._completion / self._criteria if self._replies else first
         return self._usage(call, per_byte, per_criterion)
 
     def most(self, call: VoteCall) -> Usage:
@@ -61,7 +63,8 @@ class CallEstimator:
         """
         if self._replies >= _ENOUGH:
             return self._usage(call, self._most_per_byte, self._most_per_criterion)
-        prompt = _bytes(call) + _schema_bytes(call.criteria) + _TEMPLATE_TOKENS * len(call.messages)
+        schema = _schema_bytes(call.criteria) if call.criteria else 0
+        prompt = _bytes(call) + schema + _TEMPLATE_TOKENS * len(call.messages)
         return Usage(prompt, self._max_tokens)
 
     def told_by_text(self, call: VoteCall, text: str) -> Usage:
@@ -69,7 +72,7 @@ class CallEstimator:
         return Usage(self.expected(call).prompt, round(len(text.encode()) / BYTES_PER_TOKEN))
 
     def _usage(self, call: VoteCall, per_byte: float, per_criterion: float) -> Usage:
-        completion = round(per_criterion * len(call.criteria))
+        completion = round(per_criterion * (len(call.criteria) or 1))
         return Usage(round(per_byte * _bytes(call)), min(completion, self._max_tokens))
 
 

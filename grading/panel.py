@@ -56,9 +56,9 @@ class Panel:
             grader.check()
 
     def expect(self, answers: int) -> None:
-        """From now on `grade` is called for the parts of so many answers in all; see Grader."""
+        """From now on `grade` is called for the parts of so many answers in all; see Asker."""
         for grader in self._graders:
-            grader.answers = answers
+            grader.expect(answers)
 
     def grade(self, requests: Sequence[GradingRequest], *, progress: bool = True) -> list[Verdict]:
         """Judge every request with all votes of all judges, one judge after another; see Grader.grade."""

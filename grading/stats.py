@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grading.budget import Budget
-from grading.judge import JudgeSpec
+from grading.model_spec import ModelSpec
 from grading.verdict import State, Usage, Vote
 
 
@@ -43,28 +43,28 @@ class GradingStats:
             self.calls_without_usage += vote.state is not State.API_FAILED and not vote.usage
             self.usage += vote.usage
 
-    def record(self, judge: JudgeSpec, budget: Budget) -> dict[str, Any]:
+    def record(self, spec: ModelSpec, budget: Budget) -> dict[str, Any]:
         """The figures as results carry them; `dollars` is None where no price is known."""
         return {
             "calls": self.calls,
             "calls_without_usage": self.calls_without_usage,
             "votes_from_store": self.stored,
-            "spent": _priced(self.usage, judge),
-            "saved": _priced(self.saved, judge),
-            "estimate": {"calls": self.expected_calls} | _priced(self.expected, judge),
+            "spent": _priced(self.usage, spec),
+            "saved": _priced(self.saved, spec),
+            "estimate": {"calls": self.expected_calls} | _priced(self.expected, spec),
             "refused_parameters": sorted(self.refused),
-            "price": judge.price.model_dump(mode="json") if judge.price else None,
+            "price": spec.price.model_dump(mode="json") if spec.price else None,
             "budget": budget.record(),
             "vote_states": dict(self.states),
         }
 
 
-def _priced(usage: Usage, judge: JudgeSpec) -> dict[str, Any]:
+def _priced(usage: Usage, spec: ModelSpec) -> dict[str, Any]:
     return {
         "prompt_tokens": usage.prompt,
         "cached_tokens": usage.cached,
         "completion_tokens": usage.completion,
-        "dollars": judge.price.dollars(usage) if judge.price else None,
+        "dollars": spec.price.dollars(usage) if spec.price else None,
     }
 
 

@@ -25,9 +25,9 @@ def batch_grader(
     """A grader that looks at its batches all the time."""
     judge = resolve_judge({"model": "judge-1"} | spec, base_url=base_url)
     grader = Grader(judge, store, budget=budget, batch=True)
-    assert isinstance(grader._backend, BatchBackend)
-    grader._backend.waits = WAITS
-    grader._backend.most_requests = most_requests
+    assert isinstance(grader._asker._backend, BatchBackend)
+    grader._asker._backend.waits = WAITS
+    grader._asker._backend.most_requests = most_requests
     return grader
 
 

@@ -107,7 +107,7 @@ def test_tokens_pass_the_cap_by_no_more_than_one_call(money: Money, cap: int, co
     }
 
 
-@pytest.mark.parametrize(("cap", "concurrency"), [(0.004, 1), (0.012, 8), (0.03, 32)])
+@pytest.mark.parametrize(("cap", "concurrency"), [(0.004, 1), (0.012, 8), (0.024, 32)])
 def test_dollars_pass_the_cap_by_no_more_than_one_call(money: Money, cap: float, concurrency: int):
     grader = money.grader(concurrency, Budget(max_usd=cap))
     verdicts = grader.grade(REQUESTS, progress=False)
@@ -201,7 +201,7 @@ def test_an_interrupted_grader_gives_back_what_it_reserved(money: Money, monkeyp
         if written == 3:
             raise UserError("no space")
 
-    monkeypatch.setattr(grader._store, "add", write)
+    monkeypatch.setattr(grader._asker._store, "add", write)
     with pytest.raises(UserError, match="no space"):
         grader.grade(REQUESTS, progress=False)
     assert budget._reserved == Cost()
@@ -217,14 +217,14 @@ def test_the_estimate_is_logged_before_the_first_call(money: Money, caplog: pyte
     thread = threading.Thread(target=grader.grade, args=(REQUESTS,), kwargs={"progress": False})
     thread.start()
     money.server.wait(lambda counts: counts.held > 0)
-    told = [record.getMessage() for record in caplog.records if record.name == "grading.engine"]
+    told = [record.getMessage() for record in caplog.records if record.name == "grading.asker"]
     money.server.release()
     thread.join(60)
     assert told[0].startswith(f"judge-1 gives {VOTES - 12} votes (12 more are stored): about ")
     estimate = grader.record()["estimate"]
     assert f"about {estimate['prompt_tokens']:,} prompt and {estimate['completion_tokens']:,}" in told[0]
     assert f"about ${estimate['dollars']:.2f} and at most $" in told[0]
-    assert told[1] == "That is more than max_usd = 0.001 allows: judging will stop there."
+    assert told[1] == "That is more than max_usd = 0.001 allows: the run will stop there."
     assert "max_usd = 0.001 is reached" in caplog.text
 
 

@@ -1,0 +1,166 @@
+"""Calls to one model, answered from the store or else, within a budget, by the model."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from grading.backend import Backend, Reply, VoteCall
+from grading.batch_store import BatchStore
+from grading.budget import Budget, Gate, cost_of, require_price
+from grading.estimate import CallEstimator
+from grading.model_spec import ModelSpec
+from grading.stats import GradingStats
+from grading.store import VerdictStore
+from grading.verdict import State, Usage
+
+logger = logging.getLogger(__name__)
+
+
+class Keep(Protocol):
+    """What takes the replies."""
+
+    def __call__(self, call: VoteCall, reply: Reply, *, stored: bool) -> None:
+        """Take the reply to `call`; `stored` tells that it was in the store and not paid for now."""
+
+
+class Asker:
+    """A model together with the store of its replies, for whoever reads them: the caller counts in `stats`.
+
+    `store` is the path of the store; `concurrency` bounds the requests in flight to an HTTP endpoint; with
+    `adaptive` they follow what the endpoint allows, without it they are as many as that at all times. `budget`
+    caps what all askers that share it spend. With `batch` calls go through the endpoint's Batch API and are priced
+    accordingly. `backend` takes the place of the spec's own.
+    A run that asks in parts sets `whole` to the number of its texts in all: what it will take is then told once,
+    in proportion to the first part.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        store: Path,
+        *,
+        concurrency: int,
+        adaptive: bool,
+        budget: Budget,
+        batch: bool,
+        backend: Backend | None = None,
+    ) -> None:
+        self.spec = spec.in_batches() if batch else spec
+        self.stats = GradingStats()
+        self.budget = budget
+        self.whole: int | None = None
+        self._batch = batch
+        self._told_estimate = self._told_cap = False
+        if budget.max_usd is not None:
+            require_price(spec)
+        self._estimator = CallEstimator(spec.max_tokens)
+        self._backend = backend or spec.backend(concurrency, adaptive=adaptive, batches=store if batch else None)
+        self._store = VerdictStore(store)
+
+    def check(self) -> None:
+        """Raise UserError, in one sentence, if the model cannot answer; costs nothing."""
+        self._backend.check()
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def ask(self, calls: Mapping[str, VoteCall], keep: Keep, *, announced: int = 0) -> None:
+        """Hand the reply to each of `calls`, which are given by their keys, to `keep`, in any order.
+
+        Calls for which the budget does not suffice get the state OVER_BUDGET; the first calls leave first. What
+        the calls will take is announced if they are for so many `announced` texts.
+        """
+        known = self._store.read(calls)
+        for key, reply in known.items():
+            self._estimator.learn(calls[key], reply.usage)
+            keep(calls[key], reply, stored=True)
+        missing = [call for key, call in calls.items() if key not in known]
+        if announced and missing:
+            self._announce(missing, stored=len(known), texts=announced)
+            if not self._batch:
+                self._warn_of_batches({call.key for call in missing})
+        gate = Gate(missing, self.budget, self.spec, self._estimator)
+
+        def receive(call: VoteCall, reply: Reply) -> None:
+            gate.settle(call, reply)
+            if reply.state is not State.API_FAILED:  # a failure cost nothing and may pass
+                reply = replace(reply, refused=self._backend.refused)
+                self._store.add(call.key, self.spec.model, reply)
+            keep(call, reply, stored=False)
+
+        try:
+            self._backend.run(gate, receive, self._store.commit)
+            while gate.opens_again():
+                self._backend.run(gate, receive, self._store.commit)
+        finally:
+            self._store.commit()  # what came before an interruption was paid for, too
+            gate.close()
+        self.budget.turn_away(len(gate.waiting))
+        for call in gate.waiting:
+            detail = f"not asked: {self.budget.caps} is reached"
+            keep(call, Reply(State.OVER_BUDGET, detail=detail), stored=False)
+        if gate.waiting:
+            self._warn_of_cap(len(gate.waiting))
+
+    def _announce(self, missing: Sequence[VoteCall], *, stored: int, texts: int) -> None:
+        """Log what `missing` will use and cost, before the first call; for all parts of a run with its first."""
+        expected = sum((self._estimator.expected(call) for call in missing), Usage())
+        self.stats.expected_calls += len(missing)
+        self.stats.expected += expected
+        if self._told_estimate:
+            return
+        factor = (self.whole or texts) / texts
+        self._told_estimate = self.whole is not None
+        expected = expected.times(factor)
+        price = self.spec.price
+        dollars = ""
+        if price:
+            most = sum((self._estimator.most(call) for call in missing), Usage()).times(factor)
+            dollars = f", about ${price.dollars(expected):.2f} and at most ${price.dollars(most):.2f}"
+        logger.info(
+            "%s gives %d %ss (%d more are stored): about %s prompt and %s completion tokens%s%s",
+            self.spec.model,
+            round(len(missing) * factor),
+            self.spec.product,
+            round(stored * factor),
+            f"{expected.prompt:,}",
+            f"{expected.completion:,}",
+            dollars,
+            f"; reckoned from the first {texts:,} of {self.whole:,} answers" if factor > 1 else "",
+        )
+        if self.budget.exceeded_by(cost_of(expected, self.spec)):
+            logger.warning("That is more than %s allows: the run will stop there.", self.budget.caps)
+
+    def _warn_of_cap(self, turned_away: int) -> None:
+        if self._told_cap:
+            return
+        self._told_cap = self.whole is not None
+        product = self.spec.product
+        logger.warning(
+            "%s is reached: %s not asked for. A run with a higher cap goes on from here; the %ss that are stored "
+            "cost nothing.",
+            self.budget.caps,
+            f"{turned_away} {product}s were" if self.whole is None else f"further {product}s are",
+            product,
+        )
+
+    def _warn_of_batches(self, missing: set[str]) -> None:
+        """Say so if something is about to be bought that an open batch holds."""
+        batches = BatchStore(self._store.path)
+        try:
+            held = [batch for batch in batches.open() if not missing.isdisjoint(batch.keys)]
+        finally:
+            batches.close()
+        if held:
+            logger.warning(
+                "%d of these %ss are in open batches (%s) and are now paid for a second time: with the setting "
+                "`batch` they would be fetched from there.",
+                sum(key in missing for batch in held for key in batch.keys),
+                self.spec.product,
+                ", ".join(batch.remote or "not known to be submitted" for batch in held),
+            )

@@ -1,0 +1,160 @@
+"""A model as a pinned spec: which one, where, with which parameters. It is part of every result."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from grading.backend import Backend
+from grading.errors import UserError
+from grading.fingerprint import weights_fingerprint
+from grading.price import Price, price_table
+
+OPENAI_URL = "https://api.openai.com/v1"
+LOCAL_PREFIX = "hf:"
+Spec = TypeVar("Spec", bound="ModelSpec")
+
+
+class ModelSpec(BaseModel):
+    """Everything that tells one model from another, whatever its role.
+
+    `model` is the endpoint's model id, or, with kind "transformers", a Hugging Face directory or id that runs
+    in this process. `temperature` is above 0, and None leaves it to the model. `max_tokens` bounds one reply.
+    `reasoning_effort` goes to the endpoint as it is. With the response format "text" a reply is not bound to the
+    JSON schema of a verdict. `price` overrides the price table. A key for its endpoint, if that is not the
+    provider's own, stands in the environment variable SKILLMIX_<ROLE>_API_KEY.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    role: ClassVar[str] = "model"
+    product: ClassVar[str] = "reply"
+
+    model: str = Field(min_length=1)
+    kind: Literal["openai", "transformers"] = "openai"
+    base_url: str = OPENAI_URL
+    temperature: float | None = Field(default=0.7, gt=0, le=2)
+    reasoning_effort: str | None = None
+    response_format: Literal["json_schema", "text"] = "json_schema"
+    max_tokens: int = Field(default=1024, ge=16)
+    seed: int = 0
+    batch_size: int = Field(default=16, ge=1)
+    dtype: str | None = None
+    shutdown: datetime.date | None = None
+    price: Price | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_secrets(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("it is not an http or https address")
+        if parts.username or parts.password or parts.query:
+            raise ValueError(f"keys come from the environment ({cls.variable('API_KEY')}), not in the address")
+        return url
+
+    @classmethod
+    def variable(cls, name: str) -> str:
+        """The environment variable of this role for "MODEL", "BASE_URL" or "API_KEY"."""
+        return f"SKILLMIX_{cls.role.upper()}_{name}"
+
+    @property
+    def endpoint(self) -> str:
+        """The kind of endpoint: the provider, any compatible server, or this process."""
+        if self.kind == "transformers":
+            return "transformers"
+        return "openai" if urlsplit(self.base_url).hostname == "api.openai.com" else "openai-compatible"
+
+    @property
+    def provider(self) -> str:
+        """Who is paid, as the price table names it: "openai", or the endpoint's host name."""
+        return "openai" if self.endpoint == "openai" else urlsplit(self.base_url).hostname or ""
+
+    def identity(self) -> dict[str, Any]:
+        """What a stored reply depends on besides its messages and number; JSON-serialisable."""
+        identity: dict[str, Any] = {
+            "model": self.model,
+            "endpoint": self.endpoint,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+        }
+        if self.kind == "transformers":
+            identity["weights"] = weights_fingerprint(self.model)
+            identity["dtype"] = self.dtype
+        # Only where they are set, so that votes keep the keys that they had before there were these.
+        if self.reasoning_effort is not None:
+            identity["reasoning_effort"] = self.reasoning_effort
+        if self.response_format != "json_schema":
+            identity["response_format"] = self.response_format
+        return identity
+
+    def backend(self, concurrency: int, *, adaptive: bool = True, batches: Path | None = None) -> Backend:
+        """The model itself; `concurrency` bounds the requests in flight of an HTTP endpoint, see Asker.
+
+        With `batches`, the path of the verdict store, calls go through the endpoint's Batch API.
+        """
+        if self.kind == "transformers":
+            if batches:
+                raise UserError(
+                    f"The {self.role} {LOCAL_PREFIX}{self.model} runs in this process and has no Batch API: leave "
+                    "out the setting `batch`."
+                )
+            from grading.local import LocalBackend  # needs torch
+
+            return LocalBackend(
+                self.model,
+                temperature=self.temperature or 0.0,
+                max_tokens=self.max_tokens,
+                batch_size=self.batch_size,
+                dtype=self.dtype,
+            )
+        if batches:
+            from grading.batch import BatchBackend
+
+            return BatchBackend(self, api_key=self._api_key(), store=batches)
+        from grading.endpoint import OpenAIBackend
+
+        return OpenAIBackend(self, api_key=self._api_key(), concurrency=concurrency, adaptive=adaptive)
+
+    def in_batches(self) -> Self:
+        """The same model at the price of batches."""
+        return self.model_copy(update={"price": self.price.in_batches()}) if self.price else self
+
+    def _api_key(self) -> str:
+        # The provider's key goes to the provider only: another address must not receive it.
+        if self.endpoint == "openai":
+            key = os.environ.get("OPENAI_API_KEY", "")
+            if not key:
+                raise UserError(
+                    f"The {self.role} {self.model} needs a key: type `export OPENAI_API_KEY=...`, or name "
+                    f"another {self.role} with {self.variable('MODEL')} and {self.variable('BASE_URL')} (any "
+                    f"OpenAI-compatible endpoint; its key, if it needs one, in {self.variable('API_KEY')}) "
+                    f"or with {self.variable('MODEL')}={LOCAL_PREFIX}DIRECTORY (a Hugging Face model in this "
+                    "process)."
+                )
+            return key
+        return os.environ.get(self.variable("API_KEY")) or "none"
+
+
+def make_spec(kind: type[Spec], fields: dict[str, Any]) -> Spec:
+    """A spec of its fields; without a price it gets the one of the price table for its provider and model.
+
+    Raises UserError in one sentence for a field that no spec has or a value that it cannot take.
+    """
+    try:
+        spec = kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"The {kind.role}'s setting {'.'.join(map(str, first['loc']))!r} is wrong ({first['msg']}); "
+            f"a {kind.role} has: {', '.join(kind.model_fields)}."
+        ) from error
+    if spec.kind == "openai":
+        price = spec.price or price_table().get((spec.provider, spec.model))
+        spec = spec.model_copy(update={"price": price.for_provider(spec.provider) if price else None})
+    return spec
