@@ -202,6 +202,13 @@ def test_a_full_queue_is_waited_for(chat_server: ChatServer, make_grader: MakeGr
     assert 6 < counts.batches <= 6 + 5  # six that ran, and few that were tried too early
 
 
+def test_too_many_batches_at_once_are_waited_for(chat_server: ChatServer, make_grader: MakeGrader):
+    chat_server.set(batch_open=2, batch_polls=3)
+    assert decided(make_grader(5).grade(FEW, progress=False)) == majorities(12)
+    counts = chat_server.counts()
+    assert (counts.batches, set(counts.submitted.values())) == (3, {1})
+
+
 def test_a_batch_too_large_for_the_queue_is_made_smaller(chat_server: ChatServer, make_grader: MakeGrader):
     chat_server.set(batch_queue=4, batch_polls=2)
     assert decided(make_grader().grade(FEW, progress=False)) == majorities(12)
@@ -328,6 +335,15 @@ def test_a_run_killed_before_its_batch_is_done_asks_for_no_reply_again(chat_serv
         assert db.execute("SELECT COUNT(*) FROM replies").fetchone() == (36 - 3 * failed,)
     run.finish()
     assert sorted(chat_server.counts().submitted.values()) == [1] * (12 - failed) + [2] * failed
+
+
+def test_what_the_environment_says_for_openai_goes_nowhere_else(
+    chat_server: ChatServer, make_grader: MakeGrader, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-secret")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-secret")
+    chat_server.set(refuse_headers=["OpenAI-Organization", "OpenAI-Project"])
+    assert decided(make_grader().grade(FEW, progress=False)) == majorities(12)
 
 
 def test_a_lost_reply_to_create_does_not_make_a_second_batch(chat_server: ChatServer, make_grader: MakeGrader):
@@ -494,7 +510,7 @@ def test_batches_cost_their_share(
     assert record["price"]["source"] == "given by the user; in batches 0.5 of it"
     assert (record["price"]["input"], record["price"]["output"]) == (1.0, 4.0)
     assert "Submitted batch batch_0 of 36 votes" in caplog.text
-    assert "Batch batch_0 is completed: 36 votes of this run answered, 0 go out again" in caplog.text
+    assert "Batch batch_0 is completed: 36 votes of this run are done, 0 go out again" in caplog.text
     assert chat_server.base_url not in "".join(
         one.getMessage() for one in caplog.records if one.name.startswith("grading")
     )
