@@ -394,6 +394,25 @@ def test_two_runs_at_once_share_their_batches(chat_server: ChatServer, store: Pa
     assert set(chat_server.counts().submitted.values()) == {1}
 
 
+def test_a_second_run_does_not_send_what_the_first_is_sending(
+    chat_server: ChatServer, store: Path, make_grader: MakeGrader
+):
+    chat_server.set(batch_lose=["upload"], batch_hang=True)
+    first = Killed(chat_server, store).start()
+    try:
+        chat_server.wait(lambda counts: counts.batch_lost == 1)
+        with ThreadPoolExecutor(1) as pool:
+            second = pool.submit(make_grader().grade, FEW, progress=False)
+            time.sleep(1)
+            assert chat_server.counts().routes["POST /v1/files"] == 1
+            first.kill()
+            assert decided(second.result(timeout=60)) == majorities(12)
+    finally:
+        first.kill()
+        first.communicate()
+    assert chat_server.counts().batches == 1
+
+
 def test_replies_that_this_run_did_not_ask_for_are_kept(
     chat_server: ChatServer, store: Path, make_grader: MakeGrader
 ):
