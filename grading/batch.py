@@ -89,7 +89,7 @@ class BatchBackend:
 
         batches, verdicts = BatchStore(self.store), VerdictStore(self.store)
         try:
-            with BatchApi(self.spec.base_url, self._api_key) as api:
+            with BatchApi(self.spec, self._api_key) as api:
                 _Run(self, api, batches, verdicts, waiting, on_reply, save).finish()
         finally:
             verdicts.close()
@@ -204,8 +204,12 @@ class _Run:
         except NotSubmittedError as error:
             if error.surely or not batch.file:
                 self._batches.finish(batch)
-            # The next one would meet the same: what is left is asked for by the next run.
-            self._give_up_all([call for votes in requests for call in votes], f"not submitted: {error}")
+            calls = [call for votes in requests for call in votes]
+            if error.too_many and self._open:
+                self._most_open = len(self._open)
+                self._queue.extendleft(reversed(calls))
+            else:  # the next one would meet the same: what is left is asked for by the next run
+                self._give_up_all(calls, f"not submitted: {error}")
             return False
         self._batches.submitted(batch, batch.remote)
         self._open[batch.id] = batch
@@ -240,7 +244,7 @@ class _Run:
         del self._open[batch.id]
         left = sum(call.key in self._waiting for call in calls)
         logger.info(
-            "Batch %s is %s: %d votes of this run answered, %d go out again%s",
+            "Batch %s is %s: %d votes of this run are done, %d go out again%s",
             batch.remote,
             progress.status,
             len(calls) - left,

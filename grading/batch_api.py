@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from openai import APIConnectionError, APIError, APIStatusError, NotFoundError, OpenAI
+from openai import APIConnectionError, APIError, APIStatusError, NotFoundError, Omit, OpenAI, RateLimitError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from grading.batch_file import ROUTE
@@ -18,21 +17,25 @@ if TYPE_CHECKING:
     from openai.types import Batch as RemoteBatch
 
     from grading.batch_store import Batch
+    from grading.judge import JudgeSpec
 
 _RETRIES = 6  # of one request, with backoff and Retry-After, inside the openai package
 _TIMEOUT = 600.0  # seconds for one request; a file may have 200 MB
 _TAG = "grading_batch"  # the key of our id in a batch's metadata
-_CLOCKS = 3600  # seconds by which the provider's clock and ours may differ
 _RUNNING = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
 _TOO_MUCH = "token_limit_exceeded"
 
 
 class NotSubmittedError(Exception):
-    """A batch could not be created; `surely` is False if it may have been all the same."""
+    """A batch could not be created; `surely` is False if it may have been all the same.
+
+    `too_many` tells that the endpoint may take it later, when others have ended.
+    """
 
     def __init__(self, error: APIError) -> None:
         super().__init__(f"{type(error).__name__}: {error}"[:500])
-        self.surely = not _passing(error)
+        self.too_many = isinstance(error, RateLimitError) and _passing(error)
+        self.surely = self.too_many or not _passing(error)
 
 
 class UnreachableError(Exception):
@@ -62,9 +65,18 @@ class Progress:
 class BatchApi:
     """The Batch API of an OpenAI-compatible endpoint; use as a context manager."""
 
-    def __init__(self, base_url: str, api_key: str) -> None:
-        self._base_url = base_url
-        self._client = OpenAI(base_url=base_url, api_key=api_key, max_retries=_RETRIES, timeout=_TIMEOUT)
+    def __init__(self, spec: JudgeSpec, api_key: str) -> None:
+        self._base_url = spec.base_url
+        # The package takes these from the environment, and another endpoint must not hear of them.
+        private = () if spec.endpoint == "openai" else ("OpenAI-Organization", "OpenAI-Project")
+        headers: dict[str, Any] = {name: Omit() for name in private}
+        self._client = OpenAI(
+            base_url=spec.base_url,
+            api_key=api_key,
+            max_retries=_RETRIES,
+            timeout=_TIMEOUT,
+            default_headers=headers,
+        )
 
     def upload(self, content: bytes) -> str:
         """The id of a new file of requests; NotSubmittedError if there is none."""
@@ -110,14 +122,12 @@ class BatchApi:
 
     def _find(self, batch: Batch) -> str | None:
         # By our id, or by its file, for endpoints that keep no metadata.
-        planned = datetime.datetime.fromisoformat(batch.planned).replace(tzinfo=datetime.UTC).timestamp()
-        for remote in self._client.batches.list(limit=100):  # the newest first, page by page
+        # All pages are read, though OpenAI lists the newest first: others need not.
+        for remote in self._client.batches.list(limit=100):
             if (remote.metadata or {}).get(_TAG) == batch.id or (
                 batch.file and remote.input_file_id == batch.file
             ):
                 return remote.id
-            if remote.created_at < planned - _CLOCKS:
-                return None
         return None
 
     def busy(self) -> bool:

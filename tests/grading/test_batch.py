@@ -202,6 +202,13 @@ def test_a_full_queue_is_waited_for(chat_server: ChatServer, make_grader: MakeGr
     assert 6 < counts.batches <= 6 + 5  # six that ran, and few that were tried too early
 
 
+def test_too_many_batches_at_once_are_waited_for(chat_server: ChatServer, make_grader: MakeGrader):
+    chat_server.set(batch_open=2, batch_polls=3)
+    assert decided(make_grader(5).grade(FEW, progress=False)) == majorities(12)
+    counts = chat_server.counts()
+    assert (counts.batches, set(counts.submitted.values())) == (3, {1})
+
+
 def test_a_batch_too_large_for_the_queue_is_made_smaller(chat_server: ChatServer, make_grader: MakeGrader):
     chat_server.set(batch_queue=4, batch_polls=2)
     assert decided(make_grader().grade(FEW, progress=False)) == majorities(12)
@@ -330,6 +337,15 @@ def test_a_run_killed_before_its_batch_is_done_asks_for_no_reply_again(chat_serv
     assert sorted(chat_server.counts().submitted.values()) == [1] * (12 - failed) + [2] * failed
 
 
+def test_what_the_environment_says_for_openai_goes_nowhere_else(
+    chat_server: ChatServer, make_grader: MakeGrader, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-secret")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-secret")
+    chat_server.set(refuse_headers=["OpenAI-Organization", "OpenAI-Project"])
+    assert decided(make_grader().grade(FEW, progress=False)) == majorities(12)
+
+
 def test_a_lost_reply_to_create_does_not_make_a_second_batch(chat_server: ChatServer, make_grader: MakeGrader):
     chat_server.set(batch_lose=["create"])
     assert decided(make_grader().grade(FEW, progress=False)) == majorities(12)
@@ -376,6 +392,25 @@ def test_two_runs_at_once_share_their_batches(chat_server: ChatServer, store: Pa
     assert [json.loads(out) for out, _ in outputs] == [majorities(12)] * 2, outputs
     assert chat_server.counts().batches == 3
     assert set(chat_server.counts().submitted.values()) == {1}
+
+
+def test_a_second_run_does_not_send_what_the_first_is_sending(
+    chat_server: ChatServer, store: Path, make_grader: MakeGrader
+):
+    chat_server.set(batch_lose=["upload"], batch_hang=True)
+    first = Killed(chat_server, store).start()
+    try:
+        chat_server.wait(lambda counts: counts.batch_lost == 1)
+        with ThreadPoolExecutor(1) as pool:
+            second = pool.submit(make_grader().grade, FEW, progress=False)
+            time.sleep(1)
+            assert chat_server.counts().routes["POST /v1/files"] == 1
+            first.kill()
+            assert decided(second.result(timeout=60)) == majorities(12)
+    finally:
+        first.kill()
+        first.communicate()
+    assert chat_server.counts().batches == 1
 
 
 def test_replies_that_this_run_did_not_ask_for_are_kept(
@@ -494,7 +529,7 @@ def test_batches_cost_their_share(
     assert record["price"]["source"] == "given by the user; in batches 0.5 of it"
     assert (record["price"]["input"], record["price"]["output"]) == (1.0, 4.0)
     assert "Submitted batch batch_0 of 36 votes" in caplog.text
-    assert "Batch batch_0 is completed: 36 votes of this run answered, 0 go out again" in caplog.text
+    assert "Batch batch_0 is completed: 36 votes of this run are done, 0 go out again" in caplog.text
     assert chat_server.base_url not in "".join(
         one.getMessage() for one in caplog.records if one.name.startswith("grading")
     )

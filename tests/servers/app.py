@@ -76,6 +76,8 @@ class Server:
         if behaviour.fail_all is not None:
             error = error_reply(str(behaviour.fail_all), behaviour.retry_after)
             return Sent(error[0], error[2]) if error else None
+        if any(name in request.headers for name in behaviour.refuse_headers):
+            return Sent(403, error_body("That header is not for this server."))
         if behaviour.api_key is not None:
             key = request.headers.get("Authorization", "").removeprefix("Bearer ")
             if key != behaviour.api_key:

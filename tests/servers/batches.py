@@ -118,6 +118,9 @@ class Batches:
             "error_file_id": None,
             "errors": None,
         }
+        running = sum(job.shown["status"] not in _ENDED for job in jobs.values())
+        if behaviour.batch_open is not None and running >= behaviour.batch_open:
+            return Sent(429, error_body("Too many batches are running.", code="batch_limit_exceeded"))
         end = state.batch_script.popleft() if state.batch_script else None
         job = jobs[shown["id"]] = Job(shown, items, end or "completed")
         state.counts.batches += 1

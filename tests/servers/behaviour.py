@@ -56,12 +56,14 @@ class Behaviour:
     slow_s: float = 1.0
     fail_all: int | None = None  # every API request gets this status
     hold_after: int | None = None  # so many more judge replies, then judge requests hang until released
+    refuse_headers: list[str] = field(default_factory=list)  # 403 for requests with one of these
     batches: bool = True  # False: the server has no Batch API
     batch_polls: int = 1  # a batch ends when it is looked at for the n-th time
     # How the next batches end, one entry each: "expired", "cancelled", "failed", or None for "completed".
     batch_script: list[str | None] = field(default_factory=list)
     batch_answered: int = 0  # items of an expired or cancelled batch that have a reply
     batch_queue: int | None = None  # items that may wait at once; a batch beyond that fails for its size
+    batch_open: int | None = None  # batches that may run at once; the creation of a further one gets 429
     batch_metadata: bool = True  # False: the server forgets what metadata a batch has
     batch_files_kept: bool = True  # False: the files of ended batches are gone
     # Routes ("upload", "create", "list", "look", "download"): in this order, the next request of each does its
