@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from openai.types import Batch as RemoteBatch
 
     from grading.batch_store import Batch
-    from grading.judge import JudgeSpec
+    from grading.model_spec import ModelSpec
 
 _RETRIES = 6  # of one request, with backoff and Retry-After, inside the openai package
 _TIMEOUT = 600.0  # seconds for one request; a file may have 200 MB
@@ -65,7 +65,7 @@ class Progress:
 class BatchApi:
     """The Batch API of an OpenAI-compatible endpoint; use as a context manager."""
 
-    def __init__(self, spec: JudgeSpec, api_key: str) -> None:
+    def __init__(self, spec: ModelSpec, api_key: str) -> None:
         self._base_url = spec.base_url
         # The package takes these from the environment, and another endpoint must not hear of them.
         private = () if spec.endpoint == "openai" else ("OpenAI-Organization", "OpenAI-Project")
