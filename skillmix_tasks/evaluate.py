@@ -9,10 +9,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grading import UserError
 from skillmix_tasks.linking import harness_folder
+
+if TYPE_CHECKING:
+    from skillmix_tasks.settings import Settings
 
 
 def own_names() -> list[str]:
@@ -28,6 +31,8 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
 
+    from skillmix_tasks.settings import read_settings
+
     setup_logging()
     sys.argv = ["lm_eval", "run", *arguments, *(["--show_config"] if as_json else [])]
     cli = HarnessCLI()
@@ -37,10 +42,16 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     unknown = [name for name in names if name.startswith("skillmix") and not _matches(name)]
     if unknown and not given.get("include_path"):
         raise UserError(f"There is no task {', '.join(unknown)}: `skillmix tasks` lists them.")
+    settings = read_settings(given.get("metadata") or {})
     if any(_matches(name) for name in names):
-        _check_before_loading(given)
+        _check_before_loading(given, settings)
     with _own_tasks(only=bool(names) and all(_matches(name) for name in names)):
-        _execute(cli, args, as_json=as_json)
+        if as_json:
+            _print_json(cli, args)
+        elif settings.controls:
+            _print_failed_controls_first(cli, args)
+        else:
+            cli.execute(args)
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
@@ -60,11 +71,9 @@ def _matches(pattern: str) -> bool:
     return any(Path(name).match(pattern) for name in own_names())
 
 
-def _check_before_loading(given: dict[str, Any]) -> None:
-    from skillmix_tasks.settings import read_settings
+def _check_before_loading(given: dict[str, Any], settings: Settings) -> None:
     from skillmix_tasks.task import check_judges, refuse_chat_api
 
-    settings = read_settings(given.get("metadata") or {})
     if not given.get("apply_chat_template"):
         refuse_chat_api(str(given.get("model", "")))
     if not given.get("predict_only"):
@@ -92,7 +101,7 @@ def _own_tasks(*, only: bool) -> Iterator[None]:
         lm_eval.tasks.TaskManager = manager
 
 
-def _execute(cli: Any, args: argparse.Namespace, *, as_json: bool) -> None:
+def _print_failed_controls_first(cli: Any, args: argparse.Namespace) -> None:
     from skillmix_tasks.controls import take_failures
 
     output = io.StringIO()
@@ -100,11 +109,12 @@ def _execute(cli: Any, args: argparse.Namespace, *, as_json: bool) -> None:
         with redirect_stdout(output):
             cli.execute(args)
     finally:
-        if not as_json:
-            # What lm_eval prints comes at its end anyway, and failed controls are to stand before it.
-            print(*take_failures(), output.getvalue(), sep="\n", end="")  # noqa: T201
-    if not as_json:
-        return
+        print(*take_failures(), output.getvalue(), sep="\n", end="")  # noqa: T201
+
+
+def _print_json(cli: Any, args: argparse.Namespace) -> None:
+    with redirect_stdout(io.StringIO()) as output:
+        cli.execute(args)
     # --show_config puts the results first, and the table after them.
     text = output.getvalue()
     results, _ = json.JSONDecoder().raw_decode(text, text.index('{\n  "results"'))
