@@ -4,8 +4,8 @@
 
 Each number is graded by one grader in parts of 500 answers with one vote each, in a process of its own with an
 empty store, by a judge on loopback that replies at once. A line has the milliseconds for each grading, the
-process's peak memory, the store's bytes for each grading, and the most that its write-ahead log held; the last line
-what the largest number takes in proportion to the smallest.
+process's peak memory, the store's bytes for each grading, and the most that its write-ahead log held; the last
+line what the largest number takes in proportion to the smallest.
 """
 
 from __future__ import annotations
