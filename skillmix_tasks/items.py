@@ -17,7 +17,7 @@ from grading import UserError
 from skillmix_tasks.pack import STUDENT_PROMPTS, Pack, Skill, Split, Topic
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """A combination of skills with a topic.
 

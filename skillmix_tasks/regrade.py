@@ -30,8 +30,8 @@ from skillmix_tasks.sample_files import SampleFiles
 from skillmix_tasks.stored import StoredTask, find_answers
 from skillmix_tasks.task import GENERATIONS, GatheredCoverage, SkillMixTask
 
-# Items of one part. Their prompts, votes and samples take some 50 MB.
-_PART = 500
+# Items of one part: enough to keep a judge busy, and their prompts, votes and samples take some tens of MB.
+_PART = 300
 _PART_IN_BATCHES = 10_000  # a batch may take a day, and the parts follow one another
 
 # A bootstrap takes time in proportion to draws times items; lm-eval's number of draws is for some thousand items.

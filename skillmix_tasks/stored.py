@@ -18,7 +18,7 @@ from skillmix_tasks.answers import AnswerHeader, StoredAnswer, is_answer_file, r
 
 @dataclass(slots=True)
 class StoredItem:
-    """An item's index in its task, and for each generation the number of the file and the byte where it stands."""
+    """An item's index in its task, and for each generation the number of its file and its line's first byte."""
 
     index: int
     places: list[tuple[int, int] | None]

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from grading import UserError
 from skillmix_tasks import regrade as regrade_module
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, write_answers
 from skillmix_tasks.items import sample_items
 from skillmix_tasks.pack import load_pack
 from skillmix_tasks.regrade import regrade
 from tests.servers.chat import ChatServer, student_text
-from tests.skillmix_tasks.running import Results, read_output
+from tests.skillmix_tasks.running import MODELS, Results, read_output
 
 ITEMS, VOTES = 7, 7 * 3 * 3  # of each task
 TASKS = {"skillmix_k2": 2, "skillmix_k3": 3}
@@ -63,11 +64,12 @@ def answers(folder: Path, task: str, k: int, replies: int = 2) -> Path:
 @pytest.fixture
 def grade(chat_server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[Path]):
     """Grade the answers with an empty store, in parts of so many items."""
-    chat_server.set(earn=0.6, prompt_cache=False)
+    chat_server.set(earn=0.6, prompt_cache=False, models=MODELS)
 
     def run(items: int, home: str = "", **settings: Any) -> tuple[dict[str, Any], Results]:
         name = home or f"{items}"
         monkeypatch.setattr(regrade_module, "_PART", items)
+        monkeypatch.setattr(regrade_module, "_DRAWS", 1000)  # a bootstrap of more takes long, and shows no more
         monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path / name))
         judge = {"model": "judge-1", "base_url": chat_server.base_url, "price": {"input": 2, "output": 8}}
         results = regrade(files, {"judge": judge, "concurrency": 4} | settings, output=tmp_path / "out" / name)
@@ -114,7 +116,7 @@ def test_what_is_missing_counts_over_all_parts(grade, chat_server: ChatServer):
     whole, output = grade(100, max_missing=0.9)
     covered = {task: [sample["coverage"] for sample in samples] for task, samples in output.samples.items()}
     assert any(0 in of_task and 1 in of_task for of_task in covered.values())
-    parts, _ = grade(1, max_missing=0.9)
+    parts, _ = grade(2, max_missing=0.9)
     assert json.dumps(parts["results"]) == json.dumps(whole["results"])  # where NaN is equal to itself
     skillmix = [run["configs"]["skillmix_k3"]["metadata"]["skillmix"] for run in (whole, parts)]
     assert skillmix[0]["points_without_verdict"] == skillmix[1]["points_without_verdict"] != {}
@@ -127,7 +129,7 @@ def test_a_cap_holds_for_all_parts_and_is_told_once(
     tokens = chat_server.counts().tokens["judge"]
     cap = (tokens["prompt"] + tokens["completion"]) // 4
     chat_server.reset()
-    chat_server.set(earn=0.6, prompt_cache=False)
+    chat_server.set(earn=0.6, prompt_cache=False, models=MODELS)
     with caplog.at_level("INFO"):
         results, _ = grade(2, max_tokens=cap, max_missing=1)
     tokens = chat_server.counts().tokens["judge"]
@@ -146,10 +148,10 @@ def test_a_cap_holds_for_all_parts_and_is_told_once(
 
 def test_a_part_that_fails_leaves_no_files_and_what_was_bought_is_kept(grade, chat_server: ChatServer, tmp_path):
     chat_server.set(judge_faults={"refusal": 1.0})
-    with pytest.raises(Exception, match="100% of the items got no verdict"):
+    with pytest.raises(UserError, match="100% of the items got no verdict"):
         grade(3, home="home")
     assert [path for path in (tmp_path / "out").rglob("*") if not path.is_dir() or path.name[0] == "."] == []
     received = chat_server.counts().received["judge"]
-    with pytest.raises(Exception, match="100% of the items got no verdict"):
+    with pytest.raises(UserError, match="100% of the items got no verdict"):
         grade(3, home="home")
     assert chat_server.counts().received["judge"] == received + 2 * VOTES  # each lost vote is asked once more
