@@ -85,7 +85,8 @@ def load_plan(name: str) -> Plan:
     """The plan `name`; UserError names those that there are."""
     if name not in plan_names():
         raise UserError(
-            f"There is no plan {name!r}: choose {', '.join(plan_names())}, or leave it out and give --k and --accept."
+            f"There is no plan {name!r}: choose {', '.join(plan_names())}, or leave it out and give --k and "
+            "--accept."
         )
     text = files("training").joinpath("plans", f"{name}.yaml").read_text(encoding="utf-8")
     return Plan.model_validate(yaml.safe_load(text))
@@ -128,8 +129,9 @@ def number_of_cells(pack: Pack, kind: Kind, excluded: AbstractSet[Cell]) -> int:
 def cells(pack: Pack, kind: Kind, plan: Plan, seed: int, excluded: AbstractSet[Cell]) -> Iterator[Item]:
     """Different items for `kind`, a kind of `plan`, without those whose cell is in `excluded`, until none is left.
 
-    The same pack, k, skills, draw, seed and exclusions give the same items on every machine. A balanced stream ends
-    earlier, where what is left cannot be even. An item's split is that of its skills. Raises UserError if the pack has too few skills, or no train topic.
+    The same pack, k, skills, draw, seed and exclusions give the same items on every machine; an item's split is
+    that of its skills. A balanced stream ends earlier, where what is left cannot be even. Raises UserError if the
+    pack has too few skills, or no train topic.
     """
     skills, topics = _parts(pack, kind)
     if kind.k > len(skills):
