@@ -44,7 +44,7 @@ def test_messages_pass_through_a_chat_template_unchanged(embedded_model: Path):
     tokenizer = AutoTokenizer.from_pretrained(embedded_model)
     for turns in (1, 2):
         messages = row_of(items(2, 1)[0], turns=turns).messages
-        text = tokenizer.apply_chat_template(messages, tokenize=False)
+        text = str(tokenizer.apply_chat_template(messages, tokenize=False))
         place = 0
         for message in messages:
             place = text.index(message["content"], place) + len(message["content"])
