@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import typer
 
 app = typer.Typer(
-    help="SKILL-MIX for lm-evaluation-harness: evaluate, grade, and look at packs.",
+    help="SKILL-MIX for lm-evaluation-harness: evaluate, grade, make training data, and look at packs.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -21,13 +22,28 @@ def main() -> None:
     from grading.judges_cli import app as judges_app
     from grading.store_cli import app as store_app
 
-    for commands in (tasks_app, grading_app, judges_app):
+    _check_training()
+    from training.cli import app as training_app
+
+    for commands in (tasks_app, grading_app, judges_app, training_app):
         app.add_typer(commands)
     app.add_typer(store_app, name="store")
     try:
         app()
     except UserError as error:
         sys.exit(f"Error: {error}")
+
+
+def _check_training() -> None:
+    """A folder of the user's may stand before ours on the import path: `training` is a common word."""
+    import training
+
+    found = Path(next(iter(training.__path__)))
+    if found.resolve() != Path(__file__).resolve().parent / "training":
+        sys.exit(
+            f"Error: The package `training` of skillmix-tasks is hidden by {found}: "
+            "rename that folder, or run from another directory."
+        )
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from math import comb
 from typing import Any
 
@@ -74,30 +75,55 @@ def sample_items(
     if not topics:
         raise UserError(f"The pack {pack.about.id!r} has no topic in the split {split!r}.")
     wanted = min(number, comb(len(usable), k) * len(topics))
-    drawn: dict[tuple[frozenset[str], str], Item] = {}
+    stream = draw_items(
+        pack,
+        name=task,
+        k=k,
+        split=split,
+        seed=seed,
+        skills=skills,
+        topics=topics,
+        allowed=lambda chosen, _: not (drop_common and any(skills[skill].common for skill in chosen)),
+    )
+    return list(islice(stream, wanted))
+
+
+def draw_items(
+    pack: Pack,
+    *,
+    name: str,
+    k: int,
+    split: Split,
+    seed: int,
+    skills: dict[str, Skill],
+    topics: dict[str, Topic],
+    allowed: Callable[[Sequence[str], str], bool],
+) -> Iterator[Item]:
+    """Different items of `skills` and `topics`, by their ids, drawn under `name` without end.
+
+    Whoever takes them stops: after as many as there are with `allowed` skills and topic, no more come.
+    """
+    drawn: set[tuple[frozenset[str], str]] = set()
     for index in count():
-        if len(drawn) == wanted:
-            break
-        stream = f"{pack.about.id}|{task}|{seed}|{index}"
-        chosen = _ranked(stream, skills)[:k]
-        if drop_common and any(skills[skill].common for skill in chosen):
-            continue
-        topic = _ranked(stream, topics)[0]
-        drawn.setdefault(
-            (frozenset(chosen), topic), _item(pack, k, split, [skills[s] for s in chosen], topics[topic])
-        )
-    return list(drawn.values())
+        stream = f"{pack.about.id}|{name}|{seed}|{index}"
+        chosen = ranked(stream, skills)[:k]
+        topic = ranked(stream, topics)[0]
+        if (frozenset(chosen), topic) not in drawn and allowed(chosen, topic):
+            drawn.add((frozenset(chosen), topic))
+            yield make_item(pack, split, [skills[skill] for skill in chosen], topics[topic])
 
 
-def _ranked(stream: str, ids: dict[str, Any]) -> list[str]:
-    return sorted(ids, key=lambda name: hashlib.sha256(f"{stream}|{name}".encode()).digest())
+def ranked(stream: str, names: Iterable[str]) -> list[str]:
+    """`names` in the order of their hashes with `stream`, which is the same on every machine."""
+    return sorted(names, key=lambda name: hashlib.sha256(f"{stream}|{name}".encode()).digest())
 
 
-def _item(pack: Pack, k: int, split: Split, skills: list[Skill], topic: Topic) -> Item:
+def make_item(pack: Pack, split: Split, skills: Sequence[Skill], topic: Topic) -> Item:
+    """The item of `skills`, in this order, with `topic`."""
     name = f"{'+'.join(skill.id for skill in skills)}@{topic.id}"
     # Just what the student reads: an answer stays good when only its grading changes.
     texts = [[skill.name, skill.definition, skill.example] for skill in skills]
     prompts = [pack.prompts[prompt] for prompt in STUDENT_PROMPTS]
     content = json.dumps([pack.about.id, texts, topic.name, prompts])
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-    return Item(name, digest, k, split, tuple(skills), topic)
+    return Item(name, digest, len(skills), split, tuple(skills), topic)

@@ -25,7 +25,6 @@ from lm_eval.api.metrics import mean
 from lm_eval.api.model import LM
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.utils import create_iterator
-from pydantic import BaseModel, ConfigDict, Field
 
 from grading import Budget, JudgeSpec, Panel, State, UserError
 from grading.home import home, verdict_store
@@ -41,11 +40,12 @@ from skillmix_tasks.judged import judge_replies, judged_points
 from skillmix_tasks.logs import show_our_logs
 from skillmix_tasks.metrics import METRICS, item_metrics
 from skillmix_tasks.one_line import show_user_errors_in_one_line
-from skillmix_tasks.pack import Split, bundled_packs, load_pack
+from skillmix_tasks.pack import bundled_packs, load_pack
 from skillmix_tasks.prompts import render
 from skillmix_tasks.rubric import LENGTH
 from skillmix_tasks.settings import read_settings
 from skillmix_tasks.student import generate, student_identity, takes_seed
+from skillmix_tasks.task_files import TaskSpec
 
 GENERATIONS = 3
 PRIVATE = "[of a private pack]"
@@ -57,17 +57,6 @@ logger = logging.getLogger(__name__)
 
 # Tasks of one run whose second turn is still to come: all answers are complete before any is judged.
 _incomplete: list[SkillMixTask] = []
-
-
-class TaskSpec(BaseModel):
-    """The numbers and names of one YAML file; no user setting changes them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    k: int = Field(ge=1)
-    split: Split
-    pack: str
-    version: str
 
 
 class SkillMixTask(ConfigurableTask):  # type: ignore[misc]

@@ -142,9 +142,13 @@ def test_grading_what_is_no_answer(content: str | None, sentence: str, tmp_path:
     assert sentence in mistake(["skillmix", "grade", str(file)], environment(tmp_path), tmp_path)
 
 
-def test_a_folder_that_hides_a_package_of_ours(tmp_path: Path):
-    (tmp_path / "grading").mkdir()
-    (tmp_path / "grading" / "__init__.py").write_text("")
-    done = run("python", "-c", "import skillmix_tasks", env=environment(tmp_path), cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("package", "command"),
+    [("grading", ["-c", "import skillmix_tasks"]), ("training", ["-m", "skillmix", "path"])],
+)
+def test_a_folder_that_hides_a_package_of_ours(tmp_path: Path, package: str, command: list[str]):
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("")
+    done = run("python", *command, env=environment(tmp_path), cwd=tmp_path)
     assert done.returncode != 0
-    assert f"hidden by {tmp_path / 'grading'}" in done.stderr.splitlines()[-1]
+    assert f"hidden by {tmp_path / package}" in done.stderr.splitlines()[-1]
