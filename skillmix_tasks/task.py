@@ -550,7 +550,7 @@ class GatheredCoverage(float):
     on the item's rank, and None but on the first item of each.
     """
 
-    __slots__ = ("cost", "states")  # there is one for each item of a run
+    __slots__ = ("cost", "grounds", "states")  # there is one for each item of a run
 
     states: Counter[str]
     grounds: Counter[str]
