@@ -12,7 +12,7 @@ from grading.backend import Reply, VoteCall
 from grading.budget import Budget
 from grading.judge import JudgeSpec
 from grading.parse import read_vote
-from grading.progress import VoteBar
+from grading.progress import CallBar
 from grading.prompt import build_messages
 from grading.store import vote_key
 from grading.untrusted import shown
@@ -72,7 +72,7 @@ class Grader:
         """
         asked = [_Asked(request, self._identity, self.judge) for request in requests]
         known: dict[str, Vote] = {}
-        with VoteBar(self.judge, self.stats, disable=not progress) as bar:
+        with CallBar("Judging", self.judge, self.stats, disable=not progress) as bar:
             self._answer((call for one in asked for call in one.calls), known, bar, announced=len(asked))
             again = asked
             while calls := [call for one in again for call in one.ask_again(known)]:
@@ -89,7 +89,7 @@ class Grader:
         ]
 
     def _answer(
-        self, calls: Iterable[VoteCall], known: dict[str, Vote], bar: VoteBar, *, announced: int = 0
+        self, calls: Iterable[VoteCall], known: dict[str, Vote], bar: CallBar, *, announced: int = 0
     ) -> None:
         """Add the vote of each call to `known`, by key."""
         # Equal answers to one question make equal calls, which are asked once.
@@ -99,7 +99,7 @@ class Grader:
         def keep(call: VoteCall, reply: Reply, *, stored: bool) -> None:
             vote = replace(read_vote(call, reply, stored=stored), judge=self.judge.model)
             known[call.key] = vote
-            self.stats.count(vote)
+            self.stats.count(vote.state, reply.usage, stored=stored)
             self.stats.refused |= reply.refused
             bar.advance()
 

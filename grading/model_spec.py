@@ -14,6 +14,7 @@ from grading.backend import Backend
 from grading.errors import UserError
 from grading.fingerprint import weights_fingerprint
 from grading.price import Price, price_table
+from grading.verdict import Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 LOCAL_PREFIX = "hf:"
@@ -120,6 +121,12 @@ class ModelSpec(BaseModel):
         from grading.endpoint import OpenAIBackend
 
         return OpenAIBackend(self, api_key=self._api_key(), concurrency=concurrency, adaptive=adaptive)
+
+    def dollars(self, usage: Usage) -> float | None:
+        """What `usage` costs: nothing in this process, and None where no price is known."""
+        if self.price is not None:
+            return self.price.dollars(usage)
+        return 0.0 if self.kind == "transformers" else None
 
     def in_batches(self) -> Self:
         """The same model at the price of batches."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from grading.engine import Grader
 from grading.errors import UserError
 from grading.judge import JudgeSpec
 from grading.stats import total
-from grading.verdict import GradingRequest, UngroundedRule, Verdict
+from grading.verdict import GradingRequest, UngroundedRule, Verdict, Vote
 from grading.votes import Ballot, decide
 
 
@@ -76,6 +76,13 @@ class Panel:
             )
             for request, *verdicts in zip(requests, *by_judge, strict=True)
         ]
+
+    def dollars(self, votes: Iterable[Vote]) -> float | None:
+        """What `votes` of this panel cost; None if the price of one is not known."""
+        judges = {grader.judge.model: grader.judge for grader in self._graders}
+        costs = [judges[vote.judge].dollars(vote.usage) for vote in votes]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
 
     def record(self) -> dict[str, Any]:
         """What grading did and cost so far, as results carry it; of several judges also one by one."""

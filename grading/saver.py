@@ -16,15 +16,15 @@ class Saver:
     def __init__(self, on_reply: OnReply, save: Callable[[], None]) -> None:
         self._on_reply = on_reply
         self._save = save
-        self._waiting: list[tuple[VoteCall, Reply]] = []
-        self._saved = 0  # how many of all replies
+        self._waiting: list[Sequence[tuple[VoteCall, Reply]]] = []
+        self._saved = 0  # how many of all that came
         self._came = 0
         self._busy = asyncio.Lock()
 
     async def keep(self, replies: Sequence[tuple[VoteCall, Reply]]) -> None:
-        """Return when the replies are saved."""
-        self._waiting += replies
-        self._came += len(replies)
+        """Return when the replies, which came together, are saved: all of them or none."""
+        self._waiting.append(replies)
+        self._came += 1
         number = self._came
         async with self._busy:
             while self._saved < number:  # unless those before have saved them
@@ -32,7 +32,8 @@ class Saver:
 
     async def _save_some(self) -> None:
         batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
-        for one in batch:
-            self._on_reply(*one)
+        for replies in batch:
+            for one in replies:
+                self._on_reply(*one)
         await asyncio.to_thread(self._save)
         self._saved += len(batch)

@@ -9,7 +9,7 @@ from typing import Any
 
 from grading.budget import Budget
 from grading.model_spec import ModelSpec
-from grading.verdict import State, Usage, Vote
+from grading.verdict import State, Usage
 
 
 @dataclass
@@ -32,16 +32,16 @@ class GradingStats:
     states: Counter[str] = field(default_factory=Counter)  # of all votes, stored ones included
     refused: set[str] = field(default_factory=set)
 
-    def count(self, vote: Vote) -> None:
-        """Add one vote."""
-        self.states[vote.state.value] += 1
-        if vote.stored:
+    def count(self, state: State, usage: Usage, *, stored: bool) -> None:
+        """Add one vote, or one text."""
+        self.states[state.value] += 1
+        if stored:
             self.stored += 1
-            self.saved += vote.usage
-        elif vote.state is not State.OVER_BUDGET:
+            self.saved += usage
+        elif state is not State.OVER_BUDGET:
             self.calls += 1
-            self.calls_without_usage += vote.state is not State.API_FAILED and not vote.usage
-            self.usage += vote.usage
+            self.calls_without_usage += state is not State.API_FAILED and not usage
+            self.usage += usage
 
     def record(self, spec: ModelSpec, budget: Budget) -> dict[str, Any]:
         """The figures as results carry them; `dollars` is None where no price is known."""

@@ -1,0 +1,263 @@
+"""Texts with full marks, until enough of each kind are accepted.
+
+The teacher writes, code checks, the judge decides.
+
+    OUT/run.json        what the run is: plan, pack, seed, turns, teacher, judge
+    OUT/rows_k2.jsonl   the accepted texts, in the order of the plan
+    OUT/counts.json     what became of every try
+
+The plan's cells come in a fixed order, and replies come from the store where it has them. So a run that was
+stopped anywhere is simply started again: it makes the same data set, and pays for nothing twice.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from grading import Budget, JudgeSpec, Panel, UserError
+from grading.home import verdict_store
+from grading.panel import panel_record
+from skillmix_tasks.items import Item
+from skillmix_tasks.pack import Pack
+from training.cells import evaluation_cells
+from training.counts import Counts, Tally
+from training.drafts import Draft, check_draft, judge_drafts, write_drafts
+from training.duplicates import Duplicates
+from training.plan import Kind, Plan, cells
+from training.rates import interval
+from training.reasons import Reason
+from training.rows import rows_file
+from training.teacher import Teacher, TeacherSpec
+
+_WAVE = 500  # cells that are tried together, at most
+_FIRST_WAVE = 100
+_ENOUGH = 100  # decided tries, from which a kind may be found hopeless
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that decides which texts come out.
+
+    `turns` is 2, or 1 for a single turn that states the limit. A kind is given up when the upper end of the 95 %
+    Wilson interval of its acceptance falls below `least_rate`.
+    """
+
+    plan: Plan
+    pack: Pack
+    teacher: TeacherSpec
+    judges: tuple[JudgeSpec, ...]
+    seed: int = 0
+    turns: int = 2
+    least_rate: float = 0.01
+
+    def record(self) -> dict[str, Any]:
+        """The run as its folder carries it; no address."""
+        return {
+            "plan": self.plan.model_dump(mode="json"),
+            "pack": {"id": self.pack.about.id, "version": self.pack.about.version, "hash": self.pack.hash},
+            "seed": self.seed,
+            "turns": self.turns,
+            "least_rate": self.least_rate,
+            "teacher": self.teacher.record(),
+            "judge": panel_record(self.judges),
+        }
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How a run goes about it, which changes none of its texts."""
+
+    concurrency: int = 32
+    adaptive: bool = True
+    batch: bool = False
+    budget: Budget | None = None
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has done: its counts, why each k ended, and what this process spent on teacher and judge."""
+
+    counts: Counts
+    endings: dict[int, str]
+    teacher: dict[str, Any]
+    judge: dict[str, Any]
+
+
+def generate(run: Run, out: Path, limits: Limits = Limits()) -> Outcome:
+    """Make the rows of `run` in `out` and return what became of every try.
+
+    Raises UserError if `out` holds another run, or a model cannot answer.
+    """
+    budget = limits.budget or Budget()
+    options: dict[str, Any] = {
+        "concurrency": limits.concurrency,
+        "adaptive": limits.adaptive,
+        "budget": budget,
+        "batch": limits.batch,
+    }
+    teacher = Teacher(run.teacher, verdict_store(), **options)
+    panel = Panel(run.judges, verdict_store(), **options)
+    try:
+        teacher.check()
+        panel.check()
+        _claim(out, run)
+        loop = _Loop(run, out, teacher, panel, budget, progress=limits.progress)
+        endings = {kind.k: loop.fill(kind) for kind in run.plan.kinds}
+        loop.counts.check()
+        (out / "counts.json").write_text(loop.counts.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        return Outcome(loop.counts, endings, teacher.record(), panel.record())
+    finally:
+        teacher.close()
+        panel.close()
+
+
+def _claim(out: Path, run: Run) -> None:
+    """Write down in `out` what is made there; UserError if that is something else already."""
+    mark, record = out / "run.json", json.dumps(run.record(), indent=1, ensure_ascii=False) + "\n"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if mark.exists():
+            there = json.loads(mark.read_text(encoding="utf-8"))
+            mine = json.loads(record)
+            changed = [name for name in mine if there.get(name) != mine[name]]
+            if changed:
+                raise UserError(
+                    f"{out} holds the texts of a run with another {' and '.join(changed)}: name another folder "
+                    "with --out, or give the same options to go on with it."
+                )
+        elif any(out.iterdir()):
+            raise UserError(f"{out} is not empty and holds no run of `skillmix generate`: name another folder.")
+        mark.write_text(record, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{out} cannot be used ({error}): name another folder with --out.") from error
+
+
+class _Loop:
+    """The kinds of one run, one after another; duplicates are sought among all of them."""
+
+    def __init__(
+        self, run: Run, out: Path, teacher: Teacher, panel: Panel, budget: Budget, *, progress: bool
+    ) -> None:
+        self.counts = Counts()
+        self._run = run
+        self._out = out
+        self._teacher = teacher
+        self._panel = panel
+        self._budget = budget
+        self._progress = progress
+        self._duplicates = Duplicates()
+        self._excluded = evaluation_cells(run.pack, run.plan.ks)
+        self._specs = json.dumps(run.teacher.record()), json.dumps(panel_record(run.judges))
+
+    def fill(self, kind: Kind) -> str:
+        """Try cells until the kind is full or has to end; the reason for the end, as a sentence."""
+        stream = cells(self._run.pack, kind, self._run.plan, self._run.seed, self._excluded)
+        target, draft = rows_file(self._out, kind.k), rows_file(self._out, kind.k).with_suffix(".draft")
+        with (
+            draft.open("w", encoding="utf-8") as rows,
+            tqdm(
+                total=kind.accept or kind.tries,
+                desc=f"Texts with k = {kind.k}",
+                unit="text" if kind.accept else "try",
+                disable=not self._progress,
+            ) as bar,
+        ):
+            while (ending := self._ending(kind)) is None:
+                wave = list(islice(stream, self._size(kind)))
+                if not wave:
+                    ending = "the plan has no further cells"
+                    break
+                before = self._tally(kind).model_copy()
+                self._try(kind, wave, rows)
+                after = self._tally(kind)
+                bar.set_postfix(accepted=after.accepted, tried=after.attempted, refresh=False)
+                bar.update(after.accepted - before.accepted if kind.accept else after.attempted - before.attempted)
+        draft.replace(target)
+        logger.info("k = %d: %s", kind.k, ending)
+        return ending
+
+    def _tally(self, kind: Kind) -> Tally:
+        counted = self.counts.kinds.get(kind.k)
+        return counted.tally if counted else Tally()
+
+    def _ending(self, kind: Kind) -> str | None:
+        tally = self._tally(kind)
+        rejected = {k: counted.rejected for k, counted in self.counts.kinds.items()}
+        if any(reasons[Reason.OVER_BUDGET] for reasons in rejected.values()):
+            return f"{self._budget.caps} is reached; with a higher cap the same command goes on from here"
+        if kind.accept is not None and tally.accepted >= kind.accept:
+            return f"{tally.accepted} texts are accepted"
+        if kind.tries is not None and tally.attempted >= kind.tries:
+            return f"{tally.attempted} cells were tried"
+        if tally.decided >= _ENOUGH and (high := interval(tally)[1]) < self._run.least_rate:
+            return (
+                f"hopeless: {tally.accepted} of {tally.decided} texts have full marks, at most {high:.1%} of all "
+                f"(95 % Wilson interval), less than the {self._run.least_rate:.1%} that were set; the commonest "
+                f"reason is {rejected[kind.k].most_common(1)[0][0]}"
+            )
+        return None
+
+    def _size(self, kind: Kind) -> int:
+        """How many cells to try next: as many as the target will need at the present rate."""
+        tally = self._tally(kind)
+        size = _WAVE if tally.attempted else _FIRST_WAVE
+        if kind.accept is not None:
+            rate = (tally.accepted + 1) / (tally.decided + 2)
+            size = min(size, math.ceil((kind.accept - tally.accepted) / rate))
+        return size if kind.tries is None else min(size, kind.tries - tally.attempted)
+
+    def _try(self, kind: Kind, wave: list[Item], rows: TextIO) -> None:
+        """Have the teacher write a text for each cell, and accept it or say why not."""
+        run = self._run
+        drafts = write_drafts(self._teacher, run.pack, wave, turns=run.turns, progress=self._progress)
+        for draft in drafts:
+            if draft.reason is None:
+                check_draft(draft)
+        judge_drafts(self._panel, run.pack, [one for one in drafts if one.reason is None], progress=self._progress)
+        _stop_if_down(drafts)
+        for draft in drafts:
+            self._spend(draft)
+            if draft.reason is None:
+                draft.reason = self._repeated(kind, draft)
+            if draft.reason is not None:
+                self.counts.reject(draft.item, draft.reason)
+                continue
+            self._duplicates.add(draft.item.id, draft.text)
+            self.counts.accept(draft.item, draft.text, draft.checks[-1].sentences)
+            rows.write(draft.row(run.pack, *self._specs).line())
+        rows.flush()
+
+    def _repeated(self, kind: Kind, draft: Draft) -> str | None:
+        if kind.accept is not None and self._tally(kind).accepted >= kind.accept:
+            return Reason.SURPLUS.value
+        found = self._duplicates.find(draft.text)
+        if found is None:
+            return None
+        return (Reason.EXACT_DUPLICATE if found.kind == "exact" else Reason.NEAR_DUPLICATE).value
+
+    def _spend(self, draft: Draft) -> None:
+        """Count what the text has cost whenever it was bought, so that a run that goes on counts alike."""
+        dollars = self._teacher.spec.dollars(draft.teacher_usage)
+        self.counts.spend(draft.item.k, "teacher", draft.teacher_usage, dollars)
+        self.counts.spend(draft.item.k, "judge", draft.judge_usage, self._panel.dollars(draft.votes))
+
+
+def _stop_if_down(drafts: list[Draft]) -> None:
+    """Raise UserError if most calls of a wave failed for good: more of them would, too."""
+    failed = [draft for draft in drafts if draft.failure and draft.reason != Reason.OVER_BUDGET]
+    if 2 * len(failed) > len(drafts):
+        raise UserError(
+            f"{len(failed)} of {len(drafts)} texts failed at the teacher's or the judge's endpoint "
+            f"({failed[-1].failure}): mend it, then type the same command again; nothing is lost."
+        )

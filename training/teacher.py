@@ -1,0 +1,209 @@
+"""The teacher: a model that writes texts, behind an endpoint, or one of lm-eval's own models in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from grading import Budget, State, Usage, UserError
+from grading.asker import Asker
+from grading.backend import Backend, Message, OnReply, Reply, VoteCall
+from grading.model_spec import LOCAL_PREFIX, ModelSpec, make_spec
+from grading.progress import CallBar
+from grading.store import vote_key
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+_TOLD = ("revision", "peft", "gguf_file", "dtype", "quantization")  # arguments that tell models apart
+_CHUNK = 64  # conversations that go to a model in this process together
+
+
+class TeacherSpec(ModelSpec):
+    """Everything that tells one teacher from another, see ModelSpec.
+
+    With kind "transformers" it is the model `lm` of lm-eval's registry, made with `lm_args` as lm_eval makes it
+    with --model_args; `model` names its weights.
+    """
+
+    role: ClassVar[str] = "teacher"
+    product: ClassVar[str] = "text"
+
+    response_format: Literal["text"] = "text"
+    lm: str | None = None
+    lm_args: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+    def identity(self) -> dict[str, Any]:
+        """What a stored text depends on besides its messages."""
+        identity = super().identity()
+        if self.lm is not None:
+            identity |= {"lm": self.lm, "lm_args": self.lm_args}
+        return identity
+
+    def record(self) -> dict[str, Any]:
+        """The spec as data sets carry it: no address, and of `lm_args`, which may hold a token, what is known."""
+        record = self.identity() | {"shutdown": str(self.shutdown) if self.shutdown else None}
+        record.pop("lm_args", None)
+        return record | {name: self.lm_args[name] for name in _TOLD if name in self.lm_args}
+
+    def backend(self, concurrency: int, *, adaptive: bool = True, batches: Path | None = None) -> Backend:
+        """The model itself, see ModelSpec."""
+        if self.lm is None:
+            return super().backend(concurrency, adaptive=adaptive, batches=batches)
+        if batches:
+            raise UserError("A teacher in this process has no Batch API: leave out --batch.")
+        return LmEvalBackend(self)
+
+
+def resolve_teacher(
+    teacher: str, *, lm_args: str | None = None, base_url: str | None = None, **fields: Any
+) -> TeacherSpec:
+    """The spec of an endpoint's model id, of `hf:DIRECTORY`, or with `lm_args` of a model of lm-eval's registry.
+
+    Raises UserError in one sentence for what cannot be one.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
+    if teacher.startswith(LOCAL_PREFIX):
+        teacher, lm_args = "hf", f"pretrained={teacher.removeprefix(LOCAL_PREFIX)}"
+    if lm_args is None:
+        address = {} if base_url is None else {"base_url": base_url}
+        return make_spec(TeacherSpec, {"model": teacher} | address | given)
+    from lm_eval.utils import simple_parse_args_string
+
+    arguments = simple_parse_args_string(lm_args)
+    name = arguments.get("pretrained")
+    if not name:
+        raise UserError(
+            f"The teacher's arguments {lm_args!r} name no model: type "
+            "--teacher-args pretrained=DIRECTORY_OR_HUB_ID."
+        )
+    local = {"kind": "transformers", "model": str(name), "lm": teacher, "lm_args": arguments}
+    return make_spec(TeacherSpec, local | given)
+
+
+class Teacher:
+    """A teacher together with the store of its texts; the arguments are an Asker's."""
+
+    def __init__(
+        self,
+        spec: TeacherSpec,
+        store: Path,
+        *,
+        concurrency: int = 32,
+        adaptive: bool = True,
+        budget: Budget | None = None,
+        batch: bool = False,
+    ) -> None:
+        self._asker = Asker(
+            spec, store, concurrency=concurrency, adaptive=adaptive, budget=budget or Budget(), batch=batch
+        )
+        self.spec = self._asker.spec
+        self._identity = spec.identity()
+
+    def check(self) -> None:
+        """Raise UserError, in one sentence, if the teacher cannot answer; costs nothing."""
+        self._asker.check()
+
+    def record(self) -> dict[str, Any]:
+        """What writing did and cost so far."""
+        return self._asker.stats.record(self.spec, self._asker.budget)
+
+    def write(self, conversations: Sequence[tuple[Message, ...]], *, progress: bool = True) -> list[Reply]:
+        """The reply to each conversation, in their order; one that is no text has a state."""
+        calls = [
+            VoteCall(vote_key(self._identity, messages, 0), 0, messages, (), "", self.spec.seed)
+            for messages in conversations
+        ]
+        replies: dict[str, Reply] = {}
+        stats = self._asker.stats
+        with CallBar("Writing", self.spec, stats, disable=not progress) as bar:
+            wanted = {call.key: call for call in calls}
+            bar.expect(len(wanted))
+
+            def keep(call: VoteCall, reply: Reply, *, stored: bool) -> None:
+                replies[call.key] = reply
+                stats.count(reply.state, reply.usage, stored=stored)
+                stats.refused |= reply.refused
+                bar.advance()
+
+            self._asker.ask(wanted, keep)
+        return [replies[call.key] for call in calls]
+
+    def close(self) -> None:
+        """Close the store."""
+        self._asker.close()
+
+
+class LmEvalBackend:
+    """A model of lm-eval's registry in this process; it is loaded with the first call."""
+
+    def __init__(self, spec: TeacherSpec) -> None:
+        self._spec = spec
+        self._model: LM | None = None
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """Nothing here refuses a parameter; there is no seed for a single text."""
+        return frozenset({"seed"})
+
+    def check(self) -> None:
+        """Raise UserError if the registry has no such model, or its directory is not there."""
+        from lm_eval.api.registry import get_model
+
+        try:
+            get_model(self._spec.lm)
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f"lm-eval has no model {self._spec.lm!r}: type --teacher hf or --teacher vllm."
+            ) from error
+        path = Path(self._spec.model)
+        if path.exists() and not (path / "config.json").is_file():
+            raise UserError(f"{path} holds no model: it has no config.json.")
+
+    def run(self, calls: Iterable[VoteCall], on_reply: OnReply, save: Callable[[], None]) -> None:
+        """Answer all calls, chunk by chunk, in this thread."""
+        waiting = iter(calls)
+        while chunk := list(islice(waiting, _CHUNK)):
+            for call, reply in zip(chunk, self._write(chunk), strict=True):
+                on_reply(call, reply)
+            save()
+
+    def _write(self, chunk: Sequence[VoteCall]) -> list[Reply]:
+        from lm_eval.api.instance import Instance
+
+        model = self._loaded()
+        spec = self._spec
+        options = {
+            "until": [],
+            "max_gen_toks": spec.max_tokens,
+            "do_sample": spec.temperature is not None,
+            **({} if spec.temperature is None else {"temperature": spec.temperature}),
+        }
+        prompts = [model.apply_chat_template([dict(message) for message in call.messages]) for call in chunk]
+        texts = model.generate_until(
+            [
+                Instance(request_type="generate_until", doc={}, arguments=(prompt, dict(options)), idx=index)
+                for index, prompt in enumerate(prompts)
+            ],
+            disable_tqdm=True,
+        )
+        return [self._reply(model, prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+
+    def _reply(self, model: LM, prompt: str, text: str) -> Reply:
+        usage = Usage(len(model.tok_encode(prompt)), len(model.tok_encode(text)))
+        if not text.strip():
+            return Reply(State.EMPTY, text, "the reply holds no text", usage)
+        if usage.completion >= self._spec.max_tokens:
+            return Reply(State.TRUNCATED, text, "the reply ended at max_tokens", usage)
+        return Reply(State.GRADED, text, usage=usage)
+
+    def _loaded(self) -> LM:
+        if self._model is None:
+            from lm_eval.api.registry import get_model
+
+            self._model = get_model(self._spec.lm).create_from_arg_obj(dict(self._spec.lm_args))
+        return self._model
