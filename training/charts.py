@@ -89,11 +89,14 @@ def _by_pair(axes: Any, pairs: dict[str, Tally]) -> None:
 
 
 def _lengths(axes: Any, counts: Counts) -> None:
+    longest = max((length for kind in counts.kinds.values() for length in kind.words), default=0)
+    width = max(1, longest // 30)  # whole words: other widths would hold now one length and now two
     for k, kind in sorted(counts.kinds.items()):
         if kind.words:
             lengths, numbers = zip(*sorted(kind.words.items()), strict=True)
-            axes.hist(lengths, weights=numbers, bins=30, histtype="step", linewidth=1.5, label=f"k = {k}")
-    if axes.has_data():
+            bins = range(0, longest + width + 1, width)
+            axes.hist(lengths, weights=numbers, bins=bins, histtype="step", linewidth=1.5, label=f"k = {k}")
+    if longest:
         axes.legend()
     axes.set_xlabel("words")
     axes.set_ylabel("accepted texts")

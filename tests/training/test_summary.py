@@ -83,9 +83,10 @@ def test_runs_in_which_little_happened(tmp_path: Path):
     refused.reject(item, "over_budget")
     accepted.accept(item, "A text.", 1)
     for counts, sentence in (
-        (nothing, "All were accepted."),
+        (nothing, "None was tried."),
         (refused, "none decided"),
         (accepted, "1 of 1 = 1.00 (0.21 to 1.00)"),
+        (accepted, "All were accepted."),
     ):
         text, chart = write_summary(tmp_path, counts, PACK)
         assert sentence in text.read_text()
