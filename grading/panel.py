@@ -34,7 +34,7 @@ class Panel:
         batch: bool = False,
     ) -> None:
         check_panel(judges)
-        self.name = " and ".join(judge.model for judge in judges)
+        self.name = panel_name(judges)
         self.budget = budget or Budget()
         self._ungrounded: UngroundedRule = ungrounded
         self._graders = [
@@ -112,6 +112,11 @@ def check_panel(judges: Sequence[JudgeSpec]) -> None:
             f"The panel {', '.join(models)} names a judge twice: give that judge more votes instead, with "
             '{"model": NAME, "votes": NUMBER}.'
         )
+
+
+def panel_name(judges: Sequence[JudgeSpec]) -> str:
+    """The judges' models in words."""
+    return " and ".join(judge.model for judge in judges)
 
 
 def panel_record(judges: Sequence[JudgeSpec]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from lm_eval.utils import create_iterator
 
 from grading import Budget, JudgeSpec, Panel, State, UserError
 from grading.home import home, verdict_store
-from grading.panel import panel_record
+from grading.panel import panel_name, panel_record
 from grading.parse import is_quoted, normalise
 from grading.stats import total
 from grading.store import VerdictStore
@@ -392,10 +392,9 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._whole = missing == 0
         if missing > self._settings.max_missing * len(items):
             states = ", ".join(f"{state}: {count}" for state, count in self._states.most_common())
-            judges = " and ".join(judge.model for judge in self._judges)
             raise UserError(
                 f"{self.config.task}: {missing / len(items):.0%} of the items got no verdict from "
-                f"{judges} (points without one: {states}), more than max_missing = "
+                f"{panel_name(self._judges)} (points without one: {states}), more than max_missing = "
                 f"{self._settings.max_missing:.0%}. Nothing is lost: {self._remedy()}{self._other_ranks()}."
             )
         return float(mean(items))

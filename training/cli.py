@@ -35,3 +35,78 @@ def leaks(
     typer.echo(json.dumps(found.record()) if as_json else found.text())
     if found.leaks:
         raise typer.Exit(1)
+
+
+@app.command()
+def generate(
+    out: Annotated[Path, typer.Option(help="The folder for texts, data set and summary.")],
+    k: Annotated[str | None, typer.Option(help="Numbers of skills, as 1,2,3; with --accept.")] = None,
+    accept: Annotated[int | None, typer.Option(min=1, help="Texts to accept of each k.")] = None,
+    plan: Annotated[str | None, typer.Option(help="paper, balanced, sample-8000 or k4-probe.")] = None,
+    scale: Annotated[float, typer.Option(help="Multiply the plan's numbers, as 0.1.")] = 1.0,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="A model id, hf:DIRECTORY, or with --teacher-args a model of lm-eval (hf, vllm)."),
+    ] = None,
+    teacher_args: Annotated[str | None, typer.Option(help="As lm-eval's --model_args: pretrained=...")] = None,
+    teacher_base_url: Annotated[str | None, typer.Option(help="The teacher's endpoint.")] = None,
+    teacher_temperature: Annotated[float | None, typer.Option(help="Above 0; 0.7 if not given.")] = None,
+    teacher_max_tokens: Annotated[int | None, typer.Option(help="Of one reply; 1024 if not given.")] = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(help="A judge's name, a model id, or hf:DIRECTORY; several times for a panel."),
+    ] = None,
+    judge_base_url: Annotated[str | None, typer.Option(help="The judge's endpoint.")] = None,
+    votes: Annotated[int | None, typer.Option(help="Votes for each text and judge; odd.")] = None,
+    pack: Annotated[str, typer.Option(help="A bundled pack or a directory.")] = "language",
+    seed: Annotated[int, typer.Option(help="Draws the plan's cells and the validation split.")] = 0,
+    turns: Annotated[int, typer.Option(min=1, max=2, help="Turns of each text.")] = 2,
+    least_rate: Annotated[float, typer.Option(help="A k is given up below this acceptance.")] = 0.01,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight to each endpoint.")] = 32,
+    batch: Annotated[bool, typer.Option("--batch", help="Use the endpoints' Batch API.")] = False,
+    max_usd: Annotated[float | None, typer.Option(help="Dollars that this run may spend.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens that this run may use.")] = None,
+    mix: Annotated[
+        Path | None, typer.Option(help="Pre-training text: .txt, .jsonl, .parquet, or a data set.")
+    ] = None,
+    mix_share: Annotated[float, typer.Option(help="Its share of the rows for training.")] = 0.1,
+    validation: Annotated[float, typer.Option(help="The share of the texts held back for validation.")] = 0.02,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Make texts with full marks until enough of each k are accepted, and the data set of them.
+
+    skillmix generate --k 1,2,3 --accept 4000 --teacher MODEL --judge MODEL --out DIR
+    """
+    from grading import Budget
+    from skillmix_tasks.logs import show_our_logs
+    from skillmix_tasks.settings import read_settings
+    from training.generate import Limits, Run
+    from training.generate import generate as make
+    from training.mix import Mix
+    from training.outcome import finish
+    from training.plan import choose_plan
+    from training.teacher import resolve_teacher
+
+    show_our_logs()
+    given = {"judge": judge or None, "judge_base_url": judge_base_url, "votes": votes, "max_usd": max_usd}
+    settings = read_settings({"skillmix": {name: value for name, value in given.items() if value is not None}})
+    run = Run(
+        plan=choose_plan(plan, k, accept, scale),
+        pack_name=pack,
+        teacher=resolve_teacher(
+            teacher,
+            lm_args=teacher_args,
+            base_url=teacher_base_url,
+            temperature=teacher_temperature,
+            max_tokens=teacher_max_tokens,
+        ),
+        judges=settings.judges(),
+        seed=seed,
+        turns=turns,
+        least_rate=least_rate,
+    )
+    mixed = Mix(mix, mix_share) if mix is not None else None
+    budget = Budget(max_usd=max_usd, max_tokens=max_tokens)
+    outcome = make(run, out, Limits(concurrency=concurrency, batch=batch, budget=budget))
+    report = finish(run, out, outcome, validation=validation, mix=mixed)
+    typer.echo(json.dumps(report.record()) if as_json else report.text())

@@ -26,12 +26,12 @@ from grading import Budget, JudgeSpec, Panel, UserError
 from grading.home import verdict_store
 from grading.panel import panel_record
 from skillmix_tasks.items import Item
-from skillmix_tasks.pack import Pack
+from skillmix_tasks.pack import Pack, load_pack
 from training.cells import evaluation_cells
 from training.counts import Counts, Tally
 from training.drafts import Draft, check_draft, judge_drafts, write_drafts
 from training.duplicates import Duplicates
-from training.plan import Kind, Plan, cells
+from training.plan import Kind, Plan, cells, number_of_cells
 from training.rates import interval
 from training.reasons import Reason
 from training.rows import rows_file
@@ -48,17 +48,22 @@ logger = logging.getLogger(__name__)
 class Run:
     """Everything that decides which texts come out.
 
-    `turns` is 2, or 1 for a single turn that states the limit. A kind is given up when the upper end of the 95 %
-    Wilson interval of its acceptance falls below `least_rate`.
+    `pack_name` is a bundled pack or a directory. `turns` is 2, or 1 for a single turn that states the limit. A
+    kind is given up when the upper end of the 95 % Wilson interval of its acceptance falls below `least_rate`.
     """
 
     plan: Plan
-    pack: Pack
+    pack_name: str
     teacher: TeacherSpec
     judges: tuple[JudgeSpec, ...]
     seed: int = 0
     turns: int = 2
     least_rate: float = 0.01
+
+    @property
+    def pack(self) -> Pack:
+        """The pack itself."""
+        return load_pack(self.pack_name)
 
     def record(self) -> dict[str, Any]:
         """The run as its folder carries it; no address."""
@@ -162,6 +167,7 @@ class _Loop:
 
     def fill(self, kind: Kind) -> str:
         """Try cells until the kind is full or has to end; the reason for the end, as a sentence."""
+        self._warn_of_few_cells(kind)
         stream = cells(self._run.pack, kind, self._run.plan, self._run.seed, self._excluded)
         target, draft = rows_file(self._out, kind.k), rows_file(self._out, kind.k).with_suffix(".draft")
         with (
@@ -186,6 +192,17 @@ class _Loop:
         draft.replace(target)
         logger.info("k = %d: %s", kind.k, ending)
         return ending
+
+    def _warn_of_few_cells(self, kind: Kind) -> None:
+        number = number_of_cells(self._run.pack, kind, self._excluded)
+        if kind.accept is not None and kind.accept > number:
+            logger.warning(
+                "k = %d has %d cells beside those of the tasks, so %d texts cannot be accepted; it ends when all "
+                "cells were tried.",
+                kind.k,
+                number,
+                kind.accept,
+            )
 
     def _tally(self, kind: Kind) -> Tally:
         counted = self.counts.kinds.get(kind.k)

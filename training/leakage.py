@@ -1,7 +1,7 @@
 """Whether a data set gives away what the tasks ask: its rows against the pack's split and the tasks' items.
 
 A leak is a held-out topic, a held-out skill in a text with two or more skills, or the exact item of a task (the
-same skills and topic). Held-out skills in texts with one skill are the paper's D(1): they are counted, and no leak.
+same skills and topic). Held-out skills in texts with one skill are the paper's D(1): counted, and no leak.
 """
 
 from __future__ import annotations

@@ -103,6 +103,24 @@ def own_plan(ks: Sequence[int], accept: int) -> Plan:
         ) from error
 
 
+def choose_plan(name: str | None, ks: str | None, accept: int | None, scale: float) -> Plan:
+    """The plan that a user asks for: one by its name, or `accept` texts of each of `ks`, which reads "1,2,3".
+
+    Raises UserError unless it is just one of the two.
+    """
+    if (name is None) == (ks is None and accept is None):
+        raise UserError("Say what to make: --plan NAME, or --k 1,2,3 --accept 4000.")
+    if name is not None:
+        return scaled(load_plan(name), scale)
+    if ks is None or accept is None:
+        raise UserError("--k and --accept go together: --k 1,2,3 --accept 4000 accepts 4,000 texts of each k.")
+    try:
+        numbers = [int(k) for k in ks.split(",")]
+    except ValueError as error:
+        raise UserError(f"--k {ks} is no list of numbers: type --k 1,2,3.") from error
+    return scaled(own_plan(numbers, accept), scale)
+
+
 def scaled(plan: Plan, factor: float) -> Plan:
     """The plan with all its numbers times `factor`, rounded, and at least 1."""
     if not factor > 0:

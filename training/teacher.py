@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -60,12 +61,21 @@ class TeacherSpec(ModelSpec):
 
 
 def resolve_teacher(
-    teacher: str, *, lm_args: str | None = None, base_url: str | None = None, **fields: Any
+    teacher: str | None, *, lm_args: str | None = None, base_url: str | None = None, **fields: Any
 ) -> TeacherSpec:
     """The spec of an endpoint's model id, of `hf:DIRECTORY`, or with `lm_args` of a model of lm-eval's registry.
 
+    What is None comes from SKILLMIX_TEACHER_MODEL and SKILLMIX_TEACHER_BASE_URL.
+
     Raises UserError in one sentence for what cannot be one.
     """
+    teacher = teacher or os.environ.get(TeacherSpec.variable("MODEL"))
+    if not teacher:
+        raise UserError(
+            "Name the teacher: --teacher MODEL (with --teacher-base-url for another endpoint than OpenAI's), "
+            "--teacher hf:DIRECTORY, or --teacher vllm --teacher-args pretrained=MODEL."
+        )
+    base_url = base_url or os.environ.get(TeacherSpec.variable("BASE_URL"))
     given = {name: value for name, value in fields.items() if value is not None}
     if teacher.startswith(LOCAL_PREFIX):
         teacher, lm_args = "hf", f"pretrained={teacher.removeprefix(LOCAL_PREFIX)}"

@@ -48,7 +48,7 @@ def row_of(item: Item, *, turns: int = 2, **changes: Any) -> Row:
         "answer1": answers[0],
         "text1": checks[0].extraction.text,
         "sentences1": checks[0].sentences,
-        "checks": tuple(Check.of(turn, check) for turn, check in zip((1, 2), checks, strict=False)),
+        "checks": tuple(Check.of(2 if number else 1, check) for number, check in enumerate(checks)),
         "points": tuple(Point(criterion=criterion, earned=True) for criterion in criteria),
         "evidence": tuple(Evidence(criterion=criterion, quote=item.topic.name) for criterion in criteria[:-1]),
         "teacher": '{"model": "teacher-1"}',

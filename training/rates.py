@@ -1,0 +1,36 @@
+"""Shares of accepted texts, with their uncertainty."""
+
+from __future__ import annotations
+
+from scipy.stats import binomtest
+
+from training.counts import Counts, Tally
+
+
+def rate(tally: Tally) -> str:
+    """Accepted of decided, as a share with its 95 % Wilson interval."""
+    if not tally.decided:
+        return "none decided"
+    low, high = interval(tally)
+    share = tally.accepted / tally.decided
+    return f"{tally.accepted:,} of {tally.decided:,} = {share:.2f} ({low:.2f} to {high:.2f})"
+
+
+def interval(tally: Tally) -> tuple[float, float]:
+    """The 95 % Wilson interval of the share of accepted among decided, of which there is at least one."""
+    found = binomtest(tally.accepted, tally.decided).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def skill_tallies(counts: Counts) -> dict[str, Tally]:
+    """The tallies of each skill's id over all k."""
+    total: dict[str, Tally] = {}
+    for kind in counts.kinds.values():
+        for name, tally in kind.skills.items():
+            total.setdefault(name, Tally()).add(tally)
+    return total
+
+
+def pair_tallies(counts: Counts) -> dict[str, Tally]:
+    """The tallies of each pair of categories, at k = 2."""
+    return counts.kinds[2].pairs if 2 in counts.kinds else {}
