@@ -5,7 +5,7 @@ words are an exact duplicate. A near duplicate shares at least 60 % of the runs 
 (Jaccard similarity of word shingles). Accepted texts are short, and that is what sets both numbers: one word
 exchanged in the middle breaks three runs, which leaves 71 % of a text of 20 words and 60 % of one of 14.
 
-datasketch's MinHash LSH finds the candidates (it misses one in 80 at 60 %, one in 5,000 at 70 %), and their real
+datasketch's MinHash LSH finds the candidates (it misses one in 85 at 60 %, one in 6,500 at 70 %), and their real
 similarity decides. So an answer does not hang on the order of anything but the texts.
 """
 
