@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from grading import Criterion, Grader, GradingRequest, State, resolve_judge
-from grading.backend import VoteCall
+from grading.backend import Reply, VoteCall
 from grading.prompt import build_messages
 
 CRITERIA = tuple(Criterion(f"c{number}", f"The text shows quality {number}.") for number in range(6))
@@ -30,6 +30,22 @@ def requests(number: int) -> list[GradingRequest]:
     return [GradingRequest("Write three sentences.", CRITERIA, f"{text} {index}") for index in range(number)]
 
 
+@dataclass
+class _Sink:
+    """Counts replies, which nobody saves or reads."""
+
+    states: list[State]
+
+    def take(self, call: VoteCall, reply: Reply) -> None:  # noqa: ARG002 - as a Sink takes it
+        self.states.append(reply.state)
+
+    def save(self) -> None:
+        pass
+
+    def read(self) -> bool:
+        return False
+
+
 def ask(base_url: str, number: int, *, concurrency: int) -> Spent:
     """Ask `number` votes by the client alone, whose replies nobody reads."""
     judge = resolve_judge("judge", base_url=base_url)
@@ -40,7 +56,7 @@ def ask(base_url: str, number: int, *, concurrency: int) -> Spent:
     states: list[State] = []
     backend = judge.backend(concurrency, adaptive=False)
     wall, cpu = time.perf_counter(), time.process_time()
-    backend.run(work, lambda _, reply: states.append(reply.state), save=lambda: None)
+    backend.run(work, _Sink(states))
     spent = Spent(time.perf_counter() - wall, time.process_time() - cpu)
     if states != [State.GRADED] * number:
         raise RuntimeError("replies are missing")

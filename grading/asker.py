@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -85,21 +86,16 @@ class Asker:
             if not self._batch:
                 self._warn_of_batches({call.key for call in missing})
         gate = Gate(missing, self.budget, self.spec, self._estimator)
-
-        def receive(call: VoteCall, reply: Reply) -> None:
-            gate.settle(call, reply)
-            if reply.state is not State.API_FAILED:  # a failure cost nothing and may pass
-                reply = replace(reply, refused=self._backend.refused)
-                self._store.add(call.key, self.spec.model, reply)
-            keep(call, reply, stored=False)
-
+        intake = _Intake(self._backend, self._store, self.spec.model, gate, keep)
         try:
-            self._backend.run(gate, receive, self._store.commit)
+            self._backend.run(gate, intake)
             while gate.opens_again():
-                self._backend.run(gate, receive, self._store.commit)
+                self._backend.run(gate, intake)
         finally:
-            self._store.commit()  # what came before an interruption was paid for, too
+            intake.save()  # what came before an interruption was paid for, too
             gate.close()
+        while intake.read():
+            pass
         self.budget.turn_away(len(gate.waiting))
         for call in gate.waiting:
             detail = f"not asked: {self.budget.caps} is reached"
@@ -164,3 +160,39 @@ class Asker:
                 self.spec.product,
                 ", ".join(batch.remote or "not known to be submitted" for batch in held),
             )
+
+
+class _Intake:
+    """Takes the replies of one `ask`: pays for each, puts it on disk, and only then hands it to `keep`."""
+
+    def __init__(self, backend: Backend, store: VerdictStore, model: str, gate: Gate, keep: Keep) -> None:
+        self._backend = backend
+        self._store = store
+        self._model = model
+        self._gate = gate
+        self._keep = keep
+        self._taken: list[tuple[VoteCall, Reply]] = []
+        self._saved: deque[tuple[VoteCall, Reply]] = deque()
+
+    def take(self, call: VoteCall, reply: Reply) -> None:
+        """Take a reply, which is on disk after the next `save`."""
+        self._gate.settle(call, reply)
+        if reply.state is not State.API_FAILED:  # a failure cost nothing and may pass
+            if refused := self._backend.refused:
+                reply = replace(reply, refused=refused)
+            self._store.add(call.key, self._model, reply)
+        self._taken.append((call, reply))
+
+    def save(self) -> None:
+        """Put on disk what was taken."""
+        self._store.commit()
+        self._saved.extend(self._taken)
+        self._taken.clear()
+
+    def read(self) -> bool:
+        """Hand one saved reply on; False if there is none."""
+        if not self._saved:
+            return False
+        call, reply = self._saved.popleft()
+        self._keep(call, reply, stored=False)
+        return True

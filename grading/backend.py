@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,7 +44,17 @@ class Reply:
     refused: frozenset[str] = frozenset()
 
 
-OnReply = Callable[[VoteCall, Reply], None]
+class Sink(Protocol):
+    """What takes the replies; one thread at a time is in it."""
+
+    def take(self, call: VoteCall, reply: Reply) -> None:
+        """Take a reply, which is on disk after the next `save`."""
+
+    def save(self) -> None:
+        """Put on disk what was taken."""
+
+    def read(self) -> bool:
+        """Read one reply that was saved, which takes more time than the others; False if there is none."""
 
 
 class Backend(Protocol):
@@ -57,9 +67,9 @@ class Backend(Protocol):
     def check(self) -> None:
         """Ask, at no cost, whether the judge can answer at all; raise UserError in one sentence if not."""
 
-    def run(self, calls: Iterable[VoteCall], on_reply: OnReply, save: Callable[[], None]) -> None:
-        """Answer every call and hand each reply to `on_reply`; `save` puts on disk what `on_reply` was given.
+    def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
+        """Answer every call and hand each reply to `sink`; what is not read in the end, the caller reads.
 
-        One thread at a time is in either. `calls` is taken from as late as the backend can, because what it
-        yields depends on the replies so far (grading.budget).
+        `calls` is taken from as late as the backend can, because what it yields depends on the replies so far
+        (grading.budget).
         """

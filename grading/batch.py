@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from grading.backend import OnReply, Reply, VoteCall
+from grading.backend import Reply, Sink, VoteCall
 from grading.batch_file import MOST_BYTES, MOST_REQUESTS, Failure, fill, read_results
 from grading.batch_store import Batch, BatchStore
 from grading.chat import Dialect
@@ -80,7 +80,7 @@ class BatchBackend:
                 "`skillmix grade`."
             )
 
-    def run(self, calls: Iterable[VoteCall], on_reply: OnReply, save: Callable[[], None]) -> None:
+    def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
         """Answer all calls, which takes up to a day; what a batch brings is reported when the batch has ended."""
         waiting = {call.key: call for call in calls}  # all at once: a batch in flight is all of it in flight
         if not waiting:
@@ -90,7 +90,7 @@ class BatchBackend:
         batches, verdicts = BatchStore(self.store), VerdictStore(self.store)
         try:
             with BatchApi(self.spec, self._api_key) as api:
-                _Run(self, api, batches, verdicts, waiting, on_reply, save).finish()
+                _Run(self, api, batches, verdicts, waiting, sink).finish()
         finally:
             verdicts.close()
             batches.close()
@@ -106,16 +106,14 @@ class _Run:
         batches: BatchStore,
         verdicts: VerdictStore,
         waiting: dict[str, VoteCall],
-        on_reply: OnReply,
-        save: Callable[[], None],
+        sink: Sink,
     ) -> None:
         self._backend = backend
         self._api = api
         self._batches = batches
         self._verdicts = verdicts
         self._waiting = waiting
-        self._on_reply = on_reply
-        self._save = save
+        self._sink = sink
         self._queue = deque(waiting.values())
         self._open: dict[str, Batch] = {}  # at the provider, by our id
         self._failures: Counter[str] = Counter()  # by key
@@ -287,8 +285,13 @@ class _Run:
             else:  # some have their reply, and so the request was answered
                 self._queue.extend(calls)
 
+    def _save(self) -> None:
+        self._sink.save()
+        while self._sink.read():
+            pass
+
     def _report(self, key: str, reply: Reply) -> None:
-        self._on_reply(self._waiting.pop(key), reply)
+        self._sink.take(self._waiting.pop(key), reply)
 
     def _failed(self, calls: list[VoteCall], failure: Failure, refused: frozenset[str]) -> None:
         dialect = Dialect(self._backend.spec, refused)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from grading.backend import Reply, VoteCall
-from grading.chat import Dialect, read_replies
+from grading.chat import Dialect, replies_in
 from grading.verdict import State
 
 MOST_REQUESTS = 50_000  # in one file, as OpenAI documents it
@@ -95,7 +95,7 @@ def _result(line: _Line) -> list[Reply] | Failure:
     if status != 200:
         error_body = body.get("error", body) if isinstance(body, dict) else body
         return Failure(f"status {status}: {error_body}"[:500], _passing(status, error_body), error_body)
-    replies = read_replies(json.dumps(body))
+    replies = replies_in(body)
     return Failure(replies[0].detail) if replies[0].state is State.API_FAILED else replies
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from grading.backend import Reply, VoteCall
 from grading.prompt import verdict_schema
@@ -96,22 +96,30 @@ class _Body(BaseModel):
     usage: dict[str, Any] | None = None
 
 
-def read_replies(text: str) -> list[Reply]:
-    """The replies, one for each choice, in the body of a response with status 200; at least one.
+def replies_in(content: Any) -> list[Reply]:
+    """The replies, one for each choice, in the parsed body of a response with status 200; at least one.
 
     A body that is no chat completion gives one reply with the state API_FAILED. The tokens of the prompt, which
     are paid for once, are counted with the first reply.
     """
     try:
-        # Once through the standard parser, which takes escaped lone surrogates; pydantic does not.
-        body = _Body.model_validate_json(encodable(json.dumps(json.loads(text), ensure_ascii=False)))
+        body = _body(content)
     except (ValueError, RecursionError) as error:
         # Not a verdict that was paid for: an error page, or a router's error in the place of a reply.
-        return [Reply(State.API_FAILED, detail=f"no chat completion ({type(error).__name__}): {text[:200]!r}")]
+        shown = repr(content)[:200]
+        return [Reply(State.API_FAILED, detail=f"no chat completion ({type(error).__name__}): {shown}")]
     return [
         _reply(choice, usage)
         for choice, usage in zip(body.choices, _shares(body.usage or {}, body.choices), strict=True)
     ]
+
+
+def _body(content: Any) -> _Body:
+    try:
+        return _Body.model_validate(content)
+    except ValidationError:
+        # Escaped lone surrogates come through the parser, and pydantic refuses them.
+        return _Body.model_validate_json(encodable(json.dumps(content, ensure_ascii=False)))
 
 
 def _reply(choice: _Choice, usage: Usage) -> Reply:

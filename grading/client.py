@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grading.backend import OnReply, Reply, VoteCall
-from grading.chat import Dialect, read_replies
+from grading.backend import Reply, Sink, VoteCall
+from grading.chat import Dialect, replies_in
 from grading.saver import Saver
 from grading.transport import CallFailedError, StatusError, Transport
 from grading.verdict import State
@@ -34,32 +36,33 @@ class VoteClient:
         self._api_key = api_key
         self._failures_in_a_row = 0
 
-    async def run(self, calls: Iterator[VoteCall], on_reply: OnReply, save: Callable[[], None]) -> None:
-        """Answer all calls, begun in their order; replies are reported as they come, and then saved."""
-        saver = Saver(on_reply, save)
+    async def run(self, calls: Iterator[VoteCall], sink: Sink) -> None:
+        """Answer all calls, begun in their order; replies are saved as they come, and then read."""
+        saver = Saver(sink)
         waiting = _Waiting(calls)
         async with Transport(self._spec.base_url, self._headers(), self._throttle) as transport:
 
-            async def answer_next() -> bool:
+            async def work(*, once: bool = False) -> None:
                 # The workers take from one iterator and the throttle keeps their order, so that calls which
                 # begin with the same text (votes on one answer, answers to one question) leave together.
-                votes = waiting.take(several="n" not in self._dialect.refused)
-                if not votes:
-                    return False
-                replies = await self._ask(transport, votes)
-                waiting.put_back(votes[len(replies) :])
-                await saver.keep(list(zip(votes, replies, strict=False)))
-                return True
+                request = self._next(waiting)
+                while request is not None:
+                    replies = await self._ask(transport, request)
+                    waiting.put_back(request.votes[len(replies) :])
+                    number = saver.keep(list(zip(request.votes, replies, strict=False)))
+                    # The next request is made while the disk is waited for, and leaves after that.
+                    request = None if once else self._next(waiting)
+                    await saver.saved(number)
 
-            async def worker() -> None:
-                while await answer_next():
-                    pass
-
-            if not self._throttle.proved:
-                await answer_next()
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._throttle.bound):
-                    group.create_task(worker())
+            reading = asyncio.create_task(saver.read())
+            try:
+                if not self._throttle.proved:
+                    await work(once=True)
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(self._throttle.bound):
+                        group.create_task(work())
+            finally:
+                reading.cancel()
 
     def _headers(self) -> dict[str, str]:
         headers = {"Authorization": f"Bearer {self._api_key}"}
@@ -69,34 +72,54 @@ class VoteClient:
                     headers[f"OpenAI-{name}"] = os.environ[variable]
         return headers
 
-    async def _ask(self, transport: Transport, votes: Sequence[VoteCall]) -> list[Reply]:
-        """The replies to the first of `votes`, which have the same messages; at least one."""
+    def _next(self, waiting: _Waiting) -> _Request | None:
+        """A request for the next votes; None if there are none."""
+        votes = waiting.take(several="n" not in self._dialect.refused)
+        return self._request(votes) if votes else None
+
+    def _request(self, votes: Sequence[VoteCall]) -> _Request:
+        refused = frozenset(self._dialect.refused)
+        asked = votes[:1] if "n" in refused else votes
+        body = self._dialect.request(asked[0], len(asked))
+        return _Request(votes, len(asked), refused, json.dumps(body).encode())
+
+    async def _ask(self, transport: Transport, request: _Request) -> list[Reply]:
+        """The replies to the first votes of `request`, at least to one."""
+        votes, dialect = request.votes, self._dialect
         if self._failures_in_a_row >= _GIVE_UP_AFTER:
             detail = f"not tried: {_GIVE_UP_AFTER} calls in a row had failed for good"
             return [Reply(State.API_FAILED, detail=detail)] * len(votes)
-        dialect = self._dialect
         while True:
-            refused_before = frozenset(dialect.refused)
-            asked = votes[:1] if "n" in dialect.refused else votes
             try:
-                replies = read_replies(await transport.post(dialect.request(asked[0], len(asked))))
+                replies = replies_in(await transport.post(request.data))
             except CallFailedError as error:
                 # Another request may have found the same refusal meanwhile: then just ask again.
                 if (isinstance(error, StatusError) and error.status in (400, 422)) and (
-                    dialect.adapt(error.error) or refused_before != dialect.refused
+                    dialect.adapt(error.error) or request.refused != dialect.refused
                 ):
+                    request = self._request(votes)
                     continue
                 self._failures_in_a_row += 1
-                return [Reply(State.API_FAILED, detail=f"{type(error).__name__}: {error}"[:500])] * len(asked)
+                return [Reply(State.API_FAILED, detail=f"{type(error).__name__}: {error}"[:500])] * request.asked
             if replies[0].state is State.API_FAILED:
                 self._failures_in_a_row += 1
-                return replies * len(asked)
+                return replies * request.asked
             self._failures_in_a_row = 0
-            if len(replies) < len(asked):
+            if len(replies) < request.asked:
                 dialect.refused.add("n")  # it was taken, and then not honoured
-            replies = replies[: len(asked)]
+            replies = replies[: request.asked]
             self._throttle.used(sum(reply.usage.prompt + reply.usage.completion for reply in replies))
             return replies
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A request for the first `asked` of `votes`, which have the same messages; it goes without `refused`."""
+
+    votes: Sequence[VoteCall]
+    asked: int
+    refused: frozenset[str]
+    data: bytes
 
 
 class _Waiting:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from grading.backend import OnReply, VoteCall
+from grading.backend import Sink, VoteCall
 from grading.chat import Dialect
 from grading.errors import UserError
 from grading.shutdown import check_shutdown
@@ -98,7 +98,7 @@ class OpenAIBackend:
             )
         return response
 
-    def run(self, calls: Iterable[VoteCall], on_reply: OnReply, save: Callable[[], None]) -> None:
+    def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
         """Answer all calls in a thread of its own, so that a caller's running event loop is no obstacle.
 
         Each call is taken from `calls` when there is a free place in flight.
@@ -110,7 +110,7 @@ class OpenAIBackend:
         failure: list[BaseException] = []
         loop = asyncio.new_event_loop()
         client = self._client_of(calls)
-        task = loop.create_task(client.run(chain([first], waiting), on_reply, save))
+        task = loop.create_task(client.run(chain([first], waiting), sink))
 
         def work() -> None:
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +96,7 @@ class Grader:
         bar.expect(len(wanted))
 
         def keep(call: VoteCall, reply: Reply, *, stored: bool) -> None:
-            vote = replace(read_vote(call, reply, stored=stored), judge=self.judge.model)
+            vote = read_vote(call, reply, stored=stored, judge=self.judge.model)
             known[call.key] = vote
             self.stats.count(vote.state, reply.usage, stored=stored)
             self.stats.refused |= reply.refused

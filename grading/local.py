@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from grading.backend import Message, OnReply, Reply, VoteCall
+from grading.backend import Message, Reply, Sink, VoteCall
 from grading.errors import UserError
 from grading.verdict import State, Usage
 
@@ -81,7 +81,7 @@ class LocalBackend:
             raise UserError(f"There is no model directory {self.model}.")
         _load_tokenizer(self.model)
 
-    def run(self, calls: Iterable[VoteCall], on_reply: OnReply, save: Callable[[], None]) -> None:
+    def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
         """Answer every call; replies come batch by batch, in the calling thread.
 
         A call that does not fit the model's context is answered with API_FAILED. Raises UserError as `check`
@@ -101,11 +101,13 @@ class LocalBackend:
                 continue
             detail = f"{len(prompt)} tokens of prompt and {self.max_tokens} of reply exceed the model's context"
             for call in votes:
-                on_reply(call, Reply(State.API_FAILED, detail=f"{detail} of {judge.context:.0f}"))
+                sink.take(call, Reply(State.API_FAILED, detail=f"{detail} of {judge.context:.0f}"))
         for batch in _batches(fitting, self.batch_size):
             for row in self._decode(judge, batch):
-                on_reply(row.call, self._reply(judge, row))
-            save()
+                sink.take(row.call, self._reply(judge, row))
+            sink.save()
+            while sink.read():
+                pass
 
     def _decode(self, judge: _Judge, batch: Sequence[_Prompted]) -> list[_Row]:
         import torch

@@ -34,7 +34,7 @@ class _NotAVerdictError(ValueError):
     """The reply cannot be read as exactly one verdict."""
 
 
-def read_vote(call: VoteCall, reply: Reply, *, stored: bool) -> Vote:
+def read_vote(call: VoteCall, reply: Reply, *, stored: bool, judge: str = "") -> Vote:
     """Read `reply` as a vote on `call`; a reply that is no verdict gives a vote whose state says why."""
     state, detail, marks = reply.state, reply.detail, dict[str, Mark]()
     if state is State.GRADED:
@@ -42,7 +42,7 @@ def read_vote(call: VoteCall, reply: Reply, *, stored: bool) -> Vote:
             marks = _marks(call, reply.text)
         except _NotAVerdictError as error:
             state, detail = State.PARSE_FAILED, str(error)
-    return Vote(call.number, state, marks, reply.text, detail, reply.usage, stored)
+    return Vote(call.number, state, marks, reply.text, detail, reply.usage, stored, judge)
 
 
 def _marks(call: VoteCall, text: str) -> dict[str, Mark]:

@@ -76,7 +76,7 @@ class Throttle:
 
     def __init__(self, bound: int, *, adaptive: bool) -> None:
         self.bound = bound
-        self._adaptive = adaptive
+        self.adaptive = adaptive
         self.open()
         self._proved = math.inf  # when the first reply came
         self._latency = 0.0  # of that reply
@@ -105,6 +105,9 @@ class Throttle:
 
     async def enter(self) -> float:
         """Wait for leave to send one request; the time at which it was given."""
+        if not self.adaptive and self._in_flight < self.bound:
+            self._in_flight += 1
+            return _now()
         async with self._turn:
             while (wait := self._wait()) > 0:
                 self._changed.clear()
@@ -113,7 +116,7 @@ class Throttle:
                         await self._changed.wait()
             self._in_flight += 1
             now = _now()
-            if self._adaptive:
+            if self.adaptive:
                 self._sent.append((now, self._in_flight))
                 self._next = max(self._next, now - _CATCH_UP) + 1 / self._pace_now(now)
             return now
@@ -134,7 +137,7 @@ class Throttle:
 
     def refused(self, sent: float, retry_after: float | None) -> None:
         """The endpoint had too much to do for the request that left at `sent`."""
-        if not self._adaptive:
+        if not self.adaptive:
             return
         now = _now()
         opened = self._closed_until
@@ -148,9 +151,7 @@ class Throttle:
             self._back_off(sent, opened, now)
 
     def advised(self, requests: Quota | None, tokens: Quota | None) -> None:
-        """Take what the endpoint's headers say about the budgets that are left."""
-        if not self._adaptive:
-            return
+        """Take what the endpoint's headers say about the budgets that are left, in adaptive mode."""
         self._told_pace = math.inf
         for quota, cost in ((requests, 1.0), (tokens, self._tokens_per_request)):
             if quota is None or not cost:
@@ -172,10 +173,10 @@ class Throttle:
         now = _now()
         if self._in_flight >= self._most_now(now):
             return math.inf
-        return max(self._closed_until, self._next) - now if self._adaptive else 0.0
+        return max(self._closed_until, self._next) - now if self.adaptive else 0.0
 
     def _most_now(self, now: float) -> int:
-        if not self._adaptive:
+        if not self.adaptive:
             return self.bound
         first = _FIRST if not self.proved else self.bound
         return max(1, int(min(self.bound, first, self._most.value(now))))

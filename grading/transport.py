@@ -100,16 +100,15 @@ class Transport:
     ) -> None:
         await self._session.close()
 
-    async def post(self, body: Mapping[str, Any]) -> str:
-        """The reply's body, a JSON object; CallFailedError if none came, in the bounds of number and time."""
-        data = json.dumps(body).encode()
+    async def post(self, data: bytes) -> dict[str, Any]:
+        """The reply's body, a parsed JSON object; CallFailedError if none came, within the bounds."""
         progress = _Progress()
         try:
             return await self._attempt(data, progress)
         except CallFailedError as error:
             failures = [error]
 
-        async def attempt() -> str:
+        async def attempt() -> dict[str, Any]:
             # tenacity's bookkeeping costs half as much CPU as a request, so it begins with the first failure.
             if failures:
                 raise failures.pop()
@@ -121,10 +120,10 @@ class Transport:
             wait=_wait,
             reraise=True,
         )
-        reply: str = await retrying(attempt)
+        reply: dict[str, Any] = await retrying(attempt)
         return reply
 
-    async def _attempt(self, data: bytes, progress: _Progress) -> str:
+    async def _attempt(self, data: bytes, progress: _Progress) -> dict[str, Any]:
         sent = await self.throttle.enter()
         progress.last = time.monotonic()
         progress.first = progress.first or progress.last
@@ -136,16 +135,18 @@ class Transport:
         finally:
             self.throttle.leave()
         headers = response.headers
-        self.throttle.advised(quota(headers, "requests"), quota(headers, "tokens"))
+        if self.throttle.adaptive:
+            self.throttle.advised(quota(headers, "requests"), quota(headers, "tokens"))
         if response.status >= 400:
             failure = StatusError(response.status, headers, content)
             if failure.busy:
                 self.throttle.refused(sent, failure.after)
             raise failure
         self.throttle.accepted(sent)
-        if _json_object(content) is None:
+        reply = _json_object(content)
+        if reply is None:
             raise NoReplyError("the reply is not a JSON object")
-        return content.decode()
+        return reply
 
 
 def _may_pass(error: BaseException) -> bool:

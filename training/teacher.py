@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from grading import Budget, State, Usage, UserError
 from grading.asker import Asker
-from grading.backend import Backend, Message, OnReply, Reply, VoteCall
+from grading.backend import Backend, Message, Reply, Sink, VoteCall
 from grading.model_spec import LOCAL_PREFIX, ModelSpec, make_spec
 from grading.progress import CallBar
 from grading.store import vote_key
@@ -174,13 +174,15 @@ class LmEvalBackend:
         if path.exists() and not (path / "config.json").is_file():
             raise UserError(f"{path} holds no model: it has no config.json.")
 
-    def run(self, calls: Iterable[VoteCall], on_reply: OnReply, save: Callable[[], None]) -> None:
+    def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
         """Answer all calls, chunk by chunk, in this thread."""
         waiting = iter(calls)
         while chunk := list(islice(waiting, _CHUNK)):
             for call, reply in zip(chunk, self._write(chunk), strict=True):
-                on_reply(call, reply)
-            save()
+                sink.take(call, reply)
+            sink.save()
+            while sink.read():
+                pass
 
     def _write(self, chunk: Sequence[VoteCall]) -> list[Reply]:
         from lm_eval.api.instance import Instance

@@ -15,6 +15,7 @@ import pytest
 
 from grading import State, resolve_judge, transport
 from grading.backend import Reply, VoteCall
+from tests.grading.taking import Taking
 
 OK: dict[str, Any] = {"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}]}
 Answer = tuple[int, dict[str, str], dict[str, Any]]
@@ -85,9 +86,7 @@ def ask(endpoint: Endpoint, number: int = 1, *, concurrency: int = 8, adaptive: 
     judge = resolve_judge("judge", base_url=endpoint.base_url)
     calls = [VoteCall(str(n), n, ({"role": "user", "content": str(n)},), ("c",), "text", n) for n in range(number)]
     replies: list[Reply] = []
-    judge.backend(concurrency, adaptive=adaptive).run(
-        calls, lambda _, reply: replies.append(reply), save=lambda: None
-    )
+    judge.backend(concurrency, adaptive=adaptive).run(calls, Taking(lambda _, reply: replies.append(reply)))
     assert len(replies) == number
     return replies
 

@@ -11,7 +11,7 @@ import pytest
 
 from grading import Criterion, Grader, GradingRequest, State, UngroundedRule, UserError, Verdict, resolve_judge
 from grading.backend import VoteCall
-from grading.chat import read_replies
+from grading.chat import replies_in
 from grading.parse import read_vote
 from tests.servers.chat import ChatServer, expected_marks
 
@@ -188,13 +188,11 @@ VERDICT = '{"s1": {"quote": "Rain", "earned": true}, "topic": {"quote": "Rain", 
         (json.dumps({"choices": [{"message": None}], "usage": {}}), State.API_FAILED),
         (json.dumps({"error": {"message": "upstream overloaded"}}), State.API_FAILED),
         (json.dumps({"choices": []}), State.API_FAILED),
-        ("<html>sign in</html>", State.API_FAILED),
-        ("[" * 100_000, State.API_FAILED),
         ("null", State.API_FAILED),
     ],
 )
 def test_whatever_comes_with_status_200_ends_in_a_state(body: str, state: State):
-    reply = read_replies(body)[0]
+    reply = replies_in(json.loads(body))[0]
     call = VoteCall("k", 0, (), ("s1", "topic"), "Rain.", 0)
     assert read_vote(call, reply, stored=False).state is state
     assert reply.usage.prompt == 0

@@ -19,6 +19,7 @@ from grading.errors import UserError
 from grading.local import MAX_QUOTE, LocalBackend, verdict_grammar
 from grading.prompt import build_messages
 from grading.verdict import Criterion, GradingRequest, State
+from tests.grading.taking import Taking
 
 CRITERIA = (Criterion("rain", "It is about rain."), Criterion('a "b"\\', "It has a metaphor."))
 IDS = tuple(criterion.id for criterion in CRITERIA)
@@ -96,7 +97,7 @@ def run(backend: LocalBackend, calls: Sequence[VoteCall]) -> list[Reply]:
         assert answered.key not in replies
         replies[answered.key] = reply
 
-    backend.run(calls, keep, save=lambda: None)
+    backend.run(calls, Taking(keep))
     return [replies[answered.key] for answered in calls]
 
 
@@ -171,7 +172,7 @@ def test_greedy_votes_are_equal_and_come_in_batches(embedded_model):
     answered: list[str] = []
     calls = [call("Rain fell.", seed) for seed in range(3)]
     backend = local(embedded_model, temperature=0.0, batch_size=3)
-    backend.run(calls, lambda _, reply: answered.append(reply.text), save=lambda: None)
+    backend.run(calls, Taking(lambda _, reply: answered.append(reply.text)))
     assert len(answered) == 3
     assert len(set(answered)) == 1
 
