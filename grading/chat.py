@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from itertools import accumulate
@@ -103,8 +102,8 @@ def replies_in(content: Any) -> list[Reply]:
     are paid for once, are counted with the first reply.
     """
     try:
-        body = _body(content)
-    except (ValueError, RecursionError) as error:
+        body = _Body.model_validate(content)
+    except ValidationError as error:
         # Not a verdict that was paid for: an error page, or a router's error in the place of a reply.
         shown = repr(content)[:200]
         return [Reply(State.API_FAILED, detail=f"no chat completion ({type(error).__name__}): {shown}")]
@@ -114,18 +113,10 @@ def replies_in(content: Any) -> list[Reply]:
     ]
 
 
-def _body(content: Any) -> _Body:
-    try:
-        return _Body.model_validate(content)
-    except ValidationError:
-        # Escaped lone surrogates come through the parser, and pydantic refuses them.
-        return _Body.model_validate_json(encodable(json.dumps(content, ensure_ascii=False)))
-
-
 def _reply(choice: _Choice, usage: Usage) -> Reply:
     content = _text(choice.message.content)
     if choice.message.refusal or choice.finish_reason == "content_filter":
-        return Reply(State.REFUSED, content, choice.message.refusal or "content filter", usage)
+        return Reply(State.REFUSED, content, encodable(choice.message.refusal or "content filter"), usage)
     if not content.strip() and (choice.message.reasoning_content or choice.message.reasoning):
         # With a limit that the reasoning used up, too: a higher one helps, a repetition may.
         end = ", which ended at max_tokens" if choice.finish_reason == "length" else ""
@@ -140,7 +131,7 @@ def _reply(choice: _Choice, usage: Usage) -> Reply:
 def _text(content: str | list[Any] | None) -> str:
     if isinstance(content, list):  # parts, as some servers send them
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return content or ""
+    return encodable(content or "")  # a parser takes escaped lone surrogates, which no file can hold
 
 
 def _shares(usage: dict[str, Any], choices: list[_Choice]) -> list[Usage]:
