@@ -49,15 +49,17 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def received(server: ChatServer) -> int:
-    return sum(server.counts().received.values())
+    """Requests that were taken, and would be paid for even if their client is gone."""
+    counts = server.counts()
+    return sum(counts.received.values()) - counts.statuses.get("400", 0)
 
 
-def test_a_tenth_of_the_paper_ends_as_expected(server: ChatServer, tmp_path: Path):
+def test_a_twentieth_of_the_paper_ends_as_expected(server: ChatServer, tmp_path: Path):
     server.set(student="one sentence", whole=PAPER, n="honour")
     out = tmp_path / "out"
-    report = make(run_at(server.base_url, scaled(load_plan("paper"), 0.1)), out)
+    report = make(run_at(server.base_url, scaled(load_plan("paper"), 0.05)), out)
     kinds = report.outcome.counts.kinds
-    assert {k: kind.tally.attempted for k, kind in kinds.items()} == {1: 500, 2: 1000, 3: 1000}
+    assert {k: kind.tally.attempted for k, kind in kinds.items()} == {1: 250, 2: 500, 3: 500}
     for k, kind in kinds.items():
         assert kind.tally.accepted + kind.rejected.total() == kind.tally.attempted
         assert set(kind.rejected) == {
@@ -66,7 +68,7 @@ def test_a_tenth_of_the_paper_ends_as_expected(server: ChatServer, tmp_path: Pat
         assert binomtest(kind.tally.accepted, kind.tally.attempted, PAPER[str(k + 2)]).pvalue > 0.01
         assert sum(1 for _ in read_rows(rows_file(out, k))) == kind.tally.accepted
     asked = server.counts()
-    assert asked.received == {"student": 5000, "judge": 2500}  # two turns; three votes in one request
+    assert asked.received == {"student": 2500, "judge": 1250}  # two turns; three votes in one request
     assert report.leakage is not None
     assert not report.leakage.leaks
     data = load_dataset(str(out), "k1-2-3", cache_dir=str(tmp_path / "cache"))
@@ -75,7 +77,7 @@ def test_a_tenth_of_the_paper_ends_as_expected(server: ChatServer, tmp_path: Pat
 
     # From the store the same run makes the same bytes, and asks for nothing.
     again = tmp_path / "again"
-    make(run_at(server.base_url, scaled(load_plan("paper"), 0.1)), again)
+    make(run_at(server.base_url, scaled(load_plan("paper"), 0.05)), again)
     assert server.counts().received == asked.received
     assert files(again) == files(out)
 
@@ -101,17 +103,18 @@ def replies_on_disk(folder: Path) -> int:
 
 
 def test_ten_kills_change_no_byte_and_buy_nothing_twice(server: ChatServer, tmp_path: Path):
-    # One vote a request: requests count replies. What a prompt cache holds would depend on the order of arrival.
+    # One vote a request: requests count replies. The first request of a process asks for more and is turned down,
+    # so that all that are answered are alike. What a prompt cache holds would depend on the order of arrival.
     latency = 0.04
     behaviour = {
         "student": "one sentence",
         "whole": PAPER,
-        "n": "ignore",
+        "refuse_params": ["n"],
         "prompt_cache": False,
         "student_latency": latency,
         "judge_latency": latency,
         # Lost votes are asked again; another process must not ask for them anew.
-        "judge_faults": {"bad-content": 0.2},
+        "judge_faults": {"bad-content": 0.45},
         "fault_lasts": True,
     }
     server.set(**behaviour)
@@ -139,6 +142,7 @@ def test_ten_kills_change_no_byte_and_buy_nothing_twice(server: ChatServer, tmp_
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL or moment == calls
+        time.sleep(0.3)  # what it had sent last may still wait to be read
         server.wait(lambda counts: not any(counts.in_flight.values()))
         in_flight = received(server) - lost - replies_on_disk(killed)
         assert 0 <= in_flight <= CONCURRENCY
@@ -192,7 +196,10 @@ def test_a_format_that_code_rejects_is_not_judged(server: ChatServer, tmp_path: 
 def test_what_code_finds_of_the_skill(server: ChatServer, tmp_path: Path, what: str):
     [item] = items(1, 1)
     [skill] = item.skills
-    text = f"It was {skill.name} all the way home." if what == "skill_named" else skill.definition
+    text = f"It was {skill.name} all the way home."
+    if what == "copied":
+        copied = " ".join(skill.definition.rstrip(".").split()[:12])
+        text = f"Down by the river in the early morning the old men said, as ever: {copied}, and laughed at it."
     server.set(student={"text": f"Answer: {text}"})
     report = make(run_at(server.base_url, tried(1, 1)), tmp_path / "out")
     assert rejected(report) == {what: 1}
@@ -233,7 +240,7 @@ def test_a_hopeless_kind_is_given_up(server: ChatServer, tmp_path: Path):
 
 
 def test_a_cap_stops_the_run_and_a_higher_one_goes_on(server: ChatServer, tmp_path: Path):
-    server.set(student="one sentence", whole=PAPER, n="honour", prompt_cache=False)
+    server.set(student="one sentence", whole=PAPER, prompt_cache=False)
     run, out = run_at(server.base_url, tried(2, 60)), tmp_path / "out"
     capped = Budget(max_tokens=30_000)
     report = make(run, out, budget=capped)
@@ -248,13 +255,13 @@ def test_a_cap_stops_the_run_and_a_higher_one_goes_on(server: ChatServer, tmp_pa
     assert 25_000 < sum(t["prompt"] + t["completion"] for t in tokens.values()) <= 30_000
 
     make(run, out, budget=Budget(max_tokens=10_000_000))
-    assert received(server) == 60 * 3
+    assert received(server) == 60 * 5
     assert received(server) > asked
     server.reset()
-    server.set(models=MODELS, student="one sentence", whole=PAPER, n="honour", prompt_cache=False)
+    server.set(models=MODELS, student="one sentence", whole=PAPER, prompt_cache=False)
     (tmp_path / "home" / "verdicts.sqlite").unlink()
     make(run, tmp_path / "uncapped")
-    assert received(server) == 60 * 3
+    assert received(server) == 60 * 5
     assert files(tmp_path / "uncapped") == files(out)
 
 
@@ -280,12 +287,12 @@ def test_a_panel(server: ChatServer, tmp_path: Path):
 
 
 def test_batch_mode_makes_the_same_texts(server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    server.set(student="one sentence", whole=PAPER, prompt_cache=False)
+    server.set(student="one sentence", whole=PAPER, prompt_cache=False, n="honour")
     run = run_at(server.base_url, tried(1, 20), turns=1)
     make(run, tmp_path / "batches", batch=True)
     counts = server.counts()
     assert counts.batches == 2  # of all texts, and of all votes on them
-    assert len(counts.submitted) == 20 + 60
+    assert len(counts.submitted) == 20 + 20  # three votes in one request
     assert set(counts.submitted.values()) == {1}
     make(run, tmp_path / "again", batch=True)
     assert server.counts().batches == 2
