@@ -24,7 +24,8 @@ class Grader:
 
     `store` is the path of the verdict store; `concurrency`, `adaptive`, `budget` (None leaves it open) and `batch`
     are an Asker's. `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
-    Making one reads no network and loads no model.
+    With `steadfast` a lost vote is asked once more for ever, not in each run, so that all runs with one store
+    decide alike. Making one reads no network and loads no model.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Grader:
         budget: Budget | None = None,
         ungrounded: UngroundedRule = "no_verdict",
         batch: bool = False,
+        steadfast: bool = False,
     ) -> None:
         self._asker = Asker(
             judge, store, concurrency=concurrency, adaptive=adaptive, budget=budget or Budget(), batch=batch
@@ -45,6 +47,7 @@ class Grader:
         self.ungrounded: UngroundedRule = ungrounded
         self.stats, self.budget = self._asker.stats, self._asker.budget
         self._identity = judge.identity()
+        self._steadfast = steadfast
 
     def check(self) -> None:
         """Raise UserError, in one sentence, if the judge cannot answer; costs nothing."""
@@ -66,8 +69,8 @@ class Grader:
         """Judge every request with `judge.votes` votes; verdicts come in the order of the requests.
 
         A vote that is no verdict, or that grants a criterion without true evidence, is asked once more in each
-        run, under a new number. Never raises for a bad reply: that is a state in the vote. Votes for which the
-        budget does not suffice have the state OVER_BUDGET; the first requests get theirs first.
+        run (see `steadfast`), under a new number. Never raises for a bad reply: that is a state in the vote. Votes
+        for which the budget does not suffice have the state OVER_BUDGET; the first requests get theirs first.
         """
         asked = [_Asked(request, self._identity, self.judge) for request in requests]
         known: dict[str, Vote] = {}
@@ -76,6 +79,8 @@ class Grader:
             again = asked
             while calls := [call for one in again for call in one.ask_again(known)]:
                 self._answer(calls, known, bar)
+                if self._steadfast:
+                    break
                 # What an earlier run asked again and did not get either is no try of this run.
                 again = [one for one in again if one.latest and all(known[c.key].stored for c in one.latest)]
         return [

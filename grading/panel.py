@@ -32,6 +32,7 @@ class Panel:
         budget: Budget | None = None,
         ungrounded: UngroundedRule = "no_verdict",
         batch: bool = False,
+        steadfast: bool = False,
     ) -> None:
         check_panel(judges)
         self.name = panel_name(judges)
@@ -46,6 +47,7 @@ class Panel:
                 budget=self.budget,
                 ungrounded=ungrounded,
                 batch=batch,
+                steadfast=steadfast,
             )
             for judge in judges
         ]

@@ -7,5 +7,5 @@ import logging
 
 def show_our_logs() -> None:
     """Hang our loggers under lm-eval's, which alone gets a handler and a level from its command line."""
-    for name in ("grading", "skillmix_tasks"):
+    for name in ("grading", "skillmix_tasks", "training"):
         logging.getLogger(name).parent = logging.getLogger("lm_eval")

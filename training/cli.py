@@ -77,6 +77,8 @@ def generate(
 
     skillmix generate --k 1,2,3 --accept 4000 --teacher MODEL --judge MODEL --out DIR
     """
+    from lm_eval.utils import setup_logging
+
     from grading import Budget
     from skillmix_tasks.logs import show_our_logs
     from skillmix_tasks.settings import read_settings
@@ -87,6 +89,7 @@ def generate(
     from training.plan import choose_plan
     from training.teacher import resolve_teacher
 
+    setup_logging()
     show_our_logs()
     given = {"judge": judge or None, "judge_base_url": judge_base_url, "votes": votes, "max_usd": max_usd}
     settings = read_settings({"skillmix": {name: value for name, value in given.items() if value is not None}})

@@ -11,7 +11,6 @@ the ids of validation rows and 1,000 rows at a time.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -65,8 +64,8 @@ def build_dataset(
     sources = {k: path for k, path in rows_files(folder).items() if path.stat().st_size}
     if not sources:
         raise UserError(f"{folder} holds no accepted texts (rows_k*.jsonl): make some with `skillmix generate`.")
-    draft = folder / f".data.{os.getpid()}"
-    shutil.rmtree(draft, ignore_errors=True)  # left by a killed process that had this one's number
+    draft = folder / ".data"
+    shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
     try:
         draft.mkdir()
         configs = _write(sources, draft, seed, validation, mix)

@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -31,6 +32,7 @@ from training.cells import evaluation_cells
 from training.counts import Counts, Tally
 from training.drafts import Draft, check_draft, judge_drafts, write_drafts
 from training.duplicates import Duplicates
+from training.folder import claimed
 from training.plan import Kind, Plan, cells, number_of_cells
 from training.rates import interval
 from training.reasons import Reason
@@ -39,6 +41,7 @@ from training.teacher import Teacher, TeacherSpec
 
 _WAVE = 500  # cells that are tried together, at most
 _FIRST_WAVE = 100
+_BATCH_WAVE = 10_000  # a batch may take a day, so there must be few
 _ENOUGH = 100  # decided tries, from which a kind may be found hopeless
 
 logger = logging.getLogger(__name__)
@@ -85,7 +88,7 @@ class Limits:
     concurrency: int = 32
     adaptive: bool = True
     batch: bool = False
-    budget: Budget | None = None
+    budget: Budget = field(default_factory=Budget)
     progress: bool = True
 
 
@@ -99,68 +102,48 @@ class Outcome:
     judge: dict[str, Any]
 
 
-def generate(run: Run, out: Path, limits: Limits = Limits()) -> Outcome:
+def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
     """Make the rows of `run` in `out` and return what became of every try.
 
     Raises UserError if `out` holds another run, or a model cannot answer.
     """
-    budget = limits.budget or Budget()
+    limits = limits or Limits()
     options: dict[str, Any] = {
         "concurrency": limits.concurrency,
         "adaptive": limits.adaptive,
-        "budget": budget,
+        "budget": limits.budget,
         "batch": limits.batch,
     }
     teacher = Teacher(run.teacher, verdict_store(), **options)
-    panel = Panel(run.judges, verdict_store(), **options)
+    # A lost vote asked anew by each process would give a run that was stopped other texts than one that was not.
+    panel = Panel(run.judges, verdict_store(), steadfast=True, **options)
+    panel.expect(sum(kind.tries or 2 * (kind.accept or 0) for kind in run.plan.kinds))
     try:
         teacher.check()
         panel.check()
-        _claim(out, run)
-        loop = _Loop(run, out, teacher, panel, budget, progress=limits.progress)
-        endings = {kind.k: loop.fill(kind) for kind in run.plan.kinds}
-        loop.counts.check()
-        (out / "counts.json").write_text(loop.counts.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        with claimed(out, run.record()):
+            loop = _Loop(run, out, teacher, panel, limits)
+            endings = {kind.k: loop.fill(kind) for kind in run.plan.kinds}
+            loop.counts.check()
+            (out / "counts.json").write_text(loop.counts.model_dump_json(indent=1) + "\n", encoding="utf-8")
         return Outcome(loop.counts, endings, teacher.record(), panel.record())
     finally:
         teacher.close()
         panel.close()
 
 
-def _claim(out: Path, run: Run) -> None:
-    """Write down in `out` what is made there; UserError if that is something else already."""
-    mark, record = out / "run.json", json.dumps(run.record(), indent=1, ensure_ascii=False) + "\n"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if mark.exists():
-            there = json.loads(mark.read_text(encoding="utf-8"))
-            mine = json.loads(record)
-            changed = [name for name in mine if there.get(name) != mine[name]]
-            if changed:
-                raise UserError(
-                    f"{out} holds the texts of a run with another {' and '.join(changed)}: name another folder "
-                    "with --out, or give the same options to go on with it."
-                )
-        elif any(out.iterdir()):
-            raise UserError(f"{out} is not empty and holds no run of `skillmix generate`: name another folder.")
-        mark.write_text(record, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{out} cannot be used ({error}): name another folder with --out.") from error
-
-
 class _Loop:
     """The kinds of one run, one after another; duplicates are sought among all of them."""
 
-    def __init__(
-        self, run: Run, out: Path, teacher: Teacher, panel: Panel, budget: Budget, *, progress: bool
-    ) -> None:
+    def __init__(self, run: Run, out: Path, teacher: Teacher, panel: Panel, limits: Limits) -> None:
         self.counts = Counts()
         self._run = run
         self._out = out
         self._teacher = teacher
         self._panel = panel
-        self._budget = budget
-        self._progress = progress
+        self._limits = limits
+        # Each wave has bars of its own, which vanish on a screen and would pile up in a file.
+        self._bars = limits.progress and sys.stderr.isatty()
         self._duplicates = Duplicates()
         self._excluded = evaluation_cells(run.pack, run.plan.ks)
         self._specs = json.dumps(run.teacher.record()), json.dumps(panel_record(run.judges))
@@ -176,7 +159,7 @@ class _Loop:
                 total=kind.accept or kind.tries,
                 desc=f"Texts with k = {kind.k}",
                 unit="text" if kind.accept else "try",
-                disable=not self._progress,
+                disable=not self._limits.progress,
             ) as bar,
         ):
             while (ending := self._ending(kind)) is None:
@@ -212,7 +195,7 @@ class _Loop:
         tally = self._tally(kind)
         rejected = {k: counted.rejected for k, counted in self.counts.kinds.items()}
         if any(reasons[Reason.OVER_BUDGET] for reasons in rejected.values()):
-            return f"{self._budget.caps} is reached; with a higher cap the same command goes on from here"
+            return f"{self._limits.budget.caps} is reached; with a higher cap the same command goes on from here"
         if kind.accept is not None and tally.accepted >= kind.accept:
             return f"{tally.accepted} texts are accepted"
         if kind.tries is not None and tally.attempted >= kind.tries:
@@ -229,6 +212,8 @@ class _Loop:
         """How many cells to try next: as many as the target will need at the present rate."""
         tally = self._tally(kind)
         size = _WAVE if tally.attempted else _FIRST_WAVE
+        if self._limits.batch:
+            size = _BATCH_WAVE
         if kind.accept is not None:
             rate = (tally.accepted + 1) / (tally.decided + 2)
             size = min(size, math.ceil((kind.accept - tally.accepted) / rate))
@@ -237,11 +222,11 @@ class _Loop:
     def _try(self, kind: Kind, wave: list[Item], rows: TextIO) -> None:
         """Have the teacher write a text for each cell, and accept it or say why not."""
         run = self._run
-        drafts = write_drafts(self._teacher, run.pack, wave, turns=run.turns, progress=self._progress)
+        drafts = write_drafts(self._teacher, run.pack, wave, turns=run.turns, progress=self._bars)
         for draft in drafts:
             if draft.reason is None:
                 check_draft(draft)
-        judge_drafts(self._panel, run.pack, [one for one in drafts if one.reason is None], progress=self._progress)
+        judge_drafts(self._panel, run.pack, [one for one in drafts if one.reason is None], progress=self._bars)
         _stop_if_down(drafts)
         for draft in drafts:
             self._spend(draft)

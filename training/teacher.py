@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,10 @@ from grading.store import vote_key
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _TOLD = ("revision", "peft", "gguf_file", "dtype", "quantization")  # arguments that tell models apart
+_SPEED = ("batch_size", "max_batch_size", "device", "parallelize")  # and those that tell none apart
+_BATCH = 16  # texts that `hf:` writes at once, unless --teacher-args says otherwise
 _CHUNK = 64  # conversations that go to a model in this process together
 
 
@@ -42,7 +46,8 @@ class TeacherSpec(ModelSpec):
         """What a stored text depends on besides its messages."""
         identity = super().identity()
         if self.lm is not None:
-            identity |= {"lm": self.lm, "lm_args": self.lm_args}
+            told = {name: value for name, value in self.lm_args.items() if name not in _SPEED}
+            identity |= {"lm": self.lm, "lm_args": told}
         return identity
 
     def record(self) -> dict[str, Any]:
@@ -77,14 +82,13 @@ def resolve_teacher(
         )
     base_url = base_url or os.environ.get(TeacherSpec.variable("BASE_URL"))
     given = {name: value for name, value in fields.items() if value is not None}
-    if teacher.startswith(LOCAL_PREFIX):
-        teacher, lm_args = "hf", f"pretrained={teacher.removeprefix(LOCAL_PREFIX)}"
-    if lm_args is None:
+    if lm_args is None and not teacher.startswith(LOCAL_PREFIX):
         address = {} if base_url is None else {"base_url": base_url}
         return make_spec(TeacherSpec, {"model": teacher} | address | given)
-    from lm_eval.utils import simple_parse_args_string
-
-    arguments = simple_parse_args_string(lm_args)
+    arguments = _arguments(lm_args or "")
+    if teacher.startswith(LOCAL_PREFIX):
+        arguments = {"batch_size": _BATCH} | arguments | {"pretrained": teacher.removeprefix(LOCAL_PREFIX)}
+        teacher = "hf"
     name = arguments.get("pretrained")
     if not name:
         raise UserError(
@@ -93,6 +97,18 @@ def resolve_teacher(
         )
     local = {"kind": "transformers", "model": str(name), "lm": teacher, "lm_args": arguments}
     return make_spec(TeacherSpec, local | given)
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    """lm-eval's arguments, which read "pretrained=DIR,batch_size=8"."""
+    from lm_eval.utils import simple_parse_args_string
+
+    try:
+        return dict(simple_parse_args_string(text))
+    except ValueError as error:  # a part without "="
+        raise UserError(
+            f"--teacher-args {text!r} is no list of arguments: type --teacher-args pretrained=DIR,batch_size=8."
+        ) from error
 
 
 class Teacher:
@@ -173,6 +189,8 @@ class LmEvalBackend:
         path = Path(self._spec.model)
         if path.exists() and not (path / "config.json").is_file():
             raise UserError(f"{path} holds no model: it has no config.json.")
+        if not path.exists() and not _HUB_ID.fullmatch(self._spec.model):
+            raise UserError(f"There is no model directory {path}.")
 
     def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
         """Answer all calls, chunk by chunk, in this thread."""
@@ -217,5 +235,13 @@ class LmEvalBackend:
         if self._model is None:
             from lm_eval.api.registry import get_model
 
-            self._model = get_model(self._spec.lm).create_from_arg_obj(dict(self._spec.lm_args))
+            found = {"device": _device()} if self._spec.lm == "hf" else {}
+            self._model = get_model(self._spec.lm).create_from_arg_obj(found | self._spec.lm_args)
         return self._model
+
+
+def _device() -> str:
+    """Where a model runs that is not told: lm-eval's class takes a GPU for granted."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -109,12 +109,14 @@ class Server:
 
         None if there is none.
         """
-        entry = state.arrive("judge", body)
+        prompt = read_prompt(last_user_text(body["messages"]))
+        role = "judge" if prompt else "student"
+        entry = state.arrive(role, body)
         try:
-            sent = await _answer(state, entry, read_prompt(last_user_text(body["messages"])))
+            sent = await _answer(state, entry, prompt)
             _count(state, entry, sent)
         finally:
-            state.counts.in_flight["judge"] -= 1
+            state.counts.in_flight[role] -= 1
         return None if sent.cut else (sent.status, sent.body)
 
     async def chat(self, request: web.Request) -> web.StreamResponse:

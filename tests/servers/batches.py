@@ -46,7 +46,7 @@ class Host(Protocol):
 
 
 class Batches:
-    """The routes; `answer` gives the judge's reply to one item."""
+    """The routes; `answer` gives the reply to one item."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer

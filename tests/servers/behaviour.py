@@ -14,6 +14,7 @@ _CHOICES = {
     "max_tokens": ("accept", "refuse"),
     "n": ("honour", "ignore"),
 }
+_STUDENTS = ("words", "one sentence", "echo")
 Scripted = str | dict[str, Any] | None
 
 
@@ -33,9 +34,13 @@ class Behaviour:
     models_route: bool = True  # False: the server has no /v1/models
     earn: float = 0.8  # probability that the judge grants a criterion
     steady: bool = False  # True: the judge says the same whatever the seed
+    # By number of criteria, as "3": the probability that the judge grants all of an answer's, whatever the seed;
+    # else it denies one, drawn by the answer. Other answers go by `earn`.
+    whole: dict[str, float] = field(default_factory=dict)
     # If set, the judge marks truly and obeys injected text, see tests.servers.gullible: sentences by criterion.
     gullible: dict[str, str] | None = None
-    student: str | dict[str, str] = "words"  # or "echo" (the last user message), or {"text": ...}
+    # Or "one sentence" (always sound and different), "echo" (the last user message), or {"text": ...}.
+    student: str | dict[str, str] = "words"
     json_schema: str = "honour"  # "refuse": 400; "ignore": taken, but the reply is prose with JSON in it
     temperature: str = "accept"  # "refuse": 400 for every value but 1
     max_tokens: str = "accept"  # "refuse": 400, max_completion_tokens is wanted
@@ -75,8 +80,8 @@ class Behaviour:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {choices}, not {getattr(self, name)!r}")
-        if self.student not in ("words", "echo") and not isinstance(self.student, dict):
-            raise ValueError(f'student must be "words", "echo" or {{"text": ...}}, not {self.student!r}')
+        if self.student not in _STUDENTS and not isinstance(self.student, dict):
+            raise ValueError(f'student must be one of {_STUDENTS} or {{"text": ...}}, not {self.student!r}')
         if self.fail_all is not None and not 400 <= self.fail_all < 600:
             raise ValueError(f"fail_all must be an error's status, not {self.fail_all}")
         for role in ROLES:

@@ -9,8 +9,16 @@ from tests.servers.behaviour import Behaviour
 from tests.servers.draw import digest, fraction
 from tests.servers.faults import REASONING, REFUSAL, error_body
 from tests.servers.gullible import gullible_verdict
-from tests.servers.judge import JudgePrompt, in_order_of, in_prose, schema_problem, verdict, vote_seed
-from tests.servers.student import last_user_text, student_text, text_of
+from tests.servers.judge import (
+    JudgePrompt,
+    in_order_of,
+    in_prose,
+    schema_problem,
+    verdict,
+    vote_seed,
+    whole_verdict,
+)
+from tests.servers.student import last_user_text, sound_text, student_text, text_of
 
 _CACHE_BLOCK = 32  # words; a provider caches whole blocks, too
 
@@ -126,6 +134,8 @@ def _written(body: Json, index: int, behaviour: Behaviour) -> str:
         return behaviour.student["text"]
     if behaviour.student == "echo":
         return last_user_text(body["messages"])
+    if behaviour.student == "one sentence":
+        return sound_text(body["messages"], body.get("seed"), index)
     return student_text(body["messages"], body.get("seed"), index)
 
 
@@ -136,6 +146,9 @@ def _marks(body: Json, prompt: JudgePrompt | None, index: int, fault: str | None
     if prompt is None:
         return None
     seed = None if behaviour.steady else vote_seed(body.get("seed"), index)
+    share = behaviour.whole.get(str(len(prompt.criteria)))
+    if share is not None:
+        return whole_verdict(prompt.answer, prompt.criteria, seed, share)
     return verdict(prompt.answer, prompt.criteria, seed, behaviour.earn, lies=fault == "false-quote")
 
 

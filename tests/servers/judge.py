@@ -89,6 +89,20 @@ def verdict(
     return marks
 
 
+def denied(answer: str, criteria: tuple[str, ...], share: float) -> str | None:
+    """The criterion that a judge of `Behaviour.whole` denies this answer; None with the probability `share`."""
+    place = fraction("whole", answer)
+    return None if place < share else criteria[int((place - share) / (1 - share) * len(criteria))]
+
+
+def whole_verdict(
+    answer: str, criteria: tuple[str, ...], seed: int | None, share: float
+) -> dict[str, dict[str, Any]]:
+    """The reply of a judge of `Behaviour.whole`; the quotes alone hang on the seed."""
+    lost = denied(answer, criteria, share)
+    return {c: {"quote": "" if c == lost else true_quote(answer, c, seed), "earned": c != lost} for c in criteria}
+
+
 def in_order_of(schema: dict[str, Any], marks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Put each mark's fields into the schema's order, as a decoder bound to that schema would write them."""
     return {

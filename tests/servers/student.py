@@ -45,6 +45,14 @@ def student_text(messages: list[dict[str, Any]], seed: int | None, index: int = 
     return f"Answer: {answer}\nExplanation: In version {turn}, {_sentence(rng).lower()} {_sentence(rng)}"
 
 
+def sound_text(messages: list[dict[str, Any]], seed: int | None, index: int = 0) -> str:
+    """An answer of one sentence that names no skill and repeats no other answer."""
+    said = [(message.get("role"), text_of(message)) for message in messages]
+    rng = random.Random(digest("sound", said, seed, index))
+    words = " ".join(rng.choices(_WORDS, k=16))
+    return f"Answer: {words.capitalize()}.\nExplanation: It shows in the {rng.choice(_WORDS)}."
+
+
 def _sentence(rng: random.Random) -> str:
     words = rng.choices(_WORDS, k=rng.choice((6, 8, 10)))
     return f"{' '.join(words).capitalize()}."

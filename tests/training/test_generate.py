@@ -1,0 +1,316 @@
+"""The generating loop against a teacher and a judge of known behaviour."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import signal
+import sqlite3
+import time
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import pytest
+from datasets import load_dataset
+from scipy.stats import binomtest
+
+from grading import Budget, UserError
+from tests.servers.chat import ChatServer
+from tests.training.made import CONCURRENCY, KILLED_PLAN, make, make_to_be_killed, run_at, tried
+from tests.training.making import items
+from training.counts import Counts
+from training.outcome import Report
+from training.plan import Kind, Plan, load_plan, own_plan, scaled
+from training.rows import read_rows, rows_file
+
+PAPER = {"3": 0.66, "4": 0.66, "5": 0.38}  # by number of criteria, which is k + 2
+MODELS = ["teacher-1", "judge-1", "judge-2"]
+SOUND = "Every old sailor praised the quiet harbour, for whoever doubted it had never once been out at sea."
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def server(chat_server: ChatServer) -> ChatServer:
+    chat_server.set(models=MODELS)
+    return chat_server
+
+
+def rejected(report: Report, k: int = 1) -> dict[str, int]:
+    return dict(report.outcome.counts.kinds[k].rejected)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def received(server: ChatServer) -> int:
+    """Requests that were taken, and would be paid for even if their client is gone."""
+    counts = server.counts()
+    return sum(counts.received.values()) - counts.statuses.get("400", 0)
+
+
+def test_a_twentieth_of_the_paper_ends_as_expected(server: ChatServer, tmp_path: Path):
+    server.set(student="one sentence", whole=PAPER, n="honour")
+    out = tmp_path / "out"
+    report = make(run_at(server.base_url, scaled(load_plan("paper"), 0.05)), out)
+    kinds = report.outcome.counts.kinds
+    assert {k: kind.tally.attempted for k, kind in kinds.items()} == {1: 250, 2: 500, 3: 500}
+    for k, kind in kinds.items():
+        assert kind.tally.accepted + kind.rejected.total() == kind.tally.attempted
+        assert set(kind.rejected) == {
+            f"not_met:{c}" for c in (*(f"s{n}" for n in range(1, k + 1)), "topic", "sense")
+        }
+        assert binomtest(kind.tally.accepted, kind.tally.attempted, PAPER[str(k + 2)]).pvalue > 0.01
+        assert sum(1 for _ in read_rows(rows_file(out, k))) == kind.tally.accepted
+    asked = server.counts()
+    assert asked.received == {"student": 2500, "judge": 1250}  # two turns; three votes in one request
+    assert report.leakage is not None
+    assert not report.leakage.leaks
+    data = load_dataset(str(out), "k1-2-3", cache_dir=str(tmp_path / "cache"))
+    assert sum(map(len, data.values())) == sum(kind.tally.accepted for kind in kinds.values())
+    assert Counts.model_validate_json((out / "counts.json").read_bytes()) == report.outcome.counts
+
+    # From the store the same run makes the same bytes, and asks for nothing.
+    again = tmp_path / "again"
+    make(run_at(server.base_url, scaled(load_plan("paper"), 0.05)), again)
+    assert server.counts().received == asked.received
+    assert files(again) == files(out)
+
+
+# Each run is a process of its own, forked from one that has done the imports, which take most of a short run.
+RUNS = multiprocessing.get_context("forkserver")
+RUNS.set_forkserver_preload(["__main__", "tests.training.made", "grading.client", "training.charts"])
+
+
+def start(folder: Path, server: ChatServer) -> BaseProcess:
+    process = RUNS.Process(target=make_to_be_killed, args=(folder / "home", folder / "out", server.base_url))
+    process.start()
+    return process
+
+
+def replies_on_disk(folder: Path) -> int:
+    store = folder / "home" / "verdicts.sqlite"
+    if not store.exists():
+        return 0
+    with sqlite3.connect(store) as db:
+        tables = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'replies'").fetchall()
+        return int(db.execute("SELECT COUNT(*) FROM replies").fetchone()[0]) if tables else 0
+
+
+def test_ten_kills_change_no_byte_and_buy_nothing_twice(server: ChatServer, tmp_path: Path):
+    # One vote a request: requests count replies. The first request of a process asks for more and is turned down,
+    # so that all that are answered are alike. What a prompt cache holds would depend on the order of arrival.
+    latency = 0.04
+    behaviour = {
+        "student": "one sentence",
+        "whole": PAPER,
+        "refuse_params": ["n"],
+        "prompt_cache": False,
+        "student_latency": latency,
+        "judge_latency": latency,
+        # Lost votes are asked again; another process must not ask for them anew.
+        "judge_faults": {"bad-content": 0.45},
+        "fault_lasts": True,
+    }
+    server.set(**behaviour)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = start(whole, server)
+    process.join(120)
+    assert process.exitcode == 0
+    unbroken, calls = files(whole / "out"), received(server)
+    assert {"run.json", "rows_k1.jsonl", "rows_k2.jsonl", "counts.json", "summary.md", "summary.png"} <= set(
+        unbroken
+    )
+    assert sum(name.endswith(".parquet") for name in unbroken) >= 3
+    server.reset()
+    server.set(models=MODELS, **behaviour)
+
+    draw = random.Random(10)
+    # Killed when so many requests have come in all; the last two when nothing is left to ask, but files to write.
+    moments = [*sorted(draw.choices(range(calls - CONCURRENCY), k=8)), calls, calls]
+    lost = 0
+    for moment in moments:
+        process = start(killed, server)
+        while received(server) - lost < moment and process.is_alive():
+            time.sleep(0.01)
+        time.sleep(draw.random() * (latency if moment < calls else 2))
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL or moment == calls
+        time.sleep(0.3)  # what it had sent last may still wait to be read
+        server.wait(lambda counts: not any(counts.in_flight.values()))
+        in_flight = received(server) - lost - replies_on_disk(killed)
+        assert 0 <= in_flight <= CONCURRENCY
+        lost += in_flight
+    assert lost > 10, "the kills must strike while calls are in flight"
+
+    process = start(killed, server)
+    process.join(120)
+    assert process.exitcode == 0
+    assert received(server) == calls + lost
+    assert files(killed / "out") == unbroken
+    counts = Counts.model_validate_json(unbroken["counts.json"])
+    assert counts.kinds[2].tally.accepted == 12
+    assert counts.kinds[1].rejected["no_verdict:parse_failed"] > 0
+    assert KILLED_PLAN.ks == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ({"student": {"text": "Answer:\nExplanation: nothing."}}, "format"),
+        ({"student": "echo"}, "format"),
+        ({"student_faults": {"refusal": 1}}, "format"),
+        ({"student_faults": {"truncated": 1}}, "format"),
+        ({"student_faults": {"empty": 1}}, "format"),
+        ({"student": {"text": "Answer: It rained. Nobody minded at all.\nExplanation: none."}}, "too_long"),
+        ({"earn": 0}, "not_met:s1"),
+        ({"judge_faults": {"bad-content": 1}}, "no_verdict:parse_failed"),
+        ({"judge_faults": {"refusal": 1}}, "no_verdict:refused"),
+        ({"judge_faults": {"truncated": 1}}, "no_verdict:truncated"),
+        ({"judge_faults": {"false-quote": 1}, "earn": 1}, "no_verdict:ungrounded"),
+    ],
+)
+def test_what_every_text_is_rejected_for(server: ChatServer, tmp_path: Path, behaviour, reason: str):
+    server.set(**({"student": "one sentence"} | behaviour))
+    report = make(run_at(server.base_url, tried(1, 4)), tmp_path / "out")
+    assert rejected(report) == {reason: 4}
+    assert report.outcome.endings == {1: "4 cells were tried"}
+    assert (report.configs, report.leakage) == ([], None)
+    assert "No text was accepted" in report.text()
+    assert (tmp_path / "out" / "summary.md").exists()
+
+
+def test_a_format_that_code_rejects_is_not_judged(server: ChatServer, tmp_path: Path):
+    server.set(student="echo")
+    make(run_at(server.base_url, tried(1, 4)), tmp_path / "out")
+    assert server.counts().received == {"student": 8, "judge": 0}
+
+
+@pytest.mark.parametrize("what", ["skill_named", "copied"])
+def test_what_code_finds_of_the_skill(server: ChatServer, tmp_path: Path, what: str):
+    [item] = items(1, 1)
+    [skill] = item.skills
+    text = f"It was {skill.name} all the way home."
+    if what == "copied":
+        copied = " ".join(skill.definition.rstrip(".").split()[:12])
+        text = f"Down by the river in the early morning the old men said, as ever: {copied}, and laughed at it."
+    server.set(student={"text": f"Answer: {text}"})
+    report = make(run_at(server.base_url, tried(1, 1)), tmp_path / "out")
+    assert rejected(report) == {what: 1}
+
+
+def test_duplicates(server: ChatServer, tmp_path: Path):
+    texts = [SOUND, SOUND.upper(), SOUND.replace("quiet", "noisy"), "Nothing else was ever said of that day."]
+    server.set(earn=1, student_script=[{"content": f"Answer: {text}"} for text in texts])
+    report = make(run_at(server.base_url, tried(1, 4), turns=1), tmp_path / "out", concurrency=1)
+    assert rejected(report) == {"exact_duplicate": 1, "near_duplicate": 1}
+    assert report.outcome.counts.kinds[1].tally.accepted == 2
+
+
+def test_duplicates_are_sought_among_all_k(server: ChatServer, tmp_path: Path):
+    server.set(earn=1, student={"text": f"Answer: {SOUND}"})
+    plan = Plan(kinds=(Kind(k=1, skills="all", tries=2), Kind(k=2, skills="train", tries=2)))
+    report = make(run_at(server.base_url, plan), tmp_path / "out")
+    assert (rejected(report, 1), rejected(report, 2)) == ({"exact_duplicate": 1}, {"exact_duplicate": 2})
+    assert [config.name for config in report.configs] == ["k1"]
+
+
+def test_what_is_too_much_is_in_surplus(server: ChatServer, tmp_path: Path):
+    server.set(earn=1, student="one sentence")
+    report = make(run_at(server.base_url, own_plan([1], 5)), tmp_path / "out")
+    assert report.outcome.endings == {1: "5 texts are accepted"}
+    assert rejected(report) == {"surplus": 5}  # half of the tries were expected to do
+    assert len(list(read_rows(rows_file(tmp_path / "out", 1)))) == 5
+
+
+def test_a_hopeless_kind_is_given_up(server: ChatServer, tmp_path: Path):
+    server.set(earn=0, student="one sentence")
+    run = run_at(server.base_url, own_plan([1, 2], 60), least_rate=0.05, votes=1, turns=1)
+    report = make(run, tmp_path / "out")
+    for k in (1, 2):
+        assert report.outcome.endings[k].startswith("hopeless: 0 of 100 texts have full marks, at most 3.7%")
+        assert "not_met:s1" in report.outcome.endings[k]
+        assert report.outcome.counts.kinds[k].tally.attempted == 100
+
+
+def test_a_cap_stops_the_run_and_a_higher_one_goes_on(server: ChatServer, tmp_path: Path):
+    server.set(student="one sentence", whole=PAPER, prompt_cache=False)
+    run, out = run_at(server.base_url, tried(2, 60)), tmp_path / "out"
+    capped = Budget(max_tokens=30_000)
+    report = make(run, out, budget=capped)
+    asked = received(server)
+    assert report.outcome.endings[2] == (
+        "max_tokens = 30000 is reached; with a higher cap the same command goes on from here"
+    )
+    tally = report.outcome.counts.kinds[2].tally
+    assert rejected(report, 2)["over_budget"] > 0
+    assert tally.accepted + sum(rejected(report, 2).values()) == tally.attempted == 60
+    tokens = server.counts().tokens
+    assert 25_000 < sum(t["prompt"] + t["completion"] for t in tokens.values()) <= 30_000
+
+    make(run, out, budget=Budget(max_tokens=10_000_000))
+    assert received(server) == 60 * 5
+    assert received(server) > asked
+    server.reset()
+    server.set(models=MODELS, student="one sentence", whole=PAPER, prompt_cache=False)
+    (tmp_path / "home" / "verdicts.sqlite").unlink()
+    make(run, tmp_path / "uncapped")
+    assert received(server) == 60 * 5
+    assert files(tmp_path / "uncapped") == files(out)
+
+
+def test_one_turn(server: ChatServer, tmp_path: Path):
+    server.set(student="one sentence", earn=1)
+    make(run_at(server.base_url, tried(1, 3), turns=1), tmp_path / "out")
+    rows = list(read_rows(rows_file(tmp_path / "out", 1)))
+    assert [(row.turns, row.answer2, len(row.messages)) for row in rows] == [(1, "", 2)] * 3
+    prompts = [entry.body["messages"] for entry in server.log("student")]
+    assert [len(messages) for messages in prompts] == [1, 1, 1]
+    assert all("one sentence" in messages[0]["content"] for messages in prompts)
+
+
+def test_a_panel(server: ChatServer, tmp_path: Path):
+    server.set(student="one sentence", earn=1)
+    run = run_at(server.base_url, tried(1, 6), judges=("judge-1", "judge-2"), votes=1)
+    report = make(run, tmp_path / "out")
+    assert {entry.body["model"] for entry in server.log("judge")} == {"judge-1", "judge-2"}
+    assert set(report.outcome.judge["by_judge"]) == {"judge-1", "judge-2"}
+    row = next(read_rows(rows_file(tmp_path / "out", 1)))
+    assert [judge["model"] for judge in json.loads(row.judge)["panel"]] == ["judge-1", "judge-2"]
+    assert "judged by judge-1 and judge-2" in (tmp_path / "out" / "summary.md").read_text()
+
+
+def test_batch_mode_makes_the_same_texts(server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    server.set(student="one sentence", whole=PAPER, prompt_cache=False, n="honour")
+    run = run_at(server.base_url, tried(1, 20), turns=1)
+    make(run, tmp_path / "batches", batch=True)
+    counts = server.counts()
+    assert counts.batches == 2  # of all texts, and of all votes on them
+    assert len(counts.submitted) == 20 + 20  # three votes in one request
+    assert set(counts.submitted.values()) == {1}
+    make(run, tmp_path / "again", batch=True)
+    assert server.counts().batches == 2
+    monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path / "other"))
+    make(run, tmp_path / "live")
+    assert files(tmp_path / "batches") == files(tmp_path / "again") == files(tmp_path / "live")
+
+
+def test_endpoints_that_fail_end_the_run(server: ChatServer, tmp_path: Path):
+    server.set(student="one sentence", earn=1, student_faults={"400": 1})
+    run = run_at(server.base_url, tried(1, 10), turns=1)
+    with pytest.raises(UserError, match=r"10 of 10 texts failed at the teacher's or the judge's endpoint .*400"):
+        make(run, tmp_path / "out")
+    server.set(student_faults={}, judge_faults={"400": 1})
+    with pytest.raises(UserError, match="10 of 10 texts failed"):
+        make(run, tmp_path / "out")
+    server.set(judge_faults={})
+    before = server.counts().replied["student"]
+    report = make(run, tmp_path / "out")
+    assert server.counts().replied["student"] == before == 10  # nothing was lost
+    assert report.outcome.counts.kinds[1].tally.accepted == 10

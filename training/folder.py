@@ -1,0 +1,70 @@
+"""The folder of a run: what is made there, and by one process at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
+
+from grading import UserError
+
+_Record = TypeAdapter(dict[str, Any])
+_LOCK = ".lock"
+_MARK = "run.json"
+_DRAFT = ".run.json"  # until it is whole
+
+
+@contextmanager
+def claimed(out: Path, record: dict[str, Any]) -> Iterator[None]:
+    """Keep `out`, which is made if it is not there, for the run that `record` describes.
+
+    Raises UserError if another run or something else is there, or if another process makes texts there now.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        others = [file.name for file in out.iterdir() if file.name not in (_LOCK, _DRAFT)]
+        if others and _MARK not in others:
+            raise UserError(
+                f"{out} is not empty and holds no run of `skillmix generate`: name another folder with --out."
+            )
+        lock = FileLock(out / _LOCK, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(f"Another process makes texts in {out} now: wait for its end.") from error
+    except OSError as error:
+        raise _unusable(out, error) from error
+    try:
+        _mark(out, record)
+        yield
+    finally:
+        (out / _LOCK).unlink(missing_ok=True)
+        lock.release()
+
+
+def _mark(out: Path, record: dict[str, Any]) -> None:
+    """Write down in `out` what is made there; UserError if that is another run already."""
+    mark, draft = out / _MARK, out / _DRAFT
+    try:
+        if not mark.exists():
+            draft.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            draft.replace(mark)
+            return
+        there = _Record.validate_json(mark.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _unusable(out, error) from error
+    mine = json.loads(json.dumps(record))  # as a file has it, without tuples
+    changed = [name for name in mine if there.get(name) != mine[name]]
+    if changed:
+        raise UserError(
+            f"{out} holds the texts of a run with another {' and '.join(changed)}: name another folder with "
+            "--out, or give the same options to go on with it."
+        )
+
+
+def _unusable(out: Path, error: OSError | ValueError) -> UserError:
+    return UserError(f"{out} cannot be used ({error}): name another folder with --out.")
