@@ -3,7 +3,8 @@
     python -m benchmarks.grading_scale [--gradings 1000 10000 100000]
 
 Each number is graded by one grader in parts of 500 answers with one vote each, in a process of its own with an
-empty store, by a judge on loopback that replies at once. A line has the milliseconds for each grading, the
+empty store, by a judge on loopback that replies at once, in fixed mode (the adaptive one spends its first seconds
+on finding the pace). A line has the milliseconds for each grading, the
 process's peak memory, the store's bytes for each grading, and the most that its write-ahead log held; the last
 line what the largest number takes in proportion to the smallest.
 """
@@ -75,7 +76,7 @@ def _measure(base_url: str, number: int, concurrency: int) -> dict[str, float]:
     judge = resolve_judge("judge", base_url=base_url, votes=1)
     with TemporaryDirectory() as folder:
         store = Path(folder, "verdicts.sqlite")
-        grader = Grader(judge, store, concurrency=concurrency)
+        grader = Grader(judge, store, concurrency=concurrency, adaptive=False)
         grader.expect(number)
         started, log = time.perf_counter(), 0
         for part in _parts(number):
