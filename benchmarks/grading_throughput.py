@@ -33,6 +33,7 @@ from grading.prompt import build_messages
 _LATENCY = 0.5
 _NUMBER = 2000
 _SYNCHRONOUS = 40
+_INSPECTED = 600  # enough for a steady state; inspect_ai takes much longer around its requests
 
 
 def _say(line: str) -> None:
@@ -77,7 +78,7 @@ def _judge_pattern(base_url: str) -> float:
 def _inspect(python: str, base_url: str, concurrency: int) -> None:
     script = Path(__file__).with_name("inspect_scorer.py")
     subprocess.run(  # noqa: S603
-        [python, script, base_url, str(_NUMBER), str(concurrency)],
+        [python, script, base_url, str(_INSPECTED), str(concurrency)],
         check=True,
         stdout=subprocess.DEVNULL,
     )

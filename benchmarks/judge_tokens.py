@@ -1,6 +1,6 @@
 """What one fully graded answer costs in tokens, beside the reference implementation's grading prompt.
 
-    python -m benchmarks.judge_tokens ../shared/reference
+    python -m benchmarks.judge_tokens DIR
 
 A completion holds GPT-4's recorded verdict on the answer in our reply's form, with a quote of six words of the
 answer for each criterion that was granted, and is read back by the project's own parser. Costs are in units of

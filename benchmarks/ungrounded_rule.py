@@ -1,6 +1,6 @@
 """What the rule for grants without true evidence does to scores, on GPT-4's real gradings.
 
-    python -m benchmarks.ungrounded_rule ../shared/reference
+    python -m benchmarks.ungrounded_rule DIR
 
 GPT-4 was asked for points and an explanation, not for quotes. For every criterion that it granted this looks for
 a quotation in the explanation: at least three words in quotation marks, in a sentence that names the criterion or
