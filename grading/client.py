@@ -61,6 +61,8 @@ class VoteClient:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(self._throttle.bound):
                         group.create_task(work())
+                if reading.done():
+                    await reading  # it ends by an error only
             finally:
                 reading.cancel()
 
