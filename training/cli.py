@@ -61,7 +61,7 @@ def generate(
     pack: Annotated[str, typer.Option(help="A bundled pack or a directory.")] = "language",
     seed: Annotated[int, typer.Option(help="Draws the plan's cells and the validation split.")] = 0,
     turns: Annotated[int, typer.Option(min=1, max=2, help="Turns of each text.")] = 2,
-    least_rate: Annotated[float, typer.Option(help="A k is given up below this acceptance.")] = 0.01,
+    least_rate: Annotated[float, typer.Option(min=0, max=1, help="A k is given up below this acceptance.")] = 0.01,
     concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight to each endpoint.")] = 32,
     batch: Annotated[bool, typer.Option("--batch", help="Use the endpoints' Batch API.")] = False,
     max_usd: Annotated[float | None, typer.Option(help="Dollars that this run may spend.")] = None,
@@ -82,6 +82,7 @@ def generate(
     from grading import Budget
     from skillmix_tasks.logs import show_our_logs
     from skillmix_tasks.settings import read_settings
+    from training.dataset import check_share
     from training.generate import Limits, Run
     from training.generate import generate as make
     from training.mix import Mix
@@ -108,7 +109,10 @@ def generate(
         turns=turns,
         least_rate=least_rate,
     )
+    check_share(validation)  # what comes last is looked at first: it must not fail when all is paid for
     mixed = Mix(mix, mix_share) if mix is not None else None
+    if mixed is not None:
+        mixed.check()
     budget = Budget(max_usd=max_usd, max_tokens=max_tokens)
     outcome = make(run, out, Limits(concurrency=concurrency, batch=batch, budget=budget))
     report = finish(run, out, outcome, validation=validation, mix=mixed)

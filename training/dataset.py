@@ -52,6 +52,12 @@ def config_names(ks: Iterable[int]) -> dict[str, tuple[int, ...]]:
     return alone | {f"k{'-'.join(map(str, some))}": some for some in joined}
 
 
+def check_share(validation: float) -> None:
+    """Raise UserError unless `validation` can be the share of the rows that is held back."""
+    if not 0 <= validation < 1:
+        raise UserError(f"{validation} is no share of the rows for validation: give a number from 0 to below 1.")
+
+
 def build_dataset(
     folder: Path, *, seed: int = 0, validation: float = 0.02, mix: Mix | None = None
 ) -> list[Config]:
@@ -59,8 +65,7 @@ def build_dataset(
 
     The share `validation` of each k's rows is held back. UserError if there are no rows, or one cannot be read.
     """
-    if not 0 <= validation < 1:
-        raise UserError(f"{validation} is no share of the rows for validation: give a number from 0 to below 1.")
+    check_share(validation)
     sources = {k: path for k, path in rows_files(folder).items() if path.stat().st_size}
     if not sources:
         raise UserError(f"{folder} holds no accepted texts (rows_k*.jsonl): make some with `skillmix generate`.")

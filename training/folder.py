@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from grading import UserError
 
@@ -55,7 +55,9 @@ def _mark(out: Path, record: dict[str, Any]) -> None:
             draft.replace(mark)
             return
         there = _Record.validate_json(mark.read_bytes())
-    except (OSError, ValueError) as error:
+    except ValidationError as error:
+        raise UserError(f"{mark} is no record of a run: name another folder with --out.") from error
+    except OSError as error:
         raise _unusable(out, error) from error
     mine = json.loads(json.dumps(record))  # as a file has it, without tuples
     changed = [name for name in mine if there.get(name) != mine[name]]
@@ -66,5 +68,5 @@ def _mark(out: Path, record: dict[str, Any]) -> None:
         )
 
 
-def _unusable(out: Path, error: OSError | ValueError) -> UserError:
+def _unusable(out: Path, error: OSError) -> UserError:
     return UserError(f"{out} cannot be used ({error}): name another folder with --out.")

@@ -38,6 +38,11 @@ class Mix:
         if not 0 < self.share < 1:
             raise UserError(f"--mix-share {self.share} is no share of the rows: give a number between 0 and 1.")
 
+    def check(self) -> None:
+        """Raise UserError, in one sentence, if there is no text to be read."""
+        if next(_texts(self.source), None) is None:
+            raise UserError(f"{self.source} holds no text: name a file {_FORMS}.")
+
     def rows(self, generated: int) -> int:
         """How many rows of text stand beside so many generated ones."""
         return round(generated * self.share / (1 - self.share))

@@ -7,6 +7,7 @@ gives a form for comparing words; it is never shown to anybody.
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 _LINE_BREAK: Final = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
@@ -49,7 +50,7 @@ def visible(text: str) -> str:
     words nor sentences.
     """
     text = _LINE_BREAK.sub("\n", text)
-    if text.isascii() and text.isprintable():
+    if text.isascii() and text.replace("\n", "").isprintable():
         return text
     return "".join(char for char in text if char in "\n\t" or not _is_hidden(char))
 
@@ -68,7 +69,9 @@ def compatible(text: str) -> str:
 def fold(text: str) -> str:
     """A form for comparing words: `compatible`, without marks on letters, look-alikes made Latin, case folded."""
     marked = unicodedata.normalize("NFKD", compatible(text))
-    bare = "".join(char for char in marked if unicodedata.category(char) not in ("Mn", "Me"))
+    bare = marked
+    if not marked.isascii():
+        bare = "".join(char for char in marked if unicodedata.category(char) not in ("Mn", "Me"))
     return bare.translate(_LOOK_ALIKES).casefold()
 
 
@@ -82,5 +85,6 @@ def is_empty(text: str) -> bool:
     return not any(char.isalnum() for char in compatible(text))
 
 
+@lru_cache(maxsize=4096)
 def _is_hidden(char: str) -> bool:
     return ord(char) in _BLANK or unicodedata.category(char) in _HIDDEN_CATEGORIES

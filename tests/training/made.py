@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
 from grading import Budget, resolve_judge
+from training.folder import claimed
 from training.generate import Limits, Run, generate
 from training.outcome import Report, finish
 from training.plan import Kind, Plan
@@ -55,3 +58,9 @@ CONCURRENCY = 8
 def make_to_be_killed(home: Path, out: Path, base_url: str) -> None:
     os.environ["SKILLMIX_HOME"] = str(home)
     make(run_at(base_url, KILLED_PLAN), out, concurrency=CONCURRENCY)
+
+
+def lock_for_ever(out: Path, ready: Event) -> None:
+    with claimed(out, {}):
+        ready.set()
+        time.sleep(600)

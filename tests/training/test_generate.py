@@ -15,14 +15,16 @@ import pytest
 from datasets import load_dataset
 from scipy.stats import binomtest
 
-from grading import Budget, UserError
+from grading import Budget, UserError, resolve_judge
 from tests.servers.chat import ChatServer
 from tests.training.made import CONCURRENCY, KILLED_PLAN, make, make_to_be_killed, run_at, tried
 from tests.training.making import items
 from training.counts import Counts
+from training.generate import Run
 from training.outcome import Report
 from training.plan import Kind, Plan, load_plan, own_plan, scaled
 from training.rows import read_rows, rows_file
+from training.teacher import resolve_teacher
 
 PAPER = {"3": 0.66, "4": 0.66, "5": 0.38}  # by number of criteria, which is k + 2
 MODELS = ["teacher-1", "judge-1", "judge-2"]
@@ -314,3 +316,22 @@ def test_endpoints_that_fail_end_the_run(server: ChatServer, tmp_path: Path):
     report = make(run, tmp_path / "out")
     assert server.counts().replied["student"] == before == 10  # nothing was lost
     assert report.outcome.counts.kinds[1].tally.accepted == 10
+
+
+@pytest.mark.model
+def test_a_teacher_and_a_judge_in_this_process(embedded_model: Path, tmp_path: Path):
+    model = f"hf:{embedded_model}"
+    run = Run(
+        plan=tried(1, 6),
+        pack_name="language",
+        teacher=resolve_teacher(model, max_tokens=48),
+        judges=(resolve_judge(model, votes=1),),
+        turns=1,
+    )
+    first = make(run, tmp_path / "out")
+    assert first.outcome.teacher["calls"] == 6
+    assert first.outcome.counts.kinds[1].teacher.dollars == first.outcome.counts.kinds[1].judge.dollars == 0
+    assert first.outcome.counts.kinds[1].tally.attempted == 6
+    again = make(run, tmp_path / "again")
+    assert (again.outcome.teacher["calls"], again.outcome.judge["calls"]) == (0, 0)
+    assert files(tmp_path / "again") == files(tmp_path / "out")

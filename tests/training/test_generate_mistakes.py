@@ -1,0 +1,147 @@
+"""What a user gets wrong with `skillmix generate` is one sentence and status 1, and nothing is asked."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import skillmix
+from tests.servers.chat import ChatServer
+from tests.skillmix_tasks.running import environment, run
+from tests.training.made import lock_for_ever
+
+START = ("generate", "--k", "1", "--accept", "2")
+Start = Callable[..., str]
+
+
+@pytest.fixture
+def start(chat_server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Run the command in this process and return its one sentence."""
+    chat_server.set(models=["teacher-1", "judge-1"], student="one sentence", earn=1)
+    monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path / "home"))
+    for variable in ("OPENAI_API_KEY", "SKILLMIX_JUDGE_MODEL"):
+        monkeypatch.delenv(variable, raising=False)
+    for role in ("TEACHER", "JUDGE"):
+        monkeypatch.setenv(f"SKILLMIX_{role}_BASE_URL", chat_server.base_url)
+    monkeypatch.setenv("SKILLMIX_TEACHER_MODEL", "teacher-1")
+
+    def run_it(*arguments: str, asked: int = 0) -> str:
+        out = () if "--out" in arguments else ("--out", str(tmp_path / "out"))
+        judge = () if "--judge" in arguments else ("--judge", "judge-1")
+        monkeypatch.setattr(sys, "argv", ["skillmix", *arguments, *out, *judge])
+        with pytest.raises(SystemExit) as ended:
+            skillmix.main()
+        assert sum(chat_server.counts().received.values()) == asked
+        assert isinstance(ended.value.code, str), "the command must fail"
+        assert ended.value.code.startswith("Error: ")
+        assert "\n" not in ended.value.code
+        return ended.value.code
+
+    return run_it
+
+
+def test_no_teacher(start: Start, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("SKILLMIX_TEACHER_MODEL")
+    assert "Name the teacher: --teacher MODEL" in start(*START)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--k", "1,two", "--accept", "2"), "--k 1,two is no list of numbers: type --k 1,2,3."),
+        (("--k", "1,1", "--accept", "2"), "Name each k once"),
+        (("--k", "0", "--accept", "2"), "Name each k once, from 1"),
+        (("--k", "1"), "--k and --accept go together"),
+        (("--accept", "5"), "--k and --accept go together"),
+        (("--plan", "paper", "--k", "1"), "--plan NAME, or --k 1,2,3 --accept 4000"),
+        ((), "Say what to make"),
+        (("--plan", "papers"), "There is no plan 'papers': choose balanced, k4-probe, paper, sample-8000"),
+        (("--plan", "paper", "--scale", "0"), "cannot be scaled by 0"),
+        (("--k", "60", "--accept", "2"), "has 53 train skills, too few for texts with 60"),
+    ],
+)
+def test_a_plan_that_is_none(start: Start, arguments: tuple[str, ...], sentence: str):
+    assert sentence in start("generate", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--teacher", "teacher-2"), "does not serve the model teacher-2"),
+        (("--judge", "judge-2"), "does not serve the model judge-2"),
+        (("--teacher-base-url", "http://127.0.0.1:9/v1"), "cannot be reached"),
+        (("--judge-base-url", "http://127.0.0.1:9/v1"), "cannot be reached"),
+        (("--teacher-base-url", "not an address"), "it is not an http or https address"),
+        (("--teacher-temperature", "0"), "'temperature' is wrong"),
+        (("--votes", "2"), "a majority needs an odd number of votes"),
+        (("--pack", "esperanto"), "no pack 'esperanto'"),
+        (("--max-usd", "1"), "max_usd needs the price of the"),
+        (("--validation", "2"), "is no share of the rows for validation"),
+        (("--mix", "/nowhere/texts.txt"), "/nowhere/texts.txt"),
+        (("--mix", "pyproject.toml"), "pyproject.toml"),
+    ],
+)
+def test_a_model_or_setting_that_will_not_do(start: Start, arguments: tuple[str, ...], sentence: str):
+    assert sentence in start(*START, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--teacher", "hf:/nowhere"), "There is no model directory /nowhere."),
+        (("--teacher", "hg", "--teacher-args", "pretrained=/nowhere"), "lm-eval has no model 'hg'"),
+        (("--teacher", "hf", "--teacher-args", "batch_size=8"), "name no model: type --teacher-args pretrained="),
+        (("--teacher", "hf:/nowhere", "--batch"), "A teacher in this process has no Batch API"),
+    ],
+)
+def test_a_local_teacher_that_is_not_there(start: Start, arguments: tuple[str, ...], sentence: str):
+    pytest.importorskip("torch")
+    assert sentence in start(*START, *arguments)
+
+
+def test_a_folder_without_a_model(start: Start, tmp_path: Path):
+    assert "holds no model: it has no config.json" in start(*START, "--teacher", f"hf:{tmp_path}")
+
+
+def test_a_folder_with_something_else(start: Start, tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert "is not empty and holds no run" in start(*START, "--out", str(tmp_path))
+    assert "cannot be used" in start(*START, "--out", str(tmp_path / "notes.txt"))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "run.json").write_text("[]")
+    assert "run.json is no record of a run" in start(*START, "--out", str(other))
+
+
+def test_a_folder_with_another_run(chat_server: ChatServer, start: Start, tmp_path: Path):
+    env = environment(tmp_path / "home", SKILLMIX_TEACHER_MODEL="teacher-1")
+    for role in ("TEACHER", "JUDGE"):
+        env[f"SKILLMIX_{role}_BASE_URL"] = chat_server.base_url
+    done = run("skillmix", *START, "--judge", "judge-1", "--out", "out", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "accepted; 2 texts are accepted." in done.stdout
+    assert 'load_dataset("out", CONFIG) with k1 (2)' in done.stdout
+    asked = sum(chat_server.counts().received.values())
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    sentence = start(*START, "--seed", "1", "--turns", "1", asked=asked)
+    assert (
+        "a run with another seed and turns: name another folder with --out, or give the same options" in sentence
+    )
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_in_which_another_process_writes(start: Start, tmp_path: Path):
+    processes = multiprocessing.get_context("forkserver")
+    ready = processes.Event()
+    other = processes.Process(target=lock_for_ever, args=(tmp_path / "out", ready))
+    other.start()
+    try:
+        assert ready.wait(60)
+        assert "Another process makes texts in" in start(*START)
+    finally:
+        other.kill()
+        other.join()
