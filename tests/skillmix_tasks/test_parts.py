@@ -130,6 +130,7 @@ def test_a_cap_holds_for_all_parts_and_is_told_once(
     cap = (tokens["prompt"] + tokens["completion"]) // 4
     chat_server.reset()
     chat_server.set(earn=0.6, prompt_cache=False, models=MODELS)
+    caplog.clear()  # a test before may have let the logs of the first run through
     with caplog.at_level("INFO"):
         results, _ = grade(2, max_tokens=cap, max_missing=1)
     tokens = chat_server.counts().tokens["judge"]
