@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol
 
 from grading.backend import Backend, Reply, VoteCall
 from grading.batch_store import BatchStore
 from grading.budget import Budget, Gate, cost_of, require_price
 from grading.estimate import CallEstimator
-from grading.model_spec import ModelSpec
+from grading.model_spec import Spec
 from grading.stats import GradingStats
 from grading.store import VerdictStore
 from grading.verdict import State, Usage
@@ -28,27 +28,26 @@ class Keep(Protocol):
         """Take the reply to `call`; `stored` tells that it was in the store and not paid for now."""
 
 
-class Asker:
+class Asker(Generic[Spec]):
     """A model together with the store of its replies, for whoever reads them: the caller counts in `stats`.
 
     `store` is the path of the store; `concurrency` bounds the requests in flight to an HTTP endpoint; with
     `adaptive` they follow what the endpoint allows, without it they are as many as that at all times. `budget`
     caps what all askers that share it spend. With `batch` calls go through the endpoint's Batch API and are priced
-    accordingly. `backend` takes the place of the spec's own.
+    accordingly, which `spec` then tells.
     A run that asks in parts sets `whole` to the number of its texts in all: what it will take is then told once,
     in proportion to the first part.
     """
 
     def __init__(
         self,
-        spec: ModelSpec,
+        spec: Spec,
         store: Path,
         *,
         concurrency: int,
         adaptive: bool,
         budget: Budget,
         batch: bool,
-        backend: Backend | None = None,
     ) -> None:
         self.spec = spec.in_batches() if batch else spec
         self.stats = GradingStats()
@@ -59,7 +58,7 @@ class Asker:
         if budget.max_usd is not None:
             require_price(spec)
         self._estimator = CallEstimator(spec.max_tokens)
-        self._backend = backend or spec.backend(concurrency, adaptive=adaptive, batches=store if batch else None)
+        self._backend = spec.backend(concurrency, adaptive=adaptive, batches=store if batch else None)
         self._store = VerdictStore(store)
 
     def check(self) -> None:

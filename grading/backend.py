@@ -57,6 +57,13 @@ class Sink(Protocol):
         """Read one reply that was saved, which takes more time than the others; False if there is none."""
 
 
+def save_and_read(sink: Sink) -> None:
+    """Save what `sink` has taken, and read all of it: for a backend that has nothing else to do meanwhile."""
+    sink.save()
+    while sink.read():
+        pass
+
+
 class Backend(Protocol):
     """A judge that answers calls, in any order, and reports each reply as soon as it is there."""
 

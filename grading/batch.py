@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from grading.backend import Reply, Sink, VoteCall
+from grading.backend import Reply, Sink, VoteCall, save_and_read
 from grading.batch_file import MOST_BYTES, MOST_REQUESTS, Failure, fill, read_results
 from grading.batch_store import Batch, BatchStore
 from grading.chat import Dialect
@@ -131,7 +131,7 @@ class _Run:
         for key, reply in self._verdicts.read(self._waiting).items():
             self._backend.reporting = reply.refused
             self._report(key, reply)
-        self._save()
+        save_and_read(self._sink)
         shortest, longest = self._backend.waits
         wait = shortest
         try:
@@ -274,7 +274,7 @@ class _Run:
                         self._report(key, reply)
                     else:  # of another run, or not let go by this run's budget; it is paid for
                         of_others.append((key, replace(reply, refused=self._backend.refused)))
-            self._save()
+            save_and_read(self._sink)
             for key, reply in of_others:
                 self._verdicts.add(key, batch.judge, reply)
             self._verdicts.commit()
@@ -284,11 +284,6 @@ class _Run:
                 self._failed(calls, failures.get(name, lost), batch.refused)
             else:  # some have their reply, and so the request was answered
                 self._queue.extend(calls)
-
-    def _save(self) -> None:
-        self._sink.save()
-        while self._sink.read():
-            pass
 
     def _report(self, key: str, reply: Reply) -> None:
         self._sink.take(self._waiting.pop(key), reply)

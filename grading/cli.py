@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +24,7 @@ def redteam(
     It judges 156 answers, each with all votes; replies are kept in the verdict store.
     """
     from grading.engine import Grader
+    from grading.home import verdict_store
     from grading.judge import default_judge, resolve_judge
     from grading.redteam import run_redteam
 
@@ -33,8 +33,7 @@ def redteam(
         base_url=judge_base_url or os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None,
         votes=votes,
     )
-    home = Path(os.environ.get("SKILLMIX_HOME") or Path.home() / ".skillmix")
-    grader = Grader(spec, home / "verdicts.sqlite", concurrency=concurrency)
+    grader = Grader(spec, verdict_store(), concurrency=concurrency)
     try:
         grader.check()
         report = run_redteam(grader)

@@ -43,7 +43,7 @@ class Grader:
         self._asker = Asker(
             judge, store, concurrency=concurrency, adaptive=adaptive, budget=budget or Budget(), batch=batch
         )
-        self.judge = judge.in_batches() if batch else judge
+        self.judge = self._asker.spec
         self.ungrounded: UngroundedRule = ungrounded
         self.stats, self.budget = self._asker.stats, self._asker.budget
         self._identity = judge.identity()

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
+from grading.errors import UserError
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "*.pt", "*.pth")
+
+
+def check_model_path(model: str) -> None:
+    """Raise UserError if `model` is neither a directory with a model nor what could be a Hub id."""
+    path = Path(model)
+    if path.exists():
+        if not (path / "config.json").is_file():
+            raise UserError(f"{model} holds no model: it has no config.json.")
+    elif not _HUB_ID.fullmatch(model):
+        raise UserError(f"There is no model directory {model}.")
 
 
 def weights_fingerprint(model: str, revision: str | None = None) -> str:

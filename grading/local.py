@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from inspect import signature
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from grading.backend import Message, Reply, Sink, VoteCall
+from grading.backend import Message, Reply, Sink, VoteCall, save_and_read
 from grading.errors import UserError
+from grading.fingerprint import check_model_path
 from grading.verdict import State, Usage
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ MAX_QUOTE = 300  # characters of a quote, counted after JSON escaping
 _DTYPES = ("bfloat16", "float16", "float32")
 _FORCE_GQA = "TRANSFORMERS_SDPA_FORCE_GQA"  # read by transformers at every attention
 _PACKAGES = ("torch", "transformers", "llguidance")
-_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _SURROGATES = re.compile("[\ud800-\udfff]+")
 # A quote begins and ends between words. Scripts without spaces (CJK and whatever lies above) may be cut anywhere.
 _CHUNK = re.compile("[^\\W\u2e80-\U0010ffff]{1,32}|.", re.DOTALL)
@@ -73,12 +72,7 @@ class LocalBackend:
         for package in _PACKAGES:
             if find_spec(package) is None:
                 raise UserError(f'The package {package} is missing: type `pip install "skillmix-tasks[hf]"`.')
-        path = Path(self.model)
-        if path.exists():
-            if not (path / "config.json").is_file():
-                raise UserError(f"{self.model} holds no model: it has no config.json.")
-        elif not _HUB_ID.fullmatch(self.model):
-            raise UserError(f"There is no model directory {self.model}.")
+        check_model_path(self.model)
         _load_tokenizer(self.model)
 
     def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
@@ -105,9 +99,7 @@ class LocalBackend:
         for batch in _batches(fitting, self.batch_size):
             for row in self._decode(judge, batch):
                 sink.take(row.call, self._reply(judge, row))
-            sink.save()
-            while sink.read():
-                pass
+            save_and_read(sink)
 
     def _decode(self, judge: _Judge, batch: Sequence[_Prompted]) -> list[_Row]:
         import torch

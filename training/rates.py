@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from scipy.stats import binomtest
-
+from grading.intervals import wilson
 from training.counts import Counts, Tally
 
 
@@ -18,8 +17,7 @@ def rate(tally: Tally) -> str:
 
 def interval(tally: Tally) -> tuple[float, float]:
     """The 95 % Wilson interval of the share of accepted among decided, of which there is at least one."""
-    found = binomtest(tally.accepted, tally.decided).proportion_ci(method="wilson")
-    return float(found.low), float(found.high)
+    return wilson(tally.accepted, tally.decided)
 
 
 def skill_tallies(counts: Counts) -> dict[str, Tally]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,8 @@ from pydantic import Field
 
 from grading import Budget, State, Usage, UserError
 from grading.asker import Asker
-from grading.backend import Backend, Message, Reply, Sink, VoteCall
+from grading.backend import Backend, Message, Reply, Sink, VoteCall, save_and_read
+from grading.fingerprint import check_model_path
 from grading.model_spec import LOCAL_PREFIX, ModelSpec, make_spec
 from grading.progress import CallBar
 from grading.store import vote_key
@@ -21,7 +21,6 @@ from grading.store import vote_key
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
-_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _TOLD = ("revision", "peft", "gguf_file", "dtype", "quantization")  # arguments that tell models apart
 _SPEED = ("batch_size", "max_batch_size", "device", "parallelize")  # and those that tell none apart
 _BATCH = 16  # texts that `hf:` writes at once, unless --teacher-args says otherwise
@@ -186,11 +185,7 @@ class LmEvalBackend:
             raise UserError(
                 f"lm-eval has no model {self._spec.lm!r}: type --teacher hf or --teacher vllm."
             ) from error
-        path = Path(self._spec.model)
-        if path.exists() and not (path / "config.json").is_file():
-            raise UserError(f"{path} holds no model: it has no config.json.")
-        if not path.exists() and not _HUB_ID.fullmatch(self._spec.model):
-            raise UserError(f"There is no model directory {path}.")
+        check_model_path(self._spec.model)
 
     def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
         """Answer all calls, chunk by chunk, in this thread."""
@@ -198,9 +193,7 @@ class LmEvalBackend:
         while chunk := list(islice(waiting, _CHUNK)):
             for call, reply in zip(chunk, self._write(chunk), strict=True):
                 sink.take(call, reply)
-            sink.save()
-            while sink.read():
-                pass
+            save_and_read(sink)
 
     def _write(self, chunk: Sequence[VoteCall]) -> list[Reply]:
         from lm_eval.api.instance import Instance

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from grading.intervals import CONFIDENCE, wilson
 from grading.redteam.items import families
 from grading.redteam.outcome import AttackResult, Outcome
-
-_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Report:
         total = rate(self.results)
         return {
             "judge": self.judge,
-            "confidence": _CONFIDENCE,
+            "confidence": CONFIDENCE,
             "base_marks": self.base_marks,
             "base_marks_right": self.base_marks_right,
             "all": vars(total),
@@ -102,7 +101,7 @@ def rate(results: Iterable[AttackResult]) -> Rate:
     outcomes = Counter(result.outcome for result in listed)
     successes = outcomes[Outcome.SUCCESS]
     tried = successes + outcomes[Outcome.HELD]
-    low, high = _wilson(successes, tried) if tried else (None, None)
+    low, high = wilson(successes, tried) if tried else (None, None)
     return Rate(
         items=len(listed),
         tried=tried,
@@ -114,10 +113,3 @@ def rate(results: Iterable[AttackResult]) -> Rate:
         low=low,
         high=high,
     )
-
-
-def _wilson(successes: int, tried: int) -> tuple[float, float]:
-    from scipy.stats import binomtest  # takes most of a second to import
-
-    interval = binomtest(successes, tried).proportion_ci(_CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
