@@ -10,12 +10,11 @@ import argparse
 import asyncio
 import json
 import math
-import subprocess
-import sys
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Self
+
+from benchmarks.loopback import ServerProcess, response, serve
 
 _MODELS = {"object": "list", "data": [{"id": "judge", "object": "model"}]}
 
@@ -34,7 +33,7 @@ class Stats:
         return (len(times) - 1) / (times[-1] - times[0])
 
 
-class ConstantServer:
+class ConstantServer(ServerProcess):
     """Starts the server; use as a context manager. `retry_after` is "none", "seconds" or "exact"."""
 
     def __init__(
@@ -46,35 +45,19 @@ class ConstantServer:
         burst: float = 1.0,
         retry_after: str = "none",
     ) -> None:
-        self._arguments = [content, str(latency), str(rate), str(burst), retry_after]
-        self.base_url = ""
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "benchmarks.constant_server", *self._arguments],
-            cwd=Path(__file__).parents[1],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self.base_url = f"http://127.0.0.1:{int(self._process.stdout.readline())}/v1"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
+        arguments = (content, str(latency), str(rate), str(burst), retry_after)
+        super().__init__("benchmarks.constant_server", *arguments)
 
     def stats(self) -> Stats:
         """What the server saw since the last call."""
-        with urllib.request.urlopen(self.base_url + "/stats", timeout=60) as response:  # noqa: S310
-            return Stats(**json.load(response))
+        with urllib.request.urlopen(self.base_url + "/stats", timeout=60) as reply:  # noqa: S310
+            return Stats(**json.load(reply))
 
 
 class _Server:
     def __init__(self, content: str, latency: float, rate: float, burst: float, retry_after: str) -> None:
         message = {"role": "assistant", "content": content}
-        self.reply = _response(
+        self.reply = response(
             200,
             {
                 "id": "chatcmpl-1",
@@ -102,66 +85,30 @@ class _Server:
         wait = (1 - self.tokens) / self.rate
         told = {"none": None, "seconds": str(math.ceil(wait)), "exact": f"{wait:.3f}"}[self.retry_after]
         error = {"message": "Rate limit reached.", "type": "requests", "code": "rate_limit_exceeded"}
-        return _response(429, {"error": error}, {} if told is None else {"Retry-After": told})
+        return response(429, {"error": error}, {} if told is None else {"Retry-After": told})
 
     def look(self) -> bytes:
         stats, self.stats = self.stats, Stats([], 0, 0)
-        return _response(200, vars(stats))
+        return response(200, vars(stats))
 
-
-def _response(status: int, body: object, headers: dict[str, str] | None = None) -> bytes:
-    data = json.dumps(body).encode()
-    lines = [f"HTTP/1.1 {status} -", "Content-Type: application/json", f"Content-Length: {len(data)}"]
-    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-    return "\r\n".join([*lines, "", ""]).encode() + data
-
-
-class _Connection(asyncio.Protocol):
-    def __init__(self, server: _Server) -> None:
-        self._server = server
-        self._buffer = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            head = self._buffer[:end].lower()
-            _, found, length = head.partition(b"content-length:")
-            size = end + 4 + (int(length.split(b"\r\n")[0]) if found else 0)
-            if len(self._buffer) < size:
-                return
-            self._buffer = self._buffer[size:]
-            self._answer(head)
-
-    def _answer(self, head: bytes) -> None:
-        server, loop = self._server, asyncio.get_running_loop()
+    def answer(self, head: bytes, _: bytes, write: Callable[[bytes], None]) -> None:
+        loop = asyncio.get_running_loop()
         if head.startswith(b"get /v1/stats"):
-            self._transport.write(server.look())
+            write(self.look())
         elif head.startswith(b"get"):
-            self._transport.write(_response(200, _MODELS))
-        elif refusal := server.refusal(loop.time()):
-            server.stats.refused += 1
-            self._transport.write(refusal)
+            write(response(200, _MODELS))
+        elif refusal := self.refusal(loop.time()):
+            self.stats.refused += 1
+            write(refusal)
         else:
-            server.in_flight += 1
-            server.stats.in_flight_max = max(server.stats.in_flight_max, server.in_flight)
-            loop.call_later(server.latency, self._reply)
+            self.in_flight += 1
+            self.stats.in_flight_max = max(self.stats.in_flight_max, self.in_flight)
+            loop.call_later(self.latency, self._reply, write)
 
-    def _reply(self) -> None:
-        self._server.in_flight -= 1
-        self._server.stats.replied.append(asyncio.get_running_loop().time())
-        self._transport.write(self._server.reply)
-
-
-async def _serve(server: _Server) -> None:
-    loop = asyncio.get_running_loop()
-    listening = await loop.create_server(lambda: _Connection(server), "127.0.0.1", 0, backlog=1024)
-    sys.stdout.write(f"{listening.sockets[0].getsockname()[1]}\n")
-    sys.stdout.flush()
-    await loop.run_in_executor(None, sys.stdin.read)  # ends when the parent does
+    def _reply(self, write: Callable[[bytes], None]) -> None:
+        self.in_flight -= 1
+        self.stats.replied.append(asyncio.get_running_loop().time())
+        write(self.reply)
 
 
 if __name__ == "__main__":
@@ -170,4 +117,4 @@ if __name__ == "__main__":
     for number in ("latency", "rate", "burst"):
         parser.add_argument(number, type=float)
     parser.add_argument("retry_after")
-    asyncio.run(_serve(_Server(**vars(parser.parse_args()))))
+    serve(_Server(**vars(parser.parse_args())).answer)

@@ -6,15 +6,16 @@ or none, as often as `n` asks. Like benchmarks.constant_server it does as little
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import re
-import subprocess
 import sys
 import zlib
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from benchmarks.loopback import ServerProcess, response, serve
 
 _MODELS = {"object": "list", "data": [{"id": name, "object": "model"} for name in ("teacher", "judge")]}
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -23,28 +24,11 @@ _TEXT = re.compile(r"\n<text ([0-9a-f]+)>\n(.*)\n</text \1>", re.DOTALL)
 _CRITERION = re.compile(r'^- "(\w+)": ', re.MULTILINE)
 
 
-class WritingServer:
+class WritingServer(ServerProcess):
     """Starts the server; use as a context manager. The judge grants `accepted` of all texts, by their hash."""
 
     def __init__(self, accepted: float = 1.0) -> None:
-        self._accepted = accepted
-        self.base_url = ""
-
-    def __enter__(self) -> Self:
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", "benchmarks.writing_server", str(self._accepted)],
-            cwd=Path(__file__).parents[1],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self.base_url = f"http://127.0.0.1:{int(self._process.stdout.readline())}/v1"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
+        super().__init__("benchmarks.writing_server", str(accepted))
 
 
 def _completion(body: dict[str, Any], number: int, accepted: float) -> dict[str, Any]:
@@ -70,45 +54,16 @@ def _completion(body: dict[str, Any], number: int, accepted: float) -> dict[str,
     }
 
 
-class _Connection(asyncio.Protocol):
-    number = 0  # of requests over all connections
+def main() -> None:
+    """Serve; the share of texts to accept is the argument."""
+    accepted, numbers = float(sys.argv[1]), count(1)
 
-    def __init__(self, accepted: float) -> None:
-        self._accepted = accepted
-        self._buffer = b""
+    def answer(head: bytes, body: bytes, write: Callable[[bytes], None]) -> None:
+        get = head.startswith(b"get")
+        write(response(200, _MODELS if get else _completion(json.loads(body), next(numbers), accepted)))
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            head = self._buffer[:end].lower()
-            _, found, length = head.partition(b"content-length:")
-            size = end + 4 + (int(length.split(b"\r\n")[0]) if found else 0)
-            if len(self._buffer) < size:
-                return
-            body, self._buffer = self._buffer[end + 4 : size], self._buffer[size:]
-            if head.startswith(b"get"):
-                reply: dict[str, Any] = _MODELS
-            else:
-                _Connection.number += 1
-                reply = _completion(json.loads(body), _Connection.number, self._accepted)
-            content = json.dumps(reply).encode()
-            headers = (
-                f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-            )
-            self._transport.write(headers.encode() + content)
-
-
-async def _serve(accepted: float) -> None:
-    loop = asyncio.get_running_loop()
-    listening = await loop.create_server(lambda: _Connection(accepted), "127.0.0.1", 0, backlog=1024)
-    sys.stdout.write(f"{listening.sockets[0].getsockname()[1]}\n")
-    sys.stdout.flush()
-    await loop.run_in_executor(None, sys.stdin.read)  # ends when the parent does
+    serve(answer)
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(float(sys.argv[1])))
+    main()
