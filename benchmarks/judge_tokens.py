@@ -14,13 +14,11 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reference import RecordedGrading, read_gradings
-from grading import UserError
+from benchmarks.reference import RecordedGrading, print_for_folder, read_gradings
 from grading.backend import Reply, VoteCall
 from grading.parse import read_vote
 from grading.prompt import PROMPT_VERSION, build_messages
@@ -135,15 +133,5 @@ def _tokenizer() -> Any:
     return AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
 
 
-def main() -> None:
-    """Print the line for the folder that is named."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m benchmarks.judge_tokens FOLDER_OF_THE_REFERENCE_DATA")
-    try:
-        print(line(measure(Path(sys.argv[1]))))  # noqa: T201
-    except UserError as error:
-        sys.exit(f"Error: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    print_for_folder("judge_tokens", lambda folder: line(measure(folder)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +50,16 @@ def read_gradings(folder: Path) -> list[RecordedGrading]:
     if not found:
         raise UserError(f"{folder} holds no graded answers of the reference implementation under test/.")
     return found
+
+
+def print_for_folder(name: str, figures: Callable[[Path], str]) -> None:
+    """Be the benchmark `name`: print the figures for the folder that the command names."""
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: python -m benchmarks.{name} FOLDER_OF_THE_REFERENCE_DATA")
+    try:
+        print(figures(Path(sys.argv[1])))  # noqa: T201
+    except UserError as error:
+        sys.exit(f"Error: {error}")
 
 
 def _read(path: Path, pack: Pack) -> Iterator[RecordedGrading]:

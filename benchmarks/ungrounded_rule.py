@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from sentencex import segment
 
-from benchmarks.reference import RecordedGrading, read_gradings
-from grading import UngroundedRule, UserError
+from benchmarks.reference import RecordedGrading, print_for_folder, read_gradings
+from grading import UngroundedRule
 from grading.parse import is_quoted, normalise
 from skillmix_tasks.metrics import METRICS, item_metrics
 from skillmix_tasks.rubric import LENGTH, SENSE, TOPIC
@@ -141,15 +139,5 @@ def report(gradings: Sequence[RecordedGrading]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Print the figures for the folder that is named."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m benchmarks.ungrounded_rule FOLDER_OF_THE_REFERENCE_DATA")
-    try:
-        print(report(read_gradings(Path(sys.argv[1]))))  # noqa: T201
-    except UserError as error:
-        sys.exit(f"Error: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    print_for_folder("ungrounded_rule", lambda folder: report(read_gradings(folder)))
