@@ -40,6 +40,7 @@ class Dialect:
             "temperature": spec.temperature,
             "reasoning_effort": spec.reasoning_effort,
             "max_tokens": spec.max_tokens,
+            **spec.own_parameters(),
             "n": votes if votes > 1 else None,
             "response_format": None
             if spec.response_format == "text"

@@ -94,6 +94,10 @@ class ModelSpec(BaseModel):
             identity["response_format"] = self.response_format
         return identity
 
+    def own_parameters(self) -> dict[str, Any]:
+        """The parameters of a request that models of this role alone have."""
+        return {}
+
     def backend(self, concurrency: int, *, adaptive: bool = True, batches: Path | None = None) -> Backend:
         """The model itself; `concurrency` bounds the requests in flight of an HTTP endpoint, see Asker.
 

@@ -52,6 +52,12 @@ def generate(
     teacher_base_url: Annotated[str | None, typer.Option(help="The teacher's endpoint.")] = None,
     teacher_temperature: Annotated[float | None, typer.Option(help="Above 0; 0.7 if not given.")] = None,
     teacher_max_tokens: Annotated[int | None, typer.Option(help="Of one reply; 1024 if not given.")] = None,
+    teacher_stop: Annotated[
+        list[str] | None, typer.Option(help="A reply ends before this text; several times for more.")
+    ] = None,
+    teacher_prefix: Annotated[
+        str | None, typer.Option(help="What each reply of a teacher in this process begins with.")
+    ] = None,
     judge: Annotated[
         list[str] | None,
         typer.Option(help="A judge's name, a model id, or hf:DIRECTORY; several times for a panel."),
@@ -103,6 +109,8 @@ def generate(
             base_url=teacher_base_url,
             temperature=teacher_temperature,
             max_tokens=teacher_max_tokens,
+            stop=teacher_stop or None,
+            prefix=teacher_prefix,
         ),
         judges=settings.judges(),
         seed=seed,

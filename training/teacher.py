@@ -31,13 +31,16 @@ class TeacherSpec(ModelSpec):
     """Everything that tells one teacher from another, see ModelSpec.
 
     With kind "transformers" it is the model `lm` of lm-eval's registry, made with `lm_args` as lm_eval makes it
-    with --model_args; `model` names its weights.
+    with --model_args; `model` names its weights, and its replies begin with `prefix`, which it goes on from.
+    A reply ends before the first of the texts in `stop`.
     """
 
     role: ClassVar[str] = "teacher"
     product: ClassVar[str] = "text"
 
     response_format: Literal["text"] = "text"
+    stop: tuple[str, ...] = Field(default=(), max_length=4)  # OpenAI takes no more
+    prefix: str = ""
     lm: str | None = None
     lm_args: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
@@ -47,7 +50,12 @@ class TeacherSpec(ModelSpec):
         if self.lm is not None:
             told = {name: value for name, value in self.lm_args.items() if name not in _SPEED}
             identity |= {"lm": self.lm, "lm_args": told}
-        return identity
+        # Only where they are set, so that texts keep the keys that they had before there were these.
+        return identity | self.own_parameters() | ({"prefix": self.prefix} if self.prefix else {})
+
+    def own_parameters(self) -> dict[str, Any]:
+        """See ModelSpec."""
+        return {"stop": list(self.stop)} if self.stop else {}
 
     def record(self) -> dict[str, Any]:
         """The spec as data sets carry it: no address, and of `lm_args`, which may hold a token, what is known."""
@@ -82,6 +90,11 @@ def resolve_teacher(
     base_url = base_url or os.environ.get(TeacherSpec.variable("BASE_URL"))
     given = {name: value for name, value in fields.items() if value is not None}
     if lm_args is None and not teacher.startswith(LOCAL_PREFIX):
+        if "prefix" in given:
+            raise UserError(
+                f"--teacher-prefix is for a teacher in this process, and {teacher} is behind an endpoint: leave "
+                "it out."
+            )
         address = {} if base_url is None else {"base_url": base_url}
         return make_spec(TeacherSpec, {"model": teacher} | address | given)
     arguments = _arguments(lm_args or "")
@@ -201,12 +214,14 @@ class LmEvalBackend:
         model = self._loaded()
         spec = self._spec
         options = {
-            "until": [],
+            "until": list(spec.stop),
             "max_gen_toks": spec.max_tokens,
             "do_sample": spec.temperature is not None,
             **({} if spec.temperature is None else {"temperature": spec.temperature}),
         }
-        prompts = [model.apply_chat_template([dict(message) for message in call.messages]) for call in chunk]
+        prompts = [
+            model.apply_chat_template([dict(message) for message in call.messages]) + spec.prefix for call in chunk
+        ]
         texts = model.generate_until(
             [
                 Instance(request_type="generate_until", doc={}, arguments=(prompt, dict(options)), idx=index)
@@ -220,9 +235,10 @@ class LmEvalBackend:
         usage = Usage(len(model.tok_encode(prompt)), len(model.tok_encode(text)))
         if not text.strip():
             return Reply(State.EMPTY, text, "the reply holds no text", usage)
+        whole = self._spec.prefix + text
         if usage.completion >= self._spec.max_tokens:
-            return Reply(State.TRUNCATED, text, "the reply ended at max_tokens", usage)
-        return Reply(State.GRADED, text, usage=usage)
+            return Reply(State.TRUNCATED, whole, "the reply ended at max_tokens", usage)
+        return Reply(State.GRADED, whole, usage=usage)
 
     def _loaded(self) -> LM:
         if self._model is None:

@@ -8,6 +8,8 @@ import random
 import signal
 import sqlite3
 import time
+from contextlib import closing
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from datasets import load_dataset
 from scipy.stats import binomtest
 
 from grading import Budget, UserError, resolve_judge
+from grading.home import verdict_store
+from grading.store import VerdictStore
 from tests.servers.chat import ChatServer
 from tests.training.made import CONCURRENCY, KILLED_PLAN, make, make_to_be_killed, run_at, tried
 from tests.training.making import items
@@ -277,6 +281,17 @@ def test_one_turn(server: ChatServer, tmp_path: Path):
     assert all("one sentence" in messages[0]["content"] for messages in prompts)
 
 
+def test_a_stop_goes_to_the_endpoint_and_makes_other_texts(server: ChatServer, tmp_path: Path):
+    server.set(student="one sentence", earn=1)
+    plain = run_at(server.base_url, tried(1, 2), turns=1)
+    make(plain, tmp_path / "plain")
+    teacher = plain.teacher.model_copy(update={"stop": ("\n\n",)})
+    report = make(replace(plain, teacher=teacher), tmp_path / "out")
+    assert report.outcome.teacher["calls"] == 2  # what the store has was written without it
+    assert [entry.body.get("stop") for entry in server.log("student")] == [None, None, ["\n\n"], ["\n\n"]]
+    assert all("stop" not in entry.body for entry in server.log("judge"))
+
+
 def test_a_panel(server: ChatServer, tmp_path: Path):
     server.set(student="one sentence", earn=1)
     run = run_at(server.base_url, tried(1, 6), judges=("judge-1", "judge-2"), votes=1)
@@ -324,12 +339,16 @@ def test_a_teacher_and_a_judge_in_this_process(embedded_model: Path, tmp_path: P
     run = Run(
         plan=tried(1, 6),
         pack_name="language",
-        teacher=resolve_teacher(model, max_tokens=48),
+        teacher=resolve_teacher(model, max_tokens=32, prefix="Answer: A", stop=(" the",)),
         judges=(resolve_judge(model, votes=1),),
         turns=1,
     )
     first = make(run, tmp_path / "out")
     assert first.outcome.teacher["calls"] == 6
+    with closing(VerdictStore(verdict_store())) as store:
+        texts = [reply["text"] for reply in store.records() if reply["text"].startswith("Answer: A")]
+    assert len(texts) > 3  # the others are the judge's, or empty
+    assert not [text for text in texts if " the" in text]
     assert first.outcome.counts.kinds[1].teacher.dollars == first.outcome.counts.kinds[1].judge.dollars == 0
     assert first.outcome.counts.kinds[1].tally.attempted == 6
     again = make(run, tmp_path / "again")

@@ -76,6 +76,7 @@ def test_a_plan_that_is_none(start: Start, arguments: tuple[str, ...], sentence:
         (("--teacher-base-url", "http://127.0.0.1:9/v1"), "cannot be reached"),
         (("--judge-base-url", "http://127.0.0.1:9/v1"), "cannot be reached"),
         (("--teacher-base-url", "not an address"), "it is not an http or https address"),
+        (("--teacher-prefix", "Answer:"), "--teacher-prefix is for a teacher in this process"),
         (("--teacher-temperature", "0"), "'temperature' is wrong"),
         (("--votes", "2"), "a majority needs an odd number of votes"),
         (("--pack", "esperanto"), "no pack 'esperanto'"),
