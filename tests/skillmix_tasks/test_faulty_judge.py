@@ -7,6 +7,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
+from tenacity import wait_random_exponential
 
 from grading import Panel, State, resolve_judge
 from skillmix_tasks.items import sample_items
@@ -27,12 +28,12 @@ Scores = list[dict[str, float]]
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "grading.transport._TIMEOUT", 1.0
-    )  # seconds; the real one would make a hanging server's test last for minutes
+    # Seconds; with the real ones faults that last would make the tests last for minutes, too.
+    monkeypatch.setattr("grading.transport._TIMEOUT", 1.0)
+    monkeypatch.setattr("grading.transport._backoff", wait_random_exponential(multiplier=0.05, max=1))
 
 
-def scores(server: ChatServer, store: Path) -> tuple[Scores, list[dict[str, Any]]]:
+def scores(server: ChatServer, store: Path, *, adaptive: bool = True) -> tuple[Scores, list[dict[str, Any]]]:
     """The metrics of each item, and the records of all generations."""
     pack = load_pack("language")
     items = sample_items(pack, task="skillmix_k3", k=3, split="all", seed=0, number=ITEMS)
@@ -41,7 +42,7 @@ def scores(server: ChatServer, store: Path) -> tuple[Scores, list[dict[str, Any]
         for item in items
         for generation in range(GENERATIONS)
     ]
-    panel = Panel([resolve_judge("judge-1", base_url=server.base_url)], store, concurrency=32)
+    panel = Panel([resolve_judge("judge-1", base_url=server.base_url)], store, concurrency=32, adaptive=adaptive)
     try:
         records = judge_replies(pack, asked, panel)
     finally:
@@ -81,7 +82,8 @@ def test_faults_that_pass_leave_the_table_as_it_is(chat_server: ChatServer, tmp_
 
 def test_faults_that_last_have_names_and_bounds(chat_server: ChatServer, tmp_path: Path, true_scores: Scores):
     chat_server.set(**FAULTY, fault_lasts=True)
-    found, records = scores(chat_server, tmp_path / "verdicts.sqlite")
+    # Rate limits that last would bring an adaptive client down to one request in flight, behind those that hang.
+    found, records = scores(chat_server, tmp_path / "verdicts.sqlite", adaptive=False)
     struck(chat_server)
     for number, (item, true) in enumerate(zip(found, true_scores, strict=True)):
         if item["coverage"]:
