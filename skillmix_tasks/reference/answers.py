@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +23,12 @@ class RecordedAnswer:
     `request` is what our judge would be asked. `earned` are the reference judge's points for the criteria of that
     request by id; `skills` are the names of the first of these. `length` is the point for the number of sentences,
     by the reference's own count. `index` (the item's place in the student's file, from 0) and `generation` (from
-    1) are those within the answers of one series. `prompt` and `reply` are the first grading's.
+    1, of `generations`) are those within the answers of one series. `prompt` and `reply` are the first grading's.
     """
 
     series: Series
     generation: int
+    generations: int
     index: int
     skills: tuple[str, ...]
     prompt: str
@@ -54,7 +54,7 @@ class RecordedAnswer:
 
 
 def read_answers(folder: Path) -> tuple[list[RecordedAnswer], list[Fault]]:
-    """All answers under `folder` that GPT-4 graded and our judge can be asked about, and what is wrong with others.
+    """All answers under `folder` that GPT-4 graded and our judge can be asked about; and all faults.
 
     Raises UserError if there is none, or if the folder's skills, topics and prompts cannot be read.
     """
@@ -130,6 +130,7 @@ def _answer(
     return RecordedAnswer(
         series=one.series,
         generation=generation,
+        generations=len(one.rows),
         index=index,
         skills=key.skills,
         prompt=gradings[0].prompt,
@@ -138,11 +139,3 @@ def _answer(
         earned={criterion.id: points[criterion.id] for criterion in request.criteria},
         length=points[LENGTH],
     )
-
-
-def by_item(answers: list[RecordedAnswer]) -> Iterator[tuple[tuple[Series, int], list[int]]]:
-    """The places in `answers` of each item's generations, item by item."""
-    places: dict[tuple[Series, int], list[int]] = {}
-    for place, answer in enumerate(answers):
-        places.setdefault(answer.item, []).append(place)
-    yield from places.items()
