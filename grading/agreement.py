@@ -200,8 +200,9 @@ def _bootstrap(data: tuple[_Counts, ...], statistic: Any, *, method: str, vector
 
     from scipy.stats import DegenerateDataWarning, bootstrap
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # its interval is then NaN
+    # Where draws give no value, or no spread, the interval is NaN.
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        warnings.simplefilter("ignore", DegenerateDataWarning)
         return bootstrap(
             data,
             statistic,

@@ -69,6 +69,13 @@ class Corrected(BaseModel):
     high: float | None = None
     refused: str | None = None
 
+    def text(self) -> str:
+        """The figures in words, or the reason why there is only the raw one."""
+        raw = f"raw {self.raw:.2f} of {self.units} items"
+        if self.value is None:
+            return f"{raw}; no correction: {self.refused}"
+        return f"{raw}; corrected {self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+
 
 def correct(granted: int, units: int, rates: ErrorRates) -> Corrected:
     """The share of `units` that the reference would have granted, where the judge granted `granted` of them."""

@@ -60,7 +60,8 @@ def _measured(
         for kind in KINDS
     }
     name = panel_name(judges)
-    verdict, sentence = conclude(name, yardstick.name, by_kind["all"], dict(undecided))
+    subject = name if len(judges) == 1 else f"The panel {name}"
+    verdict, sentence = conclude(subject, yardstick.name, by_kind["all"], dict(undecided))
     scores = _item_scores(yardstick, decided)
     # A best of three is as wrong as a best of three; of fewer it is not.
     tried = {answer.series: answer.generations for answer in yardstick.answers}

@@ -13,9 +13,9 @@ from skillmix_tasks.calibration import Calibration
 
 def card(one: Calibration) -> str:
     """All figures of a calibration, with the thresholds of its verdict."""
-    environment = Environment(  # noqa: S701 - Markdown
+    environment = Environment(
         undefined=StrictUndefined,
-        autoescape=False,
+        autoescape=False,  # noqa: S701 - Markdown
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

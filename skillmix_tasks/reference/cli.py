@@ -135,7 +135,7 @@ def correct(
     calibration: Annotated[Path, typer.Option(help="The calibration.json of its judge.")],
     as_json: _Json = False,
 ) -> None:
-    """Put beside raw scores what the calibration's yardstick would have given; a calibration too small is refused."""
+    """Put beside raw scores what the calibration's yardstick would have given, where it is large enough."""
     from skillmix_tasks.calibration import load_calibration
     from skillmix_tasks.corrected import correct_results
 
@@ -144,8 +144,4 @@ def correct(
         typer.echo(json.dumps([score.record() for score in scores]))
         return
     for score in scores:
-        one = score.corrected
-        said = f"corrected {one.value:.2f} ({one.low:.2f} to {one.high:.2f})"
-        if one.refused:
-            said = f"no correction: {one.refused}"
-        typer.echo(f"{score.task} {score.metric}: raw {one.raw:.2f} of {one.units} items; {said}")
+        typer.echo(f"{score.task} {score.metric}: {score.corrected.text()}")
