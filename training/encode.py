@@ -54,8 +54,7 @@ def encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, template: str) -> 
         answers = sum(message.get("role") == "assistant" for message in messages)
         if not answers and not text:
             raise UserError(
-                f"The row {_name(row, place)} has neither `messages` with an answer nor a `text`: nothing to train "
-                "on."
+                f"The row {_name(row, place)} has neither `messages` with an answer nor a `text` to train on."
             )
         turns[answers] += 1
     fingerprint = digest.hexdigest()[:16]

@@ -67,6 +67,7 @@ class _Trainer(SFTTrainer):
         # A padding-free batch, as of packed rows, has no mask: all of it is useful.
         own = sum(int(batch.get("attention_mask", torch.ones_like(batch["input_ids"])).sum()) for batch in batches)
         self.totals.tokens += int(self.accelerator.reduce(torch.tensor(own, device=device)))
+        assert items is not None  # rows have labels
         self.totals.trained_tokens += int(items)
         return batches, items
 
@@ -77,7 +78,7 @@ class _Trainer(SFTTrainer):
 def fit(job: Job, start: Path | None, totals: Totals) -> None:
     """Train from the checkpoint `start`, or from the beginning, to the recipe's end.
 
-    `totals` are those of the steps up to `start`, and are counted on. Raises UserError if a signal stopped it, with a
+    `totals` are those of the steps up to `start`, and go on. Raises UserError if a signal stopped it, with a
     checkpoint; if the trainer does not run as the launcher asked; or if the loss is no number.
     """
     config = _config(job)
