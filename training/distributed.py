@@ -56,11 +56,16 @@ def check_devices() -> None:
         raise UserError(f"DeepSpeed is not tried with this command: type {ADVICE}.")
 
 
-def check_running(distributed_type: str, world: int) -> None:
+def check_running(distributed_type: str, world: int, *, precision: str, dtype: str) -> None:
     """Raise UserError unless the trainer runs in the way that was asked for.
 
-    `distributed_type` is accelerate's name for it, `world` the number of processes that it knows of.
+    `distributed_type` and `precision` are accelerate's names for how it runs, `world` the number of processes that
+    it knows of, and `dtype` the recipe's.
     """
+    if precision != {"bfloat16": "bf16", "float32": "no"}[dtype]:
+        raise UserError(
+            f"The recipe has the dtype {dtype}, but the launcher's mixed_precision is {precision}: leave that out."
+        )
     asked = asked_for()
     really = {"NO": "single", "FSDP": "fsdp", "DEEPSPEED": "deepspeed"}.get(distributed_type, "ddp")
     if really != asked or world != world_size():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,15 @@ _DRAFT = ".run.json"  # until it is whole
 
 
 @contextmanager
-def claimed(out: Path, record: dict[str, Any], command: str = "skillmix generate") -> Iterator[None]:
+def claimed(
+    out: Path,
+    record: dict[str, Any],
+    command: str = "skillmix generate",
+    begun: Callable[[], bool] = lambda: True,
+) -> Iterator[None]:
     """Keep `out`, which is made if it is not there, for the run of `command` that `record` describes.
 
+    A run that is there gives way to another as long as it has not `begun` to make what is worth keeping.
     Raises UserError if another run or something else is there, or if another process works there now.
     """
     try:
@@ -37,22 +43,22 @@ def claimed(out: Path, record: dict[str, Any], command: str = "skillmix generate
     except OSError as error:
         raise _unusable(out, error) from error
     try:
-        _mark(out, record, command)
+        _mark(out, record, command, begun)
         yield
     finally:
         (out / _LOCK).unlink(missing_ok=True)
         lock.release()
 
 
-def _mark(out: Path, record: dict[str, Any], command: str) -> None:
+def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], bool]) -> None:
     """Write down in `out` what is made there; UserError if that is another run already."""
     mark, draft = out / _MARK, out / _DRAFT
     try:
-        if not mark.exists():
+        there = _Record.validate_json(mark.read_bytes()) if mark.exists() else None
+        if there is None or (there.keys() == record.keys() and not begun()):
             draft.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             draft.replace(mark)
             return
-        there = _Record.validate_json(mark.read_bytes())
     except ValidationError as error:
         raise UserError(f"{mark} is no record of a run: name another folder with --out.") from error
     except OSError as error:

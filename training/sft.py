@@ -93,7 +93,13 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
         callbacks=[EarlyStoppingCallback(patience)] if patience else None,
         peft_config=_adapter(job),
     )
-    check_running(trainer.accelerator.distributed_type.value, trainer.accelerator.num_processes)
+    running = trainer.accelerator
+    check_running(
+        running.distributed_type.value,
+        running.num_processes,
+        precision=running.mixed_precision,
+        dtype=job.recipe.dtype,
+    )
     trainer.totals = totals
     trainer.remove_callback(PrinterCallback)
     with stoppable() as stop:

@@ -86,9 +86,12 @@ def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) 
     except (OSError, ValueError) as error:
         raise UserError(f"The model {recipe.model} has no tokenizer that loads ({_flat(error)}).") from error
     prepared = _prepare(recipe, base, tokenizer, open_source(data, recipe.data_config), data, options)
-    main = is_main()
-    with claimed(out, prepared.record, "skillmix train") if main else nullcontext():
-        result = out / "result.json"
+    main, result = is_main(), out / "result.json"
+
+    def begun() -> bool:
+        return result.exists() or last_whole(out / "checkpoints") is not None
+
+    with claimed(out, prepared.record, "skillmix train", begun) if main else nullcontext():
         if not result.exists():
             _train(recipe, base, tokenizer, prepared, out)
         if main and options.merge and not (out / "merged").exists():

@@ -114,10 +114,12 @@ def test_what_runs_is_what_was_asked_for(
     monkeypatch.setenv("ACCELERATE_USE_FSDP", fsdp)
     monkeypatch.setenv("WORLD_SIZE", str(processes))
     if good:
-        check_running(distributed_type, world)
+        check_running(distributed_type, world, precision="bf16", dtype="bfloat16")
+        with pytest.raises(UserError, match="dtype float32, but the launcher's mixed_precision is bf16"):
+            check_running(distributed_type, world, precision="bf16", dtype="float32")
     else:
         with pytest.raises(UserError, match=f"but what runs is .* on {world} "):
-            check_running(distributed_type, world)
+            check_running(distributed_type, world, precision="no", dtype="float32")
 
 
 def test_the_shipped_configuration_keeps_whole_weights():

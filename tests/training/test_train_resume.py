@@ -164,6 +164,20 @@ def test_a_whole_run_is_left_alone_and_can_be_merged(server: TrainServer, model:
         assert name in refused.said()
 
 
+def test_a_run_without_a_checkpoint_gives_way_to_another(
+    server: TrainServer, model: Path, data: Path, tmp_path: Path
+):
+    arguments = train_arguments(
+        write_recipe(tmp_path / "recipe.yaml", model, max_grad_norm=0), data, tmp_path / "out"
+    )
+    came_apart = server.start(*arguments, "--set", "learning_rate=1.0e+30")
+    assert came_apart.wait() == 1
+    assert "so the training came apart" in came_apart.said()
+    mended = server.start(*arguments, "--set", "steps=2")
+    assert mended.wait() == 0, mended.said()
+    assert [line["step"] for line in exact(tmp_path / "out") if "loss" in line] == [1, 2]
+
+
 def test_packed_rows_do_not_see_each_other(server: TrainServer, model: Path, data: Path, tmp_path: Path):
     losses = {}
     for packing in (False, True):
@@ -193,7 +207,6 @@ def test_packed_rows_do_not_see_each_other(server: TrainServer, model: Path, dat
         (("--set", "max_length=100"), {}, "are longer than max_length 100"),
         (("--set", "model=/nowhere/at/all"), {}, "There is no model directory /nowhere/at/all"),
         (("--set", "eval_tasks=[skillmix_k77]"), {}, "skillmix_k77"),
-        (("--set", "learning_rate=1.0e+30"), {}, "so the training came apart"),
     ],
 )
 def test_what_a_user_gets_wrong(
