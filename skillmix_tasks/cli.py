@@ -10,8 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from grading import UserError
-
 app = typer.Typer()
 pack_app = typer.Typer(help="Look at packs of skills and topics.", no_args_is_help=True)
 app.add_typer(pack_app, name="pack")
@@ -54,6 +52,7 @@ def grade(
     from skillmix_tasks.controls import take_failures
     from skillmix_tasks.evaluate import strict_json
     from skillmix_tasks.regrade import regrade
+    from skillmix_tasks.settings import one_setting
 
     setup_logging()
     overrides: dict[str, Any] = {
@@ -65,23 +64,13 @@ def grade(
         "max_tokens": max_tokens,
     }
     overrides = {key: value for key, value in overrides.items() if value is not None}
-    overrides |= dict(_setting(text) for text in settings or ())  # where null is a value
+    overrides |= dict(one_setting(text) for text in settings or ())  # where null is a value
     with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
         results = regrade(files, overrides, include_path=include_path, output=output)
     if as_json:
         typer.echo(strict_json(results))
         return
     typer.echo("\n".join([*take_failures(), make_table(results)]))
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    key, separator, value = text.partition("=")
-    if not separator:
-        raise UserError(f"--set {text} is not KEY=VALUE.")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value
 
 
 @app.command()
