@@ -118,6 +118,15 @@ def quickstart(
     run(output, items, as_json=as_json)
 
 
+@app.command()
+def embedded() -> None:
+    """Print the directory of the small chat model of `quickstart`, made there if it is missing (half a minute)."""
+    from grading.home import home
+    from skillmix_tasks.embedded import convert_embedded_model
+
+    typer.echo(convert_embedded_model(home() / "models" / "smollm2-135m-instruct"))
+
+
 _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a directory.")]
 
 
