@@ -55,15 +55,16 @@ if [ "$tiny" ]; then
     judge=$teacher
     recipe=smollm2-135m-cpu
     texts=(--k 1 --accept 4)
-    generate=(--teacher-args batch_size=16 --teacher-max-tokens 64 --votes 1)
+    # One turn, as this model seldom ends a reply in time, and an acceptable text needs all of them.
+    generate=(--turns 1 --teacher-args batch_size=32 --teacher-max-tokens 64 --votes 1)
     train=(--set steps=3)
-    compare=(--tasks skillmix_k1,skillmix_heldout_k1 --votes 1 --limit 2 --batch_size 6
-        --gen_kwargs max_gen_toks=64 --model_args dtype=bfloat16)
-    items=2
+    tasks=(--tasks skillmix_k1,skillmix_heldout_k1) items=2
+    compare=(--votes 1 --limit 2 --batch_size 6 --gen_kwargs max_gen_toks=64 --model_args dtype=bfloat16)
 else
     [ "$teacher" ] && [ "$judge" ] || fail "Name who writes and who judges: --teacher MODEL --judge MODEL (or --tiny)."
     texts=(--plan "$plan" --scale "$scale")
-    generate=() train=() compare=(--batch_size 32) items=100
+    generate=() train=(--on-too-long drop) # they are few, and told
+    tasks=() items=100 compare=(--batch_size 32)
 fi
 cap=(${max_usd:+--max-usd "$max_usd"})
 launch=("${PYTHON:-python}" -m skillmix)
@@ -72,8 +73,8 @@ if [ "$gpus" -gt 1 ]; then
         --num_processes "$gpus" -m skillmix)
 fi
 
-skillmix estimate "${texts[@]}" --teacher "$teacher" --judge "$judge" --recipe "$recipe" --items "$items" \
-    $([ "$tiny" ] && echo --tasks skillmix_k1 --tasks skillmix_heldout_k1)
+skillmix estimate "${texts[@]}" --teacher "$teacher" --judge "$judge" --recipe "$recipe" \
+    --items "$items" "${tasks[@]}"
 if [ -z "$yes" ]; then
     read -r -p "Begin, or go on, in $out? [y/N] " answer || fail "Nobody answers: type --yes to begin without asking."
     [[ $answer = [yY]* ]] || exit 0
@@ -85,4 +86,4 @@ skillmix generate "${texts[@]}" --teacher "$teacher" --judge "$judge" "${generat
 echo "== Training: $out/run"
 "${launch[@]}" train --recipe "$recipe" "${train[@]}" --data "$out/data" --out "$out/run"
 echo "== Before and after: $out/run/evaluation"
-skillmix compare "$out/run" --judge "$judge" "${cap[@]}" "${compare[@]}" "${more[@]}"
+skillmix compare "$out/run" --judge "$judge" "${tasks[@]}" "${cap[@]}" "${compare[@]}" "${more[@]}"
