@@ -52,17 +52,22 @@ class Job:
 
 
 class _Trainer(SFTTrainer):
-    """Counts the tokens that carry loss, and writes no thin card: cards are made when a run is pushed."""
+    """Counts tokens, and writes no thin model card: cards are made when a run is pushed.
+
+    TRL's own count begins anew with each process, and leaves tokens out at an epoch's end on several.
+    """
 
     totals: Totals
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
-        """The batches of one step, and how many of their tokens carry loss on all devices."""
+        """The batches of one step, counted, and how many of their tokens carry loss on all devices."""
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if items is not None:
-            self.totals.trained_tokens += int(items)
+        # A padding-free batch, as of packed rows, has no mask: all of it is useful.
+        own = sum(int(batch.get("attention_mask", torch.ones_like(batch["input_ids"])).sum()) for batch in batches)
+        self.totals.tokens += int(self.accelerator.reduce(torch.tensor(own, device=device)))
+        self.totals.trained_tokens += int(items)
         return batches, items
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
@@ -118,7 +123,7 @@ def _config(job: Job) -> SFTConfig:
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_grad_norm,
         bf16=recipe.dtype == "bfloat16",
-        gradient_checkpointing=recipe.activation_checkpointing,
+        activation_checkpointing=recipe.activation_checkpointing,
         torch_compile=recipe.compile,
         # Rows arrive with labels and within the limit, so TRL has nothing to cut; a bin needs its size.
         max_length=recipe.max_length if recipe.packing else None,

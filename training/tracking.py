@@ -18,7 +18,7 @@ import os
 import resource
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +60,13 @@ def peak_memory() -> int:
 class Tracker(TrainerCallback):
     """Writes the log and shows the progress; marks whole checkpoints; ends the training where `stop` asks for it.
 
-    `totals` are those that the run goes on from; the trained tokens among them are counted by the trainer. A token
-    takes `flops` floating-point operations.
+    `totals` are those that the run goes on from; the trainer counts the tokens among them. A token takes `flops`
+    floating-point operations.
     """
 
     def __init__(self, log: Path, totals: Totals, stop: Stop, flops: float) -> None:
         self._log = log
-        self._before = replace(totals)
+        self._before = totals.seconds
         self._totals = totals
         self._stop = stop
         self._flops = flops
@@ -112,8 +112,7 @@ class Tracker(TrainerCallback):
         if "loss" in logs:
             self._check(state.global_step, logs["loss"])
             now = time.perf_counter()
-            self._totals.tokens = self._before.tokens + int(logs["num_tokens"])
-            self._totals.seconds = self._before.seconds + now - self._begun
+            self._totals.seconds = self._before + now - self._begun
             self._window.append((now, self._totals.tokens))
             line = {name: logs[name] for name in ("loss", "grad_norm", "learning_rate")} | {
                 "tokens": self._totals.tokens,
