@@ -76,7 +76,9 @@ def write_tiny_model(folder: Path) -> Path:
 def write_tiny_data(folder: Path) -> Path:
     """A data set of 40 short two-turn texts (k = 1) and some plain text: about 40 rows in train, some held back."""
     folder.mkdir()
-    rows = [row_of(item, prompt1=f"Write of {item.topic.name}.", prompt2="Better, please.") for item in items(1, 40)]
+    rows = [
+        row_of(item, prompt1=f"Write of {item.topic.name}.", prompt2="Better, please.") for item in items(1, 40)
+    ]
     rows_file(folder, 1).write_text("".join(row.line() for row in rows), encoding="utf-8")
     text = folder.with_suffix(".txt")
     text.write_text("\n\n".join(f"Paragraph {number} of plain text." for number in range(40)), encoding="utf-8")
