@@ -17,8 +17,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grading import UserError
+from grading.home import home
 
+ANSWERS_VARIABLE = "SKILLMIX_ANSWERS"
 _FORMAT = 1
+
+
+def answers_folder() -> Path:
+    """Where runs put their answers: SKILLMIX_ANSWERS, or `answers` in the folder of the verdict store."""
+    return Path(os.environ.get(ANSWERS_VARIABLE) or home() / "answers")
 
 
 class AnswerHeader(BaseModel):
@@ -90,7 +97,7 @@ def check_writable(folder: Path) -> None:
 def _unwritable(folder: Path, error: OSError) -> UserError:
     return UserError(
         f"The answers cannot be written to {folder} ({error.strerror}): free space, mend its permissions, or name "
-        "another folder with SKILLMIX_HOME."
+        f"another folder with SKILLMIX_HOME or {ANSWERS_VARIABLE}."
     )
 
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from grading import UserError
 from skillmix_tasks.reference.cli import app as reference_app
 
 app = typer.Typer()
@@ -56,6 +55,7 @@ def grade(
     from skillmix_tasks.controls import take_failures
     from skillmix_tasks.evaluate import strict_json
     from skillmix_tasks.regrade import regrade
+    from skillmix_tasks.settings import one_setting
 
     setup_logging()
     overrides: dict[str, Any] = {
@@ -67,23 +67,13 @@ def grade(
         "max_tokens": max_tokens,
     }
     overrides = {key: value for key, value in overrides.items() if value is not None}
-    overrides |= dict(_setting(text) for text in settings or ())  # where null is a value
+    overrides |= dict(one_setting(text) for text in settings or ())  # where null is a value
     with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
         results = regrade(files, overrides, include_path=include_path, output=output)
     if as_json:
         typer.echo(strict_json(results))
         return
     typer.echo("\n".join([*take_failures(), make_table(results)]))
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    key, separator, value = text.partition("=")
-    if not separator:
-        raise UserError(f"--set {text} is not KEY=VALUE.")
-    try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
-        return key, value
 
 
 @app.command()
@@ -129,6 +119,15 @@ def quickstart(
     from skillmix_tasks.quickstart import quickstart as run
 
     run(output, items, as_json=as_json)
+
+
+@app.command()
+def embedded() -> None:
+    """Print the directory of the small chat model of `quickstart`, made there if it is missing (half a minute)."""
+    from grading.home import home
+    from skillmix_tasks.embedded import convert_embedded_model
+
+    typer.echo(convert_embedded_model(home() / "models" / "smollm2-135m-instruct"))
 
 
 _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a directory.")]

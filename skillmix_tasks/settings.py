@@ -7,6 +7,7 @@ Keys and tokens are never settings: they come from the environment.
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Annotated, Any
 
@@ -103,3 +104,14 @@ def read_settings(metadata: dict[str, Any]) -> Settings:
                 f'There is no setting {key!r} under "skillmix": there are {", ".join(Settings.model_fields)}.'
             ) from error
         raise UserError(f'The setting {key!r} under "skillmix" is wrong: {first["msg"]}.') from error
+
+
+def one_setting(text: str) -> tuple[str, Any]:
+    """The key and value of an option --set, which reads KEY=JSON or KEY=TEXT."""
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise UserError(f"--set {text} is not KEY=VALUE.")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value

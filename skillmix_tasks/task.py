@@ -27,13 +27,13 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.utils import create_iterator
 
 from grading import Budget, JudgeSpec, Panel, State, UserError
-from grading.home import home, verdict_store
+from grading.home import verdict_store
 from grading.panel import panel_name, panel_record
 from grading.parse import is_quoted, normalise
 from grading.stats import total
 from grading.store import VerdictStore
 from grading.text import encodable
-from skillmix_tasks.answers import AnswerHeader, StoredAnswer, check_writable, write_answers
+from skillmix_tasks.answers import AnswerHeader, StoredAnswer, answers_folder, check_writable, write_answers
 from skillmix_tasks.controls import ControlReport, judge_controls
 from skillmix_tasks.items import sample_items
 from skillmix_tasks.judged import judge_replies, judged_points
@@ -200,7 +200,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             # What a task can know of its model: the address, and the words of the command.
             refuse_chat_api(str(self._model_args.get("base_url", "")), *sys.argv)
         if self._stored_student is None:
-            check_writable(home() / "answers")
+            check_writable(answers_folder())
         if not self._predict_only:
             render(self._pack, "judge", self._items[0])  # a template that cannot be filled is found out now
             check_judges(self._judges, batch=self._settings.batch)
@@ -277,7 +277,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         for instance, both in zip(instances, replies, strict=True):
             instance.resps = both
         if self._answers is None:
-            self._answers = write_answers(home() / "answers", self._header(), self._stored(replies))
+            self._answers = write_answers(answers_folder(), self._header(), self._stored(replies))
             logger.info("The answers are in %s", self._answers)
             if not self._predict_only:
                 logger.info("If judging is interrupted, go on with: skillmix grade %s", self._answers)

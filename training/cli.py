@@ -182,3 +182,84 @@ def fsdp2() -> None:
     from importlib.resources import files
 
     typer.echo(str(files("training").joinpath("accelerate", "fsdp2.yaml")))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def compare(
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(help="The folder of a whole run of `skillmix train`.")],
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option(help="Tasks and groups; several times or with commas. The recipe's if none."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="lm-eval's kind of model: hf, or vllm after --merge.")] = "hf",
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(help="A judge's name, a model id, or hf:DIRECTORY; several times for a panel."),
+    ] = None,
+    judge_base_url: Annotated[str | None, typer.Option(help="The judge's endpoint.")] = None,
+    votes: Annotated[int | None, typer.Option(help="Votes for each answer and judge; odd.")] = None,
+    max_usd: Annotated[float | None, typer.Option(help="Dollars that judging both models may cost.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Another setting of the tasks, as KEY=JSON or KEY=TEXT.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Evaluate the base model and the trained one on the same items; other arguments go to lm_eval.
+
+    skillmix compare RUN --judge MODEL --batch_size 16
+    """
+    from lm_eval.utils import setup_logging
+
+    from skillmix_tasks.logs import show_our_logs
+    from skillmix_tasks.settings import one_setting
+    from training.compare import compare as compare_models
+    from training.trained import read_run
+
+    setup_logging()
+    show_our_logs()
+    given = {"judge": judge or None, "judge_base_url": judge_base_url, "votes": votes, "max_usd": max_usd}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    chosen |= dict(one_setting(text) for text in settings or ())
+    made = compare_models(read_run(run), tasks or (), chosen, model=model, arguments=context.args)
+    typer.echo(json.dumps(made.record()) if as_json else made.text())
+
+
+@app.command()
+def estimate(
+    recipe: Annotated[str, typer.Option(help="A recipe's name (`skillmix recipes`), or a YAML file.")],
+    k: Annotated[str | None, typer.Option(help="Numbers of skills, as 1,2,3; with --accept.")] = None,
+    accept: Annotated[int | None, typer.Option(min=1, help="Texts to accept of each k.")] = None,
+    plan: Annotated[str | None, typer.Option(help="paper, balanced, sample-8000 or k4-probe.")] = None,
+    scale: Annotated[float, typer.Option(help="Multiply the plan's numbers, as 0.1.")] = 1.0,
+    teacher: Annotated[str | None, typer.Option(help="A model id, or hf:DIRECTORY.")] = None,
+    teacher_base_url: Annotated[str | None, typer.Option(help="The teacher's endpoint.")] = None,
+    judge: Annotated[
+        list[str] | None, typer.Option(help="A judge's name, a model id, or hf:DIRECTORY; repeatable.")
+    ] = None,
+    judge_base_url: Annotated[str | None, typer.Option(help="The judge's endpoint.")] = None,
+    tasks: Annotated[list[str] | None, typer.Option(help="Tasks and groups; the recipe's if none.")] = None,
+    items: Annotated[int, typer.Option(min=1, help="Items of each task.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Tell what making texts, training on them and comparing the models will take, before any of it is begun.
+
+    skillmix estimate --plan paper --teacher MODEL --judge MODEL --recipe mistral-7b-instruct-paper
+    """
+    from skillmix_tasks.settings import read_settings
+    from training.estimate import estimate as make
+    from training.plan import choose_plan
+    from training.recipe import load_recipe
+    from training.teacher import resolve_teacher
+
+    given = {"judge": judge or None, "judge_base_url": judge_base_url}
+    settings = read_settings({"skillmix": {name: value for name, value in given.items() if value is not None}})
+    found = make(
+        choose_plan(plan, k, accept, scale),
+        resolve_teacher(teacher, base_url=teacher_base_url),
+        settings.judges(),
+        load_recipe(recipe),
+        tasks=[name for entry in tasks or () for name in entry.split(",")],
+        items=items,
+    )
+    typer.echo(json.dumps(found.record()) if as_json else found.text())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from grading import UserError
+from tests.training.byte_tokenizer import byte_tokenizer
 from training.marking import marked_template
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ CHAT = [
     {"role": "assistant", "content": ANSWER2},
 ]
 MARKUP = (
-    *("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|begin|>", "<|start_header_id|>", "<|end_header_id|>"),
-    *("<|eot_id|>", "<bos>", "<start_of_turn>", "<end_of_turn>"),
+    *("<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+    *("<start_of_turn>", "<end_of_turn>"),
 )
 
 LLAMA_2 = """{% if messages[0].role == 'system' %}
@@ -89,19 +90,7 @@ THINKING = CHATML.replace(
 
 @pytest.fixture
 def tokenizer() -> PreTrainedTokenizerBase:
-    """A token for each byte: masks show to the letter."""
-    from tokenizers import Tokenizer, decoders, pre_tokenizers
-    from tokenizers.models import BPE
-    from transformers import PreTrainedTokenizerFast
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    plain = Tokenizer(BPE(vocab={letter: number for number, letter in enumerate(letters)}, merges=[]))
-    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    plain.decoder = decoders.ByteLevel()
-    make: Any = PreTrainedTokenizerFast  # which is not typed
-    tokenizer: PreTrainedTokenizerBase = make(tokenizer_object=plain, bos_token="<s>", eos_token="</s>")
-    tokenizer.add_tokens(list(MARKUP), special_tokens=True)
-    return tokenizer
+    return byte_tokenizer(MARKUP)
 
 
 def learned(tokenizer: PreTrainedTokenizerBase, template: str, chat: list[dict[str, str]]) -> list[str]:

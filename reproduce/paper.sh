@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# From API keys and GPUs to the paper's tables 2 and 3 for a model of your own: texts, training, evaluation, table.
+#
+#   reproduce/paper.sh --teacher gpt-4.1-2025-04-14 --judge gpt-4.1-2025-04-14 --gpus 2
+#   reproduce/paper.sh --tiny --yes        everything here and now with the embedded model: no key, no GPU
+#
+# Stopped anywhere, the same command goes on. reproduce/README.md tells the rest.
+set -euo pipefail
+
+out=paper-run plan=paper scale=1 teacher='' judge='' recipe=mistral-7b-instruct-paper
+gpus=1 max_usd='' tiny='' yes='' more=()
+
+usage() {
+    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    echo "
+    --out DIR        where everything goes ($out)
+    --plan PLAN      a plan of skillmix generate ($plan)
+    --scale NUMBER   the plan's numbers times this ($scale)
+    --teacher MODEL  who writes the texts
+    --judge MODEL    who judges texts and answers
+    --recipe RECIPE  a recipe of skillmix train ($recipe)
+    --gpus NUMBER    GPUs for the training ($gpus)
+    --max-usd NUMBER dollars that each of the two paid steps may cost
+    --tiny           a run of some minutes on two cores
+    --yes            do not ask before beginning
+    -- ARGUMENTS     for the evaluation, as lm_eval takes them"
+}
+
+fail() {
+    echo "Error: $1" >&2
+    exit 1
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        --tiny | --yes) declare "${1#--}=1"; shift ;;
+        --out | --plan | --scale | --teacher | --judge | --recipe | --gpus | --max-usd)
+            [ $# -gt 1 ] || fail "$1 needs a value: type reproduce/paper.sh --help."
+            name=${1#--}
+            declare "${name//-/_}=$2"
+            shift 2
+            ;;
+        --) shift; more=("$@"); break ;;
+        -h | --help) usage; exit ;;
+        *) fail "There is no option $1: type reproduce/paper.sh --help." ;;
+    esac
+done
+[[ $gpus =~ ^[1-9][0-9]*$ ]] || fail "--gpus $gpus is no number of GPUs: type --gpus 2."
+
+skillmix() { "${PYTHON:-python}" -m skillmix "$@"; }
+
+if [ "$tiny" ]; then
+    export HF_HUB_OFFLINE=1
+    teacher=hf:$(skillmix embedded)
+    judge=$teacher
+    recipe=smollm2-135m-cpu
+    texts=(--k 1 --accept 4)
+    # One turn, as this model seldom ends a reply in time, and an acceptable text needs all of them.
+    generate=(--turns 1 --teacher-args batch_size=32 --teacher-max-tokens 64 --votes 1)
+    train=(--set steps=3)
+    tasks=(--tasks skillmix_k1,skillmix_heldout_k1) items=2
+    compare=(--votes 1 --limit 2 --batch_size 6 --gen_kwargs max_gen_toks=64 --model_args dtype=bfloat16)
+else
+    [ "$teacher" ] && [ "$judge" ] || fail "Name who writes and who judges: --teacher MODEL --judge MODEL (or --tiny)."
+    texts=(--plan "$plan" --scale "$scale")
+    generate=() train=(--on-too-long drop) # they are few, and told
+    tasks=() items=100 compare=(--batch_size 32)
+fi
+cap=(${max_usd:+--max-usd "$max_usd"})
+launch=("${PYTHON:-python}" -m skillmix)
+if [ "$gpus" -gt 1 ]; then
+    launch=("${PYTHON:-python}" -m accelerate.commands.launch --config_file "$(skillmix fsdp2)"
+        --num_processes "$gpus" -m skillmix)
+fi
+
+skillmix estimate "${texts[@]}" --teacher "$teacher" --judge "$judge" --recipe "$recipe" \
+    --items "$items" "${tasks[@]}"
+if [ -z "$yes" ]; then
+    read -r -p "Begin, or go on, in $out? [y/N] " answer || fail "Nobody answers: type --yes to begin without asking."
+    [[ $answer = [yY]* ]] || exit 0
+fi
+
+mkdir -p "$out"
+echo "== Texts: $out/data"
+skillmix generate "${texts[@]}" --teacher "$teacher" --judge "$judge" "${generate[@]}" "${cap[@]}" --out "$out/data"
+echo "== Training: $out/run"
+"${launch[@]}" train --recipe "$recipe" "${train[@]}" --data "$out/data" --out "$out/run"
+echo "== Before and after: $out/run/evaluation"
+skillmix compare "$out/run" --judge "$judge" "${tasks[@]}" "${cap[@]}" "${compare[@]}" "${more[@]}"

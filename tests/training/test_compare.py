@@ -1,0 +1,154 @@
+"""`skillmix compare`: a trained run beside its base model, on the same items, and stopped in the middle."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import skillmix
+from grading import UserError
+from tests.servers.chat import ChatServer
+from tests.training.byte_tokenizer import byte_tokenizer
+from training.compare import compare
+from training.recipe import load_recipe
+from training.trained import TrainedRun, read_run
+
+TEMPLATE = """{% for message in messages %}<|{{ message.role }}|>{{ message.content }}{{ eos_token }}{% endfor %}
+{%- if add_generation_prompt %}<|assistant|>{% endif %}"""
+SMALL = ("--limit", "2", "--gen_kwargs", "max_gen_toks=8", "--batch_size", "6", "--device", "cpu")
+
+
+def describe(folder: Path, *changes: str, **record: Any) -> Path:
+    """A run's folder as `skillmix train` leaves it, but for the model."""
+    folder.mkdir()
+    recipe = load_recipe("smollm2-135m-cpu", changes).model_dump(mode="json")
+    about = {"recipe": recipe, "base_model": {"name": "base", "revision": None, "fingerprint": "x"}} | record
+    (folder / "run.json").write_text(json.dumps(about))
+    (folder / "result.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a tiny random model and an adapter that changes what it says."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("trained")
+    tokenizer = byte_tokenizer(["<|user|>", "<|assistant|>"])
+    tokenizer.chat_template = TEMPLATE
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=8192,
+    )
+    model = LlamaForCausalLM(config)
+    model.save_pretrained(folder / "base")
+    run = describe(folder / "run", f"model={folder / 'base'}")
+    get_peft_model(
+        model, LoraConfig(target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+    ).save_pretrained(str(run / "model"))
+    for place in (folder / "base", run / "model"):
+        tokenizer.save_pretrained(place)
+    return run
+
+
+def test_both_models_are_compared_and_a_stopped_comparison_goes_on(
+    trained: Path, chat_server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    chat_server.set(models=["judge-1"], earn=0.6)
+    monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path))
+    settings = {"judge": "judge-1", "judge_base_url": chat_server.base_url, "votes": 1}
+    tasks = ("skillmix_heldout_k2", "skillmix_k1")
+    # A cap that is reached in judging the base model.
+    with pytest.raises(UserError, match="max_tokens = 1000 is reached"):
+        compare(read_run(trained), tasks, settings | {"max_tokens": 2000}, arguments=SMALL)
+    answers = sorted((trained / "evaluation").glob("*/answers/*.jsonl"))
+    assert len(answers) == 4
+    bought = chat_server.counts().replied["judge"]
+    assert not (trained / "evaluation" / "comparison.md").exists()
+
+    made = compare(read_run(trained), tasks, settings, arguments=SMALL)
+    assert sorted((trained / "evaluation").glob("*/answers/*.jsonl")) == answers  # nothing is generated again
+    assert bought < chat_server.counts().replied["judge"] <= 2 * 2 * 2 * 3 + 2  # and no vote bought twice
+    assert [(row.task, row.split, row.k, row.items) for row in made.rows] == [
+        ("skillmix_k1", "all", 1, 2),
+        ("skillmix_heldout_k2", "heldout", 2, 2),
+    ]
+    students = [json.loads(file.open().readline())["student"] for file in answers]
+    assert [("peft" in student) for student in students] == [True, True, False, False]
+
+    record = json.loads((trained / "evaluation" / "comparison.json").read_text())
+    for row in record["tasks"]:
+        for side in ("before", "after"):
+            [file] = (trained / "evaluation" / side).glob(f"*/samples_{row['task']}_*.jsonl")
+            samples = [json.loads(line) for line in file.read_text().splitlines()]
+            for metric, change in row["metrics"].items():
+                assert change[side] == pytest.approx(sum(sample[metric] for sample in samples) / 2)
+        for change in row["metrics"].values():
+            assert change["change"] == pytest.approx(change["after"] - change["before"])
+    table = (trained / "evaluation" / "comparison.md").read_text()
+    assert table == made.text() + "\n"
+    change = made.rows[0].metrics["full_marks"]
+    assert f"| skillmix_k1 | all | 1 | 2 | {change.before:.2f} ± " in table
+
+    asked = chat_server.counts().received["judge"]
+    assert compare(read_run(trained), tasks, settings, arguments=SMALL).text() == made.text()
+    assert chat_server.counts().received["judge"] == asked
+    with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another tasks"):
+        compare(read_run(trained), tasks[:1], settings, arguments=SMALL)
+
+
+@pytest.fixture
+def fail(chat_server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run `skillmix compare` in this process and return its one sentence."""
+    chat_server.set(models=["judge-1"])
+    monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("SKILLMIX_JUDGE_BASE_URL", chat_server.base_url)
+
+    def run(*arguments: str | Path) -> str:
+        monkeypatch.setattr(sys, "argv", ["skillmix", "compare", *map(str, arguments), "--judge", "judge-1"])
+        with pytest.raises(SystemExit) as ended:
+            skillmix.main()
+        assert isinstance(ended.value.code, str)
+        assert ended.value.code.startswith("Error: ")
+        assert "\n" not in ended.value.code
+        return ended.value.code
+
+    return run
+
+
+def test_what_a_user_gets_wrong(fail: Callable[..., str], tmp_path: Path):
+    run = describe(tmp_path / "run", "model=some/model")
+    assert "holds no run of `skillmix train`" in fail(tmp_path / "nothing")
+    assert "There is no task 'skillmix_k9'" in fail(run, "--tasks", "skillmix_k9")
+    assert "gives lm_eval --output_path itself" in fail(run, "--output_path=x")
+    assert "again with --merge" in fail(run, "--model", "vllm")
+    assert "There is no setting 'vote'" in fail(run, "--set", "vote=1")
+    assert "--set votes is not KEY=VALUE" in fail(run, "--set", "votes")
+    assert "names no tasks: type --tasks" in fail(describe(tmp_path / "idle", "model=some/model", "eval_tasks=[]"))
+    (run / "result.json").unlink()
+    assert "is not whole: type its `skillmix train` command again" in fail(run)
+
+
+def test_how_lm_eval_is_told_of_the_models(tmp_path: Path):
+    run = describe(
+        tmp_path / "lora", "model=some/model", base_model={"name": "x", "revision": "abc", "fingerprint": "y"}
+    )
+    base = "pretrained=some/model,revision=abc"
+    assert read_run(run).model_arguments("hf") == {"before": base, "after": f"{base},peft={run / 'model'}"}
+    (run / "merged").mkdir()
+    assert read_run(run).model_arguments("vllm") == {"before": base, "after": f"pretrained={run / 'merged'}"}
+    full = describe(tmp_path / "full", "model=some/model", "method=full", "lora=null")
+    assert isinstance(read_run(full), TrainedRun)
+    assert read_run(full).model_arguments("vllm")["after"] == f"pretrained={full / 'model'}"

@@ -1,0 +1,92 @@
+"""The table of two evaluations, from results and samples made by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grading import UserError
+from training.comparison import Half, compare_halves, comparison_record, comparison_text, read_half
+
+JUDGE = {"model": "judge-1", "votes": 3, "refused_parameters": []}
+TASKS = {"skillmix_heldout_k3": ("heldout", 3), "skillmix_k3": ("all", 3), "skillmix_k2": ("all", 2)}
+
+
+def half(scores: list[float], tasks: dict[str, tuple[str, int]] = TASKS, **judge: Any) -> Half:
+    """Each task's items have these scores in all metrics; NaN is an item without a verdict."""
+    known = [score for score in scores if not math.isnan(score)]
+    value = sum(known) / len(known) if known else math.nan
+    metrics = ("full_marks", "all_skills", "skill_fraction")
+    return Half(
+        {
+            "results": {
+                task: {f"{metric},none": value for metric in metrics}
+                | {f"{metric}_stderr,none": 0.25 if known else "N/A" for metric in metrics}
+                for task in tasks
+            },
+            "configs": {
+                task: {"metadata": {"skillmix": {"split": split, "k": k, "judge": JUDGE | judge}}}
+                for task, (split, k) in tasks.items()
+            },
+        },
+        {
+            task: [
+                {"doc": {"hash": f"{task}-{number}"}, "coverage": float(not math.isnan(score))}
+                | dict.fromkeys(metrics, score)
+                for number, score in enumerate(scores)
+            ]
+            for task in tasks
+        },
+    )
+
+
+def test_the_change_is_that_of_the_items():
+    rows = compare_halves(half([0, 0, 1, 0]), half([1, 1, 1, 0], refused_parameters=["seed"]))
+    assert [(row.split, row.k) for row in rows] == [("all", 2), ("all", 3), ("heldout", 3)]
+    change = rows[0].metrics["full_marks"]
+    assert (change.before, change.after, change.change, change.pairs) == (0.25, 0.75, 0.5, 4)
+    assert change.change_stderr == pytest.approx(math.sqrt(1 / 3) / 2)  # of 1, 1, 0, 0
+    text = comparison_text(rows, ["A sentence."])
+    cell = "0.25 ± 0.25 -> 0.75 ± 0.25 (+0.50 ± 0.29)"
+    assert f"| skillmix_heldout_k3 | held-out | 3 | 4 | {cell} | {cell} | {cell} |\n" in text
+    assert text.startswith("# Before and after training\n\nA sentence.\n\n| task |")
+    assert comparison_record(rows, {"judge": JUDGE})["tasks"][2]["metrics"]["full_marks"]["change"] == 0.5
+
+
+def test_items_without_a_verdict_count_on_neither_side():
+    [row] = compare_halves(half([0, math.nan, 1], {"a": ("all", 2)}), half([1, 1, math.nan], {"a": ("all", 2)}))
+    change = row.metrics["skill_fraction"]
+    assert (change.before, change.after, change.change, change.pairs) == (0.5, 1, 1, 1)
+    assert change.change_stderr is None
+    assert "| 2/3, 2/3 | 0.50 ± 0.25 -> 1.00 ± 0.25 (+1.00) |" in comparison_text([row], [])
+    [row] = compare_halves(half([math.nan], {"a": ("all", 2)}), half([1], {"a": ("all", 2)}))
+    assert row.metrics["full_marks"].cell() == "no verdict -> 1.00 ± 0.25 (no verdict)"
+    assert (
+        json.loads(json.dumps(comparison_record([row], {})))["tasks"][0]["metrics"]["full_marks"]["before"] is None
+    )
+
+
+def test_what_does_not_compare():
+    with pytest.raises(UserError, match="different judges"):
+        compare_halves(half([0]), half([0], votes=1))
+    with pytest.raises(UserError, match="other items"):
+        compare_halves(half([0]), half([0, 1]))
+    with pytest.raises(UserError, match="different tasks"):
+        compare_halves(half([0]), half([0], {"skillmix_k2": ("all", 2)}))
+
+
+def test_the_newest_results_are_read(tmp_path: Path):
+    with pytest.raises(UserError, match="holds no results"):
+        read_half(tmp_path)
+    for day, score in (("01", 0.0), ("02", 1.0)):
+        made = half([score])
+        (tmp_path / "model").mkdir(exist_ok=True)
+        (tmp_path / "model" / f"results_2026-01-{day}T00.json").write_text(json.dumps(made.results))
+        for task, samples in made.samples.items():
+            lines = "".join(json.dumps(sample) + "\n" for sample in samples)
+            (tmp_path / "model" / f"samples_{task}_2026-01-{day}T00.jsonl").write_text(lines)
+    assert read_half(tmp_path) == half([1.0])

@@ -1,0 +1,62 @@
+"""What `skillmix estimate` says the paper's data, training and evaluation will take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from grading import UserError, resolve_judge
+from training.estimate import Estimate, Part, estimate
+from training.plan import Plan, load_plan, own_plan, scaled
+from training.recipe import load_recipe
+from training.teacher import resolve_teacher
+
+JUDGE = "gpt-4.1-2025-04-14"
+
+
+def told(plan: Plan, recipe: str = "mistral-7b-instruct-paper", judge: str = JUDGE, **options: Any) -> Estimate:
+    return estimate(plan, resolve_teacher(JUDGE), [resolve_judge(judge)], load_recipe(recipe), **options)
+
+
+@pytest.fixture(scope="module")
+def paper() -> list[Part]:
+    return told(load_plan("paper")).parts
+
+
+def test_the_papers_plan(paper: list[Part]):
+    texts, training, evaluation = paper
+    assert texts.work == "25,000 tries with k = 1, 2, 3"
+    # Two replies of the teacher's and three votes with 3 to 5 criteria of the judge's, for each try.
+    assert texts.usage.completion == pytest.approx(2 * 25_000 * 250 + 90 * (3 * 5000 + 4 * 10_000 + 5 * 10_000))
+    assert texts.dollars == pytest.approx((2 * texts.usage.prompt + 8 * texts.usage.completion) / 1e6)
+    assert (texts.gpu_hours, training.dollars) == (0, 0)
+    # 4,000 steps of 64 rows, each of which holds two prompts and two replies.
+    assert training.work.startswith("256,000 rows of about ")
+    row = int(training.work.split()[4])
+    assert 2 * 250 < row < 1024
+    assert training.gpu_hours == pytest.approx(256_000 * row / 6667 / 3600, rel=0.01)
+    # Three groups of k = 2 to 5, 100 items, 3 generations, 2 models.
+    assert evaluation.work.startswith("7,200 answers to 12 tasks")
+    assert evaluation.usage.completion == pytest.approx(7200 / 4 * 90 * (4 + 5 + 6 + 7))
+
+
+def test_it_grows_with_the_plan_and_the_model(paper: list[Part]):
+    small = told(scaled(load_plan("paper"), 0.1), "llama-2-13b-chat-paper", tasks=["skillmix_k2"], items=10).parts
+    assert small[0].dollars == pytest.approx((paper[0].dollars or 0) / 10, rel=0.01)
+    assert small[1].gpu_hours == pytest.approx((paper[1].gpu_hours or 0) * 13 / 7.2, rel=0.01)
+    assert small[2].work.startswith("60 answers to 1 tasks")
+    # At an acceptance of 67 %, 670 texts take 1,000 tries; of k = 5 20 % are thought to be accepted.
+    assert told(own_plan([1, 5], 670)).parts[0].work == "4,350 tries with k = 1, 5"
+
+
+def test_what_is_not_known_is_said(paper: list[Part]):
+    text = told(load_plan("paper"), judge="local-example").text()
+    assert "the price is not known" in text
+    assert "In all: the price is not known; 9." in text
+    recipe = load_recipe("mistral-7b-instruct-paper", ["model=my/own"])
+    unknown = estimate(load_plan("paper"), resolve_teacher(JUDGE), [resolve_judge(JUDGE)], recipe)
+    assert "GPU hours are not known (one H100" in unknown.text()
+    assert told(load_plan("paper"), judge="hf:own").parts[2].dollars == 0
+    with pytest.raises(UserError, match="There is no task 'skillmix_k9'"):
+        told(load_plan("paper"), tasks=["skillmix_k9"])

@@ -1,0 +1,185 @@
+"""`skillmix compare`: the base model and what a training run made of it, on the same items.
+
+    RUN/evaluation/run.json          what is compared: tasks, arguments, judge, models
+    RUN/evaluation/before/answers/   the base model's answers, a file for each task
+    RUN/evaluation/before/           its results and samples as lm_eval writes them; `whole` once all are there
+    RUN/evaluation/after/            the same of the trained model
+    RUN/evaluation/comparison.md     the table, and comparison.json
+
+Each model answers in a process of its own, whose memory is free when the next begins, and is judged from disk. So
+a comparison that was stopped goes on with the same command: it generates the answers that are missing, and pays
+for no vote twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grading import UserError
+from grading.fingerprint import weights_fingerprint
+from grading.panel import panel_name, panel_record
+from skillmix_tasks.answers import ANSWERS_VARIABLE, read_header
+from skillmix_tasks.settings import Settings, read_settings
+from skillmix_tasks.task_files import tasks_named
+from training.comparison import ComparedTask, compare_halves, comparison_record, comparison_text, read_half
+from training.folder import claimed
+from training.trained import TrainedRun
+
+_WHOLE = "whole"
+_NOT_TAKEN = {  # lm_eval's arguments that are given here, and what to type in their place
+    **dict.fromkeys(("--output_path", "-o"), "results go to the run's folder evaluation"),
+    **dict.fromkeys(("--predict_only", "-x"), "the answers are judged"),
+    "--metadata": "type --set KEY=JSON for each setting",
+    "--apply_chat_template": "it is always set",
+    "-t": "type --tasks",
+    "-M": "type --model",
+}
+# Settings of how judging goes about it, which change no score.
+_HOW = {"concurrency", "adaptive", "max_usd", "max_tokens", "price", "batch", "max_missing"}
+_JUDGE = {"judge", "judge_base_url", "votes"}  # told by the judges' own record
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The table's rows, and what stands above it."""
+
+    rows: list[ComparedTask]
+    base_model: str
+    judge: dict[str, Any]
+    about: list[str]
+
+    def record(self) -> dict[str, Any]:
+        """The comparison as JSON."""
+        return comparison_record(self.rows, {"base_model": self.base_model, "judge": self.judge})
+
+    def text(self) -> str:
+        """The comparison as a page of Markdown."""
+        return comparison_text(self.rows, self.about)
+
+
+def compare(
+    run: TrainedRun,
+    tasks: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    *,
+    model: str = "hf",
+    arguments: Sequence[str] = (),
+) -> Comparison:
+    """Evaluate the base model of `run` and the trained one on `tasks` (none: the recipe's), and write the table.
+
+    `settings` are the tasks' (skillmix_tasks.settings), `model` and `arguments` go to lm_eval. Raises UserError
+    for what can be known to fail before anything is generated, if another comparison is there already, and if a
+    model or the judge fails.
+    """
+    settings = dict(settings or {})
+    names = _task_names(run, tasks)
+    _check_arguments(arguments)
+    read = read_settings({"skillmix": settings})
+    judges = read.judges()
+    sides = run.model_arguments(model)
+    from skillmix_tasks.task import check_judges
+
+    check_judges(judges, batch=read.batch)
+    out = run.folder / "evaluation"
+    record: dict[str, Any] = {
+        "tasks": names,
+        "model": model,
+        "arguments": list(arguments),
+        "settings": read.model_dump(mode="json", exclude=_HOW | _JUDGE),
+        "judge": panel_record(judges),
+        "base_weights": weights_fingerprint(run.base, run.revision),
+        "trained_weights": weights_fingerprint(str(run.folder / "model")),
+    }
+    with claimed(out, record, "skillmix compare"):
+        for side, models in sides.items():
+            asked = ["--model", model, "--model_args", models, *arguments]
+            # A cap that stood in the answers' settings would hold for every later judging of them.
+            told = {name: value for name, value in settings.items() if name not in _HOW}
+            _answer(out / side / "answers", names, asked, told)
+        failures = _judge([out / side for side in sides], settings, read)
+        comparison = Comparison(
+            compare_halves(*(read_half(out / side) for side in sides)),
+            run.recipe.model,
+            record["judge"],
+            [
+                *failures,
+                f"{run.recipe.model} before and after the run {run.folder.resolve().name}, judged by "
+                f"{panel_name(judges)}. Scores of different judges are not comparable.",
+            ],
+        )
+        (out / "comparison.json").write_text(json.dumps(comparison.record(), indent=1) + "\n", encoding="utf-8")
+        (out / "comparison.md").write_text(comparison.text() + "\n", encoding="utf-8")
+    return comparison
+
+
+def _task_names(run: TrainedRun, tasks: Sequence[str]) -> list[str]:
+    named = [name for entry in tasks for name in entry.split(",") if name] or run.recipe.eval_tasks
+    if not named:
+        raise UserError("The run's recipe names no tasks: type --tasks skillmix_k2,skillmix_heldout_k2.")
+    return list(dict.fromkeys(task for name in named for task in tasks_named(name)))
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name in _NOT_TAKEN:
+            raise UserError(f"`skillmix compare` gives lm_eval {name} itself: {_NOT_TAKEN[name]}.")
+
+
+def _answer(folder: Path, names: Sequence[str], arguments: Sequence[str], settings: Mapping[str, Any]) -> None:
+    """Have a model answer the tasks to which `folder` holds no answers yet; UserError if it does not."""
+    missing = [name for name in names if name not in _answered(folder)]
+    if not missing:
+        return
+    with tempfile.TemporaryDirectory() as logs:  # lm_eval wants to log predictions; ours are the answers
+        done = subprocess.run(  # noqa: S603
+            [
+                *(sys.executable, "-P", "-m", "skillmix", "eval", *arguments),
+                *("--tasks", ",".join(missing), "--apply_chat_template", "--predict_only", "--output_path", logs),
+                *("--metadata", json.dumps({"skillmix": settings})),
+            ],
+            env=os.environ | {ANSWERS_VARIABLE: str(folder)},
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
+    still = [name for name in missing if name not in _answered(folder)]
+    if done.returncode or still:
+        raise UserError(
+            f"The model's answers to {', '.join(still or missing)} did not come (the reason stands above): mend "
+            "it, then type the same command again, it goes on."
+        )
+
+
+def _answered(folder: Path) -> dict[str, Path]:
+    """The file of each task's answers."""
+    return {read_header(path).task: path for path in sorted(folder.glob("*.jsonl"))}
+
+
+def _judge(sides: Sequence[Path], settings: dict[str, Any], read: Settings) -> list[str]:
+    """Have the answers of each side judged that are not yet; sentences on control answers that a judge failed.
+
+    Sides share a cap in equal parts, as they are judged one after the other.
+    """
+    from skillmix_tasks.controls import take_failures
+    from skillmix_tasks.regrade import regrade
+
+    missing = [side for side in sides if not (side / _WHOLE).exists()]
+    caps: dict[str, Any] = {}
+    if read.max_usd is not None:
+        caps["max_usd"] = read.max_usd / max(1, len(missing))
+    if read.max_tokens is not None:
+        caps["max_tokens"] = read.max_tokens // max(1, len(missing))
+    for side in missing:
+        with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
+            regrade(list(_answered(side / "answers").values()), settings | caps, output=side)
+        (side / _WHOLE).touch()
+    return take_failures()

@@ -1,0 +1,189 @@
+"""What training changed: the scores of the base and of the trained model on the same items, in one table.
+
+The papers' tables 2 and 3 for a run of one's own: a row for each split and k, with full marks, all skills and
+skill fraction before and after.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from grading import UserError
+from skillmix_tasks.metrics import METRICS
+
+SPLITS = {"all": "all", "train": "train", "heldout": "held-out", "public": "public"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric before and after, each with its standard error; None where nothing or too little is known.
+
+    `change` is the mean over the `pairs` items with a verdict on both sides, so it may differ a little from the
+    difference of the two means.
+    """
+
+    before: float | None
+    before_stderr: float | None
+    after: float | None
+    after_stderr: float | None
+    change: float | None
+    change_stderr: float | None
+    pairs: int
+
+    def cell(self) -> str:
+        """The change for a reader: 0.08 ± 0.03 -> 0.49 ± 0.05 (+0.41 ± 0.06)."""
+        before, after = (
+            _number(value, stderr, "")
+            for value, stderr in ((self.before, self.before_stderr), (self.after, self.after_stderr))
+        )
+        return f"{before} -> {after} ({_number(self.change, self.change_stderr, '+')})"
+
+
+@dataclass(frozen=True)
+class ComparedTask:
+    """A task's items, how many of them have a verdict before and after, and the metrics' changes by name."""
+
+    task: str
+    split: str
+    k: int
+    items: int
+    covered: tuple[int, int]
+    metrics: Mapping[str, Change]
+
+
+@dataclass(frozen=True)
+class Half:
+    """One side of a comparison: lm-eval's results, and each task's samples."""
+
+    results: dict[str, Any]
+    samples: Mapping[str, Sequence[dict[str, Any]]]
+
+
+def read_half(folder: Path) -> Half:
+    """The newest results under `folder` with their samples; UserError if there are none."""
+    found = sorted(folder.glob("**/results_*.json"), key=lambda file: file.name)
+    if not found:
+        raise UserError(f"{folder} holds no results of `skillmix eval` or `skillmix grade`.")
+    newest = found[-1]
+    date = newest.stem.removeprefix("results_")
+    results: dict[str, Any] = json.loads(newest.read_text(encoding="utf-8"))
+    samples = {}
+    for task in results["results"]:
+        file = newest.with_name(f"samples_{task}_{date}.jsonl")
+        with file.open(encoding="utf-8") as lines:
+            samples[task] = [json.loads(line) for line in lines]
+    return Half(results, samples)
+
+
+def compare_halves(before: Half, after: Half) -> list[ComparedTask]:
+    """A row for each task, by split and k; UserError if the halves are of different tasks, items or judges."""
+    tasks = {task: _about(before, task) for task in before.samples}
+    if tasks.keys() != after.samples.keys():
+        raise UserError("The two halves are of different tasks: compare the same ones.")
+    rows = []
+    for task, about in tasks.items():
+        if _judge(about) != _judge(_about(after, task)):
+            raise UserError(f"{task} was judged by different judges before and after: its scores do not compare.")
+        first, second = ({one["doc"]["hash"]: one for one in half.samples[task]} for half in (before, after))
+        if first.keys() != second.keys():
+            raise UserError(f"{task} has other items before than after: its scores do not compare.")
+        rows.append(
+            ComparedTask(
+                task,
+                about["split"],
+                about["k"],
+                len(first),
+                (_covered(first), _covered(second)),
+                {
+                    metric: _change(
+                        [(first[item][metric], second[item][metric]) for item in first],
+                        before.results["results"][task],
+                        after.results["results"][task],
+                        metric,
+                    )
+                    for metric in METRICS
+                },
+            )
+        )
+    order = list(SPLITS)
+    return sorted(rows, key=lambda row: (order.index(row.split), row.k, row.task))
+
+
+def comparison_record(rows: Sequence[ComparedTask], about: Mapping[str, Any]) -> dict[str, Any]:
+    """The comparison as JSON."""
+    return {**about, "tasks": [asdict(row) for row in rows]}
+
+
+def comparison_text(rows: Sequence[ComparedTask], about: Sequence[str]) -> str:
+    """The comparison as a page of Markdown; `about` are sentences for its beginning."""
+    template = files("training").joinpath("templates", "comparison.md.jinja").read_text(encoding="utf-8")
+    environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)  # noqa: S701
+    return environment.from_string(template).render(
+        about=about,
+        names=[metric.replace("_", " ") for metric in METRICS],
+        rows=[
+            {
+                "task": row.task,
+                "split": SPLITS[row.split],
+                "k": row.k,
+                "verdicts": _verdicts(row),
+                "cells": [row.metrics[metric].cell() for metric in METRICS],
+            }
+            for row in rows
+        ],
+    )
+
+
+def _about(half: Half, task: str) -> dict[str, Any]:
+    about: dict[str, Any] = half.results["configs"][task]["metadata"]["skillmix"]
+    return about
+
+
+def _judge(about: dict[str, Any]) -> dict[str, Any]:
+    """The judge without what its endpoint refused, which a side whose votes were all stored does not tell."""
+    return {name: value for name, value in about["judge"].items() if name != "refused_parameters"}
+
+
+def _covered(samples: Mapping[str, dict[str, Any]]) -> int:
+    return sum(sample["coverage"] == 1 for sample in samples.values())
+
+
+def _verdicts(row: ComparedTask) -> str:
+    if row.covered == (row.items, row.items):
+        return str(row.items)
+    return f"{row.covered[0]}/{row.items}, {row.covered[1]}/{row.items}"
+
+
+def _change(
+    pairs: Sequence[tuple[float, float]], before: Mapping[str, Any], after: Mapping[str, Any], metric: str
+) -> Change:
+    changes = [last - first for first, last in pairs if not (math.isnan(first) or math.isnan(last))]
+    return Change(
+        before=_known(before.get(f"{metric},none")),
+        before_stderr=_known(before.get(f"{metric}_stderr,none")),
+        after=_known(after.get(f"{metric},none")),
+        after_stderr=_known(after.get(f"{metric}_stderr,none")),
+        change=fmean(changes) if changes else None,
+        change_stderr=stdev(changes) / math.sqrt(len(changes)) if len(changes) > 1 else None,
+        pairs=len(changes),
+    )
+
+
+def _known(value: object) -> float | None:
+    """lm-eval writes NaN for a score without items, and "N/A" for an error that cannot be told."""
+    return float(value) if isinstance(value, int | float) and not math.isnan(value) else None
+
+
+def _number(value: float | None, stderr: float | None, sign: str) -> str:
+    if value is None:
+        return "no verdict"
+    return f"{value:{sign}.2f}" + ("" if stderr is None else f" ± {stderr:.2f}")

@@ -1,0 +1,62 @@
+"""A whole run of `skillmix train`, and how lm-eval is told of its base model and of what it made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from grading import UserError
+from grading.home import home
+from skillmix_tasks.embedded import convert_embedded_model
+from training.recipe import EMBEDDED, Recipe
+
+_Record = TypeAdapter(dict[str, Any])
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """`base` is the directory or Hub id of the base model, `revision` a commit of the Hub."""
+
+    folder: Path
+    recipe: Recipe
+    base: str
+    revision: str | None
+
+    def model_arguments(self, model: str) -> dict[str, str]:
+        """lm-eval's --model_args before and after training, for `model` of lm-eval's registry.
+
+        Raises UserError where only a merged model serves, and there is none.
+        """
+        before = f"pretrained={self.base}" + (f",revision={self.revision}" if self.revision else "")
+        if self.recipe.method == "full":
+            return {"before": before, "after": f"pretrained={self.folder / 'model'}"}
+        if model == "hf":
+            return {"before": before, "after": f"{before},peft={self.folder / 'model'}"}
+        merged = self.folder / "merged"
+        if not merged.is_dir():
+            raise UserError(
+                f"--model {model} takes the adapter merged into its base, which {self.folder} has not: type its "
+                "`skillmix train` command again with --merge."
+            )
+        return {"before": before, "after": f"pretrained={merged}"}
+
+
+def read_run(folder: Path) -> TrainedRun:
+    """The run in `folder`; UserError if there is none, or if it is not whole."""
+    try:
+        record = _Record.validate_json((folder / "run.json").read_bytes())
+        recipe = Recipe.model_validate(record["recipe"])
+        revision = record["base_model"]["revision"]
+    except (OSError, ValidationError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder} holds no run of `skillmix train`: name the folder that its --out had."
+        ) from error
+    if not (folder / "result.json").is_file():
+        raise UserError(f"The run in {folder} is not whole: type its `skillmix train` command again, it goes on.")
+    base = recipe.model
+    if base == EMBEDDED:
+        base = str(convert_embedded_model(home() / "models" / "smollm2-135m-instruct"))
+    return TrainedRun(folder, recipe, base, revision)
