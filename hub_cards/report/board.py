@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from hub_cards.report.runs import Party, Run, digest
 from hub_cards.report.stats.intervals import Interval, mean_interval, scores_interval
@@ -46,6 +47,16 @@ class Row:
     controls: str
     cells: dict[tuple[str, str, int], Cell] = field(default_factory=dict)
     runs: list[int] = field(default_factory=list)
+
+    def by_k(self, metric: str, split: str) -> dict[int, Cell]:
+        """The cells of a metric and a split."""
+        return {k: cell for (m, s, k), cell in sorted(self.cells.items()) if (m, s) == (metric, split)}
+
+    @property
+    def level(self) -> float:
+        """The mean of all full marks, to put rows in an order."""
+        values = [cell.value for (metric, _, _), cell in self.cells.items() if metric == "full_marks"]
+        return fmean(values) if values else 0.0
 
 
 @dataclass(frozen=True)

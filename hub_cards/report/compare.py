@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean
 
 from hub_cards.report.board import Measured, Row
 from hub_cards.report.stats.paired import Comparison, compare, holm
@@ -40,7 +39,7 @@ def compare_all(rows: Sequence[Row], entries: Sequence[Measured]) -> tuple[list[
         wanted = list(combinations(members, 2))
         tasks = sum(len(_common(one, other, entries)) for one, other in wanted)
         if tasks > MOST:
-            first = max(members, key=_level)
+            first = max(members, key=lambda row: row.level)
             wanted = [(first, other) for other in members if other is not first]
             notes.append(
                 f"{len(members)} students judged by {first.judge} are too many to compare each with each: each is "
@@ -53,11 +52,6 @@ def compare_all(rows: Sequence[Row], entries: Sequence[Measured]) -> tuple[list[
                 continue
             pairs += _family(wanted, entries, place)
     return pairs, notes
-
-
-def _level(row: Row) -> float:
-    values = [cell.value for (metric, _, _), cell in row.cells.items() if metric == "full_marks"]
-    return fmean(values) if values else 0.0
 
 
 def _family(wanted: Sequence[tuple[Row, Row]], entries: Sequence[Measured], place: int) -> Iterator[Pair]:

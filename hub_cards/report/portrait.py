@@ -95,11 +95,7 @@ def _total(values: Sequence[float | None]) -> float | None:
 def _saturation(row: Row) -> dict[str, Saturation]:
     found = {}
     for wanted in dict.fromkeys(split for _, split, _ in row.cells):
-        scores = {
-            k: (cell.value, cell.interval)
-            for (metric, split, k), cell in row.cells.items()
-            if metric == "full_marks" and split == wanted
-        }
+        scores = {k: (cell.value, cell.interval) for k, cell in row.by_k("full_marks", wanted).items()}
         if point := saturation(scores):
             found[wanted] = point
     return found

@@ -106,12 +106,12 @@ def _leaderboard_text(study: Study) -> str:
 
 
 def _table(rows: Sequence[Row], metric: str, split: str, title: str) -> list[str]:
-    ks = sorted({k for row in rows for (m, s, k) in row.cells if (m, s) == (metric, split)})
+    ks = sorted({k for row in rows for k in row.by_k(metric, split)})
     if not ks:
         return []
     lines = [title, "", f"| student | {' | '.join(f'k={k}' for k in ks)} |", f"|---|{'---|' * len(ks)}"]
     for row in rows:
-        cells = [row.cells.get((metric, split, k)) for k in ks]
+        cells = [row.by_k(metric, split).get(k) for k in ks]
         if any(cells):
             lines.append(f"| {plain(row.student)} | {' | '.join(cell_text(cell) for cell in cells)} |")
     return [*lines, ""]
@@ -124,8 +124,8 @@ def _comparisons_text(study: Study) -> str:
         return "\n".join([*lines, "No two students were judged alike on the same items."]) + "\n"
     lines += [
         "Differences are second minus first, with 95 % intervals; `p` is that of McNemar's exact test (of a "
-        "permutation test for the skill fraction), `p (Holm)` is adjusted for all comparisons of a metric under one "
-        "judge.",
+        "permutation test for the skill fraction), `p (Holm)` is adjusted for all comparisons of a metric under "
+        "one judge.",
         "",
         "| first | second | metric | split | k | n | difference | better / worse | p | p (Holm) |",
         "|---|---|---|---|---|---|---|---|---|---|",

@@ -53,9 +53,12 @@ def items_needed(rate: float, difference: float, discordant: float | None = None
             f"With a difference of {difference:g} the share of items on which the two differ lies between "
             f"{abs(difference):g} and 1, not at {discordant:g}."
         )
-    if power(MOST, difference, discordant) < POWER:
-        return None
-    low, high = 1, MOST
+    high = 8
+    while power(high, difference, discordant) < POWER:
+        high *= 2
+        if high > MOST:
+            return None
+    low = high // 2
     while low < high:
         middle = (low + high) // 2
         if power(middle, difference, discordant) < POWER:
