@@ -44,7 +44,8 @@ class Row:
     protocol: str
     pack: str
     group: str
-    controls: str
+    controls: str = ""
+    controls_failed: bool = False
     cells: dict[tuple[str, str, int], Cell] = field(default_factory=dict)
     runs: list[int] = field(default_factory=list)
 
@@ -97,13 +98,18 @@ def measured_rows(entries: Sequence[Measured]) -> tuple[list[Row], list[str]]:
                 protocol=run.protocol.text(),
                 pack=f"{run.pack.id} {run.pack.version} ({run.pack.hash})",
                 group=run.group,
-                controls="",
             ),
         )
         row.runs.append(number)
-        if run.controls:
-            row.controls = f"{run.controls.passed} of {run.controls.of} controls passed"
         row.cells |= {(metric, run.split, run.k): cell for metric, cell in _cells(run, tally)}
+    for row in rows.values():
+        row.runs.sort(key=lambda number: (SPLITS.index(runs[number].split), runs[number].k))
+        # One judge was asked once, in whichever run came first.
+        known = [one.controls for one in runs if one.controls and one.group == row.group]
+        if known:
+            worst = min(known, key=lambda one: one.passed / one.of)
+            row.controls = f"{worst.passed} of {worst.of} control answers judged rightly"
+            row.controls_failed = bool(worst.failed)
     return list(rows.values()), replaced
 
 
@@ -127,7 +133,6 @@ def published_rows(published: Iterable[PublishedRow]) -> list[Row]:
                 protocol=protocol,
                 pack="the papers' private list",
                 group=group,
-                controls="",
             ),
         )
         for metric in METRICS:

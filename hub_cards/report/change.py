@@ -14,7 +14,7 @@ from skillmix_tasks.published import PublishedRow
 
 @dataclass(frozen=True)
 class Change:
-    """Full marks of one task before and after, and what the second paper found at the same split and k."""
+    """Full marks of one task before and after; `adjusted` as in Pair, `published` what the paper found there."""
 
     split: str
     k: int
@@ -22,7 +22,7 @@ class Change:
     after: float
     items: int
     interval: Interval | None
-    p: float
+    adjusted: float
     published: tuple[str, ...]
 
 
@@ -73,7 +73,7 @@ def _changes(
             interval = Interval(-interval.high, -interval.low)
         first, second = (result.first, result.second) if forward else (result.second, result.first)
         theirs = tuple(_published(published, pair.split, pair.k))
-        yield Change(pair.split, pair.k, first, second, result.items, interval, result.p, theirs)
+        yield Change(pair.split, pair.k, first, second, result.items, interval, pair.adjusted, theirs)
 
 
 def _published(rows: Sequence[PublishedRow], split: str, k: int) -> Iterable[str]:

@@ -70,6 +70,7 @@ def novelty(
     skillmix novelty --k 5 --corpus-tokens 2e12
     """
     from hub_cards.report.stats.novelty import ASSUMPTIONS, corpus_of, novel_share, sensitivity
+    from hub_cards.report.words import power_of_ten
 
     corpus = corpus_of(corpus_tokens, skill_frequency, topic_frequency, tokens_per_sentence)
     bounds = {number: corpus.bound(number) for number in k}
@@ -86,7 +87,8 @@ def novelty(
         typer.echo(json.dumps(record))
         return
     typer.echo(
-        f"A corpus of {corpus.tokens:.3g} tokens ({corpus.tokens / corpus.sentence:.3g} sentences), a skill in a "
+        f"A corpus of {power_of_ten(corpus.tokens)} tokens ({power_of_ten(corpus.tokens / corpus.sentence)} sentences), "
+        "a skill in a "
         f"share of {corpus.skill:g} and a topic in a share of {corpus.topic:g} of its sentences:"
     )
     for number, bound in bounds.items():

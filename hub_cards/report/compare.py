@@ -74,7 +74,7 @@ def _common(one: Row, other: Row, entries: Sequence[Measured]) -> list[_Task]:
     """For each task that both have samples of, the scores on the items that have a verdict of both."""
     tasks: list[_Task] = []
     theirs = {entries[number].run.task: entries[number] for number in other.runs}
-    for number in one.runs:
+    for number in one.runs:  # by split and k
         mine, their = entries[number], theirs.get(entries[number].run.task)
         if mine.tally is None or their is None or their.tally is None:
             continue

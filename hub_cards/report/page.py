@@ -17,7 +17,16 @@ from hub_cards.report.stats.novelty import ASSUMPTIONS, sensitivity
 from hub_cards.report.stats.power import items_needed
 from hub_cards.report.stats.saturation import LEVEL
 from hub_cards.report.study import Study
-from hub_cards.report.words import METRIC_MEANINGS, METRIC_NAMES, SPLIT_NAMES, limits, number, summary
+from hub_cards.report.words import (
+    METRIC_MEANINGS,
+    METRIC_NAMES,
+    SPLIT_NAMES,
+    limits,
+    number,
+    power_of_ten,
+    signed,
+    summary,
+)
 
 _SCRIPTS = ("page.js", "board.js", "pairs.js", "samples.js")
 _MARKS = "●■▲◆▼✚✖★"
@@ -59,12 +68,13 @@ def render_page(study: Study, overlays: dict[str, Picture], students: dict[str, 
         meanings=METRIC_MEANINGS,
         level=LEVEL,
         corpus=study.corpus,
-        tokens=f"{study.corpus.tokens:.3g}",
-        sentences=f"{study.corpus.tokens / study.corpus.sentence:.3g}",
+        tokens=power_of_ten(study.corpus.tokens),
+        sentences=power_of_ten(study.corpus.tokens / study.corpus.sentence),
         assumptions=ASSUMPTIONS,
         novelty=list(_novelty(study)),
         marks=_MARKS,
         number=number,
+        signed=signed,
         thousands=_thousands,
     )
 
@@ -162,8 +172,8 @@ def _labels(study: Study) -> dict[int, str]:
 def _novelty(study: Study) -> Any:
     for k in _KS:
         moved = sensitivity(study.corpus, k)
-        both = [" / ".join(f"{value:.2g}" for value in moved[name]) for name in ("skill", "topic")]
-        yield k, f"{study.corpus.bound(k):.2g}", *both
+        both = [" / ".join(power_of_ten(value) for value in moved[name]) for name in ("skill", "topic")]
+        yield k, power_of_ten(study.corpus.bound(k)), *both
 
 
 def _thousands(value: float | None) -> str:

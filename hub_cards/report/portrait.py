@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hub_cards.report.board import Measured, Row
+from hub_cards.report.board import SPLITS, Measured, Row
 from hub_cards.report.samples import Named
 from hub_cards.report.stats.intervals import Share
 from hub_cards.report.stats.saturation import Saturation, saturation
@@ -94,7 +94,7 @@ def _total(values: Sequence[float | None]) -> float | None:
 
 def _saturation(row: Row) -> dict[str, Saturation]:
     found = {}
-    for wanted in dict.fromkeys(split for _, split, _ in row.cells):
+    for wanted in SPLITS:
         scores = {k: (cell.value, cell.interval) for k, cell in row.by_k("full_marks", wanted).items()}
         if point := saturation(scores):
             found[wanted] = point

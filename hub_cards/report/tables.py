@@ -14,6 +14,14 @@ from hub_cards.report.board import SPLITS, Row
 from hub_cards.report.study import Study
 from hub_cards.report.words import METRIC_NAMES, SPLIT_NAMES, cell_text, limits, number, summary
 
+_SCORE = (
+    *("student", "judge", "protocol", "pack", "source", "metric", "split", "k", "value", "low", "high"),
+    *("items", "asked", "coverage", "bound_low", "bound_high", "controls"),
+)
+_COMPARISON = (
+    *("first", "second", "judge", "metric", "split", "k", "items", "first_value", "second_value"),
+    *("difference", "low", "high", "better", "worse", "p", "p_holm"),
+)
 _MARKUP = re.compile(r"([\\`*_\[\]<>|#~])")
 
 
@@ -21,15 +29,15 @@ def write_tables(study: Study, folder: Path) -> list[Path]:
     """Write leaderboard and comparisons to `folder`, each as .md, .csv and .json; the paths."""
     about = {"measured": summary(study), "not_concluded": limits(study), "notes": study.notes}
     tables = {
-        "leaderboard": (_leaderboard_text(study), list(leaderboard_records(study.rows))),
-        "comparisons": (_comparisons_text(study), list(comparison_records(study))),
+        "leaderboard": (_leaderboard_text(study), _SCORE, list(leaderboard_records(study.rows))),
+        "comparisons": (_comparisons_text(study), _COMPARISON, list(comparison_records(study))),
     }
     written = []
-    for name, (text, records) in tables.items():
+    for name, (text, fields, records) in tables.items():
         markdown, table, data = (folder / f"{name}.{ending}" for ending in ("md", "csv", "json"))
         markdown.write_text(text, encoding="utf-8")
         with table.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(records[0]) if records else [])
+            writer = csv.DictWriter(file, fieldnames=fields)
             writer.writeheader()
             writer.writerows(records)
         data.write_text(json.dumps(about | {"rows": records}, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -95,8 +103,8 @@ def _leaderboard_text(study: Study) -> str:
     ):
         rows = list(members)
         lines += [f"## {plain(rows[0].judge)}", "", f"{plain(rows[0].protocol)}; pack: {plain(rows[0].pack)}.", ""]
-        if controls := dict.fromkeys(row.controls for row in rows if row.controls):
-            lines += [f"The judge on control answers: {', '.join(controls)}.", ""]
+        if controls := rows[0].controls:
+            lines += [f"{controls.capitalize()}.", ""]
         if not rows[0].runs:
             lines += [f"{plain(source)}." for source in dict.fromkeys(row.source for row in rows)] + [""]
         for metric, name in METRIC_NAMES.items():
@@ -139,12 +147,16 @@ def _comparisons_text(study: Study) -> str:
         )
     for training in study.trainings:
         lines += ["", f"## From {plain(training.before.student)} to {plain(training.after.student)}", ""]
-        lines += ["| split | k | before | after | change | published |", "|---|---|---|---|---|---|"]
+        lines += [
+            "| split | k | before | after | change | p (Holm) | published |",
+            "|---|---|---|---|---|---|---|",
+        ]
         for change in training.changes:
             interval = f" [{change.interval.low:+.2f}, {change.interval.high:+.2f}]" if change.interval else ""
             lines.append(
                 f"| {change.split} | {change.k} | {number(change.before)} | {number(change.after)} | "
-                f"{change.after - change.before:+.2f}{interval} | {plain('; '.join(change.published)) or '-'} |"
+                f"{change.after - change.before:+.2f}{interval} | {change.adjusted:.3g} | "
+                f"{plain('; '.join(change.published)) or '-'} |"
             )
     return "\n".join(lines) + "\n"
 

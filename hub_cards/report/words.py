@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hub_cards.report.board import NOT_STATED, Cell
+from hub_cards.report.board import NOT_STATED, SPLITS, Cell
 from hub_cards.report.study import Study
 
 METRIC_NAMES = {"full_marks": "full marks", "all_skills": "all skills", "skill_fraction": "skill fraction"}
@@ -16,7 +16,7 @@ SPLIT_NAMES = {
     NOT_STATED: "split not stated",
 }
 METRIC_MEANINGS = {
-    "full_marks": "every point of the best of an item's generations is earned",
+    "full_marks": "every point is earned",
     "all_skills": "all skills and at least two of topic, sense and length are earned",
     "skill_fraction": "the share of the skills that are earned, if topic, sense and length all are",
 }
@@ -27,7 +27,7 @@ def summary(study: Study) -> list[str]:
     rows, runs = study.measured, [study.entries[number].run for row in study.measured for number in row.runs]
     students, judges = _distinct([row.student for row in rows]), _distinct([row.judge for row in rows])
     ks = sorted({run.k for run in runs})
-    splits = [SPLIT_NAMES[split] for split in dict.fromkeys(run.split for run in runs)]
+    splits = [SPLIT_NAMES[split] for split in SPLITS if split in {run.split for run in runs}]
     sentences = [
         f"Measured: how many language skills at once {_list(students)} can show in a short text on a given topic, "
         f"with k = {_range(ks)} skills, on {_list(splits)}; {sum(run.items for run in runs):,} items in all, each "
@@ -47,6 +47,11 @@ def limits(study: Study) -> list[str]:
     """What cannot be concluded."""
     several = len({row.group for row in study.rows}) > 1
     found = [
+        f"{judge} is wrong about control answers, of which it is known what a fair judge says: do not trust its "
+        "scores."
+        for judge in _distinct([row.judge for row in study.measured if row.controls_failed])
+    ]
+    found += [
         "Scores of different judges, protocols or packs cannot be compared: a difference between such rows may "
         "come from the judge alone."
         if several
@@ -74,6 +79,16 @@ def number(value: float) -> str:
     return f"{value:.2f}"
 
 
+def power_of_ten(value: float) -> str:
+    """A very large or small number, as 1.2e12."""
+    return f"{value:.2g}".replace("e+", "e").replace("e-0", "e-")
+
+
+def signed(value: float) -> str:
+    """A difference with two digits and its sign."""
+    return f"{value:+.2f}".replace("-", "\u2212")
+
+
 def cell_text(cell: Cell | None) -> str:
     """A score with its interval and n, and with bounds where items lack a verdict."""
     if cell is None:
@@ -92,7 +107,7 @@ def _trust(study: Study) -> str:
     told = {row.judge: row.controls for row in study.measured if row.controls}
     if not told:
         return "Nothing here tells how good the judge is: no run judged control answers."
-    return "; ".join(f"{judge}: {text}" for judge, text in told.items()) + "."
+    return "; ".join(f"{text} by {judge}" for judge, text in told.items()) + "."
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -41,7 +41,7 @@ function boardLine(row, rank, cells, ks, mark) {
   const name = make("th", { scope: "row", class: "name" },
     make("span", { class: "rank" }, rank ? `${rank}` : ""), make("bdi", {}, row.student));
   if (mark) name.append(make("span", { class: "badge", title: "group; see Method" }, row.letter));
-  if (row.source !== "measured") name.append(make("small", {}, "published"));
+  if (mark && row.source !== "measured") name.append(make("small", {}, "published"));
   return make("tr", { "data-row": row.id }, name, ...ks.map((k) => boardCell(cells(row)[k])));
 }
 
@@ -72,9 +72,10 @@ function drawBoard() {
   const bodies = groups.map((members) => {
     const body = make("tbody");
     if (!together) {
-      const { letter, judge, protocol, pack, controls } = members[0];
-      body.append(make("tr", { class: "group" }, make("th", { scope: "rowgroup", colspan: ks.length + 1 },
-        `${letter} · ${judge}${controls ? ` · ${controls}` : ""}`, make("small", {}, `${protocol}; pack ${pack}`))));
+      const { letter, judge, protocol, pack, controls, source } = members[0];
+      body.append(make("tr", { class: "group" }, make("th", { scope: "rowgroup", colspan: ks.length + 1 }, make("div", {},
+        `${letter} · ${judge}${controls ? ` · ${controls}` : ""}${source === "measured" ? "" : " · published"}`,
+        make("small", {}, `${protocol}; pack ${pack}${source === "measured" ? "" : `; ${source}`}`)))));
     }
     for (const row of members) {
       const better = members.filter((other) => value(other) > value(row)).length;
@@ -88,7 +89,7 @@ function drawBoard() {
   const mixed = together && new Set(rows.map((row) => row.letter)).size > 1;
   $("board-words").textContent = !rows.length ? "No row has this metric and split: choose others."
     : mixed ? "Ranked together although judge, protocol or pack differ (letters: see Method): this order is no finding."
-      : `${data.metrics[board.controls.metric.value]}: ${data.meanings[board.controls.metric.value]}. `
+      : `Shown are ${data.metrics[board.controls.metric.value]}: ${data.meanings[board.controls.metric.value]}. `
         + "Rows are ranked within a group: the same judge, protocol and pack.";
   $("board-words").classList.toggle("no", mixed);
 }

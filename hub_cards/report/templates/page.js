@@ -33,6 +33,7 @@ function show() {
     if (link.hash === "#" + view.id) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  document.documentElement.dataset.view = view.id;
   view.dispatchEvent(new CustomEvent("shown"));
 }
 

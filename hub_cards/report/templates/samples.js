@@ -42,7 +42,7 @@ function listSamples() {
     const about = data.runs[answer[0]];
     const skills = answer[2].map((one) => data.skills[one]).join(", ");
     return make("li", {}, make("button", {
-      type: "button", "data-answer": number, "aria-current": number === samples.chosen, on: { click: () => open(number, true) },
+      type: "button", "data-answer": number, "aria-current": number === samples.chosen ? "true" : null, on: { click: () => open(number, true) },
     }, skills || `item ${answer[1]}`, answer[3] ? make("small", {}, answer[3]) : null,
     make("small", {}, make("bdi", {}, about.student), ` · ${about.task} · ${outcomeOf(answer)}`
       + (answer[6] ? ` · votes differ on ${answer[6]}` : ""))));
@@ -121,7 +121,7 @@ function generationView(body, generation, number) {
       : pointName(point, body);
     const line = make("tr", {}, make("th", { scope: "row" }, name),
       make("td", { class: earned ? "yes" : "no" }, verdict),
-      make("td", {}, code ? "code" : marks.map(([mark]) => (mark === null ? "?" : mark ? "+" : "−")).join(" ")),
+      make("td", { class: "votes" }, code ? "code" : marks.map(([mark]) => (mark === null ? "?" : mark ? "+" : "−")).join(" ")),
       make("td", { class: "quote" }, ...(code ? [shown(code)]
         : quotes.map((quote) => make("div", {}, "“", shown(quote), "”")))));
     return line;
@@ -143,7 +143,8 @@ function generationView(body, generation, number) {
 async function open(number, focus) {
   samples.chosen = number;
   for (const button of $("sample-list").querySelectorAll("button")) {
-    button.setAttribute("aria-current", Number(button.dataset.answer) === number);
+    if (Number(button.dataset.answer) === number) button.setAttribute("aria-current", "true");
+    else button.removeAttribute("aria-current");
   }
   const answer = data.answers[number];
   const about = data.runs[answer[0]];
