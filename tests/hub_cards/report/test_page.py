@@ -1,0 +1,216 @@
+"""The page in a real browser, from the file system: read back, clicked, typed, measured."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hub_cards.report.anew import anew, wilson
+from tests.hub_cards.report.running import HOSTILE, ITEMS, TASKS
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser: install Debian's chromium")
+VIEWS = ("leaderboard", "students", "comparisons", "samples", "method")
+
+# The lowest contrast of text that is seen, with that text; for AA it must be 4.5.
+CONTRAST = """() => {
+  const parse = (text) => {
+    const numbers = text.match(/-?[\\d.]+(?:e-?\\d+)?/g).map(Number);
+    const scale = text.startsWith("color(") ? 1 : 255;
+    return [...numbers.slice(0, 3).map((one) => one / scale), numbers[3] ?? 1];
+  };
+  const light = ([r, g, b]) => [r, g, b]
+    .map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, one, place) => sum + one * [0.2126, 0.7152, 0.0722][place], 0);
+  const over = (top, under) => under.map((one, place) => top[place] * top[3] + one * (1 - top[3]));
+  const ground = (element) => {
+    if (!element) return [1, 1, 1];
+    const own = parse(getComputedStyle(element).backgroundColor);
+    return own[3] === 1 ? own.slice(0, 3) : over(own, ground(element.parentElement));
+  };
+  let worst = [99, ""];
+  for (const element of document.querySelectorAll("body *")) {
+    const text = [...element.childNodes].filter((one) => one.nodeType === 3).map((one) => one.data).join("").trim();
+    if (!text || !element.checkVisibility() || element.closest(":disabled") || element.matches("option, .sr")) continue;
+    const style = getComputedStyle(element);
+    const under = ground(element);
+    const ink = over(parse(element instanceof SVGElement ? style.fill : style.color), under);
+    const [dark, bright] = [light(ink), light(under)].sort((a, b) => a - b);
+    const contrast = (bright + 0.05) / (dark + 0.05);
+    if (contrast < worst[0]) worst = [contrast, text.slice(0, 40)];
+  }
+  return worst;
+}"""
+# Texts that are cut off or lie on one another.
+CLIPPED = """() => [...document.querySelectorAll("main section.shown *, header *")]
+  .filter((one) => one.checkVisibility() && !one.closest(".scroll, select, nav, svg, .sr, #sample-list")
+    && one.getBoundingClientRect().width > 0
+    && (one.getBoundingClientRect().right > innerWidth + 1 || one.getBoundingClientRect().left < -1))
+  .filter((one) => !one.matches(".skip"))
+  .map((one) => one.outerHTML.slice(0, 80))"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        launched = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def opened(browser: Any, made: Path) -> Iterator[Any]:
+    """The page as a reader opens it; at the end there was no request but for the file, and nothing to complain of."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    requests: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    address = (made / "index.html").as_uri()
+    page.goto(address)
+    yield page
+    page.close()
+    assert [url for url in requests if url.partition("#")[0] != address] == []
+    assert complaints == []
+
+
+def line(page: Any, student: str) -> Any:
+    return page.locator("#board tbody tr", has=page.get_by_text(student, exact=True))
+
+
+def test_the_leaderboard_shows_what_the_samples_say(opened: Any, results: dict[str, Path]):
+    assert opened.locator("#board tr.group").count() == 3  # one judge here, and the two papers' protocols
+    for student in ("before", "after"):
+        known = anew(results[student], "skillmix_k2").known
+        low, high = wilson(sum(known), len(known))
+        text = line(opened, student).locator("td").first.inner_text()
+        assert text.split()[0] == f"{sum(known) / len(known):.2f}"
+        assert f"{low:.2f}–{high:.2f}, n {len(known)}" in text
+        if len(known) < ITEMS:
+            assert f"{len(known)} of {ITEMS} judged, bounds" in text
+    assert line(opened, "GPT-4").locator("td .value").all_inner_texts() == ["0.95", "0.66", "0.48", "0.12", "0.08"]
+    assert "do not trust its scores" in opened.locator("header").inner_text()
+
+
+def test_sort_and_filter(opened: Any):
+    def order() -> list[str]:
+        return opened.locator("#board tbody").nth(1).locator("bdi").all_inner_texts()
+
+    assert order()[0] == "GPT-4"
+    opened.locator("#board button[data-sort='2']").click()
+    assert opened.locator("#board th[aria-sort]").get_attribute("aria-sort") == "ascending"
+    assert order()[-1] == "GPT-4"
+    opened.locator("#board button[data-sort=student]").click()
+    assert order() == sorted(order(), key=str.lower)
+    opened.select_option("[name=source]", "measured")
+    assert opened.locator("#board bdi").count() == 3
+    opened.select_option("#board-controls [name=split]", "heldout")
+    assert opened.locator("#board bdi").count() == 2
+    opened.select_option("[name=source]", "published")
+    assert "LLaMA-2-13B-Chat + D(1,2,3)" in opened.locator("#board bdi").all_inner_texts()
+
+
+def test_groups_are_ranked_together_only_if_asked_and_marked_then(opened: Any):
+    assert opened.locator("#board tbody").count() == 3
+    assert opened.locator("#board .badge").count() == 0
+    opened.get_by_label("Rank all together").check()
+    assert opened.locator("#board tbody").count() == 1
+    assert opened.locator("#board .badge").count() == opened.locator("#board bdi").count()
+    assert "this order is no finding" in opened.locator("#board-words").inner_text()
+
+
+def test_samples_are_found_and_show_turns_votes_and_quotes(opened: Any, results: dict[str, Path]):
+    opened.click("nav a[href='#samples']")
+    total = 2 * len(TASKS) * ITEMS + 2
+    assert opened.locator("#place").inner_text().startswith(f"{total} of {total} items")
+    before = opened.locator("#sample-controls [name=student] option", has_text="before").get_attribute("value")
+    opened.select_option("#sample-controls [name=student]", before)
+    opened.select_option("#sample-controls [name=outcome]", "full")
+    full = sum(sum(anew(results["before"], task).known) for task in TASKS)
+    assert opened.locator("#place").inner_text().startswith(f"{full} of {total} items")
+    opened.locator("#sample-list button").first.click()
+    article = opened.locator("#sample")
+    assert "full marks" in article.locator("p").first.inner_text()
+    assert article.locator("h4").count() == 3
+    article.locator(".points button").first.click()
+    quotes = article.locator("tr.chosen .quote div").all_inner_texts()
+    marked = article.locator("mark").all_inner_texts()
+    assert any(text in quote for text in marked for quote in quotes)
+    article.locator("summary").first.click()
+    assert article.locator(".answer.turn").first.inner_text().startswith("Answer:")
+
+
+def test_comparisons_and_training(opened: Any):
+    opened.click("nav a[href='#comparisons']")
+    assert opened.locator("#pairs tbody tr").count() == len(TASKS)
+    first = opened.locator("#pairs tbody tr").first.locator("td").all_inner_texts()
+    opened.select_option("#pair-controls [name=first]", label="after · judge-1")
+    opened.select_option("#pair-controls [name=second]", label="before")
+    turned = opened.locator("#pairs tbody tr").first.locator("td").all_inner_texts()
+    assert (turned[1], turned[2]) == (first[2], first[1])
+    assert "Compositional gap" in opened.locator("#comparisons").inner_text()
+
+
+def test_hostile_text_is_shown_and_does_nothing(opened: Any):
+    opened.click("nav a[href='#samples']")
+    hostile = opened.locator("#sample-controls [name=student] option", has_text="hostile").get_attribute("value")
+    opened.select_option("#sample-controls [name=student]", hostile)
+    opened.locator("#sample-list button").first.click()
+    opened.wait_for_function("document.querySelector('#sample p')?.innerText.startsWith('hostile')")
+    shown = opened.locator("#sample .answer").first.inner_text()
+    wanted = HOSTILE.removeprefix("Answer: ").strip().replace("\u202e", "U+202E").replace("\u202c", "U+202C")
+    assert shown.strip() == wanted
+    assert opened.evaluate("window.hacked") is None
+    assert opened.locator("#sample script, #sample img, #sample style").count() == 0
+    assert "\u202e" not in opened.locator("body").inner_text()
+    for view in VIEWS:
+        opened.click(f"nav a[href='#{view}']")
+        assert opened.locator(f"#{view}").is_visible()
+
+
+def test_everything_is_reached_by_keyboard(opened: Any):
+    def tab_to(condition: str) -> None:
+        for _ in range(60):
+            opened.keyboard.press("Tab")
+            if opened.evaluate(f"document.activeElement.matches({condition!r})"):
+                return
+        pytest.fail(f"no way by Tab to {condition}")
+
+    tab_to(".skip")
+    tab_to("#theme")
+    before = opened.evaluate("document.documentElement.dataset.theme")
+    opened.keyboard.press("Enter")
+    assert opened.evaluate("document.documentElement.dataset.theme") != before
+    tab_to("#board button[data-sort='3']")
+    opened.keyboard.press("Enter")
+    assert opened.evaluate("document.activeElement.closest('th').getAttribute('aria-sort')") == "descending"
+    opened.locator("nav a[href='#samples']").focus()
+    opened.keyboard.press("Enter")
+    tab_to("#sample-list button")
+    opened.keyboard.press("Enter")
+    opened.wait_for_function("document.activeElement.id === 'sample'")
+    tab_to("#sample .points button")
+    opened.keyboard.press("Space")
+    assert opened.locator("#sample mark").count() > 0
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable_and_nothing_is_cut_off(opened: Any, width: int, scheme: str):
+    opened.set_viewport_size({"width": width, "height": 844})
+    opened.emulate_media(color_scheme=scheme)
+    opened.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    for view in VIEWS:
+        opened.click(f"nav a[href='#{view}']")
+        if view == "samples":
+            opened.locator("#sample .points button").first.click()
+        contrast, text = opened.evaluate(CONTRAST)
+        assert contrast >= 4.5, (view, text)
+        assert opened.evaluate("document.documentElement.scrollWidth") <= width, view
+        assert opened.evaluate(CLIPPED) == [], view
