@@ -81,6 +81,8 @@ class Gate:
                 place = request.match_info
                 self.on_race(place["kind"].removesuffix("s"), f"{place['org']}/{place['name']}")
             try:
+                if "Authorization" in request.headers and not self.knows(request):
+                    raise error(401, "Invalid credentials in Authorization header")
                 response = await handler(request)
             except Refused as refused:
                 response = refused.response

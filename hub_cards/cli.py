@@ -1,0 +1,60 @@
+"""The commands of this package; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hub_cards.publication import Publication, Remote, Target
+
+app = typer.Typer(
+    help="Publish data sets, models, results and a page on the Hugging Face Hub; private unless --public.",
+    no_args_is_help=True,
+)
+
+_Repo = Annotated[str, typer.Argument(help="The repository, as ORG/NAME.")]
+_Public = Annotated[bool, typer.Option("--public", help="Let all see it; else it is private.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the files and the card, and push nothing.")]
+_License = Annotated[str | None, typer.Option(help="Its license, as the Hub calls it: cc-by-4.0, llama2 ...")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.command()
+def dataset(
+    repo: _Repo,
+    pack: Annotated[str, typer.Option(help="A bundled pack or a directory.")] = "language",
+    items: Annotated[int, typer.Option(min=1, help="The first so many items of each task.")] = 100,
+    public: _Public = False,
+    dry_run: _DryRun = False,
+    as_json: _Json = False,
+) -> None:
+    """Push the benchmark: the items of all tasks of a pack, its skills, its topics, and the pack itself."""
+    from hub_cards.benchmark import MARK, benchmark
+    from hub_cards.publication import Target
+
+    made = benchmark(pack, repo=repo, number=items)
+    _push(Target(repo, "dataset", MARK, public), lambda _: made, dry_run=dry_run, as_json=as_json)
+
+
+def _push(
+    target: Target, plan: Callable[[Remote], Publication], *, dry_run: bool, as_json: bool
+) -> None:
+    from dataclasses import asdict
+
+    from hub_cards.files import refuse_keys
+    from hub_cards.publication import Remote
+    from hub_cards.push import look, push
+
+    if dry_run:
+        # A push that only adds has to know what it adds to.
+        publication = plan(look(target) if target.must_exist else Remote())
+        refuse_keys(publication.all_files)
+        typer.echo(json.dumps(publication.record()) if as_json else publication.text())
+        return
+    pushed = push(target, plan)
+    typer.echo(json.dumps(asdict(pushed)) if as_json else pushed.text())
