@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 MARK = "skillmix-tasks"  # the tag of every card of ours; a second one, "skillmix-KIND", says what it is of
 _UNFINISHED = re.compile(
     r"(?i:more information needed|\b(?:todo|tbd|fixme|xxx|lorem ipsum|placeholder)\b|\[your )"
-    r"|\b(?:None|NaN|nan|null|undefined)\b|\{\{|\}\}|\{%|<[A-Z_]+>"
+    r"|[|:=`(]\s*(?:None|NaN|nan|null|undefined)\s*(?:[|`).,]|$)|\{\{|\}\}|\{%|<[A-Z_]+>",
+    re.MULTILINE,
 )
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
@@ -55,7 +56,7 @@ def environment() -> Environment:
 
 
 def _known(value: Any) -> Any:
-    if value is None:
+    if value is None or callable(value):  # a record's entry may be missing where a method has its name
         raise UndefinedError("a value is not known")
     return value
 

@@ -20,7 +20,7 @@ app = typer.Typer(
 _Repo = Annotated[str, typer.Argument(help="The repository, as ORG/NAME.")]
 _Public = Annotated[bool, typer.Option("--public", help="Let all see it; else it is private.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the files and the card, and push nothing.")]
-_License = Annotated[str | None, typer.Option(help="Its license, as the Hub calls it: cc-by-4.0, llama2 ...")]
+_License = Annotated[str | None, typer.Option("--license", help="Its license, as the Hub calls it: cc-by-4.0, llama2 ...")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -38,6 +38,25 @@ def dataset(
     from hub_cards.publication import Target
 
     made = benchmark(pack, repo=repo, number=items)
+    _push(Target(repo, "dataset", MARK, public), lambda _: made, dry_run=dry_run, as_json=as_json)
+
+
+@app.command("training-data")
+def training_data(
+    folder: Annotated[Path, typer.Argument(help="The folder that `skillmix generate` made.")],
+    repo: _Repo,
+    license_: _License = None,
+    pack: Annotated[str | None, typer.Option(help="The rows' pack, if it is not a bundled one.")] = None,
+    public: _Public = False,
+    dry_run: _DryRun = False,
+    as_json: _Json = False,
+) -> None:
+    """Push the texts with full marks that `skillmix generate` made."""
+    from hub_cards.publication import Target
+    from hub_cards.training_data import MARK
+    from hub_cards.training_data import training_data as plan
+
+    made = plan(folder, repo=repo, license_=license_, pack=pack)
     _push(Target(repo, "dataset", MARK, public), lambda _: made, dry_run=dry_run, as_json=as_json)
 
 
