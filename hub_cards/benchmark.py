@@ -63,7 +63,10 @@ def benchmark(pack_name: str = "language", *, repo: str, number: int = 100) -> P
         name = config_of(task)
         configs.append(Config(name, len(items), task, spec.k, spec.split))
         files.append(File(data_file(name), _parquet([_row(pack, item) for item in items], _item_schema())))
-    for name, parts, schema in (("skills", pack.skills, _skill_schema()), ("topics", pack.topics, _topic_schema())):
+    for name, parts, schema in (
+        ("skills", pack.skills, _skill_schema()),
+        ("topics", pack.topics, _topic_schema()),
+    ):
         rows = [part.model_dump(mode="json") for part in parts]
         configs.append(Config(name, len(rows)))
         files.append(File(data_file(name), _parquet(rows, schema)))
@@ -98,7 +101,12 @@ def _item_schema() -> pa.Schema:
 
     text, number = pa.string(), pa.int32()
     skill = pa.struct([(name, text) for name in ("id", "name", "category", "definition", "example")])
-    kinds = {"k": number, "limit": number, "skills": pa.list_(skill), "topic": pa.struct([("id", text), ("name", text)])}
+    kinds = {
+        "k": number,
+        "limit": number,
+        "skills": pa.list_(skill),
+        "topic": pa.struct([("id", text), ("name", text)]),
+    }
     return pa.schema([(name, kinds.get(name, text)) for name in COLUMNS])
 
 

@@ -20,7 +20,9 @@ app = typer.Typer(
 _Repo = Annotated[str, typer.Argument(help="The repository, as ORG/NAME.")]
 _Public = Annotated[bool, typer.Option("--public", help="Let all see it; else it is private.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the files and the card, and push nothing.")]
-_License = Annotated[str | None, typer.Option("--license", help="Its license, as the Hub calls it: cc-by-4.0, llama2 ...")]
+_License = Annotated[
+    str | None, typer.Option("--license", help="Its license, as the Hub calls it: cc-by-4.0, llama2 ...")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -60,9 +62,94 @@ def training_data(
     _push(Target(repo, "dataset", MARK, public), lambda _: made, dry_run=dry_run, as_json=as_json)
 
 
-def _push(
-    target: Target, plan: Callable[[Remote], Publication], *, dry_run: bool, as_json: bool
+@app.command()
+def model(
+    run: Annotated[Path, typer.Argument(help="The folder that `skillmix train` made, or is making.")],
+    repo: _Repo,
+    license_: _License = None,
+    training_data: Annotated[str | None, typer.Option(help="The data set it was trained on, as ORG/NAME.")] = None,
+    base_model: Annotated[
+        str | None, typer.Option(help="The base model's ORG/NAME, if the run has a directory.")
+    ] = None,
+    merged: Annotated[bool, typer.Option("--merged", help="The adapter merged into its base.")] = False,
+    public: _Public = False,
+    dry_run: _DryRun = False,
+    as_json: _Json = False,
 ) -> None:
+    """Push a model or adapter; while the training runs, its last whole checkpoint."""
+    from hub_cards.evaluations import read_evaluations
+    from hub_cards.model import MARK, model_facts
+    from hub_cards.model import model as plan
+    from hub_cards.publication import Target
+    from hub_cards.push import read_data_run
+
+    weights, facts = model_facts(
+        run,
+        repo=repo,
+        license_=license_,
+        base_model=base_model,
+        training_data=training_data,
+        data_run=read_data_run(training_data) if training_data else {},
+        merged=merged,
+    )
+    after = run / "evaluation" / "after"
+    evaluations = read_evaluations([after]) if after.is_dir() else []
+    _push(
+        Target(repo, "model", MARK, public),
+        lambda remote: plan(weights, facts, evaluations, remote),
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def results(
+    files: Annotated[
+        list[Path], typer.Argument(help="Results files or folders of `skillmix eval`.")
+    ],
+    repo: Annotated[str, typer.Argument(help="The model's repository, as ORG/NAME.")],
+    student: Annotated[
+        str | None, typer.Option(help="What the results call this model, if not by its ORG/NAME.")
+    ] = None,
+    public: _Public = False,
+    dry_run: _DryRun = False,
+    as_json: _Json = False,
+) -> None:
+    """Push results and samples of a model that was pushed before, into its card's model-index."""
+    from hub_cards.evaluations import read_evaluations, refuse_others
+    from hub_cards.model import MARK
+    from hub_cards.model import results as plan
+    from hub_cards.publication import Target
+
+    evaluations = read_evaluations(files)
+    refuse_others(evaluations, [repo, *([student] if student else [])])
+    _push(
+        Target(repo, "model", MARK, public, must_exist=True),
+        lambda remote: plan(evaluations, remote),
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def space(
+    repo: _Repo,
+    results: Annotated[list[Path] | None, typer.Option(help="Results files or folders of `skillmix eval`.")] = None,
+    public: _Public = False,
+    dry_run: _DryRun = False,
+    as_json: _Json = False,
+) -> None:
+    """Push a page with the published results and one's own."""
+    from hub_cards.evaluations import read_evaluations
+    from hub_cards.publication import Target
+    from hub_cards.space import MARK
+    from hub_cards.space import space as plan
+
+    made = plan(read_evaluations(results) if results else [], repo=repo)
+    _push(Target(repo, "space", MARK, public), lambda _: made, dry_run=dry_run, as_json=as_json)
+
+
+def _push(target: Target, plan: Callable[[Remote], Publication], *, dry_run: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
     from hub_cards.files import refuse_keys

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any, Literal
 
 from hub_cards.files import File, LeftOut
@@ -15,12 +16,15 @@ Kind = Literal["dataset", "model", "space"]
 
 @dataclass(frozen=True)
 class Remote:
-    """The repository as it is: its newest commit and the paths of its files; None and none before it is made."""
+    """The repository as it is: its newest commit and the paths of its files; None and none before it is made.
+
+    `fetch` brings one of the files here.
+    """
 
     commit: str | None = None
     private: bool = True
     files: tuple[str, ...] = ()
-    read: Callable[[str], bytes] = lambda _: b""
+    fetch: Callable[[str], Path] = Path
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
@@ -67,6 +68,15 @@ def look(target: Target) -> Remote:
     """The repository as it is, for a plan that adds to it; UserError if it cannot be added to."""
     with _one_sentence(target.repo):
         return _look(hub_api(), target)
+
+
+def read_data_run(repo: str) -> dict[str, Any]:
+    """The run.json of training data on the Hub; UserError if `skillmix push training-data` did not put it there."""
+    from hub_cards.records import read_record
+
+    with _one_sentence(repo):
+        target = Target(repo, "dataset", "training-data", public=True, must_exist=True)
+        return read_record(_look(hub_api(), target).fetch("run.json"), "`skillmix push training-data`")
 
 
 def hub_api() -> HfApi:
@@ -139,10 +149,10 @@ def _look(api: HfApi, target: Target) -> Remote:
         commit=info.sha,
         private=bool(info.private),
         files=tuple(sibling.rfilename for sibling in info.siblings or ()),
-        read=lambda path: _read(api, target, path, info.sha),
+        fetch=lambda path: Path(api.hf_hub_download(target.repo, path, repo_type=target.kind, revision=info.sha)),
     )
     others = [path for path in remote.files if path != ".gitattributes"]
-    card = remote.read(CARD).decode(errors="replace") if CARD in others else ""
+    card = remote.fetch(CARD).read_text(encoding="utf-8", errors="replace") if CARD in others else ""
     if (others or target.must_exist) and not is_ours(card, target.mark):
         raise UserError(
             f"The {target.kind} {target.repo} is not empty and has no card that `skillmix push {target.mark}` "
@@ -154,14 +164,6 @@ def _look(api: HfApi, target: Target) -> Remote:
             "name another repository."
         )
     return remote
-
-
-def _read(api: HfApi, target: Target, path: str, commit: str) -> bytes:
-    from pathlib import Path
-
-    return Path(
-        api.hf_hub_download(target.repo, path, repo_type=target.kind, revision=commit)
-    ).read_bytes()
 
 
 def _check(api: HfApi, target: Target, publication: Publication, commit: str) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 _SECRET = re.compile(r"(^|_)(key|token|secret|password|headers?|auth|authorization|credentials?)$", re.IGNORECASE)
 _ADDRESS = re.compile(r"(^|_)(url|base_url|endpoint_url|host|hostname|proxy|address)$", re.IGNORECASE)
-_LOCAL = re.compile(r"(/|~/|\./|\.\./|[A-Za-z]:[\\/]).+", re.DOTALL)
+# Not "/no_think": a system prompt may be one word behind a slash.
+_LOCAL = re.compile(r"(/[^/\n]+/|~/|\.\.?/|[A-Za-z]:[\\/])[^\n]+")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def is_local(text: str) -> bool:
     """Whether a text is a path of this machine, as far as its form says."""
-    return "\n" not in text and _LOCAL.fullmatch(text) is not None
+    return _LOCAL.fullmatch(text) is not None
 
 
 def public_name(text: str) -> str:

@@ -31,7 +31,9 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
     run = read_record(folder / "run.json", _MADE_BY)
     counts = read_record(folder / "counts.json", _MADE_BY)
     licensed = need({"license": license_}, "license", where="the command (--license cc-by-4.0)")
-    parquet = {path: file for path, file in files_of(folder) if path.startswith("data/") and path.endswith(".parquet")}
+    parquet = {
+        path: file for path, file in files_of(folder) if path.startswith("data/") and path.endswith(".parquet")
+    }
     if not parquet:
         raise UserError(f"{folder} has no data set: no text was accepted, or `skillmix generate` is not done.")
     found = check_leaks(folder, pack=pack)

@@ -100,9 +100,7 @@ def _download(source: ItemsFrom, patterns: list[str]) -> Path:
 
     try:
         return Path(
-            snapshot_download(
-                source.path, repo_type="dataset", revision=source.revision, allow_patterns=patterns
-            )
+            snapshot_download(source.path, repo_type="dataset", revision=source.revision, allow_patterns=patterns)
         )
     except RepositoryNotFoundError as error:
         raise UserError(

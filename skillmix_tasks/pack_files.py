@@ -52,7 +52,11 @@ def pack_sources(pack: Pack) -> dict[str, str]:
         "pack.yaml": pack.about.model_dump(mode="json"),
         "skills.yaml": [skill.model_dump(mode="json", exclude_defaults=True) for skill in pack.skills],
         "topics.yaml": [topic.model_dump(mode="json", exclude_defaults=True) for topic in pack.topics],
-        **({"controls.yaml": [control.model_dump(mode="json") for control in pack.controls]} if pack.controls else {}),
+        **(
+            {"controls.yaml": [control.model_dump(mode="json") for control in pack.controls]}
+            if pack.controls
+            else {}
+        ),
     }
     texts = {name: yaml.safe_dump(part, sort_keys=False, allow_unicode=True) for name, part in parts.items()}
     return texts | {f"prompts/{name}.jinja": pack.prompts[name] for name in PROMPTS}
