@@ -117,3 +117,60 @@ def generate(
     outcome = make(run, out, Limits(concurrency=concurrency, batch=batch, budget=budget))
     report = finish(run, out, outcome, validation=validation, mix=mixed)
     typer.echo(json.dumps(report.record()) if as_json else report.text())
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Option(help="A recipe's name (`skillmix recipes`), or a YAML file.")],
+    data: Annotated[str, typer.Option(help="A directory of `skillmix generate`, or ORG/NAME[@REVISION].")],
+    out: Annotated[Path, typer.Option(help="The folder of the run.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, as steps=100 or lora.r=8; repeatable."),
+    ] = None,
+    on_too_long: Annotated[
+        str, typer.Option(help="What becomes of rows over max_length: fail, drop or truncate.")
+    ] = "fail",
+    allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help="Train on data that leaks.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="Also write adapter and base as one model.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Fine-tune a chat model on a data set; the same command goes on with a run that was stopped.
+
+    skillmix train --recipe mistral-7b-instruct-lora --data DIR --out RUN
+    """
+    from lm_eval.utils import setup_logging
+
+    from skillmix_tasks.logs import show_our_logs
+    from training.distributed import is_main
+    from training.lengths import check_policy
+    from training.recipe import load_recipe
+    from training.train import Options, result_text
+    from training.train import train as run
+
+    setup_logging()
+    show_our_logs()
+    options = Options(on_too_long=check_policy(on_too_long), allow_leaks=allow_leaks, merge=merge)
+    result = run(load_recipe(recipe, changes or ()), data, out, options)
+    if is_main():
+        typer.echo(json.dumps(result) if as_json else result_text(out, result))
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes of fine-tuning, each with the model that it trains."""
+    from training.recipe import load_recipe, recipe_names
+
+    for name in recipe_names():
+        typer.echo(f"{name:32} {load_recipe(name).model}")
+
+
+@app.command()
+def fsdp2() -> None:
+    """Print the path of the configuration for several GPUs.
+
+    accelerate launch --config_file "$(skillmix fsdp2)" -m skillmix train ...
+    """
+    from importlib.resources import files
+
+    typer.echo(str(files("training").joinpath("accelerate", "fsdp2.yaml")))

@@ -20,33 +20,31 @@ _DRAFT = ".run.json"  # until it is whole
 
 
 @contextmanager
-def claimed(out: Path, record: dict[str, Any]) -> Iterator[None]:
-    """Keep `out`, which is made if it is not there, for the run that `record` describes.
+def claimed(out: Path, record: dict[str, Any], command: str = "skillmix generate") -> Iterator[None]:
+    """Keep `out`, which is made if it is not there, for the run of `command` that `record` describes.
 
-    Raises UserError if another run or something else is there, or if another process makes texts there now.
+    Raises UserError if another run or something else is there, or if another process works there now.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
         others = [file.name for file in out.iterdir() if file.name not in (_LOCK, _DRAFT)]
         if others and _MARK not in others:
-            raise UserError(
-                f"{out} is not empty and holds no run of `skillmix generate`: name another folder with --out."
-            )
+            raise _foreign(out, command)
         lock = FileLock(out / _LOCK, timeout=0)
         lock.acquire()
     except Timeout as error:
-        raise UserError(f"Another process makes texts in {out} now: wait for its end.") from error
+        raise UserError(f"Another process works in {out} now: wait for its end.") from error
     except OSError as error:
         raise _unusable(out, error) from error
     try:
-        _mark(out, record)
+        _mark(out, record, command)
         yield
     finally:
         (out / _LOCK).unlink(missing_ok=True)
         lock.release()
 
 
-def _mark(out: Path, record: dict[str, Any]) -> None:
+def _mark(out: Path, record: dict[str, Any], command: str) -> None:
     """Write down in `out` what is made there; UserError if that is another run already."""
     mark, draft = out / _MARK, out / _DRAFT
     try:
@@ -59,13 +57,29 @@ def _mark(out: Path, record: dict[str, Any]) -> None:
         raise UserError(f"{mark} is no record of a run: name another folder with --out.") from error
     except OSError as error:
         raise _unusable(out, error) from error
-    mine = json.loads(json.dumps(record))  # as a file has it, without tuples
-    changed = [name for name in mine if there.get(name) != mine[name]]
+    if there.keys() != record.keys():
+        raise _foreign(out, command)
+    changed = list(_changes(there, json.loads(json.dumps(record))))  # as a file has it, without tuples
     if changed:
         raise UserError(
-            f"{out} holds the texts of a run with another {' and '.join(changed)}: name another folder with "
+            f"{out} holds a run of `{command}` with another {' and '.join(changed)}: name another folder with "
             "--out, or give the same options to go on with it."
         )
+
+
+def _changes(there: dict[str, Any], mine: dict[str, Any], within: str = "") -> Iterator[str]:
+    """The places, as recipe.steps, at which two records differ; short values are told."""
+    for name in dict.fromkeys((*mine, *there)):
+        old, new = there.get(name), mine.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changes(old, new, f"{within}{name}.")
+        elif old != new:
+            told = isinstance(old, int | float | str) and isinstance(new, int | float | str) and within
+            yield f"{within}{name}" + (f" ({new}, was {old})" if told else "")
+
+
+def _foreign(out: Path, command: str) -> UserError:
+    return UserError(f"{out} is not empty and holds no run of `{command}`: name another folder with --out.")
 
 
 def _unusable(out: Path, error: OSError) -> UserError:

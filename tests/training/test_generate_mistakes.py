@@ -141,7 +141,7 @@ def test_a_folder_in_which_another_process_writes(start: Start, tmp_path: Path):
     other.start()
     try:
         assert ready.wait(60)
-        assert "Another process makes texts in" in start(*START)
+        assert "Another process works in" in start(*START)
     finally:
         other.kill()
         other.join()

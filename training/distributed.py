@@ -1,0 +1,70 @@
+"""Over how many processes a run goes, what that makes of its batch, and whether they really work together."""
+
+from __future__ import annotations
+
+import os
+
+from grading import UserError
+
+ADVICE = "accelerate launch --config_file $(skillmix fsdp2)"
+
+
+def world_size() -> int:
+    """The number of processes that `accelerate launch` or `torchrun` started; 1 without them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def accumulation(global_batch: int, micro_batch: int, world: int) -> int:
+    """How many micro batches each of `world` devices takes before a step, so that a step has `global_batch` rows.
+
+    Raises UserError if that is no whole number.
+    """
+    at_once = micro_batch * world
+    if global_batch % at_once:
+        fitting = [size for size in range(1, micro_batch + 1) if global_batch % (size * world) == 0]
+        advice = f"type --set micro_batch={fitting[-1]}" if fitting else "use fewer, or another global_batch"
+        raise UserError(
+            f"A global batch of {global_batch} cannot be made of micro batches of {micro_batch} on {world} "
+            f"{'process' if world == 1 else 'processes'}: {advice}."
+        )
+    return global_batch // at_once
+
+
+def asked_for() -> str:
+    """What the launcher asked for: fsdp, deepspeed, ddp or single."""
+    for name in ("fsdp", "deepspeed"):
+        if os.environ.get(f"ACCELERATE_USE_{name.upper()}", "false").lower() in ("1", "true"):
+            return name
+    return "ddp" if world_size() > 1 else "single"
+
+
+def check_devices() -> None:
+    """Raise UserError if what was asked for cannot run here: without a GPU, FSDP does nothing and says nothing."""
+    import torch
+
+    if asked_for() == "fsdp" and not torch.accelerator.is_available():
+        raise UserError(
+            "The launcher asked for FSDP, which does not run without a GPU (the model would be trained whole in "
+            "each process): leave its configuration out."
+        )
+    if asked_for() == "deepspeed":
+        raise UserError(f"DeepSpeed is not tried with this command: type {ADVICE}.")
+
+
+def check_running(distributed_type: str, world: int) -> None:
+    """Raise UserError unless the trainer runs in the way that was asked for.
+
+    `distributed_type` is accelerate's name for it, `world` the number of processes that it knows of.
+    """
+    asked = asked_for()
+    really = {"NO": "single", "FSDP": "fsdp", "DEEPSPEED": "deepspeed"}.get(distributed_type, "ddp")
+    if really != asked or world != world_size():
+        raise UserError(
+            f"The launcher asked for {asked} on {world_size()} processes, but what runs is {really} on {world} "
+            f"({distributed_type}): look at the launcher's configuration."
+        )

@@ -1,0 +1,106 @@
+"""How a run goes on exactly where it stopped: whole checkpoints, the log up to them, and the packages."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from grading import UserError
+
+WHOLE = "whole"  # written last, when all processes have written their part of a checkpoint
+_PACKAGES = (
+    *("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "numpy", "bitsandbytes"),
+    "skillmix-tasks",
+)
+
+
+def versions() -> dict[str, str]:
+    """The installed packages on which a run's numbers depend."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # bitsandbytes, as a rule
+            continue
+    return found
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint; `state` is the trainer's own."""
+
+    path: Path
+    state: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return int(self.state["global_step"])
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the lowest validation loss up to this one; this one if none was measured."""
+        step = self.state.get("best_global_step")
+        return self.path.with_name(f"checkpoint-{step}") if step else self.path
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether early stopping ended the training here."""
+        stopping = self.state["stateful_callbacks"].get("EarlyStoppingCallback")
+        if not stopping:
+            return False
+        patience, waited = stopping["args"], stopping["attributes"]
+        return bool(waited["early_stopping_patience_counter"] >= patience["early_stopping_patience"])
+
+
+def last_whole(folder: Path) -> Checkpoint | None:
+    """The latest whole checkpoint in `folder`."""
+    found = [path for path in _checkpoints(folder) if (path / WHOLE).is_file()]
+    if not found:
+        return None
+    path = max(found, key=_step)
+    return Checkpoint(path, json.loads((path / "trainer_state.json").read_text(encoding="utf-8")))
+
+
+def remove_incomplete(folder: Path) -> None:
+    """Remove what a process that was killed had begun to save."""
+    for path in _checkpoints(folder):
+        if not (path / WHOLE).is_file():
+            shutil.rmtree(path)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log, without a last one that was not written to its end."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def cut_log(path: Path, step: int) -> dict[str, Any] | None:
+    """Leave the lines up to `step` in a log, and return the last one about training; None if there is none.
+
+    What came after it is done again, with the same figures.
+    """
+    lines = [line for line in read_log(path) if line["step"] <= step]
+    draft = path.with_suffix(".draft")
+    draft.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    draft.replace(path)
+    trained = [line for line in lines if "loss" in line]
+    if step and (not trained or trained[-1]["step"] != step):
+        raise UserError(
+            f"{path} does not reach the checkpoint of step {step}: put it back, or train in another folder."
+        )
+    return trained[-1] if trained else None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("checkpoint-*") if path.is_dir() and path.name[11:].isdigit()]
+
+
+def _step(path: Path) -> int:
+    return int(path.name[11:])
