@@ -1,4 +1,4 @@
-"""The benchmark as a data set: a config with the items of each task, the skills, the topics, and the pack itself."""
+"""The benchmark as a data set: a config with each task's items, the skills, the topics, and the pack itself."""
 
 from __future__ import annotations
 

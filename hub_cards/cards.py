@@ -52,6 +52,7 @@ def environment() -> Environment:
         finalize=_known,
     )
     made.filters["share"] = lambda value: f"{value:.3f}"
+    made.filters["plain"] = _plain
     return made
 
 
@@ -59,6 +60,15 @@ def _known(value: Any) -> Any:
     if value is None or callable(value):  # a record's entry may be missing where a method has its name
         raise UndefinedError("a value is not known")
     return value
+
+
+def _plain(value: Any) -> str:
+    """A recorded value without brackets: {"r": 4, "alpha": 8} is "r 4, alpha 8"."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items() if one is not None)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return str(value)
 
 
 def find_gaps(card: str) -> list[str]:
@@ -80,6 +90,13 @@ def need(record: Any, fact: str, *, where: str) -> Any:
         value = value.get(name) if isinstance(value, dict) else None
         if value is None:
             raise UserError(f"The card lacks the fact {fact}: {where} does not have it.")
+    return value
+
+
+def given(fact: str, value: str | None, *, example: str) -> str:
+    """A fact that only the command can give; UserError says what to type."""
+    if not value:
+        raise UserError(f"The card lacks the fact {fact}: type {example}.")
     return value
 
 

@@ -104,9 +104,7 @@ def model(
 
 @app.command()
 def results(
-    files: Annotated[
-        list[Path], typer.Argument(help="Results files or folders of `skillmix eval`.")
-    ],
+    files: Annotated[list[Path], typer.Argument(help="Results files or folders of `skillmix eval`.")],
     repo: Annotated[str, typer.Argument(help="The model's repository, as ORG/NAME.")],
     student: Annotated[
         str | None, typer.Option(help="What the results call this model, if not by its ORG/NAME.")
@@ -134,7 +132,10 @@ def results(
 @app.command()
 def space(
     repo: _Repo,
-    results: Annotated[list[Path] | None, typer.Option(help="Results files or folders of `skillmix eval`.")] = None,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(help="Results files or folders of `skillmix eval`; several times for more."),
+    ] = None,
     public: _Public = False,
     dry_run: _DryRun = False,
     as_json: _Json = False,

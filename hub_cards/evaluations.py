@@ -173,8 +173,8 @@ def _public(whole: dict[str, Any], task: str) -> dict[str, Any]:
 def _files(one: Evaluation, whole: dict[str, Any]) -> tuple[File, ...]:
     if one.run.samples is None:
         raise UserError(
-            f"The samples of {one.run.task} are not beside {one.run.source}: evaluate with --log_samples, for a score "
-            "without its verdicts cannot be checked."
+            f"The samples of {one.run.task} are not beside {one.run.source}: evaluate with --log_samples, for a "
+            "score without its verdicts cannot be checked."
         )
     paths = set(local_paths(whole)) | _local_arguments(whole)
     return (

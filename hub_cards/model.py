@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from grading import UserError
-from hub_cards.cards import need
+from hub_cards.cards import given, need
 from hub_cards.evaluations import FOLDER, Evaluation, joined, published_evaluations
 from hub_cards.files import File, LeftOut, files_of
 from hub_cards.model_card import model_card
@@ -52,23 +52,22 @@ def model_facts(
     Raises UserError with the name of a fact that is missing.
     """
     run = read_record(run_folder / "run.json", _MADE_BY)
-    command = "the command"
     named = base_model or need(run, "base_model.name", where="run.json")
     if "/" not in named:
         raise UserError(
-            f"The card lacks the fact base_model: the run knows its base as {named}, which is no id of the Hub; type "
-            "--base-model ORG/NAME."
+            f"The card lacks the fact base_model: the run knows its base as {named}, which is no id of the Hub: "
+            "type --base-model ORG/NAME."
         )
     method = need(run, "recipe.method", where="run.json")
     if merged and method != "lora":
         raise UserError("--merged is for a run that trained an adapter: leave it out.")
     weights, progress = _weights(run_folder, merged=merged)
-    given = {"license": license_, "datasets": training_data}
     facts = {
         "repo": repo,
-        "license": need(given, "license", where=f"{command} (--license apache-2.0)"),
-        "training_data": need(given, "datasets", where=f"{command} (--training-data ORG/NAME)"),
+        "license": given("license", license_, example="--license apache-2.0"),
+        "training_data": given("datasets", training_data, example="--training-data ORG/NAME"),
         "base_model": need(run, "base_model", where="run.json") | {"name": named},
+        "weights": _digest(weights),
         "adapter": method == "lora" and not merged,
         "merged": merged,
         "recipe": need(run, "recipe", where="run.json") | {"model": named},
@@ -101,18 +100,35 @@ def model(weights: Path, facts: dict[str, Any], evaluations: Sequence[Evaluation
         raise UserError(f"{weights} has no weights (*.safetensors).")
     files.append(File(FACTS, json_file(facts)))
     files += [file for one in evaluations for file in one.files]
-    shown = joined(evaluations, published_evaluations(remote))
-    return Publication(model_card(facts, shown), tuple(files), tuple(left_out), others=(f"{FOLDER}/*",))
+    # What was evaluated before says nothing of other weights.
+    same = FACTS in remote.files and _facts_of(remote).get("weights") == facts["weights"]
+    shown = joined(evaluations, published_evaluations(remote) if same else [])
+    others = (f"{FOLDER}/*",) if same else ()
+    return Publication(model_card(facts, shown), tuple(files), tuple(left_out), others)
 
 
 def results(evaluations: Sequence[Evaluation], remote: Remote) -> Publication:
     """The evaluations of a model that is up already, with its card made anew."""
     if FACTS not in remote.files:
         raise UserError(f"The repository has no {FACTS}, of which its card is made: push the model again.")
-    facts = json.loads(remote.fetch(FACTS).read_text(encoding="utf-8"))
+    facts = _facts_of(remote)
     shown = joined(evaluations, published_evaluations(remote))
     files = tuple(file for one in evaluations for file in one.files)
     return Publication(model_card(facts, shown), files, others=("*",))
+
+
+def _facts_of(remote: Remote) -> dict[str, Any]:
+    return read_record(remote.fetch(FACTS), "`skillmix push model`")
+
+
+def _digest(folder: Path) -> str:
+    """16 hexadecimal digits that change with the weights."""
+    found = hashlib.sha256()
+    for path, file in files_of(folder):
+        if path.endswith(".safetensors"):
+            with file.open("rb") as content:
+                found.update(f"{path} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
+    return found.hexdigest()[:16]
 
 
 def _weights(run_folder: Path, *, merged: bool) -> tuple[Path, dict[str, Any]]:

@@ -9,8 +9,9 @@ from hub_cards.cards import render_card, tags
 from hub_cards.evaluations import Evaluation
 
 _RECIPE = (
-    "method", "lora", "four_bit", "data_config", "steps", "epochs", "global_batch", "learning_rate", "warmup_steps",
-    "schedule", "optimizer", "weight_decay", "max_length", "dtype", "packing", "seed", "early_stopping",
+    "method", "lora", "four_bit", "data_config", "steps", "epochs", "global_batch", "learning_rate",
+    "warmup_steps", "schedule", "optimizer", "weight_decay", "max_length", "dtype", "packing", "seed",
+    "early_stopping",
 )  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def look(target: Target) -> Remote:
 
 
 def read_data_run(repo: str) -> dict[str, Any]:
-    """The run.json of training data on the Hub; UserError if `skillmix push training-data` did not put it there."""
+    """The run.json of training data on the Hub; UserError if `skillmix push training-data` did not make it."""
     from hub_cards.records import read_record
 
     with _one_sentence(repo):
@@ -215,7 +215,7 @@ def _wait(state: RetryCallState) -> float:
 def _one_sentence(repo: str) -> Iterator[None]:
     """Say what a failed request means for the push, and how to go on."""
     from httpx2 import TransportError
-    from huggingface_hub.errors import HFValidationError, HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a run recorded, without what belongs to one machine: paths are cut to names, addresses and keys left out."""
+"""What a run recorded, without what belongs to one machine: paths cut to names, addresses and keys left out."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
-from hub_cards.cards import need, render_card, size_category, tags
+from hub_cards.cards import given, need, render_card, size_category, tags
 from hub_cards.files import File, LeftOut, files_of
 from hub_cards.publication import CARD, Publication
 from hub_cards.records import json_file, read_record
@@ -30,7 +30,7 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
 
     run = read_record(folder / "run.json", _MADE_BY)
     counts = read_record(folder / "counts.json", _MADE_BY)
-    licensed = need({"license": license_}, "license", where="the command (--license cc-by-4.0)")
+    licensed = given("license", license_, example="--license cc-by-4.0")
     parquet = {
         path: file for path, file in files_of(folder) if path.startswith("data/") and path.endswith(".parquet")
     }

@@ -87,8 +87,8 @@ def _item(pack: Pack, split: Split, row: dict[str, Any], source: ItemsFrom) -> I
         if item.hash == row["hash"]:
             return item
     raise UserError(
-        f"The item {row['hash']} of the data set {source.path} does not belong to its pack: somebody changed one of "
-        "them; take another revision."
+        f"The item {row['hash']} of the data set {source.path} does not belong to its pack: somebody changed one "
+        "of them; take another revision."
     )
 
 
@@ -104,7 +104,8 @@ def _download(source: ItemsFrom, patterns: list[str]) -> Path:
         )
     except RepositoryNotFoundError as error:
         raise UserError(
-            f"There is no data set {source.path} on the Hub, or it is private: type `hf auth login` if it is yours."
+            f"There is no data set {source.path} on the Hub, or it is private: type `hf auth login` if it "
+            "is yours."
         ) from error
     except RevisionNotFoundError as error:
         raise UserError(f"The data set {source.path} has no revision {source.revision}.") from error
