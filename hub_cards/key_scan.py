@@ -8,17 +8,20 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-_FORMS = {
-    "a Hugging Face token": rb"\bhf_[A-Za-z0-9]{30,}",
-    "an OpenAI key": rb"\bsk-(?:proj-|svcacct-)?[A-Za-z0-9_-]{20,}",
-    "an Anthropic key": rb"\bsk-ant-[A-Za-z0-9_-]{20,}",
-    "a Google key": rb"\bAIza[A-Za-z0-9_-]{35}",
-    "an AWS key": rb"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b",
-    "a GitHub token": rb"\b(?:gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{40,})",
-    "a Weights & Biases key": rb"(?i:wandb[a-z_]*key)\W{1,4}[0-9a-f]{40}\b",
-    "a private key": rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----",
-    "a bearer token": rb"(?i:authorization\W{1,5}bearer) [A-Za-z0-9._~+/-]{16,}",
-}
+# What a key is, the texts in lower case one of which it begins with, and its form. To look for beginnings first
+# is ten times as fast.
+_FORMS = (
+    ("a Hugging Face token", (b"hf_",), rb"\bhf_[A-Za-z0-9]{30,}"),
+    ("an Anthropic key", (b"sk-ant-",), rb"\bsk-ant-[A-Za-z0-9_-]{20,}"),
+    ("an OpenAI key", (b"sk-",), rb"\bsk-(?:proj-|svcacct-)?[A-Za-z0-9_-]{20,}"),
+    ("a Google key", (b"aiza",), rb"\bAIza[A-Za-z0-9_-]{35}"),
+    ("an AWS key", (b"akia", b"asia"), rb"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    ("a GitHub token", (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_"), rb"\bgh[pousr]_[A-Za-z0-9]{36}"),
+    ("a GitHub token", (b"github_pat_",), rb"\bgithub_pat_[A-Za-z0-9_]{40,}"),
+    ("a Weights & Biases key", (b"wandb",), rb"(?i:wandb[a-z_]*key)\W{1,4}[0-9a-f]{40}\b"),
+    ("a private key", (b"-----begin ",), rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----"),
+    ("a bearer token", (b"authorization",), rb"(?i:authorization\W{1,5}bearer) [A-Za-z0-9._~+/-]{16,}"),
+)
 _NAMED = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD)$")
 _SHORTEST = 12  # characters; a shorter value of a variable is a placeholder, and may be a word of any text
 _CHUNK = 2**24
@@ -26,9 +29,14 @@ _OVERLAP = 512  # more than the longest form that is looked for
 
 
 def find_key(source: Path | bytes, name: str) -> str | None:
-    """What the content looks to hold, in words ("an OpenAI key"), or None; Parquet is read as its texts."""
+    """What the content looks to hold, in words ("an OpenAI key"), or None.
+
+    Parquet is read as its texts, and of safetensors the header: what follows are numbers.
+    """
     if name.endswith(".parquet"):
         chunks = _texts(source)
+    elif name.endswith(".safetensors") and isinstance(source, Path):
+        chunks = iter([_header(source)])
     else:
         chunks = iter([source]) if isinstance(source, bytes) else _read(source)
     return next((found for chunk in chunks if (found := _search(chunk)) is not None), None)
@@ -38,14 +46,15 @@ def _search(chunk: bytes) -> str | None:
     for what, value in _own_keys():
         if value in chunk:
             return what
-    match = _any_form().search(chunk)
-    return list(_FORMS)[int(str(match.lastgroup)[1:])] if match else None
-
-
-@cache
-def _any_form() -> re.Pattern[bytes]:
-    forms = (b"(?P<f%d>%s)" % (number, form) for number, form in enumerate(_FORMS.values()))
-    return re.compile(b"|".join(forms))
+    lower = chunk.lower()
+    for what, beginnings, form in _FORMS:
+        for beginning in beginnings:
+            place = lower.find(beginning)
+            while place >= 0:
+                if re.compile(form).match(chunk, place):
+                    return what
+                place = lower.find(beginning, place + 1)
+    return None
 
 
 @cache
@@ -68,6 +77,11 @@ def _read(path: Path) -> Iterator[bytes]:
         while chunk := file.read(_CHUNK):
             yield tail + chunk
             tail = chunk[-_OVERLAP:]
+
+
+def _header(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(int.from_bytes(file.read(8), "little"))
 
 
 def _texts(source: Path | bytes) -> Iterator[bytes]:

@@ -31,6 +31,8 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
     run = read_record(folder / "run.json", _MADE_BY)
     counts = read_record(folder / "counts.json", _MADE_BY)
     licensed = given("license", license_, example="--license cc-by-4.0")
+    for fact in ("plan", "pack.id", "pack.version", "pack.hash", "seed", "turns", "teacher.model", "judge"):
+        need(run, fact, where="run.json")
     parquet = {
         path: file for path, file in files_of(folder) if path.startswith("data/") and path.endswith(".parquet")
     }
@@ -139,8 +141,6 @@ def _card(
             for config in configs
         ],
     )
-    for fact in ("plan", "pack.id", "pack.version", "pack.hash", "seed", "turns", "teacher.model", "judge"):
-        need(run, fact, where="run.json")
     return render_card(
         "training_data",
         metadata,

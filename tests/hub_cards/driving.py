@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import subprocess
@@ -30,14 +31,15 @@ class Done:
 
 def skillmix(*arguments: object) -> Done:
     """Run one command in this process."""
-    from skillmix import main
+    import skillmix as command
 
+    importlib.reload(command)  # its `main` mounts the commands, once in each process
     out, err = io.StringIO(), io.StringIO()
     status: int | str | None = 0
     with redirect_stdout(out), redirect_stderr(err):
         sys.argv = ["skillmix", *map(str, arguments)]
         try:
-            main()
+            command.main()
         except SystemExit as end:
             status = end.code
     return Done(status, out.getvalue(), err.getvalue())

@@ -16,7 +16,7 @@ from training.teacher import resolve_teacher
 
 
 def make_training_data(folder: Path, *, model: str = "teacher-1") -> Path:
-    """A folder of `skillmix generate` with a teacher whose id is a path, as that of a local model is."""
+    """A folder of `skillmix generate`; `model` is the teacher's id."""
     teacher = json.dumps({"model": model, "endpoint": "transformers"})
     judge = panel_record([resolve_judge("judge-1", base_url="http://127.0.0.1:1/v1")])
     numbers = {1: 12, 2: 8}

@@ -15,9 +15,12 @@ from statsmodels.stats.proportion import proportion_confint
 from hub_cards.cards import find_gaps
 from hub_cards.key_scan import find_key
 from tests.hub_cards.driving import drive
+from tests.hub_cards.numbers import unknown_numbers
 from tests.servers.chat import ChatServer
 from tests.servers.hub.server import TOKEN, HubServer
 from tests.skillmix_tasks.running import read_output
+from training.leakage import check_leaks
+from training.rows import COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +164,28 @@ def test_cards_have_no_gap_and_link_what_belongs_together(told: dict[str, Any]):
         assert (metadata["base_model_relation"], metadata["library_name"]) == (relation, library)
         assert metadata["datasets"] == ["org/texts"]
     assert "after step 2 of 3" in card(told, "model", "org/unfinished")[1]
+
+
+def test_every_number_in_a_card_is_in_the_records(told: dict[str, Any]):
+    folder = told["folder"]
+    texts = [json.loads((folder / "texts" / name).read_text()) for name in ("run.json", "counts.json")]
+    leaks = check_leaks(folder / "texts").record()
+    of_texts = [*texts, leaks, len(leaks["tasks"]), COLUMNS, [12, 8, 20]]  # rows of each config
+    text_card = told["hub"].repo("dataset", "org/texts").files["README.md"].decode()
+    assert unknown_numbers(text_card, of_texts, "training_data.md.jinja") == set()
+
+    run = [json.loads((folder / "run" / name).read_text()) for name in ("run.json", "result.json")]
+    results = read_output(folder / "out").results
+    bounds = [
+        list(map(float, proportion_confint(round(2 * scores[f"{metric},none"]), 2, method="wilson")))
+        for scores in results["results"].values()
+        for metric in ("full_marks", "all_skills", "skill_fraction")
+    ]
+    model_card = told["hub"].repo("model", "org/merged").files["README.md"].decode()
+    of_model = [*run, *texts, results, bounds]
+    assert unknown_numbers(model_card, of_model, "model.md.jinja") == set()
+    # The test can fail: a card with a number from elsewhere is found out.
+    assert unknown_numbers(f"{model_card} 0.4711", of_model, "model.md.jinja") == {"0.4711"}
 
 
 def test_no_byte_that_the_hub_got_holds_a_key_or_a_path(told: dict[str, Any]):
