@@ -1,0 +1,1 @@
+"""The report: results of any number of runs as a page, as tables and as plots."""

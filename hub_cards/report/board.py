@@ -1,0 +1,166 @@
+"""The leaderboard: one row for each student, judge, protocol and pack, measured here or published elsewhere."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from hub_cards.report.runs import Party, Run, digest
+from hub_cards.report.stats.intervals import Interval, mean_interval, scores_interval
+from hub_cards.report.tally import Tally
+from skillmix_tasks.metrics import METRICS
+from skillmix_tasks.published import PublishedRow
+
+NOT_STATED = "not stated"  # the split of some published results
+SPLITS = ("all", "train", "heldout", "public", NOT_STATED)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One score; `items` have a verdict, of `asked`. `low` and `high` bound full marks where some have none.
+
+    A published score has no interval, and mostly no number of items.
+    """
+
+    value: float
+    interval: Interval | None
+    items: int | None
+    asked: int | None
+    coverage: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass
+class Row:
+    """A line of the leaderboard; `cells` by metric, split and k. `group` is what may be ranked together."""
+
+    id: str
+    source: str
+    student: str
+    judge: str
+    protocol: str
+    pack: str
+    group: str
+    controls: str
+    cells: dict[tuple[str, str, int], Cell] = field(default_factory=dict)
+    runs: list[int] = field(default_factory=list)
+
+    def by_k(self, metric: str, split: str) -> dict[int, Cell]:
+        """The cells of a metric and a split."""
+        return {k: cell for (m, s, k), cell in sorted(self.cells.items()) if (m, s) == (metric, split)}
+
+    @property
+    def level(self) -> float:
+        """The mean of all full marks, to put rows in an order."""
+        values = [cell.value for (metric, _, _), cell in self.cells.items() if metric == "full_marks"]
+        return fmean(values) if values else 0.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run with what its samples say, if they were there."""
+
+    run: Run
+    tally: Tally | None
+
+
+def measured_rows(entries: Sequence[Measured]) -> tuple[list[Row], list[str]]:
+    """The rows of runs, and a sentence for each run that a newer one of the same row and task replaces."""
+    newest: dict[tuple[str, str, str], int] = {}
+    replaced = []
+    for number, entry in enumerate(entries):
+        key = (entry.run.group, entry.run.student.key, entry.run.task)
+        other = newest.get(key)
+        if other is not None:
+            older, newest[key] = sorted((other, number), key=lambda one: entries[one].run.date)
+            replaced.append(
+                f"{entries[older].run.source.name} has an older result of {entry.run.student.name} on "
+                f"{entry.run.task}, which is left out."
+            )
+        else:
+            newest[key] = number
+    runs = [entry.run for entry in entries]
+    students, judges = _names(run.student for run in runs), _names(run.judge for run in runs)
+    rows: dict[tuple[str, str], Row] = {}
+    for number in sorted(newest.values()):
+        run, tally = entries[number].run, entries[number].tally
+        row = rows.setdefault(
+            (run.group, run.student.key),
+            Row(
+                id=digest([run.group, run.student.key]),
+                source="measured",
+                student=students[run.student.key],
+                judge=judges[run.judge.key],
+                protocol=run.protocol.text(),
+                pack=f"{run.pack.id} {run.pack.version} ({run.pack.hash})",
+                group=run.group,
+                controls="",
+            ),
+        )
+        row.runs.append(number)
+        if run.controls:
+            row.controls = f"{run.controls.passed} of {run.controls.of} controls passed"
+        row.cells |= {(metric, run.split, run.k): cell for metric, cell in _cells(run, tally)}
+    return list(rows.values()), replaced
+
+
+def published_rows(published: Iterable[PublishedRow]) -> list[Row]:
+    """The rows of published results."""
+    rows: dict[str, Row] = {}
+    for one in published:
+        variant = ["names deducted"] if one.names_deducted else []
+        variant += ["items with common skills dropped"] if one.common_dropped else []
+        judge = f"{one.judge} (no longer served)"
+        protocol = f"as in arXiv {one.source.arxiv}; {', '.join(variant)}"
+        group = digest(["published", judge, protocol])
+        student = one.student if one.training == "none" else f"{one.student} + {one.training}"
+        row = rows.setdefault(
+            digest([group, student]),
+            Row(
+                id=digest([group, student]),
+                source=f"published, {one.source.page}, {one.source.date:%Y-%m-%d}",
+                student=student,
+                judge=judge,
+                protocol=protocol,
+                pack="the papers' private list",
+                group=group,
+                controls="",
+            ),
+        )
+        for metric in METRICS:
+            value = getattr(one, metric)
+            if value is not None:
+                split = one.split or NOT_STATED
+                row.cells[metric, split, one.k] = Cell(value, None, one.items, one.items, None, None, None)
+    return list(rows.values())
+
+
+def _names(parties: Iterable[Party]) -> dict[str, str]:
+    """A name for each key; parties that share theirs are told apart by the key's beginning."""
+    names = {party.key: party.name for party in parties}
+    keys = defaultdict(list)
+    for key, name in names.items():
+        keys[name].append(key)
+    return {key: name if len(keys[name]) == 1 else f"{name} [{key[:4]}]" for key, name in names.items()}
+
+
+def _cells(run: Run, tally: Tally | None) -> Iterable[tuple[str, Cell]]:
+    for place, metric in enumerate(METRICS):
+        score = run.scores[metric]
+        if score is None:
+            continue
+        if tally is not None:
+            known = [scores[place] for scores in tally.scores.values() if scores is not None]
+            interval: Interval | None = scores_interval(known)
+        elif metric != "skill_fraction":  # yes/no scores: their number tells all
+            right = round(score.value * run.covered)
+            interval = scores_interval([1.0] * right + [0.0] * (run.covered - right))
+        elif score.error is not None:
+            interval = mean_interval(score.value, score.error, run.covered)
+        else:
+            interval = None
+        bounds = (run.low, run.high) if metric == "full_marks" and run.coverage < 1 else (None, None)
+        yield metric, Cell(score.value, interval, run.covered, run.items, run.coverage, *bounds)

@@ -1,0 +1,127 @@
+"""The commands of this package; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+_Tokens = Annotated[float | None, typer.Option("--corpus-tokens", help="The corpus in tokens, as 2e12.")]
+_Skill = Annotated[float | None, typer.Option("--skill-frequency", help="The share of sentences with a skill.")]
+_Topic = Annotated[float | None, typer.Option("--topic-frequency", help="That of sentences about a topic.")]
+_Sentence = Annotated[float | None, typer.Option("--tokens-per-sentence", help="Tokens in a sentence.")]
+
+
+@app.command()
+def report(
+    results: Annotated[
+        list[str], typer.Argument(help="Folders or files that `skillmix eval` wrote; NAME=PATH names the student.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for page, tables and plots.")],
+    before: Annotated[str, typer.Option(help="The student before fine-tuning, by name.")] = "before",
+    after: Annotated[str, typer.Option(help="The student after fine-tuning, by name.")] = "after",
+    published: Annotated[bool, typer.Option(help="Show the papers' rows, too.")] = True,
+    corpus_tokens: _Tokens = None,
+    skill_frequency: _Skill = None,
+    topic_frequency: _Topic = None,
+    tokens_per_sentence: _Sentence = None,
+    as_json: _Json = False,
+) -> None:
+    """Make a page, tables and plots from any number of results.
+
+    skillmix report results -o report
+    """
+    from hub_cards.report.find import find_results
+    from hub_cards.report.stats.novelty import corpus_of
+    from hub_cards.report.study import make_study
+    from hub_cards.report.write import write_report
+
+    corpus = corpus_of(corpus_tokens, skill_frequency, topic_frequency, tokens_per_sentence)
+    study = make_study(find_results(results), corpus=corpus, published=published, before=before, after=after)
+    written = write_report(study, output)
+    if as_json:
+        typer.echo(json.dumps({"files": [str(path) for path in written], "notes": study.notes}))
+        return
+    for note in study.notes:
+        typer.echo(note)
+    typer.echo(
+        f"{len(study.measured)} students in {len(study.entries)} results, {len(study.answers.rows)} items with "
+        f"their answers: open {output / 'index.html'}"
+    )
+
+
+@app.command()
+def novelty(
+    k: Annotated[list[int], typer.Option(min=1, help="The number of skills; several times for more.")],
+    corpus_tokens: _Tokens = None,
+    skill_frequency: _Skill = None,
+    topic_frequency: _Topic = None,
+    tokens_per_sentence: _Sentence = None,
+    score: Annotated[float | None, typer.Option(min=0, max=1, help="Full marks to hold against it.")] = None,
+    as_json: _Json = False,
+) -> None:
+    """Which score a student could reach at most by repeating what its training corpus held.
+
+    skillmix novelty --k 5 --corpus-tokens 2e12
+    """
+    from hub_cards.report.stats.novelty import ASSUMPTIONS, corpus_of, novel_share, sensitivity
+
+    corpus = corpus_of(corpus_tokens, skill_frequency, topic_frequency, tokens_per_sentence)
+    bounds = {number: corpus.bound(number) for number in k}
+    if as_json:
+        record = {
+            "corpus": asdict(corpus),
+            "bounds": bounds,
+            "novel_share": None
+            if score is None
+            else {n: novel_share(score, bound) for n, bound in bounds.items()},
+            "sensitivity": {number: sensitivity(corpus, number) for number in k},
+            "assumptions": ASSUMPTIONS,
+        }
+        typer.echo(json.dumps(record))
+        return
+    typer.echo(
+        f"A corpus of {corpus.tokens:.3g} tokens ({corpus.tokens / corpus.sentence:.3g} sentences), a skill in a "
+        f"share of {corpus.skill:g} and a topic in a share of {corpus.topic:g} of its sentences:"
+    )
+    for number, bound in bounds.items():
+        typer.echo(f"k = {number}: at most {bound:.2g} of the combinations are in it")
+        if score is not None:
+            share = novel_share(score, bound)
+            typer.echo(f"  of a score of {score:g} at least {share:.0%} is not explained by that")
+        for name, (half, double) in sensitivity(corpus, number).items():
+            typer.echo(f"  {name} halved: {half:.2g}; doubled: {double:.2g}")
+    typer.echo("This assumes that " + "; that ".join(ASSUMPTIONS) + ".")
+
+
+@app.command()
+def power(
+    difference: Annotated[float, typer.Option(help="The difference that is to be seen, as 0.1.")],
+    rate: Annotated[float, typer.Option(help="The first student's score.")],
+    discordant: Annotated[
+        float | None,
+        typer.Option(help="The share of items on which the two differ; as if independent if not given."),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """How many items show a difference between two students, at 5 % and with a chance of 80 %.
+
+    skillmix power --difference 0.1 --rate 0.3
+    """
+    from hub_cards.report.stats.power import MOST, POWER, discordant_share, items_needed
+
+    needed = items_needed(rate, difference, discordant)
+    share = discordant_share(rate, difference) if discordant is None else discordant
+    if as_json:
+        typer.echo(json.dumps({"items": needed, "power": POWER, "discordant": share}))
+        return
+    number = f"{needed:,}" if needed else f"more than {MOST:,}"
+    typer.echo(
+        f"{number} items, judged for both students, show a difference of {difference:g} from {rate:g} with a "
+        f"chance of {POWER:.0%}, if the two differ on a share of {share:.2f} of the items."
+    )

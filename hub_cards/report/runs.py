@@ -1,0 +1,270 @@
+"""lm-eval's results files of our tasks as typed records: who was asked what, by which rules, judged by whom."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from grading import UserError
+from skillmix_tasks.metrics import METRICS
+from skillmix_tasks.pack import Split
+
+
+class PackRecord(BaseModel):
+    """Which version of which pack."""
+
+    id: str
+    version: str
+    hash: str
+
+
+class Controls(BaseModel):
+    """How many of the pack's control answers the judge got right, and which not."""
+
+    passed: int
+    of: int
+    failed: list[str]
+
+
+class Protocol(BaseModel):
+    """The rules of a run. Scores under different rules are not comparable."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    turns: int
+    generations: int
+    votes: int
+    seed: int
+    drop_common: bool
+    ungrounded: str
+    sampling: str
+
+    def text(self) -> str:
+        """In words; what is as usual is left out."""
+        usual = (
+            f"{_many(self.turns, 'turn')}, {_many(self.generations, 'generation')}, {_many(self.votes, 'vote')}"
+        )
+        words = [usual, f"task version {self.version}", self.sampling]
+        words += ["items without very common skills"] if self.drop_common else []
+        words += [f"grants without a true quote count as {self.ungrounded.replace('_', ' ')}"]
+        words += [f"items of seed {self.seed}"] if self.seed else []
+        return "; ".join(words)
+
+
+class _Ungrounded(BaseModel):
+    rule: str
+    points: int
+    judged_points: int
+
+
+class _Record(BaseModel):
+    """What a task of ours puts under metadata.skillmix (skillmix_tasks.task)."""
+
+    k: int = Field(ge=1)
+    split: Split
+    pack: PackRecord
+    turns: int
+    generations: int
+    seed: int
+    drop_common: bool
+    judge: dict[str, Any] | None
+    grading: dict[str, Any] | None
+    controls: Controls | None
+    points_without_verdict: dict[str, int]
+    ungrounded: _Ungrounded | None
+    student: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Party:
+    """A student or a judge: `key` tells it from every other, `name` is for people and may be shared."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's mean over the items with a verdict, with its standard error where lm-eval gives one."""
+
+    value: float
+    error: float | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One task of one results file. `items` were asked; the scores are None where no item has a verdict.
+
+    `low` and `high` bound full marks, whatever the missing verdicts are. `samples` is the file of its answers if
+    it is there. `spent` has prompt_tokens, completion_tokens and dollars (None: price not known) of all its
+    votes, stored ones included; `seconds` is the time of all tasks of the file together.
+    """
+
+    source: Path
+    samples: Path | None
+    date: float
+    task: str
+    k: int
+    split: Split
+    student: Party
+    judge: Party
+    judge_record: dict[str, Any]
+    protocol: Protocol
+    pack: PackRecord
+    items: int
+    scores: dict[str, Score | None]
+    coverage: float
+    low: float
+    high: float
+    states: dict[str, int]
+    ungrounded: tuple[int, int]
+    controls: Controls | None
+    spent: dict[str, float | None]
+    seconds: float | None
+
+    @property
+    def group(self) -> str:
+        """What scores must share to be ranked together: judge, protocol and pack."""
+        return digest([self.judge.key, self.protocol.model_dump(), self.pack.model_dump()])
+
+    @property
+    def covered(self) -> int:
+        """The items that have a verdict."""
+        return round(self.coverage * self.items)
+
+
+def digest(value: Any) -> str:
+    """A short name for JSON data."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def read_results(path: Path, label: str | None = None) -> tuple[list[Run], list[str]]:
+    """The runs of our tasks in a results file, and the names of tasks whose answers were not judged.
+
+    `label` is what the student is called. Other tasks are left out. UserError if the file cannot be understood.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        configs = data["configs"]
+        found = [name for name in configs if "skillmix" in (configs[name].get("metadata") or {})]
+        judged = [name for name in found if configs[name]["metadata"]["skillmix"]["judge"] is not None]
+        runs = [_run(path, data, name, label) for name in judged]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        else:
+            reason = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"{path} is no results file of a SKILL-MIX run ({reason}): name what `skillmix eval --output_path` "
+            "wrote."
+        ) from error
+    return runs, [name for name in found if name not in judged]
+
+
+def _run(path: Path, data: dict[str, Any], task: str, label: str | None) -> Run:
+    config, scores = data["configs"][task], data["results"][task]
+    record = _Record.model_validate(config["metadata"]["skillmix"])
+    assert record.judge is not None
+    sampling = {"arguments": config.get("generation_kwargs"), "system": data.get("system_instruction")}
+    student = student_of(record.student, label)
+    spent = (record.grading or {}).get("spent", {})
+    saved = (record.grading or {}).get("saved", {})
+    names = ("prompt_tokens", "completion_tokens", "dollars")
+    return Run(
+        source=path,
+        samples=samples_of(path, task),
+        date=float(data.get("date") or 0),
+        task=task,
+        k=record.k,
+        split=record.split,
+        student=student,
+        judge=_judge_of(record.judge),
+        judge_record=record.judge,
+        protocol=Protocol(
+            version=str(config["metadata"]["version"]),
+            turns=record.turns,
+            generations=record.generations,
+            votes=record.judge["votes"],
+            seed=record.seed,
+            drop_common=record.drop_common,
+            ungrounded=record.ungrounded.rule if record.ungrounded else "no_verdict",
+            sampling=_sampling(sampling),
+        ),
+        pack=record.pack,
+        items=int(scores["sample_len"]),
+        scores={metric: _score(scores, metric) for metric in METRICS},
+        coverage=float(scores["coverage,none"]),
+        low=float(scores["full_marks_low,none"]),
+        high=float(scores["full_marks_high,none"]),
+        states=record.points_without_verdict,
+        ungrounded=(record.ungrounded.points, record.ungrounded.judged_points) if record.ungrounded else (0, 0),
+        controls=record.controls,
+        spent={name: _sum(spent.get(name), saved.get(name)) for name in names},
+        seconds=_seconds(data.get("total_evaluation_time_seconds")),
+    )
+
+
+def samples_of(results: Path, task: str) -> Path | None:
+    """The samples that lm-eval wrote beside a results file, which have the same date in their name."""
+    date = results.stem.rpartition("_")[2]
+    file = results.with_name(f"samples_{task}_{date}.jsonl")
+    return file if file.is_file() else None
+
+
+def student_of(record: dict[str, Any], label: str | None) -> Party:
+    """The student of a results record; of a model on this disk the name is the folder's, for paths are private."""
+    model = str(record["model"])
+    name = PurePath(model).name if PurePath(model).is_absolute() or model.startswith((".", "~")) else model
+    if record.get("peft"):
+        name += f" + {PurePath(str(record['peft'])).name}"
+    if record.get("revision"):
+        name += f" ({record['revision']})"
+    return Party(digest([record, label]), label or name)
+
+
+def _judge_of(record: dict[str, Any]) -> Party:
+    """The day on which a judge is shut down and its own votes' number are not what it is."""
+    members = record.get("panel") or [record]
+    own = [{name: value for name, value in one.items() if name not in ("shutdown", "votes")} for one in members]
+    name = " and ".join(PurePath(str(one["model"])).name for one in members)
+    return Party(digest([own, record.get("refused_parameters")]), name)
+
+
+def _sampling(record: dict[str, Any]) -> str:
+    arguments = dict(record["arguments"] or {})
+    temperature = arguments.pop("temperature", None) if arguments.pop("do_sample", True) else 0
+    words = f"temperature {temperature}" if temperature is not None else "the model's own temperature"
+    tokens = arguments.pop("max_gen_toks", None)
+    words += f", at most {tokens} tokens" if tokens else ""
+    rest = {name: value for name, value in arguments.items() if value not in ([], None)}
+    words += f", {json.dumps(rest, sort_keys=True)}" if rest else ""
+    return words + (f", system prompt {digest(record['system'])}" if record["system"] else "")
+
+
+def _score(scores: dict[str, Any], metric: str) -> Score | None:
+    value, error = scores[f"{metric},none"], scores.get(f"{metric}_stderr,none")
+    if value is None or value != value:  # NaN, as Python writes it
+        return None
+    if not isinstance(error, float | int) or error != error:
+        error = None
+    return Score(float(value), error)
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one + other
+
+
+def _seconds(text: str | None) -> float | None:
+    return None if text is None else float(text)
+
+
+def _many(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
