@@ -141,12 +141,11 @@ def space(
     as_json: _Json = False,
 ) -> None:
     """Push a page with the published results and one's own."""
-    from hub_cards.evaluations import read_evaluations
     from hub_cards.publication import Target
     from hub_cards.space import MARK
     from hub_cards.space import space as plan
 
-    made = plan(read_evaluations(results) if results else [], repo=repo)
+    made = plan(results or [], repo=repo)
     _push(Target(repo, "space", MARK, public), lambda _: made, dry_run=dry_run, as_json=as_json)
 
 

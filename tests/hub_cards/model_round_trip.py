@@ -122,6 +122,7 @@ def main() -> None:
     pushed("results", "out", "org/moved", "--student", "org/merged")
     told["moved with results"] = pushed("model", run, "org/moved", *LICENSE)
     told["space"] = pushed("space", "org/board", "--results", "out", "--public")
+    told["space again"] = pushed("space", "org/board", "--results", "out", "--public")
     sys.stdout.write(json.dumps(told) + "\n")
 
 
