@@ -23,12 +23,14 @@ def main() -> None:
     from grading.store_cli import app as store_app
 
     _check_training()
+    from hub_cards.cli import app as push_app
     from hub_cards.report.cli import app as report_app
     from training.cli import app as training_app
 
     for commands in (tasks_app, grading_app, judges_app, training_app, report_app):
         app.add_typer(commands)
     app.add_typer(store_app, name="store")
+    app.add_typer(push_app, name="push")
     try:
         app()
     except UserError as error:

@@ -46,6 +46,22 @@ def read_pack(folder: Path) -> Pack:
     return Pack(about=about, skills=skills, topics=topics, prompts=prompts, controls=controls)
 
 
+def pack_sources(pack: Pack) -> dict[str, str]:
+    """The files that `read_pack` reads the same pack from, by their paths in its folder."""
+    parts = {
+        "pack.yaml": pack.about.model_dump(mode="json"),
+        "skills.yaml": [skill.model_dump(mode="json", exclude_defaults=True) for skill in pack.skills],
+        "topics.yaml": [topic.model_dump(mode="json", exclude_defaults=True) for topic in pack.topics],
+        **(
+            {"controls.yaml": [control.model_dump(mode="json") for control in pack.controls]}
+            if pack.controls
+            else {}
+        ),
+    }
+    texts = {name: yaml.safe_dump(part, sort_keys=False, allow_unicode=True) for name, part in parts.items()}
+    return texts | {f"prompts/{name}.jinja": pack.prompts[name] for name in PROMPTS}
+
+
 def read_prompts(folder: Path) -> dict[str, str]:
     """The four templates of `folder`, by name."""
     environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - plain text

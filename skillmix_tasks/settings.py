@@ -17,6 +17,7 @@ from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError, resolve
 from grading.budget import require_price
 from grading.judge import default_judge
 from grading.panel import check_panel
+from skillmix_tasks.hub_items import ItemsFrom
 
 
 class Settings(BaseModel):
@@ -53,6 +54,7 @@ class Settings(BaseModel):
     max_tokens: int | None = Field(default=None, ge=0)
     price: Price | None = None
     batch: bool = False
+    items_from: ItemsFrom | None = None
 
     def judges(self) -> tuple[JudgeSpec, ...]:
         """The judge or judges of the settings, else the judge of the environment, else the default one.

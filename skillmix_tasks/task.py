@@ -35,12 +35,13 @@ from grading.store import VerdictStore
 from grading.text import encodable
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, answers_folder, check_writable, write_answers
 from skillmix_tasks.controls import ControlReport, judge_controls
-from skillmix_tasks.items import sample_items
+from skillmix_tasks.hub_items import read_hub_items
+from skillmix_tasks.items import Item, sample_items
 from skillmix_tasks.judged import judge_replies, judged_points
 from skillmix_tasks.logs import show_our_logs
 from skillmix_tasks.metrics import METRICS, item_metrics
 from skillmix_tasks.one_line import show_user_errors_in_one_line
-from skillmix_tasks.pack import bundled_packs, load_pack
+from skillmix_tasks.pack import Pack, bundled_packs, load_pack
 from skillmix_tasks.prompts import render
 from skillmix_tasks.rubric import LENGTH
 from skillmix_tasks.settings import read_settings
@@ -73,21 +74,12 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._settings = read_settings(metadata)
         self._model_args = {key: value for key, value in metadata.items() if key != "skillmix"}
         self._judges = self._settings.judges()
-        self._pack = load_pack(self._settings.pack or self._spec.pack)
+        self._pack, self._items, self._items_commit = self._draw(config["task"])
         if self._settings.controls and not self._pack.controls:
             raise UserError(
                 f"The pack {self._pack.about.id!r} has no control answers: leave out the setting `controls`, or "
                 "write a controls.yaml for a pack of your own."
             )
-        self._items = sample_items(
-            self._pack,
-            task=config["task"],
-            k=self._spec.k,
-            split=self._spec.split,
-            seed=self._settings.seed,
-            number=self._settings.items,
-            drop_common=self._settings.drop_common,
-        )
         self.lm: LM | None = None
         self._chat: Callable[..., Any] | None = None
         self._system: str | None = None
@@ -104,6 +96,28 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._rank, self._world_size = 0, 1
         super().__init__(config=config | _COMMON | {"metadata": {"version": self._spec.version}})
         self._filters = [FilterEnsemble(name=_FILTER, filters=[lambda: _Judging(self)])]
+
+    def _draw(self, task: str) -> tuple[Pack, list[Item], str | None]:
+        """The pack, the items, and the commit of the data set on the Hub that they came from, if they did."""
+        settings = self._settings
+        if settings.items_from is None:
+            pack = load_pack(settings.pack or self._spec.pack)
+            drawn = sample_items(
+                pack,
+                task=task,
+                k=self._spec.k,
+                split=self._spec.split,
+                seed=settings.seed,
+                number=settings.items,
+                drop_common=settings.drop_common,
+            )
+            return pack, drawn, None
+        if settings.pack is not None or settings.drop_common:
+            raise UserError(
+                "The setting `items_from` brings its own pack and items: leave out `pack` and `drop_common`."
+            )
+        found = read_hub_items(settings.items_from, task=task, split=self._spec.split, number=settings.items)
+        return found.pack, found.items, found.commit
 
     def replay(self, answers: Path, student: dict[str, Any]) -> None:
         """Take the answers for `student`'s, which stand in the file `answers` already."""
@@ -442,6 +456,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 },
                 "turns": self._turns,
                 "generations": GENERATIONS,
+                "items_from": self._items_from_record(),
                 "seed": self._settings.seed,
                 "drop_common": self._settings.drop_common,
                 "judge": None if self._predict_only else self._judge_record(),
@@ -466,6 +481,10 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
     def _judge_record(self) -> dict[str, Any]:
         refused = sorted({name for cost in self._costs for name in cost["refused_parameters"]})
         return panel_record(self._judges) | {"refused_parameters": refused}
+
+    def _items_from_record(self) -> dict[str, Any] | None:
+        source = self._settings.items_from
+        return source.model_dump() | {"commit": self._items_commit} if source else None
 
     def _controls_record(self) -> dict[str, Any] | None:
         report = self.controls.get(self._pack.hash)

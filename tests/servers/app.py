@@ -1,17 +1,12 @@
 """The server itself: an aiohttp application that plays student and judge, and its control routes.
 
-Run as `python -m tests.servers.app`. It prints its port as a line of JSON when it is ready, and ends when its
-standard input closes, so that it cannot outlive the process that started it.
+Run as `python -m tests.servers.app`, see tests.servers.serving.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-import socket
-import sys
-import threading
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +18,7 @@ from tests.servers.faults import error_body, error_reply
 from tests.servers.gullible import gullible_verdict
 from tests.servers.judge import JudgePrompt, read_prompt
 from tests.servers.sent import Sent, send
+from tests.servers.serving import serve
 from tests.servers.state import Dropped, State
 from tests.servers.student import last_user_text
 
@@ -207,22 +203,5 @@ def _parsed(raw: bytes) -> dict[str, Any] | None:
     return dict(body)
 
 
-async def _main() -> None:
-    # A handler ends when its client goes away, so that in-flight counts are true after a client is killed.
-    runner = web.AppRunner(Server().application(), handler_cancellation=True, access_log=None)
-    await runner.setup()
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
-        await web.SockSite(runner, listening).start()
-        sys.stdout.write(json.dumps({"port": listening.getsockname()[1]}) + "\n")
-        sys.stdout.flush()
-        await asyncio.Event().wait()
-
-
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    asyncio.run(_main())
+    serve(Server().application())

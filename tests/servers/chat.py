@@ -11,17 +11,12 @@ What can be set stands in tests.servers.behaviour, the faults' names in tests.se
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import threading
 import time
-from http.client import HTTPConnection
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from tests.servers.behaviour import Behaviour, Counts, Entry
 from tests.servers.judge import expected_marks, vote_seed
+from tests.servers.process import ServerProcess
 from tests.servers.student import student_text
 
 if TYPE_CHECKING:
@@ -29,73 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Behaviour", "ChatServer", "Counts", "Entry", "expected_marks", "student_text", "vote_seed"]
 
-_ROOT = Path(__file__).parents[2]
-_START_S = 60.0
-_STOP_S = 5.0
 
-
-class ChatServer:
+class ChatServer(ServerProcess):
     """One server; `behaviour` (fields of Behaviour) is what it starts with and what `reset` goes back to."""
+
+    module = "tests.servers.app"
 
     def __init__(self, **behaviour: Any) -> None:
         Behaviour(**behaviour)  # a wrong field is reported where it is written
+        super().__init__()
         self._behaviour = behaviour
-        self._process: subprocess.Popen[str] | None = None
-        self.port = 0
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self) -> Self:
-        """Start the process unless it runs, and wait until it accepts requests."""
-        if self._process is not None and self._process.poll() is None:
-            return self
-        self.stop()
-        # A session of its own keeps Ctrl-C for the tests' process; the pipe on its stdin ends it after them.
-        self._process = process = subprocess.Popen(
-            [sys.executable, "-m", "tests.servers.app"],
-            cwd=_ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        deadline = threading.Timer(_START_S, process.kill)
-        deadline.start()
-        try:
-            line = process.stdout.readline()
-        finally:
-            deadline.cancel()
-        if not line:
-            self.stop()
-            raise RuntimeError("the chat server did not start; its reason is on stderr")
-        self.port = json.loads(line)["port"]
-        self.reset()
-        return self
-
-    def stop(self) -> None:
-        """End the process, whatever it is doing."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
-
-    @property
-    def pid(self) -> int | None:
-        """The process's id while it runs."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     @property
     def base_url(self) -> str:
@@ -135,16 +73,3 @@ class ChatServer:
                 raise TimeoutError(f"the chat server did not get there in {timeout} s: {counts}")
             time.sleep(0.01)
         return counts
-
-    def _control(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        # http.client knows no proxies, which is right for a server on this machine.
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body))
-            response = connection.getresponse()
-            content = json.loads(response.read())
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise ValueError(content["error"])
-        return content

@@ -59,12 +59,12 @@ def row_of(item: Item, *, turns: int = 2, **changes: Any) -> Row:
     return Row.of_item(PACK, item, **(fields | second | changes))
 
 
-def write_rows(folder: Path, numbers: dict[int, int], *, turns: int = 2) -> list[Row]:
-    """`numbers` rows of each k, in files as the loop writes them."""
+def write_rows(folder: Path, numbers: dict[int, int], *, turns: int = 2, **changes: Any) -> list[Row]:
+    """`numbers` rows of each k, in files as the loop writes them; `changes` are columns of all of them."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for k, number in numbers.items():
-        own = [row_of(item, turns=turns) for item in items(k, number)]
+        own = [row_of(item, turns=turns, **changes) for item in items(k, number)]
         rows_file(folder, k).write_text("".join(row.line() for row in own), encoding="utf-8")
         rows += own
     return rows

@@ -1,0 +1,171 @@
+"""The benchmark as a data set: a config with each task's items, the skills, the topics, and the pack itself."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from grading import UserError
+from hub_cards.cards import render_card, size_category, tags
+from hub_cards.files import File
+from hub_cards.publication import Publication
+from skillmix_tasks.hub_items import PACK_FOLDER, config_of, data_file
+from skillmix_tasks.items import Item, sample_items
+from skillmix_tasks.pack import STUDENT_PROMPTS, Pack, load_pack
+from skillmix_tasks.pack_files import pack_sources
+from skillmix_tasks.prompts import render
+from skillmix_tasks.task_files import TaskSpec, bundled_tasks
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MARK = "dataset"
+
+COLUMNS = {
+    "id": "the skills' ids and the topic's id",
+    "hash": "changes with anything that the student reads (definitions, examples, prompts)",
+    "k": "the number of skills",
+    "split": "all, train, heldout or public: from which skills and topics the item was drawn",
+    "skills": "the skills in the order of the prompt, each with id, name, category, definition and example",
+    "topic": "the topic's id and name",
+    "limit": "the most sentences that the answer may have",
+    "turn1": "the prompt of the first turn",
+    "turn2": "the prompt of the second turn, in which the student improves its answer",
+    "single": "the prompt for a model without a chat template, which has one turn",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A config of the data set; `task` is None for the skills and the topics."""
+
+    name: str
+    rows: int
+    task: str | None = None
+    k: int | None = None
+    split: str | None = None
+
+
+def benchmark(pack_name: str = "language", *, repo: str, number: int = 100) -> Publication:
+    """The data set of a pack with the first `number` items of each of its tasks, and its card.
+
+    A pack of one's own has the tasks of `language` for which it has skills and topics enough. Raises UserError
+    for a private pack.
+    """
+    pack = load_pack(pack_name)
+    if pack.about.private:
+        raise UserError(f"The pack {pack.about.id!r} is private, and its texts are not published.")
+    configs, files = [], []
+    for task, spec in _tasks(pack):
+        items = sample_items(pack, task=task, k=spec.k, split=spec.split, seed=0, number=number)
+        name = config_of(task)
+        configs.append(Config(name, len(items), task, spec.k, spec.split))
+        files.append(File(data_file(name), _parquet([_row(pack, item) for item in items], _item_schema())))
+    for name, parts, schema in (
+        ("skills", pack.skills, _skill_schema()),
+        ("topics", pack.topics, _topic_schema()),
+    ):
+        rows = [part.model_dump(mode="json") for part in parts]
+        configs.append(Config(name, len(rows)))
+        files.append(File(data_file(name), _parquet(rows, schema)))
+    files += [File(f"{PACK_FOLDER}/{path}", text.encode()) for path, text in pack_sources(pack).items()]
+    return Publication(_card(pack, configs, repo), tuple(files))
+
+
+def _tasks(pack: Pack) -> list[tuple[str, TaskSpec]]:
+    """The tasks of the pack in order of split and k, or those that it can have."""
+    ours = [(name, spec) for name, spec in bundled_tasks().items() if spec.pack == pack.about.id]
+    usual = [(name, spec) for name, spec in bundled_tasks().items() if spec.pack == "language"]
+    return sorted(
+        (
+            (name, spec)
+            for name, spec in ours or usual
+            if spec.k <= len(pack.skills_of(spec.split)) and pack.topics_of(spec.split)
+        ),
+        key=lambda one: (("all", "train", "heldout", "public").index(one[1].split), one[1].k),
+    )
+
+
+def _row(pack: Pack, item: Item) -> dict[str, Any]:
+    return item.record(private=False) | {
+        "id": item.id,
+        "limit": item.limit,
+        **{name: render(pack, name, item) for name in STUDENT_PROMPTS},
+    }
+
+
+def _item_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    text, number = pa.string(), pa.int32()
+    skill = pa.struct([(name, text) for name in ("id", "name", "category", "definition", "example")])
+    kinds = {
+        "k": number,
+        "limit": number,
+        "skills": pa.list_(skill),
+        "topic": pa.struct([("id", text), ("name", text)]),
+    }
+    return pa.schema([(name, kinds.get(name, text)) for name in COLUMNS])
+
+
+def _skill_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    names = ("id", "name", "aliases", "category", "source", "wikipedia", "definition", "example", "common")
+    return pa.schema([(name, pa.list_(pa.string()) if name == "aliases" else pa.string()) for name in names])
+
+
+def _topic_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.string()) for name in ("id", "name", "split", "source")])
+
+
+def _parquet(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> bytes:
+    """The rows as Parquet: the same bytes for the same rows, with the same release of pyarrow."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _card(pack: Pack, configs: Sequence[Config], repo: str) -> str:
+    from huggingface_hub import DatasetCardData
+
+    items = sum(config.rows for config in configs if config.task)
+    default = next((config for config in configs if config.task), configs[0])
+    metadata = DatasetCardData(
+        license=pack.about.license.lower(),
+        language=["en"],
+        pretty_name=f"SKILL-MIX: {pack.about.title}",
+        size_categories=[size_category(items)],
+        task_categories=["text-generation"],
+        tags=tags(MARK, "benchmark", "compositional-generalization", "llm-as-a-judge"),
+        configs=[
+            {
+                "config_name": config.name,
+                **({"default": True} if config is default else {}),
+                "data_files": [{"split": "test", "path": data_file(config.name)}],
+            }
+            for config in configs
+        ],
+    )
+    return render_card(
+        "dataset",
+        metadata,
+        repo=repo,
+        pack=pack,
+        configs=configs,
+        default=default,
+        columns=COLUMNS,
+        items=items,
+        ours={part: sum(one.source == "ours" for one in getattr(pack, part)) for part in ("skills", "topics")},
+        sides={
+            split: {"skills": len(pack.skills_of(split)), "topics": len(pack.topics_of(split))}
+            for split in ("all", "train", "heldout", "public")
+        },
+    )

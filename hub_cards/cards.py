@@ -1,0 +1,126 @@
+"""Cards: templates filled with what a run recorded. A card with a gap is not made."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+
+from grading import UserError
+
+if TYPE_CHECKING:
+    from huggingface_hub import CardData
+
+MARK = "skillmix-tasks"  # the tag of every card of ours; a second one, "skillmix-KIND", says what it is of
+_UNFINISHED = re.compile(
+    r"(?i:more information needed|\b(?:todo|tbd|fixme|xxx|lorem ipsum|placeholder)\b|\[your )"
+    r"|[|:=`(]\s*(?:None|NaN|nan|null|undefined)\s*(?:[|`).,]|$)|\{\{|\}\}|\{%|<[A-Z_]+>",
+    re.MULTILINE,
+)
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+_FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+
+
+def render_card(template: str, metadata: CardData, **facts: Any) -> str:
+    """The card of hub_cards/templates/TEMPLATE.md.jinja, with `metadata` as its YAML header.
+
+    Raises UserError if a fact is missing, or a section would be empty.
+    """
+    try:
+        body = environment().get_template(f"{template}.md.jinja").render(facts, metadata=metadata.to_dict())
+    except UndefinedError as error:
+        raise UserError(f"The card lacks a fact: {error.message}. The run's records do not have it.") from error
+    text = re.sub(r"\n{3,}", "\n\n", body).strip()
+    card = f"---\n{metadata.to_yaml()}\n---\n\n{text}\n"
+    if gaps := find_gaps(card):
+        raise UserError(f"The card would be unfinished ({'; '.join(gaps)}): the run's records lack it.")
+    return card
+
+
+@cache
+def environment() -> Environment:
+    """Our templates: a name that is not known, or a value that is None, is an error and never an empty place."""
+    made = Environment(
+        loader=PackageLoader("hub_cards"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - Markdown
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_known,
+    )
+    made.filters["share"] = lambda value: f"{value:.3f}"
+    made.filters["plain"] = _plain
+    return made
+
+
+def _known(value: Any) -> Any:
+    if value is None or callable(value):  # a record's entry may be missing where a method has its name
+        raise UndefinedError("a value is not known")
+    return value
+
+
+def _plain(value: Any) -> str:
+    """A recorded value without brackets: {"r": 4, "alpha": 8} is "r 4, alpha 8"."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items() if one is not None)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return str(value)
+
+
+def find_gaps(card: str) -> list[str]:
+    """What is unfinished in a card: words that hold a place, and headings with nothing below them."""
+    body = _FENCE.sub("code", _FRONT.sub("", card))
+    gaps = [f"it says {match[0]!r}" for match in _UNFINISHED.finditer(body)]
+    headings = [*_HEADING.finditer(body)]
+    for heading, following in zip(headings, [*headings[1:], None], strict=True):
+        text = body[heading.end() : following.start() if following else None].strip()
+        if not text and (following is None or len(following[1]) <= len(heading[1])):
+            gaps.append(f"the section {heading[2]!r} is empty")
+    return gaps
+
+
+def need(record: Any, fact: str, *, where: str) -> Any:
+    """The value of `fact`, a path such as "data.rows", in a record; UserError with its name if it is not there."""
+    value = record
+    for name in fact.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+        if value is None:
+            raise UserError(f"The card lacks the fact {fact}: {where} does not have it.")
+    return value
+
+
+def given(fact: str, value: str | None, *, example: str) -> str:
+    """A fact that only the command can give; UserError says what to type."""
+    if not value:
+        raise UserError(f"The card lacks the fact {fact}: type {example}.")
+    return value
+
+
+def is_ours(card: str, kind: str) -> bool:
+    """Whether a card was made by `skillmix push` for that kind of repository."""
+    import yaml
+
+    front = _FRONT.match(card)
+    if front is None:
+        return False
+    try:
+        metadata = yaml.safe_load(front[1])
+    except yaml.YAMLError:
+        return False
+    tags = metadata.get("tags") if isinstance(metadata, dict) else None
+    return isinstance(tags, list) and {MARK, f"skillmix-{kind}"} <= set(map(str, tags))
+
+
+def tags(kind: str, *more: str) -> list[str]:
+    """The tags of a card."""
+    return [MARK, f"skillmix-{kind}", "skill-mix", *more]
+
+
+def size_category(rows: int) -> str:
+    """The Hub's name for a number of rows."""
+    limits = [(10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M")]
+    return next((name for limit, name in limits if rows < limit), "1M<n<10M")

@@ -1,0 +1,200 @@
+"""lm-eval's results of our tasks, fit to be published: one task and judge each, without what belongs to a machine.
+
+    evaluation/skillmix_k4/gpt-4.1-2025-04-14/results.json    lm-eval's results JSON, of this task alone
+    evaluation/skillmix_k4/gpt-4.1-2025-04-14/samples.jsonl   its samples, with every verdict
+
+A later evaluation of the same task by the same judge takes the place of the earlier one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grading import UserError
+from hub_cards.files import File
+from hub_cards.publication import Remote
+from hub_cards.records import json_file, read_record
+from hub_cards.report.find import find_results
+from hub_cards.report.runs import Run, read_results
+from hub_cards.report.stats.intervals import Interval, mean_interval, wilson
+from hub_cards.scrub import is_local, local_paths, public_name, scrub, scrub_model_args
+from skillmix_tasks.hub_items import config_of
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+FOLDER = "evaluation"
+_SHARES = ("full_marks", "all_skills")  # of an item they are 0 or 1
+_OF_THE_MACHINE = ("pretty_env_info", "git_hash", "upper_git_hash", "model_name_sanitized")
+_BY_TASK = ("results", "configs", "versions", "n-shot", "higher_is_better", "n-samples", "task_hashes")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One task of a results file: as it was read, and as it is published.
+
+    `student` is what the results call the model: its Hub id, or a path. `files` are none if they are up already.
+    """
+
+    run: Run
+    record: dict[str, Any]
+    student: str = ""
+    files: tuple[File, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        """Where it stands in the repository."""
+        judge = re.sub(r"[^\w.-]+", "-", self.run.judge.name)
+        return f"{FOLDER}/{self.run.task}/{judge}"
+
+    @property
+    def dollars(self) -> float | None:
+        """What judging cost; None where no price is known."""
+        return self.run.spent["dollars"]
+
+    def interval(self, metric: str) -> Interval | None:
+        """The 95 % interval of a metric over the items with a verdict; None if there are none."""
+        score = self.run.scores[metric]
+        if score is None:
+            return None
+        if metric in _SHARES:
+            return wilson(round(score.value * self.run.covered), self.run.covered)
+        return mean_interval(score.value, score.error or 0.0, self.run.covered)
+
+    def results(self) -> list[EvalResult]:
+        """Its metrics as a card's model-index has them."""
+        from huggingface_hub import EvalResult
+
+        run = self.run
+        source = self.record["configs"][run.task]["metadata"]["skillmix"].get("items_from") or {}
+        found = []
+        for metric, score in run.scores.items():
+            if score is None:
+                continue
+            interval = self.interval(metric)
+            assert interval is not None
+            found.append(
+                EvalResult(
+                    task_type="text-generation",
+                    task_name=f"SKILL-MIX, k = {run.k}",
+                    dataset_type=source.get("path", "skillmix"),
+                    dataset_name=f"SKILL-MIX ({run.pack.id} {run.pack.version}, {run.split})",
+                    dataset_config=config_of(run.task),
+                    dataset_split="test",
+                    dataset_revision=source.get("commit"),
+                    metric_type=metric,
+                    metric_name=metric.replace("_", " "),
+                    metric_value=score.value,
+                    metric_args={
+                        "interval_95": [interval.low, interval.high],
+                        "items": run.items,
+                        "coverage": run.coverage,
+                        "judge": run.judge.name,
+                        "votes": run.protocol.votes,
+                        "turns": run.protocol.turns,
+                        "task_version": run.protocol.version,
+                    },
+                )
+            )
+        return found
+
+
+def read_evaluations(paths: Sequence[Path]) -> list[Evaluation]:
+    """The evaluations in results files, or in all below folders, by task.
+
+    UserError if there is none, one has no samples or no verdicts, or two are of the same task and judge.
+    """
+    found: dict[str, Evaluation] = {}
+    for file in find_results([str(path) for path in paths]):
+        runs, unjudged = read_results(file.path)
+        if unjudged:
+            raise UserError(
+                f"{file.path} has answers to {', '.join(unjudged)} that were not judged: `skillmix grade`."
+            )
+        whole = read_record(file.path, "`skillmix eval`")
+        for run in runs:
+            student = whole["configs"][run.task]["metadata"]["skillmix"]["student"]
+            one = Evaluation(run, _public(whole, run.task), str(student.get("peft") or student["model"]))
+            if one.folder in found:
+                raise UserError(
+                    f"{found[one.folder].run.source} and {file.path} are both of {run.task} and the judge "
+                    f"{run.judge.name}: name the one to publish."
+                )
+            found[one.folder] = replace(one, files=_files(one, whole))
+    return sorted(found.values(), key=lambda one: (one.run.split, one.run.k, one.folder))
+
+
+def published_evaluations(remote: Remote) -> list[Evaluation]:
+    """The evaluations that are in a repository."""
+    found = []
+    for path in remote.files:
+        if path.startswith(f"{FOLDER}/") and path.endswith("/results.json"):
+            file = remote.fetch(path)
+            record = read_record(file, "`skillmix push results`")
+            found += [Evaluation(run, record) for run in read_results(file)[0]]
+    return found
+
+
+def joined(new: Sequence[Evaluation], old: Sequence[Evaluation]) -> list[Evaluation]:
+    """The new evaluations and those of the old ones in whose place none of them comes."""
+    by_folder = {one.folder: one for one in (*old, *new)}
+    return sorted(by_folder.values(), key=lambda one: (one.run.split, one.run.k, one.folder))
+
+
+def refuse_others(evaluations: Sequence[Evaluation], names: Sequence[str]) -> None:
+    """Raise UserError if a student is not the model with one of these names."""
+    for one in evaluations:
+        called = one.student
+        if called not in names:
+            raise UserError(
+                f"{one.run.source} has the results of {called}, not of {names[0]}: if that is this model, type "
+                f"--student {called}."
+            )
+
+
+def _public(whole: dict[str, Any], task: str) -> dict[str, Any]:
+    kept = {name: value for name, value in whole.items() if name not in _OF_THE_MACHINE}
+    for name in _BY_TASK:
+        if isinstance(kept.get(name), dict):
+            kept[name] = {task: kept[name][task]} if task in kept[name] else {}
+    kept.pop("groups", None)
+    kept.pop("group_subtasks", None)
+    arguments = scrub_model_args(whole.get("config", {}).get("model_args"))
+    public: dict[str, Any] = scrub(kept)
+    public["config"]["model_args"] = arguments
+    return public
+
+
+def _files(one: Evaluation, whole: dict[str, Any]) -> tuple[File, ...]:
+    if one.run.samples is None:
+        raise UserError(
+            f"The samples of {one.run.task} are not beside {one.run.source}: evaluate with --log_samples, for a "
+            "score without its verdicts cannot be checked."
+        )
+    paths = set(local_paths(whole)) | _local_arguments(whole)
+    return (
+        File(f"{one.folder}/results.json", json_file(one.record)),
+        File(f"{one.folder}/samples.jsonl", _samples_without(one.run.samples, paths)),
+    )
+
+
+def _local_arguments(whole: dict[str, Any]) -> set[str]:
+    """The paths in model arguments that are one text."""
+    given = whole.get("config", {}).get("model_args")
+    parts = given.split(",") if isinstance(given, str) else []
+    return {value for part in parts if is_local(value := part.partition("=")[2])}
+
+
+def _samples_without(samples: Path, paths: set[str]) -> Path | bytes:
+    """The samples, with the paths of models in the verdicts cut to names."""
+    if not paths:
+        return samples
+    text = samples.read_text(encoding="utf-8")
+    for path in sorted(paths, key=len, reverse=True):
+        text = text.replace(json.dumps(path)[1:-1], public_name(path))
+    return text.encode()

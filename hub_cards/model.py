@@ -1,0 +1,176 @@
+"""What `skillmix train` made as a model on the Hub: the adapter, the merged model, or the whole one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from grading import UserError
+from hub_cards.cards import given, need
+from hub_cards.evaluations import FOLDER, Evaluation, joined, published_evaluations
+from hub_cards.files import File, LeftOut, files_of
+from hub_cards.model_card import model_card
+from hub_cards.publication import Publication, Remote
+from hub_cards.records import json_file, read_record
+from hub_cards.scrub import local_paths, public_name, scrub
+
+MARK = "model"
+FACTS = "skillmix.json"  # what the card is made of, so that results pushed later can make it anew
+_MADE_BY = "`skillmix train`"
+# Weights that hold no code, and what it takes to load and use them: a pickled file can hold anything.
+_TAKEN = (
+    "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "adapter_config.json",
+    "tokenizer.json", "tokenizer_config.json", "tokenizer.model*", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
+    "additional_chat_templates/*.jinja",
+)  # fmt: skip
+_LEFT_OUT = {
+    "training_args.bin": "pickled settings, which may hold a token",
+    "optimizer*": "optimizer state",
+    "scheduler.*": "optimizer state",
+    "rng_state*": "trainer's state",
+    "trainer_state.json": "trainer's state",
+    "README.md": "the card is made anew",
+}
+
+
+def model_facts(
+    run_folder: Path,
+    *,
+    repo: str,
+    license_: str | None,
+    base_model: str | None,
+    training_data: str | None,
+    data_run: dict[str, Any],
+    merged: bool,
+) -> tuple[Path, dict[str, Any]]:
+    """The folder of the weights, and the facts of the card; `data_run` is the run.json of the training data.
+
+    Raises UserError with the name of a fact that is missing.
+    """
+    run = read_record(run_folder / "run.json", _MADE_BY)
+    named = base_model or need(run, "base_model.name", where="run.json")
+    if "/" not in named:
+        raise UserError(
+            f"The card lacks the fact base_model: the run knows its base as {named}, which is no id of the Hub: "
+            "type --base-model ORG/NAME."
+        )
+    method = need(run, "recipe.method", where="run.json")
+    if merged and method != "lora":
+        raise UserError("--merged is for a run that trained an adapter: leave it out.")
+    weights, progress = _weights(run_folder, merged=merged)
+    facts = {
+        "repo": repo,
+        "license": given("license", license_, example="--license apache-2.0"),
+        "training_data": given("datasets", training_data, example="--training-data ORG/NAME"),
+        "base_model": need(run, "base_model", where="run.json") | {"name": named},
+        "weights": _digest(weights),
+        "adapter": method == "lora" and not merged,
+        "merged": merged,
+        "recipe": need(run, "recipe", where="run.json") | {"model": named},
+        "data": need(run, "data", where="run.json"),
+        "template": need(run, "template", where="run.json"),
+        "versions": need(run, "versions", where="run.json"),
+        "leaks": run.get("leaks"),
+        "teacher": need(data_run, "teacher", where="the training data's run.json"),
+        "judge": need(data_run, "judge", where="the training data's run.json"),
+        **progress,
+    }
+    for fact in ("data.config", "data.rows", "data.fingerprint", "teacher.model"):
+        need(facts, fact, where="run.json")
+    public: dict[str, Any] = scrub(facts)
+    return weights, public
+
+
+def model(weights: Path, facts: dict[str, Any], evaluations: Sequence[Evaluation], remote: Remote) -> Publication:
+    """The model in the folder `weights` with its card, which shows what was evaluated, now or before."""
+    files, left_out = [], []
+    for path, file in files_of(weights):
+        if any(fnmatch(path, pattern) for pattern in _TAKEN):
+            files.append(File(path, _without_paths(file, facts)))
+        else:
+            reason = next(
+                (why for pattern, why in _LEFT_OUT.items() if fnmatch(path, pattern)), "not needed to load"
+            )
+            left_out.append(LeftOut(path, reason))
+    if not any(file.path.endswith(".safetensors") for file in files):
+        raise UserError(f"{weights} has no weights (*.safetensors).")
+    files.append(File(FACTS, json_file(facts)))
+    files += [file for one in evaluations for file in one.files]
+    # What was evaluated before says nothing of other weights.
+    same = FACTS in remote.files and _facts_of(remote).get("weights") == facts["weights"]
+    shown = joined(evaluations, published_evaluations(remote) if same else [])
+    others = (f"{FOLDER}/*",) if same else ()
+    return Publication(model_card(facts, shown), tuple(files), tuple(left_out), others)
+
+
+def results(evaluations: Sequence[Evaluation], remote: Remote) -> Publication:
+    """The evaluations of a model that is up already, with its card made anew."""
+    if FACTS not in remote.files:
+        raise UserError(f"The repository has no {FACTS}, of which its card is made: push the model again.")
+    facts = _facts_of(remote)
+    shown = joined(evaluations, published_evaluations(remote))
+    files = tuple(file for one in evaluations for file in one.files)
+    return Publication(model_card(facts, shown), files, others=("*",))
+
+
+def _facts_of(remote: Remote) -> dict[str, Any]:
+    return read_record(remote.fetch(FACTS), "`skillmix push model`")
+
+
+def _digest(folder: Path) -> str:
+    """16 hexadecimal digits that change with the weights."""
+    found = hashlib.sha256()
+    for path, file in files_of(folder):
+        if path.endswith(".safetensors"):
+            with file.open("rb") as content:
+                found.update(f"{path} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
+    return found.hexdigest()[:16]
+
+
+def _weights(run_folder: Path, *, merged: bool) -> tuple[Path, dict[str, Any]]:
+    """The folder of the weights, and the figures of the whole run or of the checkpoint that it has come to."""
+    from training.resume import last_whole, read_log
+
+    if (run_folder / "result.json").is_file():
+        result = read_record(run_folder / "result.json", _MADE_BY)
+        for fact in ("steps", "loss", "tokens", "seconds"):
+            need(result, fact, where="result.json")
+        folder = run_folder / ("merged" if merged else "model")
+        if not folder.is_dir():
+            raise UserError(f"There is no {folder}: type the command of the run again with --merge.")
+        return folder, {"result": result, "checkpoint": None}
+    if merged:
+        raise UserError(f"{run_folder} is not done, and only a run that is done is merged: leave --merged out.")
+    checkpoint = last_whole(run_folder / "checkpoints")
+    if checkpoint is None:
+        raise UserError(f"{run_folder} has no whole checkpoint yet: wait for the first one.")
+    lines = [
+        line for line in read_log(run_folder / "log.jsonl") if "loss" in line and line["step"] == checkpoint.step
+    ]
+    figures = lines[-1] if lines else {}
+    for fact in ("loss", "tokens", "seconds"):
+        need(figures, fact, where="log.jsonl")
+    return checkpoint.path, {
+        "result": figures,
+        "checkpoint": {"step": checkpoint.step, "of": checkpoint.state["max_steps"]},
+    }
+
+
+def _without_paths(file: Path, facts: dict[str, Any]) -> Path | bytes:
+    """A configuration with the Hub's name of the base model in the place of its path here."""
+    if file.name not in ("adapter_config.json", "config.json", "tokenizer_config.json", "generation_config.json"):
+        return file
+    config = read_record(file, _MADE_BY)
+    base = facts["base_model"]["name"]
+    changed = {name: public_name(value) for name, value in config.items() if list(local_paths(value))}
+    changed |= {name: base for name in ("_name_or_path", "name_or_path") if name in changed}
+    if file.name == "adapter_config.json":
+        changed |= {"base_model_name_or_path": base}
+        changed |= {"revision": facts["base_model"].get("revision")}
+    if all(config.get(name) == value for name, value in changed.items()):
+        return file
+    return json_file(config | changed)

@@ -1,0 +1,27 @@
+"""Reads what a run recorded in its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from grading import UserError
+
+
+def read_record(path: Path, made_by: str) -> dict[str, Any]:
+    """The JSON object in a file; UserError says what would have made it."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"There is no {path}: name a folder that {made_by} made.") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read ({error}): name a folder that {made_by} made.") from error
+    if not isinstance(record, dict):
+        raise UserError(f"{path} is no record of {made_by}.")
+    return record
+
+
+def json_file(value: Any) -> bytes:
+    """A JSON value as the content of a file, in its own order."""
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()

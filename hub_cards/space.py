@@ -1,0 +1,56 @@
+"""The leaderboard as a static Space: the report of one's own results beside the published ones, or these alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hub_cards.cards import environment, render_card, tags
+from hub_cards.files import File, files_of
+from hub_cards.publication import Publication
+from skillmix_tasks.published import load_published
+
+MARK = "space"
+_TITLE = "SKILL-MIX leaderboard"
+
+
+def space(results: Sequence[Path], *, repo: str) -> Publication:
+    """The Space with its card; `results` are results files or folders of `skillmix eval`."""
+    from huggingface_hub import SpaceCardData
+
+    metadata = SpaceCardData(
+        title=_TITLE,
+        emoji="🧩",
+        colorFrom="indigo",
+        colorTo="gray",
+        sdk="static",
+        app_file="index.html",
+        pinned=False,
+        license="apache-2.0",
+        short_description="Can a model show k language skills in one text?",
+        tags=tags(MARK, "leaderboard"),
+    )
+    sources = list({row.source.page: row.source for row in load_published()}.values())
+    card = render_card("space", metadata, sources=sources, own=bool(results), name=repo.rpartition("/")[2])
+    return Publication(card, tuple(space_files(results)))
+
+
+def space_files(results: Sequence[Path]) -> list[File]:
+    """The page index.html, which asks for no other file; with results the report's tables and plots, too."""
+    if not results:
+        template = environment().overlay(autoescape=True).get_template("space.html.jinja")
+        page = template.render(title=_TITLE, rows=load_published())
+        return [File("index.html", (page.strip() + "\n").encode())]
+    from hub_cards.report.find import find_results
+    from hub_cards.report.stats.novelty import corpus_of
+    from hub_cards.report.study import make_study
+    from hub_cards.report.write import write_report
+
+    found = find_results([str(path) for path in results])
+    study = make_study(
+        found, corpus=corpus_of(None, None, None, None), published=True, before="before", after="after"
+    )
+    with TemporaryDirectory() as folder:
+        write_report(study, Path(folder))
+        return [File(path, file.read_bytes()) for path, file in files_of(Path(folder))]

@@ -1,0 +1,155 @@
+"""A folder of `skillmix generate` as a data set on the Hub."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from grading import UserError
+from hub_cards.cards import given, need, render_card, size_category, tags
+from hub_cards.files import File, LeftOut, files_of
+from hub_cards.publication import CARD, Publication
+from hub_cards.records import json_file, read_record
+from hub_cards.scrub import local_paths, scrub
+
+MARK = "training-data"
+_MADE_BY = "`skillmix generate`"
+_SPECS = ("teacher", "judge")  # columns that hold a model's spec as JSON text
+
+
+def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | None = None) -> Publication:
+    """The data set in `folder` with its summary and its card; `pack` is the rows' pack if it is not a bundled one.
+
+    Raises UserError if the folder is none of ours, a fact is missing, or the rows give away what a task asks.
+    """
+    from training.leakage import check_leaks
+    from training.rows import COLUMNS
+
+    run = read_record(folder / "run.json", _MADE_BY)
+    counts = read_record(folder / "counts.json", _MADE_BY)
+    licensed = given("license", license_, example="--license cc-by-4.0")
+    for fact in ("plan", "pack.id", "pack.version", "pack.hash", "seed", "turns", "teacher.model", "judge"):
+        need(run, fact, where="run.json")
+    parquet = {
+        path: file for path, file in files_of(folder) if path.startswith("data/") and path.endswith(".parquet")
+    }
+    if not parquet:
+        raise UserError(f"{folder} has no data set: no text was accepted, or `skillmix generate` is not done.")
+    found = check_leaks(folder, pack=pack)
+    if found.leaks:
+        raise UserError(
+            f"{folder} gives away what the tasks ask, and is not published: `skillmix leaks {folder}` shows where."
+        )
+    public = scrub(run)
+    files = [File(path, _without_paths(file)) for path, file in parquet.items()]
+    files += [File("run.json", json_file(public)), File("counts.json", json_file(counts))]
+    for name in ("summary.md", "summary.png"):
+        if (folder / name).is_file():
+            files.append(File(name, _text_without_paths(folder / name, run)))
+    configs = _configs(parquet)
+    card = _card(public, counts, configs, found.record(), repo, licensed, COLUMNS)
+    return Publication(card, tuple(files), _left_out(folder, files))
+
+
+def _configs(parquet: dict[str, Path]) -> list[dict[str, Any]]:
+    """Name, ks and rows by split of each config, the largest last."""
+    import pyarrow.parquet as pq
+
+    rows: dict[str, dict[str, int]] = {}
+    for path, file in parquet.items():
+        _, config, name = path.split("/")
+        split = name.split("-")[0]
+        splits = rows.setdefault(config, {})
+        splits[split] = splits.get(split, 0) + pq.read_metadata(file).num_rows
+    return [
+        {"name": name, "splits": splits}
+        for name, splits in sorted(rows.items(), key=lambda one: (one[0].count("-"), one[0]))
+    ]
+
+
+def _without_paths(path: Path) -> Path | bytes:
+    """The file, or its content with the paths of models in the specs cut to names."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    changed = False
+    for column in _SPECS:
+        encoded = table[column].combine_chunks().dictionary_encode()
+        texts = encoded.dictionary.to_pylist()
+        public = [json.dumps(scrub(json.loads(text))) if text else text for text in texts]
+        if any(list(local_paths(json.loads(text))) for text in texts if text):
+            changed = True
+            values = pa.DictionaryArray.from_arrays(encoded.indices, pa.array(public, pa.string()))
+            table = table.set_column(table.column_names.index(column), column, values.cast(pa.string()))
+    if not changed:
+        return path
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", row_group_size=1000)
+    return buffer.getvalue()
+
+
+def _text_without_paths(path: Path, run: dict[str, Any]) -> Path | bytes:
+    paths = sorted(local_paths(run), key=len, reverse=True)
+    if path.suffix != ".md" or not paths:
+        return path
+    text = path.read_text(encoding="utf-8")
+    for one in paths:
+        text = text.replace(one, scrub(one))
+    return text.encode()
+
+
+def _left_out(folder: Path, files: Sequence[File]) -> tuple[LeftOut, ...]:
+    planned = {file.path for file in files} | {CARD}
+    return tuple(
+        LeftOut(path, "its rows are in data/" if path.startswith("rows_k") else "no part of the data set")
+        for path, _ in files_of(folder)
+        if path not in planned
+    )
+
+
+def _card(
+    run: dict[str, Any],
+    counts: dict[str, Any],
+    configs: list[dict[str, Any]],
+    leaks: dict[str, Any],
+    repo: str,
+    license_: str,
+    columns: dict[str, str],
+) -> str:
+    from huggingface_hub import DatasetCardData
+
+    metadata = DatasetCardData(
+        license=license_,
+        language=["en"],
+        pretty_name=f"SKILL-MIX training texts: {repo.rpartition('/')[2]}",
+        size_categories=[size_category(leaks["rows"])],
+        task_categories=["text-generation"],
+        tags=tags(MARK, "synthetic", "compositional-generalization"),
+        configs=[
+            {
+                "config_name": config["name"],
+                **({"default": True} if config is configs[-1] else {}),
+                "data_files": [
+                    {"split": split, "path": f"data/{config['name']}/{split}-*.parquet"}
+                    for split in config["splits"]
+                ],
+            }
+            for config in configs
+        ],
+    )
+    return render_card(
+        "training_data",
+        metadata,
+        repo=repo,
+        run=run,
+        kinds=need(counts, "kinds", where="counts.json"),
+        configs=configs,
+        splits=list(dict.fromkeys(split for config in configs for split in config["splits"])),
+        columns=columns,
+        leaks=leaks,
+        license=license_,
+    )
