@@ -117,8 +117,9 @@ def share(parts: ArrayLike, wholes: ArrayLike) -> Estimate:
 
     units, alpha = len(whole), 1 - CONFIDENCE
     error = float(_bootstrap((part, whole), _ratio, method="percentile").standard_error)
-    # Decisions that agree more than chance would have it do not count for more than they are.
-    size = min(value * (1 - value) / error**2 * (units - 1) / units, float(whole.sum()))
+    # Where all answers have the same share, each counts once; and no decision counts for more than one.
+    size = value * (1 - value) / error**2 * (units - 1) / units if error > 1e-12 else float(units)
+    size = min(size, float(whole.sum()))
     size *= float(norm.ppf(1 - alpha / 2) / t.ppf(1 - alpha / 2, units - 1)) ** 2
     low, high = proportion_confint(value * size, size, alpha=alpha, method="wilson")
     return Estimate(value=value, low=float(low), high=float(high), state="estimated")

@@ -11,6 +11,7 @@ from skillmix_tasks.pack import Pack, load_pack
 from skillmix_tasks.reference.rows import GradedRow, ItemKey, item_key
 from skillmix_tasks.reference.series import GradedSeries, majority, read_series
 from skillmix_tasks.reference.tree import Fault, Series, read_table
+from skillmix_tasks.reference_pack import is_reference_pack
 from skillmix_tasks.rubric import LENGTH, grading_request
 
 GRADER = "gpt-4"
@@ -59,6 +60,8 @@ def read_answers(folder: Path) -> tuple[list[RecordedAnswer], list[Fault]]:
     Raises UserError if there is none, or if the folder's skills, topics and prompts cannot be read.
     """
     found, faults = read_series(folder)
+    if not is_reference_pack(folder):
+        raise UserError(f"{folder} has no topics.txt beside its gradings: name the checkout itself.")
     pack = load_pack(str(folder))
     answers = []
     for one in found:

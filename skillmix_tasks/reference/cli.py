@@ -124,8 +124,13 @@ def calibrate(
 
     found = measure(yardstick, judges, panel_of)
     if output is not None:
-        (output / "calibration.json").write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        (output / "calibration.md").write_text(card(found), encoding="utf-8")
+        try:
+            (output / "calibration.json").write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            (output / "calibration.md").write_text(card(found), encoding="utf-8")
+        except OSError as error:
+            raise UserError(
+                f"{output} cannot be written to ({error.strerror}): the votes are kept, name another folder."
+            ) from error
     typer.echo(found.model_dump_json() if as_json else card(found), nl=as_json)
 
 

@@ -74,6 +74,12 @@ def test_an_agreement_of_independent_decisions_is_nearly_wilson_s():
     assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high), abs=0.004)
 
 
+def test_answers_with_one_and_the_same_share_count_once_each():
+    found = share([1] * 40, [2] * 40)
+    wilson = binomtest(20, 40).proportion_ci(method="wilson")
+    assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high), abs=0.01)
+
+
 YES, NO, OVER, UNDER = (True, True), (False, False), (False, True), (True, False)
 
 

@@ -232,6 +232,7 @@ def test_mistakes_cost_nothing(server: ChatServer, checkout: Path, tmp_path: Pat
     (tmp_path / "file").write_text("")
     for arguments, said in (
         (("--reference", tmp_path / "none", "--judge", REPLAY), "There is no folder"),
+        (("--reference", checkout.parent, "--judge", REPLAY), "has no topics.txt beside its gradings"),
         (("--reference", checkout, "--judge", "judge-none"), "judge-none"),
         (("--reference", checkout, "--judge", REPLAY, "--judge", REPLAY), "names a judge twice"),
         (("--reference", checkout, "--judge", REPLAY, "--votes", "2"), "odd"),
