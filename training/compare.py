@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ _NOT_TAKEN = {  # lm_eval's arguments that are given here, and what to type in t
     "-t": "type --tasks",
     "-M": "type --model",
 }
-# Settings of how judging goes about it, which change no score.
+# Arguments and settings of how generating and judging go about it: they may change when a comparison goes on.
+_SPEED = ("--batch_size", "-b", "--max_batch_size", "--device", "--verbosity", "-v")
 _HOW = {"concurrency", "adaptive", "max_usd", "max_tokens", "price", "batch", "max_missing"}
 _JUDGE = {"judge", "judge_base_url", "votes"}  # told by the judges' own record
 
@@ -93,7 +95,7 @@ def compare(
     record: dict[str, Any] = {
         "tasks": names,
         "model": model,
-        "arguments": list(arguments),
+        "arguments": _telling(arguments),
         "settings": read.model_dump(mode="json", exclude=_HOW | _JUDGE),
         "judge": panel_record(judges),
         "base_weights": weights_fingerprint(run.base, run.revision),
@@ -125,7 +127,7 @@ def _task_names(run: TrainedRun, tasks: Sequence[str]) -> list[str]:
     named = [name for entry in tasks for name in entry.split(",") if name] or run.recipe.eval_tasks
     if not named:
         raise UserError("The run's recipe names no tasks: type --tasks skillmix_k2,skillmix_heldout_k2.")
-    return list(dict.fromkeys(task for name in named for task in tasks_named(name)))
+    return sorted({task for name in named for task in tasks_named(name)})
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:
@@ -133,6 +135,14 @@ def _check_arguments(arguments: Sequence[str]) -> None:
         name = argument.partition("=")[0]
         if name in _NOT_TAKEN:
             raise UserError(f"`skillmix compare` gives lm_eval {name} itself: {_NOT_TAKEN[name]}.")
+
+
+def _telling(arguments: Sequence[str]) -> list[str]:
+    """The arguments without those of _SPEED and their values."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in _SPEED:
+        parser.add_argument(name)
+    return parser.parse_known_args(arguments)[1]
 
 
 def _answer(folder: Path, names: Sequence[str], arguments: Sequence[str], settings: Mapping[str, Any]) -> None:

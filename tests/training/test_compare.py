@@ -103,10 +103,13 @@ def test_both_models_are_compared_and_a_stopped_comparison_goes_on(
     assert f"| skillmix_k1 | all | 1 | 2 | {change.before:.2f} ± " in table
 
     asked = chat_server.counts().received["judge"]
-    assert compare(read_run(trained), tasks, settings, arguments=SMALL).text() == made.text()
+    slower = [*SMALL[:4], "-b", "1"]
+    assert compare(read_run(trained), tasks[::-1], settings, arguments=slower).text() == made.text()
     assert chat_server.counts().received["judge"] == asked
     with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another tasks"):
         compare(read_run(trained), tasks[:1], settings, arguments=SMALL)
+    with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another arguments"):
+        compare(read_run(trained), tasks, settings, arguments=["--limit", "3", *SMALL[2:]])
 
 
 @pytest.fixture
