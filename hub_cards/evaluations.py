@@ -91,7 +91,7 @@ class Evaluation:
                     metric_name=metric.replace("_", " "),
                     metric_value=score.value,
                     metric_args={
-                        "interval_95": [interval.low, interval.high],
+                        "interval_95": [round(interval.low, 4), round(interval.high, 4)],
                         "items": run.items,
                         "coverage": run.coverage,
                         "judge": run.judge.name,

@@ -119,7 +119,7 @@ def test_the_results_are_in_the_model_index_with_interval_judge_and_coverage(tol
         full = next(metric for metric in one["metrics"] if metric["type"] == "full_marks")
         items = scores["sample_len"]
         low, high = proportion_confint(round(full["value"] * items), items, method="wilson")
-        assert full["args"]["interval_95"] == pytest.approx([low, high])
+        assert full["args"]["interval_95"] == [round(low, 4), round(high, 4)]
         assert (full["args"]["judge"], full["args"]["items"]) == ("judge-1", items)
         assert full["args"]["coverage"] == scores["coverage,none"]
 
@@ -183,9 +183,10 @@ def test_every_number_in_a_card_is_in_the_records(told: dict[str, Any]):
     run = [json.loads((folder / "run" / name).read_text()) for name in ("run.json", "result.json")]
     results = read_output(folder / "out").results
     bounds = [
-        list(map(float, proportion_confint(round(2 * scores[f"{metric},none"]), 2, method="wilson")))
+        [f"{bound:.{places}f}" for bound in interval for places in (3, 4)]
         for scores in results["results"].values()
         for metric in ("full_marks", "all_skills", "skill_fraction")
+        for interval in [proportion_confint(round(2 * scores[f"{metric},none"]), 2, method="wilson")]
     ]
     model_card = told["hub"].repo("model", "org/merged").files["README.md"].decode()
     of_model = [*run, *texts, results, bounds]
