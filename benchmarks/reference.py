@@ -37,6 +37,40 @@ class RecordedGrading:
     length: bool
 
 
+@dataclass(frozen=True)
+class RecordedAnswer:
+    """One text with its whole conversation: the prompt and the reply of each turn.
+
+    `index` (the item's, from 0) and `generation` (from 1) are those within the answers of one student.
+    """
+
+    student: str
+    k: int
+    generation: int
+    index: int
+    prompts: tuple[str, str]
+    answers: tuple[str, str]
+
+
+def read_answers(folder: Path) -> list[RecordedAnswer]:
+    """All recorded texts; UserError if the folder holds none."""
+    found = [
+        RecordedAnswer(
+            student=path.parent.name,
+            k=int(row["k"]),
+            generation=int(path.parents[1].name.rpartition("_r")[2]),
+            index=index,
+            prompts=(row["user_0"], row["user_1"]),
+            answers=(row["assistant_0"], row["assistant_1"]),
+        )
+        for path in sorted(folder.glob("test/*/*/records.csv"))
+        for index, row in enumerate(_rows(path))
+    ]
+    if not found:
+        raise UserError(f"{folder} holds no answers of the reference implementation under test/.")
+    return found
+
+
 def read_gradings(folder: Path) -> list[RecordedGrading]:
     """All recorded gradings of second answers, one for each answer.
 
