@@ -24,10 +24,11 @@ import numpy as np
 from datasets import Dataset
 from scipy import stats
 
-from benchmarks.reference import read_answers
 from grading import UserError
 from grading.home import home
 from skillmix_tasks.embedded import convert_embedded_model
+from skillmix_tasks.reference.series import read_series
+from skillmix_tasks.reference.tree import read_table
 from training.encode import encode
 from training.marking import marked_template
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _HELD = (3, 4)  # of five items
+_ROLES = ("user", "assistant")
 _RECIPES = {
     "lora": ["lora.r=16"],
     "full": ["method=full", "lora=null", "learning_rate=3.0e-5"],
@@ -55,15 +57,20 @@ class _Text:
         """The conversation, with the answers of another text if one is given."""
         spoken = (answers or self).said
         contents = (self.said[0], spoken[1].strip(), self.said[2], spoken[3].strip())
-        roles = ("user", "assistant") * 2
-        return [{"role": role, "content": text} for role, text in zip(roles, contents, strict=True)]
+        return [{"role": role, "content": text} for role, text in zip(_ROLES * 2, contents, strict=True)]
 
 
 def _read(folder: Path) -> list[_Text]:
-    return [
-        _Text(one.k, one.index, one.generation, (one.prompts[0], one.answers[0], one.prompts[1], one.answers[1]))
-        for one in read_answers(folder)
-    ]
+    found = []
+    for one in read_series(folder)[0]:
+        for generation, path in one.answers.items():
+            rows, broken = read_table(path)
+            if broken:
+                raise UserError(f"{path}: {broken}.")
+            for index, row in enumerate(rows):
+                first, answer, second, last = (str(row[f"{role}_{turn}"]) for turn in (0, 1) for role in _ROLES)
+                found.append(_Text(one.series.k, index, generation, (first, answer, second, last)))
+    return found
 
 
 def _losses(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, chats: list[Chat]) -> list[float]:
