@@ -86,10 +86,10 @@ def novelty(
         }
         typer.echo(json.dumps(record))
         return
+    sentences = corpus.tokens / corpus.sentence
     typer.echo(
-        f"A corpus of {power_of_ten(corpus.tokens)} tokens ({power_of_ten(corpus.tokens / corpus.sentence)} sentences), "
-        "a skill in a "
-        f"share of {corpus.skill:g} and a topic in a share of {corpus.topic:g} of its sentences:"
+        f"A corpus of {power_of_ten(corpus.tokens)} tokens ({power_of_ten(sentences)} sentences), with a skill in "
+        f"a share of {corpus.skill:g} and a topic in a share of {corpus.topic:g} of its sentences:"
     )
     for number, bound in bounds.items():
         typer.echo(f"k = {number}: at most {bound:.2g} of the combinations are in it")

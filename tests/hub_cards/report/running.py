@@ -9,6 +9,7 @@ from tests.skillmix_tasks.running import environment, metadata, run
 
 TASKS = ("skillmix_k2", "skillmix_k3", "skillmix_train_k2", "skillmix_heldout_k2")
 ITEMS = 10
+HOSTILE_ITEMS = 4
 HOSTILE = (
     "Answer: <script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'> \u202eevil\u202c "
     "</div></section></script><style>body { display: none } <b>bold "
@@ -39,8 +40,9 @@ def make_results(folder: Path) -> dict[str, Path]:
     """The three students' results, by student."""
     with ChatServer(earn=0.62, models=MODELS) as server:
         made = {"before": evaluate(folder, server, "before", TASKS, ITEMS)}
-        server.set(earn=0.85, judge_faults={"refusal": 0.25}, fault_lasts=True)
+        server.set(earn=0.85)
         made["after"] = evaluate(folder, server, "after", TASKS, ITEMS)
-        server.set(student={"text": HOSTILE}, judge_faults={})
-        made["hostile"] = evaluate(folder, server, "hostile", TASKS[:1], 2)
+        # Here verdicts are lost, too: lm-eval then takes its bootstrap, which is slow with many items.
+        server.set(student={"text": HOSTILE}, judge_faults={"refusal": 0.4}, fault_lasts=True)
+        made["hostile"] = evaluate(folder, server, "hostile", TASKS[:1], HOSTILE_ITEMS)
     return made

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.hub_cards.report.anew import anew, wilson
-from tests.hub_cards.report.running import HOSTILE, ITEMS, TASKS
+from tests.hub_cards.report.running import HOSTILE, HOSTILE_ITEMS, ITEMS, TASKS
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
@@ -35,8 +35,10 @@ CONTRAST = """() => {
   };
   let worst = [99, ""];
   for (const element of document.querySelectorAll("body *")) {
-    const text = [...element.childNodes].filter((one) => one.nodeType === 3).map((one) => one.data).join("").trim();
-    if (!text || !element.checkVisibility() || element.closest(":disabled") || element.matches("option, .sr")) continue;
+    const own = [...element.childNodes].filter((one) => one.nodeType === 3);
+    const text = own.map((one) => one.data).join("").trim();
+    if (!text || !element.checkVisibility()) continue;
+    if (element.closest(":disabled") || element.matches("option, .sr")) continue;
     const style = getComputedStyle(element);
     const under = ground(element);
     const ink = over(parse(element instanceof SVGElement ? style.fill : style.color), under);
@@ -65,7 +67,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any, made: Path) -> Iterator[Any]:
-    """The page as a reader opens it; at the end there was no request but for the file, and nothing to complain of."""
+    """The page as a reader opens it; at the end there was no request but for the file, and no complaint."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     requests: list[str] = []
     complaints: list[str] = []
@@ -86,14 +88,17 @@ def line(page: Any, student: str) -> Any:
 
 def test_the_leaderboard_shows_what_the_samples_say(opened: Any, results: dict[str, Path]):
     assert opened.locator("#board tr.group").count() == 3  # one judge here, and the two papers' protocols
-    for student in ("before", "after"):
-        known = anew(results[student], "skillmix_k2").known
+    for student in ("before", "after", "hostile"):
+        found = anew(results[student], "skillmix_k2")
+        known = found.known
         low, high = wilson(sum(known), len(known))
         text = line(opened, student).locator("td").first.inner_text()
         assert text.split()[0] == f"{sum(known) / len(known):.2f}"
         assert f"{low:.2f}–{high:.2f}, n {len(known)}" in text
-        if len(known) < ITEMS:
-            assert f"{len(known)} of {ITEMS} judged, bounds" in text
+        if len(known) < len(found.full):
+            wanted = f"{len(known)} of {len(found.full)} judged, bounds {found.low:.2f}–{found.high:.2f}"
+            assert wanted in text
+    assert opened.locator("#board .coverage").count() == 1
     assert line(opened, "GPT-4").locator("td .value").all_inner_texts() == ["0.95", "0.66", "0.48", "0.12", "0.08"]
     assert "do not trust its scores" in opened.locator("header").inner_text()
 
@@ -107,7 +112,7 @@ def test_sort_and_filter(opened: Any):
     assert opened.locator("#board th[aria-sort]").get_attribute("aria-sort") == "ascending"
     assert order()[-1] == "GPT-4"
     opened.locator("#board button[data-sort=student]").click()
-    assert order() == sorted(order(), key=str.lower)
+    assert [name for name in order() if "LLaMA" in name] == [f"LLaMA-2-{size}B-Chat" for size in (7, 13, 70)]
     opened.select_option("[name=source]", "measured")
     assert opened.locator("#board bdi").count() == 3
     opened.select_option("#board-controls [name=split]", "heldout")
@@ -127,21 +132,22 @@ def test_groups_are_ranked_together_only_if_asked_and_marked_then(opened: Any):
 
 def test_samples_are_found_and_show_turns_votes_and_quotes(opened: Any, results: dict[str, Path]):
     opened.click("nav a[href='#samples']")
-    total = 2 * len(TASKS) * ITEMS + 2
+    total = 2 * len(TASKS) * ITEMS + HOSTILE_ITEMS
     assert opened.locator("#place").inner_text().startswith(f"{total} of {total} items")
     before = opened.locator("#sample-controls [name=student] option", has_text="before").get_attribute("value")
     opened.select_option("#sample-controls [name=student]", before)
     opened.select_option("#sample-controls [name=outcome]", "full")
     full = sum(sum(anew(results["before"], task).known) for task in TASKS)
     assert opened.locator("#place").inner_text().startswith(f"{full} of {total} items")
-    opened.locator("#sample-list button").first.click()
+    opened.locator("#sample-list button").nth(1).click()
+    opened.wait_for_function("document.querySelector('#sample p')?.innerText.endsWith('full marks')")
     article = opened.locator("#sample")
-    assert "full marks" in article.locator("p").first.inner_text()
     assert article.locator("h4").count() == 3
     article.locator(".points button").first.click()
     quotes = article.locator("tr.chosen .quote div").all_inner_texts()
     marked = article.locator("mark").all_inner_texts()
-    assert any(text in quote for text in marked for quote in quotes)
+    assert quotes
+    assert all(any(quote.strip("“”") in text for text in marked) for quote in quotes)
     article.locator("summary").first.click()
     assert article.locator(".answer.turn").first.inner_text().startswith("Answer:")
 
@@ -164,8 +170,11 @@ def test_hostile_text_is_shown_and_does_nothing(opened: Any):
     opened.locator("#sample-list button").first.click()
     opened.wait_for_function("document.querySelector('#sample p')?.innerText.startsWith('hostile')")
     shown = opened.locator("#sample .answer").first.inner_text()
-    wanted = HOSTILE.removeprefix("Answer: ").strip().replace("\u202e", "U+202E").replace("\u202c", "U+202C")
-    assert shown.strip() == wanted
+    wanted = HOSTILE.removeprefix("Answer: ").strip()
+    assert shown.strip() == wanted.replace("\u202e", "").replace("\u202c", "")  # the answer that was judged
+    opened.locator("#sample summary").first.click()
+    turn = opened.locator("#sample .answer.turn").first.inner_text()
+    assert wanted.replace("\u202e", "U+202E").replace("\u202c", "U+202C") in turn
     assert opened.evaluate("window.hacked") is None
     assert opened.locator("#sample script, #sample img, #sample style").count() == 0
     assert "\u202e" not in opened.locator("body").inner_text()

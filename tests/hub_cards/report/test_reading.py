@@ -1,0 +1,130 @@
+"""What a user names, in every right and wrong way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from grading import UserError
+from hub_cards.report.find import Found, find_results
+from hub_cards.report.runs import read_results, student_of
+from hub_cards.report.stats.novelty import Corpus
+from hub_cards.report.study import Study, make_study
+from hub_cards.report.tables import plain
+
+
+def study(*arguments: Path | str) -> Study:
+    return make_study(find_results([str(one) for one in arguments]), corpus=Corpus())
+
+
+@pytest.fixture
+def hostile(results: dict[str, Path], tmp_path: Path) -> Path:
+    """A copy of the smallest results, to be spoiled."""
+    copy = tmp_path / "hostile"
+    shutil.copytree(results["hostile"], copy)
+    return copy
+
+
+def results_file(folder: Path) -> Path:
+    [file] = folder.glob("**/results_*.json")
+    return file
+
+
+def samples_file(folder: Path) -> Path:
+    [file] = folder.glob("**/samples_*.jsonl")
+    return file
+
+
+def test_folders_files_samples_and_names_lead_to_the_same_results(hostile: Path):
+    file = results_file(hostile)
+    named = [str(one) for one in (hostile, file, samples_file(hostile))]
+    assert [find_results([one]) for one in named] == [[Found(file, None)]] * 3
+    assert len(find_results(named)) == 1
+    assert find_results([f"my model={hostile}"])[0].label == "my model"
+    assert study(f"my model={hostile}").measured[0].student == "my model"
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [("nowhere", "There is no file or folder nowhere"), ("=.", "empty name"), ("empty", "--output_path")],
+)
+def test_what_leads_to_nothing(argument: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=words):
+        find_results([argument])
+
+
+@pytest.mark.parametrize(
+    "text", ["no JSON", "[]", '{"configs": {"t": {"metadata": {"skillmix": {"judge": {}}}}}}']
+)
+def test_a_file_that_holds_no_results(text: str, tmp_path: Path):
+    file = tmp_path / "results.json"
+    file.write_text(text)
+    with pytest.raises(UserError, match="is no results file"):
+        read_results(file)
+
+
+def test_results_of_other_tasks_are_nothing_to_report(tmp_path: Path):
+    file = tmp_path / "results.json"
+    file.write_text('{"configs": {"arc": {"metadata": {"version": 1}}}, "results": {}}')
+    with pytest.raises(UserError, match="nothing to report"):
+        study(file)
+
+
+def test_samples_that_were_cut_short_or_belong_to_another_run(hostile: Path):
+    file = samples_file(hostile)
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text[: len(text) // 2], encoding="utf-8")
+    with pytest.raises(UserError, match=r"Line \d of .* is no sample"):
+        study(hostile)
+    file.write_text(text.splitlines(keepends=True)[0], encoding="utf-8")
+    with pytest.raises(UserError, match="do not belong together"):
+        study(hostile)
+
+
+def test_without_samples_scores_stay_and_the_report_says_what_is_missing(hostile: Path):
+    [whole] = study(hostile).measured
+    samples_file(hostile).unlink()
+    found = study(hostile)
+    [row] = found.measured
+    for metric in ("full_marks", "all_skills"):
+        assert row.by_k(metric, "all") == whole.by_k(metric, "all")
+    assert any("has no samples of skillmix_k2" in note for note in found.notes)
+    assert found.portraits[0].kinds == {}
+
+
+def test_a_newer_result_replaces_an_older_one_and_the_report_says_so(hostile: Path, tmp_path: Path):
+    file = results_file(hostile)
+    data = json.loads(file.read_text(encoding="utf-8"))
+    data["date"] += 60
+    data["results"]["skillmix_k2"]["full_marks,none"] = 0.0
+    newer = tmp_path / "results_2099-01-01T00-00-00.000000.json"
+    newer.write_text(json.dumps(data), encoding="utf-8")
+    for order in ((hostile, newer), (newer, hostile)):
+        found = study(*order)
+        assert found.measured[0].by_k("full_marks", "all")[2].value == 0
+        assert any(f"{file.name} has an older result of hostile" in note for note in found.notes)
+
+
+def test_answers_that_were_not_judged_are_left_out(hostile: Path, results: dict[str, Path]):
+    file = results_file(hostile)
+    data = json.loads(file.read_text(encoding="utf-8"))
+    data["configs"]["skillmix_k2"]["metadata"]["skillmix"]["judge"] = None
+    file.write_text(json.dumps(data), encoding="utf-8")
+    assert any("was not judged" in note for note in study(hostile, results["before"]).notes)
+
+
+def test_a_model_on_this_disk_goes_by_its_folder():
+    here = student_of({"class": "HFLM", "model": "/home/someone/models/mine", "weights": "a"}, None)
+    other = student_of({"class": "HFLM", "model": "/home/someone/models/mine", "weights": "b"}, None)
+    assert here.name == other.name == "mine"
+    assert here.key != other.key
+    assert student_of({"model": "org/base", "peft": "/data/lora"}, None).name == "org/base + lora"
+
+
+def test_names_are_no_markdown():
+    assert plain("a|b <i>\n*c*") == r"a\|b \<i\> \*c\*"
