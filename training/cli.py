@@ -152,8 +152,9 @@ def train(
     from skillmix_tasks.logs import show_our_logs
     from training.distributed import is_main
     from training.lengths import check_policy
+    from training.prepare import Options
     from training.recipe import load_recipe
-    from training.train import Options, result_text
+    from training.result import result_text
     from training.train import train as run
 
     setup_logging()

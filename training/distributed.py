@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 from grading import UserError
+
+logger = logging.getLogger(__name__)
 
 ADVICE = "accelerate launch --config_file $(skillmix fsdp2)"
 
@@ -43,10 +46,18 @@ def asked_for() -> str:
     return "ddp" if world_size() > 1 else "single"
 
 
-def check_devices() -> None:
+def say(line: str) -> None:
+    """Log a line, once for all processes."""
+    if is_main():
+        logger.info(line)
+
+
+def check_devices(*, four_bit: bool) -> None:
     """Raise UserError if what was asked for cannot run here: without a GPU, FSDP does nothing and says nothing."""
     import torch
 
+    if four_bit and not torch.accelerator.is_available():
+        raise UserError("four_bit needs a GPU: type --set four_bit=false.")
     if asked_for() == "fsdp" and not torch.accelerator.is_available():
         raise UserError(
             "The launcher asked for FSDP, which does not run without a GPU (the model would be trained whole in "

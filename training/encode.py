@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
+_FORM = 1  # raised when this file makes something else of the same rows, which are cached
 IGNORED = -100  # what torch's cross-entropy passes over
 
 
@@ -64,7 +65,9 @@ def encode(rows: Dataset, tokenizer: PreTrainedTokenizerBase, template: str) -> 
         with_indices=True,
         remove_columns=[name for name in kept if name != "id"],
         # The cache's name: the functions and the tokenizer, hashed by the library, would differ from run to run.
-        new_fingerprint=sha256(repr((fingerprint, template, _identity(tokenizer))).encode()).hexdigest()[:16],
+        new_fingerprint=sha256(repr((_FORM, fingerprint, template, _identity(tokenizer))).encode()).hexdigest()[
+            :16
+        ],
         desc="Tokens",
     )
     mixed = turns.pop(0, 0)

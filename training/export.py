@@ -6,15 +6,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from training.prepare import Base
 from training.recipe import Recipe
 
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 
 
-def export_model(checkpoint: Path, recipe: Recipe, base: str, revision: str | None, target: Path) -> None:
+def export_model(checkpoint: Path, recipe: Recipe, base: Base, target: Path) -> None:
     """Write what a checkpoint has learned to `target`, with the tokenizer and chat template of its base.
 
-    `base` is the directory or Hub id of the base model. The directory appears complete or not at all.
+    The directory appears complete or not at all.
     """
 
     def write(draft: Path) -> None:
@@ -29,10 +30,10 @@ def export_model(checkpoint: Path, recipe: Recipe, base: str, revision: str | No
         dtype: torch.dtype = getattr(torch, recipe.dtype)
         AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype).save_pretrained(draft)
 
-    _make(target, base, revision, write)
+    _make(target, base, write)
 
 
-def merge(adapter: Path, recipe: Recipe, base: str, revision: str | None, target: Path) -> None:
+def merge(adapter: Path, recipe: Recipe, base: Base, target: Path) -> None:
     """Write the base model with the adapter's changes in its weights to `target`."""
 
     def write(draft: Path) -> None:
@@ -41,18 +42,18 @@ def merge(adapter: Path, recipe: Recipe, base: str, revision: str | None, target
         from transformers import AutoModelForCausalLM
 
         dtype: torch.dtype = getattr(torch, recipe.dtype)
-        model = AutoModelForCausalLM.from_pretrained(base, revision=revision, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(base.model, revision=base.revision, dtype=dtype)
         PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(draft)
 
-    _make(target, base, revision, write)
+    _make(target, base, write)
 
 
-def _make(target: Path, base: str, revision: str | None, write: Callable[[Path], None]) -> None:
+def _make(target: Path, base: Base, write: Callable[[Path], None]) -> None:
     from transformers import AutoTokenizer
 
     draft = target.with_name(f".{target.name}")
     shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
     write(draft)
-    AutoTokenizer.from_pretrained(base, revision=revision).save_pretrained(draft)
+    AutoTokenizer.from_pretrained(base.model, revision=base.revision).save_pretrained(draft)
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)

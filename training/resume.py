@@ -42,6 +42,11 @@ class Checkpoint:
         return int(self.state["global_step"])
 
     @property
+    def is_last(self) -> bool:
+        """Whether the training ends here."""
+        return self.stopped_early or self.step >= int(self.state["max_steps"])
+
+    @property
     def best(self) -> Path:
         """The checkpoint with the lowest validation loss up to this one; this one if none was measured."""
         step = self.state.get("best_global_step")

@@ -15,7 +15,6 @@ from transformers import (
     BitsAndBytesConfig,
     EarlyStoppingCallback,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
     PrinterCallback,
 )
 from trl.trainer.sft_config import SFTConfig
@@ -29,24 +28,17 @@ from training.stopping import stoppable
 from training.tracking import Totals, Tracker
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from training.prepare import Prepared
 
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be trained on what: `model` is a directory or Hub id, the rows have `input_ids` and `labels`.
-
-    Checkpoints go to `checkpoints`, a line for each step to `log`.
-    """
+    """What is to be trained on what; checkpoints go to `checkpoints`, a line for each step to `log`."""
 
     recipe: Recipe
-    model: str
-    revision: str | None
-    tokenizer: PreTrainedTokenizerBase
-    train: Dataset
-    validation: Dataset | None
+    prepared: Prepared
     checkpoints: Path
     log: Path
 
@@ -65,7 +57,10 @@ class _Trainer(SFTTrainer):
         """The batches of one step, counted, and how many of their tokens carry loss on all devices."""
         batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
         # A padding-free batch, as of packed rows, has no mask: all of it is useful.
-        own = sum(int(batch.get("attention_mask", torch.ones_like(batch["input_ids"])).sum()) for batch in batches)
+        own = sum(
+            int(batch["attention_mask"].sum()) if "attention_mask" in batch else batch["input_ids"].numel()
+            for batch in batches
+        )
         self.totals.tokens += int(self.accelerator.reduce(torch.tensor(own, device=device)))
         assert items is not None  # rows have labels
         self.totals.trained_tokens += int(items)
@@ -87,9 +82,9 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
     trainer = _Trainer(
         model=model,
         args=config,
-        train_dataset=job.train,
-        eval_dataset=job.validation,
-        processing_class=job.tokenizer,
+        train_dataset=job.prepared.train,
+        eval_dataset=job.prepared.validation,
+        processing_class=job.prepared.tokenizer,
         callbacks=[EarlyStoppingCallback(patience)] if patience else None,
         peft_config=_adapter(job),
     )
@@ -115,7 +110,7 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
 def _config(job: Job) -> SFTConfig:
     recipe = job.recipe
     gpu = torch.accelerator.is_available()
-    validated = job.validation is not None
+    validated = job.prepared.validation is not None
     return SFTConfig(
         output_dir=str(job.checkpoints),
         max_steps=recipe.steps or -1,
@@ -169,7 +164,7 @@ def _adapter(job: Job) -> LoraConfig | None:
         lora_dropout=lora.dropout,
         target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
         task_type="CAUSAL_LM",
-        revision=job.revision,
+        revision=job.prepared.base.revision,
     )
 
 
@@ -190,8 +185,8 @@ def _load(job: Job) -> PreTrainedModel:
     whole = recipe.method == "full" or asked_for() == "fsdp"
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            job.model,
-            revision=job.revision,
+            job.prepared.base.model,
+            revision=job.prepared.base.revision,
             dtype=torch.float32 if whole else dtype,
             attn_implementation=recipe.attention,
             **options,
