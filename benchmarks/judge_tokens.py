@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reference import RecordedGrading, print_for_folder, read_gradings
+from benchmarks.reference import print_for_folder
 from grading.backend import Reply, VoteCall
 from grading.parse import read_vote
 from grading.prompt import PROMPT_VERSION, build_messages
 from grading.untrusted import shown
 from grading.verdict import State
 from skillmix_tasks.embedded import find_gguf
+from skillmix_tasks.reference.answers import RecordedAnswer, read_answers
 
 VOTES = 3
 OUTPUT_PRICE = 4.0  # of the input price
@@ -76,7 +77,7 @@ def measure(folder: Path) -> Measured:
     def count(*texts: str) -> int:
         return sum(len(tokenizer.encode(text, add_special_tokens=False)) for text in texts)
 
-    gradings = read_gradings(folder)
+    gradings = read_answers(folder)[0]
     number = len(gradings)
     messages = [build_messages(grading.request) for grading in gradings]
     return Measured(
@@ -92,7 +93,7 @@ def measure(folder: Path) -> Measured:
     )
 
 
-def completion(grading: RecordedGrading) -> str:
+def completion(grading: RecordedAnswer) -> str:
     """GPT-4's recorded verdict as our judge would write it; checked with the parser that reads real replies."""
     answer = shown(grading.request.answer)
     words = [match.span() for match in _WORD.finditer(answer)]

@@ -20,10 +20,11 @@ from enum import StrEnum
 
 from sentencex import segment
 
-from benchmarks.reference import RecordedGrading, print_for_folder, read_gradings
+from benchmarks.reference import print_for_folder
 from grading import UngroundedRule
 from grading.parse import is_quoted, normalise
 from skillmix_tasks.metrics import METRICS, item_metrics
+from skillmix_tasks.reference.answers import RecordedAnswer, read_answers
 from skillmix_tasks.rubric import LENGTH, SENSE, TOPIC
 
 WORDS = 3  # that make a quotation
@@ -53,7 +54,7 @@ class Scores:
     metrics: dict[str, float]
 
 
-def evidence(grading: RecordedGrading) -> dict[str, Evidence]:
+def evidence(grading: RecordedAnswer) -> dict[str, Evidence]:
     """The evidence for each granted criterion, by id."""
     answer = normalise(grading.request.answer)
     quotations: dict[str, list[str]] = defaultdict(list)
@@ -70,7 +71,7 @@ def evidence(grading: RecordedGrading) -> dict[str, Evidence]:
     return found
 
 
-def scores(gradings: Sequence[RecordedGrading], rule: UngroundedRule | None) -> dict[tuple[str, int], Scores]:
+def scores(gradings: Sequence[RecordedAnswer], rule: UngroundedRule | None) -> dict[tuple[str, int], Scores]:
     """The scores by student and k; under `rule` only grants with a true quotation count, None counts them all."""
     items: dict[tuple[str, int], dict[int, list[Mapping[str, bool | None]]]] = defaultdict(
         lambda: defaultdict(list)
@@ -80,7 +81,7 @@ def scores(gradings: Sequence[RecordedGrading], rule: UngroundedRule | None) -> 
     return {key: _mean([item_metrics(generations) for generations in of.values()]) for key, of in items.items()}
 
 
-def _points(grading: RecordedGrading, rule: UngroundedRule | None) -> dict[str, bool | None]:
+def _points(grading: RecordedAnswer, rule: UngroundedRule | None) -> dict[str, bool | None]:
     points: dict[str, bool | None] = {**grading.earned, LENGTH: grading.length}
     if rule is not None:
         without = None if rule == "no_verdict" else False
@@ -97,7 +98,7 @@ def _mean(items: Sequence[dict[str, float]]) -> Scores:
     return Scores(mean("coverage"), mean("full_marks_low"), mean("full_marks_high"), metrics)
 
 
-def _sentences(grading: RecordedGrading) -> Iterator[tuple[list[str], str]]:
+def _sentences(grading: RecordedAnswer) -> Iterator[tuple[list[str], str]]:
     """The explanation's sentences, each with the criteria that it speaks of."""
     text = grading.reply.rpartition("|")[2].translate(str.maketrans("“”", '""'))
     spoken = {
@@ -119,7 +120,7 @@ def _spoken(skill: str) -> re.Pattern[str]:
     return re.compile(r"\b" + r"\w*\W+(?:\w+\W+){0,3}?".join(stems))
 
 
-def report(gradings: Sequence[RecordedGrading]) -> str:
+def report(gradings: Sequence[RecordedAnswer]) -> str:
     """All figures as text."""
     by_kind: dict[str, Counter[Evidence]] = {"skills": Counter(), TOPIC: Counter(), SENSE: Counter()}
     for grading in gradings:
@@ -140,4 +141,4 @@ def report(gradings: Sequence[RecordedGrading]) -> str:
 
 
 if __name__ == "__main__":
-    print_for_folder("ungrounded_rule", lambda folder: report(read_gradings(folder)))
+    print_for_folder("ungrounded_rule", lambda folder: report(read_answers(folder)[0]))

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from grading import UserError
+from skillmix_tasks.reference.cli import app as reference_app
 
 app = typer.Typer()
+app.add_typer(reference_app)
 pack_app = typer.Typer(help="Look at packs of skills and topics.", no_args_is_help=True)
 app.add_typer(pack_app, name="pack")
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

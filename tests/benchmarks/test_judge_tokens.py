@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.judge_tokens import QUOTE, REFERENCE, Tokens, completion, line, measure
-from benchmarks.reference import read_gradings
 from grading import UserError
+from skillmix_tasks.reference.answers import read_answers
 from tests.skillmix_tasks.checks.reference import folder, tell
 
 
@@ -24,7 +24,7 @@ def test_a_graded_answer_costs_less_than_half_of_the_reference():
 
 
 def test_completions_hold_the_recorded_verdicts_with_true_quotes():
-    gradings = read_gradings(folder())
+    gradings = read_answers(folder())[0]
     assert sum(sum(grading.earned.values()) for grading in gradings) == 220
     for grading in gradings:
         marks = json.loads(completion(grading))
@@ -43,5 +43,5 @@ def test_costs_follow_the_definition():
 def test_a_folder_without_gradings_is_named(tmp_path: Path):
     for name in ("skills.csv", "topics.txt", "prompts"):
         (tmp_path / name).symlink_to(folder() / name)
-    with pytest.raises(UserError, match="holds no graded answers"):
-        read_gradings(tmp_path)
+    with pytest.raises(UserError, match="holds no gradings"):
+        read_answers(tmp_path)

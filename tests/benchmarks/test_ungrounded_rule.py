@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.reference import RecordedGrading, read_gradings
 from benchmarks.ungrounded_rule import Evidence, evidence, report, scores
+from skillmix_tasks.reference.answers import RecordedAnswer, read_answers
 from tests.skillmix_tasks.checks.reference import folder, tell
 
 # As the reference's own script prints them: full marks, all skills, skill fraction.
@@ -21,13 +21,13 @@ PUBLISHED = {
 
 
 @pytest.fixture(scope="module")
-def gradings() -> list[RecordedGrading]:
-    found = read_gradings(folder())
+def gradings() -> list[RecordedAnswer]:
+    found = read_answers(folder())[0]
     tell(report(found))
     return found
 
 
-def test_with_every_grant_the_figures_are_the_reference_s_own(gradings: list[RecordedGrading]):
+def test_with_every_grant_the_figures_are_the_reference_s_own(gradings: list[RecordedAnswer]):
     ours = {
         key: tuple(round(value, 2) for value in one.metrics.values())
         for key, one in scores(gradings, None).items()
@@ -35,12 +35,12 @@ def test_with_every_grant_the_figures_are_the_reference_s_own(gradings: list[Rec
     assert ours == PUBLISHED
 
 
-def test_few_grants_come_with_a_quotation_and_few_quotations_are_false(gradings: list[RecordedGrading]):
+def test_few_grants_come_with_a_quotation_and_few_quotations_are_false(gradings: list[RecordedAnswer]):
     counts = Counter(found for grading in gradings for found in evidence(grading).values())
     assert counts == {Evidence.TRUE: 40, Evidence.FALSE: 1, Evidence.NONE: 179}
 
 
-def test_no_verdict_keeps_the_truth_within_its_bounds_and_not_earned_does_not(gradings: list[RecordedGrading]):
+def test_no_verdict_keeps_the_truth_within_its_bounds_and_not_earned_does_not(gradings: list[RecordedAnswer]):
     unknown, lost = scores(gradings, "no_verdict"), scores(gradings, "not_earned")
     for key, (full_marks, _, _) in PUBLISHED.items():
         assert unknown[key].low <= full_marks <= unknown[key].high
@@ -49,7 +49,7 @@ def test_no_verdict_keeps_the_truth_within_its_bounds_and_not_earned_does_not(gr
         assert lost[key].metrics["full_marks"] == 0
 
 
-def test_a_quotation_belongs_to_the_criterion_that_its_sentence_names(gradings: list[RecordedGrading]):
+def test_a_quotation_belongs_to_the_criterion_that_its_sentence_names(gradings: list[RecordedAnswer]):
     one = next(grading for grading in gradings if len(grading.skills) == 2)
     answer = replace(one.request, answer="The needle sang a small song to nobody.")
     ids = list(one.earned)

@@ -37,6 +37,10 @@ class Behaviour:
     # By number of criteria, as "3": the probability that the judge grants all of an answer's, whatever the seed;
     # else it denies one, drawn by the answer. Other answers go by `earn`.
     whole: dict[str, float] = field(default_factory=dict)
+    # If set, the judge says what it is told: by answer which criteria it grants; the shares of `flips`, by model,
+    # are the probability that it says the contrary of one, whatever the seed.
+    recorded: dict[str, dict[str, bool]] | None = None
+    flips: dict[str, float] = field(default_factory=dict)
     # If set, the judge marks truly and obeys injected text, see tests.servers.gullible: sentences by criterion.
     gullible: dict[str, str] | None = None
     # Or "one sentence" (always sound and different), "echo" (the last user message), or {"text": ...}.

@@ -13,6 +13,7 @@ from tests.servers.judge import (
     JudgePrompt,
     in_order_of,
     in_prose,
+    recorded_verdict,
     schema_problem,
     verdict,
     vote_seed,
@@ -145,6 +146,8 @@ def _marks(body: Json, prompt: JudgePrompt | None, index: int, fault: str | None
         return gullible_verdict(last_user_text(body["messages"]), behaviour.gullible)
     if prompt is None:
         return None
+    if behaviour.recorded is not None:
+        return recorded_verdict(prompt, behaviour.recorded[prompt.answer], behaviour.flips.get(body["model"], 0.0))
     seed = None if behaviour.steady else vote_seed(body.get("seed"), index)
     share = behaviour.whole.get(str(len(prompt.criteria)))
     if share is not None:

@@ -103,6 +103,20 @@ def whole_verdict(
     return {c: {"quote": "" if c == lost else true_quote(answer, c, seed), "earned": c != lost} for c in criteria}
 
 
+def flipped(answer: str, criterion: str, share: float) -> bool:
+    """Whether a judge of `Behaviour.flips` says the contrary of what it is told."""
+    return fraction("flipped", answer, criterion) < share
+
+
+def recorded_verdict(prompt: JudgePrompt, marks: dict[str, bool], flips: float) -> dict[str, dict[str, Any]]:
+    """The reply of a judge of `Behaviour.recorded`."""
+    said = {c: marks[c] != flipped(prompt.answer, c, flips) for c in prompt.criteria}
+    return {
+        c: {"quote": true_quote(prompt.answer, c, None) if earned else "", "earned": earned}
+        for c, earned in said.items()
+    }
+
+
 def in_order_of(schema: dict[str, Any], marks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Put each mark's fields into the schema's order, as a decoder bound to that schema would write them."""
     return {
