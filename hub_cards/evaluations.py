@@ -167,6 +167,12 @@ def published_evaluations(remote: Remote) -> list[Evaluation]:
     return found
 
 
+def untouched(remote: Remote, new: Sequence[Evaluation]) -> tuple[str, ...]:
+    """The files of a repository but for those in whose place the new evaluations come."""
+    replaced = tuple(f"{one.folder}/" for one in new)
+    return tuple(path for path in remote.files if not path.startswith(replaced))
+
+
 def joined(new: Sequence[Evaluation], old: Sequence[Evaluation]) -> list[Evaluation]:
     """The new evaluations and those of the old ones in whose place none of them comes."""
     by_folder = {one.folder: one for one in (*old, *new)}

@@ -14,7 +14,7 @@ import pytest
 from grading import UserError
 from hub_cards.benchmark import benchmark
 from hub_cards.cards import find_gaps, is_ours, need
-from hub_cards.evaluations import read_evaluations
+from hub_cards.evaluations import read_evaluations, untouched
 from hub_cards.key_scan import find_key
 from hub_cards.model import model, model_facts
 from hub_cards.publication import Publication, Remote
@@ -227,6 +227,10 @@ def test_a_model_card_shows_results_and_calibration_and_no_path(tmp_path: Path):
     assert [one.path for one in publication.left_out] == ["training_args.bin"]
     assert "somebody" not in publication.card
     assert not any(isinstance(file.source, bytes) and b"somebody" in file.source for file in publication.files)
+    # The same evaluation again, without a calibration, takes the place of all that stood there.
+    folder = "evaluation/skillmix_k2/small"
+    there = Remote("c", files=("x.safetensors", f"{folder}/calibration.json", f"{folder}-2/results.json"))
+    assert untouched(there, evaluations) == ("x.safetensors", f"{folder}-2/results.json")
     other = make_calibration(tmp_path, judge | {"model": "other"})
     with pytest.raises(UserError, match="which judged none of these results in that way"):
         read_evaluations([results], [other])
@@ -311,6 +315,6 @@ def test_ordinary_text_holds_no_key():
 
 
 def test_what_belongs_to_other_pushes_is_not_stale():
-    publication = Publication("card", (), others=("evaluation/*",))
+    publication = Publication("card", (), others=("evaluation/a/b/results.json",))
     there = Remote("c", files=(".gitattributes", "README.md", "old.bin", "evaluation/a/b/results.json"))
     assert publication.stale(there) == ["old.bin"]
