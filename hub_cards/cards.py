@@ -30,7 +30,7 @@ def render_card(template: str, metadata: CardData, **facts: Any) -> str:
     Raises UserError if a fact is missing, or a section would be empty.
     """
     try:
-        body = environment().get_template(f"{template}.md.jinja").render(facts, metadata=metadata.to_dict())
+        body = environment().get_template(f"{template}.md.jinja").render(facts)
     except UndefinedError as error:
         raise UserError(f"The card lacks a fact: {error.message}. The run's records do not have it.") from error
     text = re.sub(r"\n{3,}", "\n\n", body).strip()

@@ -106,6 +106,9 @@ def model(
 def results(
     files: Annotated[list[Path], typer.Argument(help="Results files or folders of `skillmix eval`.")],
     repo: Annotated[str, typer.Argument(help="The model's repository, as ORG/NAME.")],
+    calibration: Annotated[
+        list[Path] | None, typer.Option(help="A judge's calibration.json; several times for more judges.")
+    ] = None,
     student: Annotated[
         str | None, typer.Option(help="What the results call this model, if not by its ORG/NAME.")
     ] = None,
@@ -119,7 +122,7 @@ def results(
     from hub_cards.model import results as plan
     from hub_cards.publication import Target
 
-    evaluations = read_evaluations(files)
+    evaluations = read_evaluations(files, calibration or ())
     refuse_others(evaluations, [repo, *([student] if student else [])])
     _push(
         Target(repo, "model", MARK, public, must_exist=True),

@@ -2,6 +2,7 @@
 
     evaluation/skillmix_k4/gpt-4.1-2025-04-14/results.json    lm-eval's results JSON, of this task alone
     evaluation/skillmix_k4/gpt-4.1-2025-04-14/samples.jsonl   its samples, with every verdict
+    evaluation/skillmix_k4/gpt-4.1-2025-04-14/calibration.json    the judge's calibration, where one was given
 
 A later evaluation of the same task by the same judge takes the place of the earlier one.
 """
@@ -23,12 +24,14 @@ from hub_cards.report.find import find_results
 from hub_cards.report.runs import Run, read_results
 from hub_cards.report.stats.intervals import Interval, mean_interval, wilson
 from hub_cards.scrub import is_local, local_paths, public_name, scrub, scrub_model_args
+from skillmix_tasks.calibration import Calibration, load_calibration
 from skillmix_tasks.hub_items import config_of
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
 FOLDER = "evaluation"
+_CALIBRATION = "calibration.json"
 _SHARES = ("full_marks", "all_skills")  # of an item they are 0 or 1
 _OF_THE_MACHINE = ("pretty_env_info", "git_hash", "upper_git_hash", "model_name_sanitized")
 _BY_TASK = ("results", "configs", "versions", "n-shot", "higher_is_better", "n-samples", "task_hashes")
@@ -44,6 +47,7 @@ class Evaluation:
     run: Run
     record: dict[str, Any]
     student: str = ""
+    calibration: Calibration | None = None
     files: tuple[File, ...] = ()
 
     @property
@@ -51,6 +55,12 @@ class Evaluation:
         """Where it stands in the repository."""
         judge = re.sub(r"[^\w.-]+", "-", self.run.judge.name)
         return f"{FOLDER}/{self.run.task}/{judge}"
+
+    @property
+    def judge(self) -> dict[str, Any]:
+        """The judge's settings."""
+        judge: dict[str, Any] = self.record["configs"][self.run.task]["metadata"]["skillmix"]["judge"]
+        return judge
 
     @property
     def dollars(self) -> float | None:
@@ -104,11 +114,14 @@ class Evaluation:
         return found
 
 
-def read_evaluations(paths: Sequence[Path]) -> list[Evaluation]:
-    """The evaluations in results files, or in all below folders, by task.
+def read_evaluations(paths: Sequence[Path], calibrations: Sequence[Path] = ()) -> list[Evaluation]:
+    """The evaluations in results files, or in all below folders, by task, with the judges' `calibrations`.
 
-    UserError if there is none, one has no samples or no verdicts, or two are of the same task and judge.
+    UserError if there is none, one has no samples or no verdicts, two are of the same task and judge, or a
+    calibration is of none of the judges.
     """
+    known = {path: load_calibration(path) for path in calibrations}
+    used = set()
     found: dict[str, Evaluation] = {}
     for file in find_results([str(path) for path in paths]):
         runs, unjudged = read_results(file.path)
@@ -125,7 +138,19 @@ def read_evaluations(paths: Sequence[Path]) -> list[Evaluation]:
                     f"{found[one.folder].run.source} and {file.path} are both of {run.task} and the judge "
                     f"{run.judge.name}: name the one to publish."
                 )
-            found[one.folder] = replace(one, files=_files(one, whole))
+            path = next((path for path, calibration in known.items() if calibration.is_of(run.judge_record)), None)
+            files = _files(one, whole)
+            if path is not None:
+                used.add(path)
+                calibration = scrub(json.loads(path.read_text(encoding="utf-8")))
+                files = (*files, File(f"{one.folder}/{_CALIBRATION}", json_file(calibration)))
+                one = replace(one, calibration=Calibration.model_validate(calibration))
+            found[one.folder] = replace(one, files=files)
+    for path in known.keys() - used:
+        raise UserError(
+            f"{path} is the calibration of {known[path].name}, which judged none of these results in that way: "
+            "model, parameters, prompt and votes have to be the same."
+        )
     return sorted(found.values(), key=lambda one: (one.run.split, one.run.k, one.folder))
 
 
@@ -136,8 +161,16 @@ def published_evaluations(remote: Remote) -> list[Evaluation]:
         if path.startswith(f"{FOLDER}/") and path.endswith("/results.json"):
             file = remote.fetch(path)
             record = read_record(file, "`skillmix push results`")
-            found += [Evaluation(run, record) for run in read_results(file)[0]]
+            own = path.replace("/results.json", f"/{_CALIBRATION}")
+            calibration = load_calibration(remote.fetch(own)) if own in remote.files else None
+            found += [Evaluation(run, record, calibration=calibration) for run in read_results(file)[0]]
     return found
+
+
+def untouched(remote: Remote, new: Sequence[Evaluation]) -> tuple[str, ...]:
+    """The files of a repository but for those in whose place the new evaluations come."""
+    replaced = tuple(f"{one.folder}/" for one in new)
+    return tuple(path for path in remote.files if not path.startswith(replaced))
 
 
 def joined(new: Sequence[Evaluation], old: Sequence[Evaluation]) -> list[Evaluation]:

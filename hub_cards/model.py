@@ -10,7 +10,7 @@ from typing import Any
 
 from grading import UserError
 from hub_cards.cards import given, need
-from hub_cards.evaluations import FOLDER, Evaluation, joined, published_evaluations
+from hub_cards.evaluations import FOLDER, Evaluation, joined, published_evaluations, untouched
 from hub_cards.files import File, LeftOut, files_of
 from hub_cards.model_card import model_card
 from hub_cards.publication import Publication, Remote
@@ -103,8 +103,8 @@ def model(weights: Path, facts: dict[str, Any], evaluations: Sequence[Evaluation
     # What was evaluated before says nothing of other weights.
     same = FACTS in remote.files and _facts_of(remote).get("weights") == facts["weights"]
     shown = joined(evaluations, published_evaluations(remote) if same else [])
-    others = (f"{FOLDER}/*",) if same else ()
-    return Publication(model_card(facts, shown), tuple(files), tuple(left_out), others)
+    others = [path for path in untouched(remote, evaluations) if same and path.startswith(f"{FOLDER}/")]
+    return Publication(model_card(facts, shown), tuple(files), tuple(left_out), tuple(others))
 
 
 def results(evaluations: Sequence[Evaluation], remote: Remote) -> Publication:
@@ -114,7 +114,7 @@ def results(evaluations: Sequence[Evaluation], remote: Remote) -> Publication:
     facts = _facts_of(remote)
     shown = joined(evaluations, published_evaluations(remote))
     files = tuple(file for one in evaluations for file in one.files)
-    return Publication(model_card(facts, shown), files, others=("*",))
+    return Publication(model_card(facts, shown), files, others=untouched(remote, evaluations))
 
 
 def _facts_of(remote: Remote) -> dict[str, Any]:

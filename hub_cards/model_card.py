@@ -44,7 +44,7 @@ def model_card(facts: dict[str, Any], evaluations: Sequence[Evaluation]) -> str:
         data=facts["data"],
         leaks=facts["leaks"],
         evaluations=[_shown(one) for one in evaluations],
-        judges=list({one.run.judge.key: one.run for one in evaluations}.values()),
+        judges=list({one.run.judge.key: one for one in evaluations}.values()),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +28,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class Publication:
-    """What goes up. `others` are patterns of files that belong to other pushes, and stay as they are."""
+    """What goes up. `others` are the paths of files that belong to other pushes, and stay as they are."""
 
     card: str
     files: tuple[File, ...]
@@ -43,12 +42,8 @@ class Publication:
 
     def stale(self, remote: Remote) -> list[str]:
         """The files of an earlier push that are no part of this one."""
-        planned = {file.path for file in self.all_files} | {".gitattributes"}
-        return [
-            path
-            for path in remote.files
-            if path not in planned and not any(fnmatch(path, pattern) for pattern in self.others)
-        ]
+        planned = {file.path for file in self.all_files} | {".gitattributes", *self.others}
+        return [path for path in remote.files if path not in planned]
 
     def text(self) -> str:
         """What a dry run prints: each file with its size, what is left out, and the card."""

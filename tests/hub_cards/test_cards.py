@@ -14,15 +14,15 @@ import pytest
 from grading import UserError
 from hub_cards.benchmark import benchmark
 from hub_cards.cards import find_gaps, is_ours, need
-from hub_cards.evaluations import read_evaluations
+from hub_cards.evaluations import read_evaluations, untouched
 from hub_cards.key_scan import find_key
-from hub_cards.model import model_facts
+from hub_cards.model import model, model_facts
 from hub_cards.publication import Publication, Remote
 from hub_cards.scrub import scrub, scrub_model_args
 from hub_cards.space import space
 from hub_cards.training_data import training_data
 from skillmix_tasks.pack import load_pack
-from tests.hub_cards.made import make_training_data
+from tests.hub_cards.made import make_calibration, make_run, make_training_data
 from tests.hub_cards.numbers import unknown_numbers
 from tests.servers.hub.validation import faults
 
@@ -203,6 +203,39 @@ def test_results_lose_what_belongs_to_the_machine_and_keep_the_rest(tmp_path: Pa
     ]
 
 
+def test_a_model_card_shows_results_and_calibration_and_no_path(tmp_path: Path):
+    judge = RESULTS["configs"]["skillmix_k2"]["metadata"]["skillmix"]["judge"]
+    results = results_in(tmp_path, RESULTS)
+    evaluations = read_evaluations([results], [make_calibration(tmp_path, judge)])
+    weights, facts = model_facts(
+        make_run(tmp_path / "run"),
+        repo="org/mine",
+        license_="apache-2.0",
+        base_model="org/base",
+        training_data="org/texts",
+        data_run={"teacher": {"model": "/home/somebody/teacher"}, "judge": judge},
+        merged=False,
+    )
+    publication = model(weights, facts, evaluations, Remote())
+    assert faults(publication.card, "model") == []
+    assert find_gaps(publication.card) == []
+    assert "Judge small, calibrated against people on 60 answers (2026-01-02): kappa 0.90" in publication.card
+    assert "| 0.250 (0.071 to 0.591) |" in publication.card  # Wilson's, of 2 among the 8 items with a verdict
+    assert "The run recorded no check of its data against the tasks" in publication.card
+    paths = {file.path for file in publication.files}
+    assert paths >= {"model.safetensors", "config.json", "evaluation/skillmix_k2/small/calibration.json"}
+    assert [one.path for one in publication.left_out] == ["training_args.bin"]
+    assert "somebody" not in publication.card
+    assert not any(isinstance(file.source, bytes) and b"somebody" in file.source for file in publication.files)
+    # The same evaluation again, without a calibration, takes the place of all that stood there.
+    folder = "evaluation/skillmix_k2/small"
+    there = Remote("c", files=("x.safetensors", f"{folder}/calibration.json", f"{folder}-2/results.json"))
+    assert untouched(there, evaluations) == ("x.safetensors", f"{folder}-2/results.json")
+    other = make_calibration(tmp_path, judge | {"model": "other"})
+    with pytest.raises(UserError, match="which judged none of these results in that way"):
+        read_evaluations([results], [other])
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -282,6 +315,6 @@ def test_ordinary_text_holds_no_key():
 
 
 def test_what_belongs_to_other_pushes_is_not_stale():
-    publication = Publication("card", (), others=("evaluation/*",))
+    publication = Publication("card", (), others=("evaluation/a/b/results.json",))
     there = Remote("c", files=(".gitattributes", "README.md", "old.bin", "evaluation/a/b/results.json"))
     assert publication.stale(there) == ["old.bin"]

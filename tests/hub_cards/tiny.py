@@ -22,7 +22,7 @@ def make_tiny_model(folder: Path) -> Path:
     bare = Tokenizer(BPE(vocab={letter: number for number, letter in enumerate(letters)}, merges=[]))
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=bare,
         eos_token="<|im_end|>",
         pad_token="<|pad|>",
