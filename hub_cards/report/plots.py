@@ -72,7 +72,7 @@ def draw_figure(panels: Sequence[Panel], title: str, path: Path, name: str) -> t
     """Draw panels in a row with one legend; write them to `path` as .png and .svg.
 
     Returns the panels as SVG for the page, and the two paths. `name` must differ from that of every other figure
-    of the page. Everything has its place: to find places by what is drawn takes matplotlib most of a figure's time.
+    of the page. Everything has its place: finding places by what is drawn takes matplotlib most of its time.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
