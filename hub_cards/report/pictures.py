@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub_cards.report.board import SPLITS, Row
-from hub_cards.report.plots import MOST, Line, Panel, panel_svg, write_figure
+from hub_cards.report.plots import MOST, Line, Panel, draw_figure
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study import Study
 from hub_cards.report.words import METRIC_NAMES, SPLIT_NAMES
@@ -50,13 +50,13 @@ def draw_pictures(study: Study, folder: Path) -> tuple[dict[str, Picture], dict[
         ]
         title = f"Full marks, judged by {rows[0].judge}"
         note = f"The {MOST} students with the highest full marks of {len(rows)}." if len(rows) > MOST else ""
-        overlays[group] = _picture(panels, title, f"g{number}", note)
-        files += write_figure(panels, title, folder / f"group-{number}")
+        overlays[group], paths = _picture(panels, title, folder / f"group-{number}", note)
+        files += paths
     for number, row in enumerate(study.measured, start=1):
         panels = _student_panels(row, study.corpus)
         title = f"{row.student}, judged by {row.judge}"
-        students[row.id] = _picture(panels, title, f"s{number}", "")
-        files += write_figure(panels, title, folder / f"student-{number}")
+        students[row.id], paths = _picture(panels, title, folder / f"student-{number}", "")
+        files += paths
     return overlays, students, files
 
 
@@ -73,10 +73,10 @@ def _student_panels(row: Row, corpus: Corpus) -> list[Panel]:
     return panels
 
 
-def _picture(panels: Sequence[Panel], title: str, name: str, note: str) -> Picture:
+def _picture(panels: Sequence[Panel], title: str, path: Path, note: str) -> tuple[Picture, list[Path]]:
+    svgs, files = draw_figure(panels, title, path, path.name)
     legend = {line.name: line.style for panel in panels for line in panel.lines}
-    svgs = [panel_svg(panel, f"{name}p{number}") for number, panel in enumerate(panels)]
-    return Picture(title, svgs, list(legend.items()), any(panel.bound for panel in panels), note)
+    return Picture(title, svgs, list(legend.items()), any(panel.bound for panel in panels), note), files
 
 
 def _bound(corpus: Corpus, rows: Sequence[Row], split: str) -> dict[int, float]:

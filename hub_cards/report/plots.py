@@ -26,6 +26,7 @@ _THEME = {colour: f"var(--c{number})" for number, colour in enumerate(COLOURS, s
     _MUTED: "var(--muted)",
     _RULE: "var(--rule)",
 }
+_WIDTH, _HEIGHT, _ABOVE = 3.5, 2.7, 0.3  # inches of a panel, and above it
 _DASHES = ((), (5, 2), (2, 1.5), (7, 2, 2, 2))
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -45,6 +46,7 @@ _STYLE: Any = {
     "axes.grid.axis": "y",
     "grid.color": _RULE,
     "axes.axisbelow": True,
+    "axes.titley": 1.02,
 }
 
 
@@ -66,52 +68,59 @@ class Panel:
     bound: dict[int, float]
 
 
-def panel_svg(panel: Panel, name: str) -> str:
-    """A panel for the page; `name` must differ from that of every other picture of the page."""
+def draw_figure(panels: Sequence[Panel], title: str, path: Path, name: str) -> tuple[list[str], list[Path]]:
+    """Draw panels in a row with one legend; write them to `path` as .png and .svg.
+
+    Returns the panels as SVG for the page, and the two paths. `name` must differ from that of every other figure
+    of the page. Everything has its place: finding places by what is drawn takes matplotlib most of its time.
+    """
     import matplotlib as mpl
-
-    with mpl.rc_context(_STYLE):
-        figure, [axes] = _figure(1)
-        _draw(axes, panel)
-        text = _svg(figure)
-    text = text[text.index("<svg") :]
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", text)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
-    for colour, variable in _THEME.items():
-        text = text.replace(colour, variable)
-    # A picture is read out by the text beside it.
-    return text.replace("<svg ", '<svg class="plot" aria-hidden="true" focusable="false" ', 1)
-
-
-def write_figure(panels: Sequence[Panel], title: str, path: Path) -> list[Path]:
-    """Write all panels in a row with one legend to `path` as .png and .svg; the two paths."""
-    import matplotlib as mpl
-
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(len(panels))
-        for one, panel in zip(axes, panels, strict=True):
-            _draw(one, panel)
-        handles = {label: h for one in axes for h, label in zip(*one.get_legend_handles_labels(), strict=True)}
-        if handles:
-            columns = min(4, len(handles))
-            figure.legend(handles.values(), handles, loc="outside lower center", ncols=columns, frameon=False)
-        figure.suptitle(title, fontsize=10)
-        image, drawing = path.with_suffix(".png"), path.with_suffix(".svg")
-        figure.savefig(image, dpi=160, metadata={"Software": None})  # which would name the release of matplotlib
-        drawing.write_text(_svg(figure), encoding="utf-8")
-    return [image, drawing]
-
-
-def _figure(panels: int) -> tuple[Any, list[Any]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    several = panels > 1
-    figure = Figure(figsize=(3.5 * panels, 3.4 if several else 2.7), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
+    entries = len({line.name for panel in panels for line in panel.lines}) + any(panel.bound for panel in panels)
+    below = 0.15 + 0.2 * -(-entries // len(panels))
+    width, height = _WIDTH * len(panels), _ABOVE + _HEIGHT + below
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height))
+        FigureCanvasAgg(figure)
+        handles: dict[str, Any] = {}
+        for number, panel in enumerate(panels):
+            place = (
+                (_WIDTH * number + 0.34) / width,
+                (below + 0.44) / height,
+                (_WIDTH - 0.4) / width,
+                (_HEIGHT - 0.7) / height,
+            )
+            axes = figure.add_axes(place)
+            _draw(axes, panel)
+            handles |= {label: one for one, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        if handles:
+            figure.legend(handles.values(), handles, loc="lower center", ncols=len(panels), frameon=False)
+        figure.suptitle(_shown(title), fontsize=10, y=1 - 0.08 / height)
+        image, drawing = path.with_suffix(".png"), path.with_suffix(".svg")
+        figure.savefig(image, dpi=160, metadata={"Software": None})  # which would name the release of matplotlib
+        text = _svg(figure)
+    drawing.write_text(text, encoding="utf-8")
+    return _panels(text, len(panels), name), [image, drawing]
+
+
+def _panels(text: str, number: int, name: str) -> list[str]:
+    """Windows on the panels of a figure: the first holds it all, the others point to that."""
+    whole = re.search(r"<svg[^>]*>(.*)</svg>", text, flags=re.DOTALL)
+    assert whole is not None
+    content = re.sub(r"<metadata>.*?</metadata>", "", whole[1], flags=re.DOTALL)
+    content = re.sub(r'\bid="', f'id="{name}-', content)
+    content = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", content)
+    for colour, variable in _THEME.items():
+        content = content.replace(colour, variable)
+    contents = [f'<g id="{name}">{content}</g>', *[f'<use href="#{name}"/>'] * (number - 1)]
+    # A picture is read out by the text beside it.
+    return [
+        f'<svg class="plot" aria-hidden="true" focusable="false" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="{_WIDTH * 72 * place:g} {_ABOVE * 72:g} {_WIDTH * 72:g} {_HEIGHT * 72:g}">{content}</svg>'
+        for place, content in enumerate(contents)
+    ]
 
 
 def _svg(figure: Any) -> str:
@@ -153,7 +162,9 @@ def _draw(axes: Any, panel: Panel) -> None:
     if ks:
         axes.set_xlim(ks[0] - 0.5, ks[-1] + 0.5)
         axes.set_xticks(ks)
+    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     axes.set_xlabel("k, number of skills")
+    axes.xaxis.set_label_coords(0.5, -0.11)
     axes.set_title(panel.title, loc="left", fontsize=9, color=_INK)
     axes.tick_params(length=0)
 

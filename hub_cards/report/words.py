@@ -25,7 +25,7 @@ METRIC_MEANINGS = {
 def summary(study: Study) -> list[str]:
     """The first sentences of the page and of the tables."""
     rows, runs = study.measured, [study.entries[number].run for row in study.measured for number in row.runs]
-    students, judges = _distinct([row.student for row in rows]), _distinct([row.judge for row in rows])
+    students, judges = _distinct([f"“{row.student}”" for row in rows]), _distinct([row.judge for row in rows])
     ks = sorted({run.k for run in runs})
     splits = [SPLIT_NAMES[split] for split in SPLITS if split in {run.split for run in runs}]
     sentences = [

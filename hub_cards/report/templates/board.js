@@ -12,9 +12,10 @@ function boardRows() {
 }
 
 function usualSort(rows, cells) {
-  // The k that most rows have; of these the largest, which tells students apart best.
+  // The k that most rows measured here have; of these the largest, which tells students apart best.
   const counts = new Map();
-  for (const row of rows) for (const k of Object.keys(cells(row))) counts.set(k, (counts.get(k) ?? 0) + 1);
+  const own = rows.filter((row) => row.source === "measured");
+  for (const row of own.length ? own : rows) for (const k of Object.keys(cells(row))) counts.set(k, (counts.get(k) ?? 0) + 1);
   return [...counts].sort((a, b) => b[1] - a[1] || b[0] - a[0])[0]?.[0] ?? "student";
 }
 

@@ -57,5 +57,5 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
 def mcnemar(better: int, worse: int) -> float:
     """Twice the smaller tail of fair coins, summed."""
     flips = better + worse
-    tail = sum(math.comb(flips, one) for one in range(min(better, worse) + 1)) / 2**flips
+    tail: float = sum(math.comb(flips, one) for one in range(min(better, worse) + 1)) / 2**flips
     return min(1.0, 2 * tail)

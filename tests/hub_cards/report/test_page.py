@@ -105,7 +105,7 @@ def test_the_leaderboard_shows_what_the_samples_say(opened: Any, results: dict[s
 
 def test_sort_and_filter(opened: Any):
     def order() -> list[str]:
-        return opened.locator("#board tbody").nth(1).locator("bdi").all_inner_texts()
+        return list(opened.locator("#board tbody").nth(1).locator("bdi").all_inner_texts())
 
     assert order()[0] == "GPT-4"
     opened.locator("#board button[data-sort='2']").click()
