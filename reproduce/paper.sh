@@ -56,7 +56,8 @@ if [ "$tiny" ]; then
     recipe=smollm2-135m-cpu
     texts=(--k 1 --accept 4)
     # One turn, as this model seldom ends a reply in time, and an acceptable text needs all of them.
-    generate=(--turns 1 --teacher-args batch_size=32 --teacher-max-tokens 64 --votes 1)
+    generate=(--turns 1 --teacher-args batch_size=32,dtype=bfloat16 --teacher-prefix Answer: --teacher-stop $'\n'
+        --teacher-max-tokens 64 --votes 1)
     train=(--set steps=3)
     tasks=(--tasks skillmix_k1,skillmix_heldout_k1) items=2
     compare=(--votes 1 --limit 2 --batch_size 6 --gen_kwargs max_gen_toks=64 --model_args dtype=bfloat16)
