@@ -89,7 +89,7 @@ def model(
         license_=license_,
         base_model=base_model,
         training_data=training_data,
-        data_run=read_data_run(training_data) if training_data else {},
+        data_run=read_data_run,
         merged=merged,
     )
     after = run / "evaluation" / "after"

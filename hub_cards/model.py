@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -44,10 +44,10 @@ def model_facts(
     license_: str | None,
     base_model: str | None,
     training_data: str | None,
-    data_run: dict[str, Any],
+    data_run: Callable[[str], dict[str, Any]],
     merged: bool,
 ) -> tuple[Path, dict[str, Any]]:
-    """The folder of the weights, and the facts of the card; `data_run` is the run.json of the training data.
+    """The folder of the weights, and the facts of the card; `data_run` gives the run.json of published texts.
 
     Raises UserError with the name of a fact that is missing.
     """
@@ -62,10 +62,13 @@ def model_facts(
     if merged and method != "lora":
         raise UserError("--merged is for a run that trained an adapter: leave it out.")
     weights, progress = _weights(run_folder, merged=merged)
+    licensed = given("license", license_, example="--license apache-2.0")
+    texts = given("datasets", training_data, example="--training-data ORG/NAME")
+    made = data_run(texts)
     facts = {
         "repo": repo,
-        "license": given("license", license_, example="--license apache-2.0"),
-        "training_data": given("datasets", training_data, example="--training-data ORG/NAME"),
+        "license": licensed,
+        "training_data": texts,
         "base_model": need(run, "base_model", where="run.json") | {"name": named},
         "weights": _digest(weights),
         "adapter": method == "lora" and not merged,
@@ -75,8 +78,8 @@ def model_facts(
         "template": need(run, "template", where="run.json"),
         "versions": need(run, "versions", where="run.json"),
         "leaks": run.get("leaks"),
-        "teacher": need(data_run, "teacher", where="the training data's run.json"),
-        "judge": need(data_run, "judge", where="the training data's run.json"),
+        "teacher": need(made, "teacher", where="the training data's run.json"),
+        "judge": need(made, "judge", where="the training data's run.json"),
         **progress,
     }
     for fact in ("data.config", "data.rows", "data.fingerprint", "teacher.model"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from grading import UserError
 from hub_cards.files import File, LeftOut
 
 CARD = "README.md"
@@ -73,3 +74,7 @@ class Target:
     mark: str
     public: bool = False
     must_exist: bool = False
+
+    def __post_init__(self) -> None:
+        if self.repo.count("/") != 1:
+            raise UserError(f"{self.repo!r} is no name of a repository: type ORG/NAME.")

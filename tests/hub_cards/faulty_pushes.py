@@ -54,6 +54,7 @@ def main(port: str) -> None:
         "public already": push("org/set").status,
         "no right": push("forbidden/set").status,
         "no name": push("a b/c").status,
+        "no org": push("skillmix").status,
     }
     hub.fail("commit", "race")
     told["sentences"]["not ours"] = push("org/raced").status

@@ -172,7 +172,13 @@ def test_a_missing_fact_is_refused_by_its_name(tmp_path: Path, texts: Path):
             training_data(texts, repo="org/texts", license_="mit")
     with pytest.raises(UserError, match=r"There is no .*run\.json: name a folder that `skillmix train` made"):
         model_facts(
-            tmp_path, repo="a/b", license_="mit", base_model=None, training_data="a/c", data_run={}, merged=False
+            tmp_path,
+            repo="a/b",
+            license_="mit",
+            base_model=None,
+            training_data="a/c",
+            data_run=lambda _: {},
+            merged=False,
         )
 
 
@@ -213,7 +219,7 @@ def test_a_model_card_shows_results_and_calibration_and_no_path(tmp_path: Path):
         license_="apache-2.0",
         base_model="org/base",
         training_data="org/texts",
-        data_run={"teacher": {"model": "/home/somebody/teacher"}, "judge": judge},
+        data_run=lambda _: {"teacher": {"model": "/home/somebody/teacher"}, "judge": judge},
         merged=False,
     )
     publication = model(weights, facts, evaluations, Remote())
