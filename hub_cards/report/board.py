@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from hub_cards.report.runs import Party, Run, digest
+from hub_cards.report.parties import Party, digest
+from hub_cards.report.runs import Run
 from hub_cards.report.stats.intervals import Interval, mean_interval, scores_interval
 from hub_cards.report.tally import Tally
 from skillmix_tasks.metrics import METRICS

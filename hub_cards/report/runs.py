@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grading import UserError
+from hub_cards.report.parties import Party, digest, judge_of, student_of
 from skillmix_tasks.metrics import METRICS
 from skillmix_tasks.pack import Split
 
@@ -82,14 +82,6 @@ class _Record(BaseModel):
 
 
 @dataclass(frozen=True)
-class Party:
-    """A student or a judge: `key` tells it from every other, `name` is for people and may be shared."""
-
-    key: str
-    name: str
-
-
-@dataclass(frozen=True)
 class Score:
     """A metric's mean over the items with a verdict, with its standard error where lm-eval gives one."""
 
@@ -139,12 +131,6 @@ class Run:
         return round(self.coverage * self.items)
 
 
-def digest(value: Any) -> str:
-    """A short name for JSON data."""
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
 def read_results(path: Path, label: str | None = None) -> tuple[list[Run], list[str]]:
     """The runs of our tasks in a results file, and the names of tasks whose answers were not judged.
 
@@ -186,7 +172,7 @@ def _run(path: Path, data: dict[str, Any], task: str, label: str | None) -> Run:
         k=record.k,
         split=record.split,
         student=student,
-        judge=_judge_of(record.judge),
+        judge=judge_of(record.judge),
         judge_record=record.judge,
         protocol=Protocol(
             version=str(config["metadata"]["version"]),
@@ -217,25 +203,6 @@ def samples_of(results: Path, task: str) -> Path | None:
     date = results.stem.rpartition("_")[2]
     file = results.with_name(f"samples_{task}_{date}.jsonl")
     return file if file.is_file() else None
-
-
-def student_of(record: dict[str, Any], label: str | None) -> Party:
-    """The student of a results record; of a model on this disk the name is the folder's, for paths are private."""
-    model = str(record["model"])
-    name = PurePath(model).name if PurePath(model).is_absolute() or model.startswith((".", "~")) else model
-    if record.get("peft"):
-        name += f" + {PurePath(str(record['peft'])).name}"
-    if record.get("revision"):
-        name += f" ({record['revision']})"
-    return Party(digest([record, label]), label or name)
-
-
-def _judge_of(record: dict[str, Any]) -> Party:
-    """The day on which a judge is shut down and its own votes' number are not what it is."""
-    members = record.get("panel") or [record]
-    own = [{name: value for name, value in one.items() if name not in ("shutdown", "votes")} for one in members]
-    name = " and ".join(PurePath(str(one["model"])).name for one in members)
-    return Party(digest([own, record.get("refused_parameters")]), name)
 
 
 def _sampling(record: dict[str, Any]) -> str:

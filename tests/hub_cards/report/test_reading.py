@@ -10,7 +10,8 @@ import pytest
 
 from grading import UserError
 from hub_cards.report.find import Found, find_results
-from hub_cards.report.runs import read_results, student_of
+from hub_cards.report.parties import student_of
+from hub_cards.report.runs import read_results
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study import Study, make_study
 from hub_cards.report.tables import plain

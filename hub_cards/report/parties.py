@@ -1,0 +1,51 @@
+"""Who wrote and who judged: what tells one from another, and what people call it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Party:
+    """A student or a judge: `key` tells it from every other, `name` is for people and may be shared."""
+
+    key: str
+    name: str
+
+
+def digest(value: Any) -> str:
+    """A short name for JSON data."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def student_of(record: dict[str, Any], label: str | None) -> Party:
+    """The student of a results record; of a model on this disk the name is the folder's, for paths are private."""
+    model = str(record["model"])
+    name = _short(model)
+    if record.get("peft"):
+        name += f" + {PurePath(str(record['peft'])).name}"
+    if record.get("revision"):
+        name += f" ({record['revision']})"
+    return Party(digest([record, label]), label or name)
+
+
+def judge_of(record: dict[str, Any]) -> Party:
+    """The judge of a results record.
+
+    The day on which a judge is shut down and its own votes' number are not what it is.
+    """
+    members = record.get("panel") or [record]
+    own = [{name: value for name, value in one.items() if name not in ("shutdown", "votes")} for one in members]
+    name = " and ".join(_short(str(one["model"])) for one in members)
+    return Party(digest([own, record.get("refused_parameters")]), name)
+
+
+def _short(model: str) -> str:
+    """A model's name; of a path the last folder."""
+    on_disk = PurePath(model).is_absolute() or model.startswith((".", "~"))
+    return PurePath(model).name if on_disk else model
