@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.hub_cards.report.anew import anew, wilson
 from tests.hub_cards.report.running import HOSTILE, HOSTILE_ITEMS, ITEMS, TASKS
 
 playwright = pytest.importorskip("playwright.sync_api")
+expect = playwright.expect  # it waits; wait_for_function would, too, but by eval, which the page forbids
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser: install Debian's chromium")
 VIEWS = ("leaderboard", "students", "comparisons", "samples", "method")
@@ -140,8 +142,8 @@ def test_samples_are_found_and_show_turns_votes_and_quotes(opened: Any, results:
     full = sum(sum(anew(results["before"], task).known) for task in TASKS)
     assert opened.locator("#place").inner_text().startswith(f"{full} of {total} items")
     opened.locator("#sample-list button").nth(1).click()
-    opened.wait_for_function("document.querySelector('#sample p')?.innerText.endsWith('full marks')")
     article = opened.locator("#sample")
+    expect(article.locator("p").first).to_have_text(re.compile("full marks$"))
     assert article.locator("h4").count() == 3
     article.locator(".points button").first.click()
     quotes = article.locator("tr.chosen .quote div").all_inner_texts()
@@ -168,7 +170,7 @@ def test_hostile_text_is_shown_and_does_nothing(opened: Any):
     hostile = opened.locator("#sample-controls [name=student] option", has_text="hostile").get_attribute("value")
     opened.select_option("#sample-controls [name=student]", hostile)
     opened.locator("#sample-list button").first.click()
-    opened.wait_for_function("document.querySelector('#sample p')?.innerText.startsWith('hostile')")
+    expect(opened.locator("#sample p").first).to_have_text(re.compile("^hostile"))
     shown = opened.locator("#sample .answer").first.inner_text()
     wanted = HOSTILE.removeprefix("Answer: ").strip()
     assert shown.strip() == wanted.replace("\u202e", "").replace("\u202c", "")  # the answer that was judged
@@ -203,7 +205,7 @@ def test_everything_is_reached_by_keyboard(opened: Any):
     opened.keyboard.press("Enter")
     tab_to("#sample-list button")
     opened.keyboard.press("Enter")
-    opened.wait_for_function("document.activeElement.id === 'sample'")
+    expect(opened.locator("#sample")).to_be_focused()
     tab_to("#sample .points button")
     opened.keyboard.press("Space")
     assert opened.locator("#sample mark").count() > 0
@@ -214,7 +216,7 @@ def test_everything_is_reached_by_keyboard(opened: Any):
 def test_text_is_readable_and_nothing_is_cut_off(opened: Any, width: int, scheme: str):
     opened.set_viewport_size({"width": width, "height": 844})
     opened.emulate_media(color_scheme=scheme)
-    opened.wait_for_function(f"document.documentElement.dataset.theme === '{scheme}'")
+    expect(opened.locator("html")).to_have_attribute("data-theme", scheme)
     for view in VIEWS:
         opened.click(f"nav a[href='#{view}']")
         if view == "samples":
