@@ -11,6 +11,7 @@ from hub_cards.report.parties import Party, digest
 from hub_cards.report.runs import Run
 from hub_cards.report.stats.intervals import Interval, mean_interval, scores_interval
 from hub_cards.report.tally import Tally
+from skillmix_tasks.calibration import Calibration
 from skillmix_tasks.metrics import METRICS
 from skillmix_tasks.published import PublishedRow
 
@@ -47,6 +48,7 @@ class Row:
     group: str
     controls: str = ""
     controls_failed: bool = False
+    calibration: str = ""
     cells: dict[tuple[str, str, int], Cell] = field(default_factory=dict)
     runs: list[int] = field(default_factory=list)
 
@@ -69,8 +71,13 @@ class Measured:
     tally: Tally | None
 
 
-def measured_rows(entries: Sequence[Measured]) -> tuple[list[Row], list[str]]:
-    """The rows of runs, and a sentence for each run that a newer one of the same row and task replaces."""
+def measured_rows(
+    entries: Sequence[Measured], calibrations: Sequence[Calibration] = ()
+) -> tuple[list[Row], list[str]]:
+    """The rows of runs, and a sentence for each run that a newer one of the same row and task replaces.
+
+    A row carries the first of the `calibrations` that is of its judge.
+    """
     newest: dict[tuple[str, str, str], int] = {}
     replaced = []
     for number, entry in enumerate(entries):
@@ -111,6 +118,8 @@ def measured_rows(entries: Sequence[Measured]) -> tuple[list[Row], list[str]]:
             worst = min(known, key=lambda one: one.passed / one.of)
             row.controls = f"{worst.passed} of {worst.of} control answers judged rightly"
             row.controls_failed = bool(worst.failed)
+        judge = runs[row.runs[0]].judge_record
+        row.calibration = next((one.line() for one in calibrations if one.is_of(judge)), "")
     return list(rows.values()), replaced
 
 

@@ -26,6 +26,9 @@ def report(
     before: Annotated[str, typer.Option(help="The student before fine-tuning, by name.")] = "before",
     after: Annotated[str, typer.Option(help="The student after fine-tuning, by name.")] = "after",
     published: Annotated[bool, typer.Option(help="Show the papers' rows, too.")] = True,
+    calibration: Annotated[
+        list[Path] | None, typer.Option(help="A judge's calibration.json; several times for more judges.")
+    ] = None,
     corpus_tokens: _Tokens = None,
     skill_frequency: _Skill = None,
     topic_frequency: _Topic = None,
@@ -40,9 +43,18 @@ def report(
     from hub_cards.report.stats.novelty import corpus_of
     from hub_cards.report.study import make_study
     from hub_cards.report.write import write_report
+    from skillmix_tasks.calibration import load_calibration
 
+    calibrations = [load_calibration(path) for path in calibration or ()]
     corpus = corpus_of(corpus_tokens, skill_frequency, topic_frequency, tokens_per_sentence)
-    study = make_study(find_results(results), corpus=corpus, published=published, before=before, after=after)
+    study = make_study(
+        find_results(results),
+        corpus=corpus,
+        published=published,
+        before=before,
+        after=after,
+        calibrations=calibrations,
+    )
     written = write_report(study, output)
     if as_json:
         typer.echo(json.dumps({"files": [str(path) for path in written], "notes": study.notes}))

@@ -153,6 +153,7 @@ def _row(row: Row, letter: str) -> dict[str, Any]:
         "pack": row.pack,
         "letter": letter,
         "controls": row.controls,
+        "calibration": row.calibration,
         "cells": cells,
     }
 

@@ -16,6 +16,7 @@ from hub_cards.report.runs import read_results
 from hub_cards.report.samples import read_samples
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.tally import Tally
+from skillmix_tasks.calibration import Calibration
 from skillmix_tasks.published import load_published
 
 
@@ -39,9 +40,17 @@ class Study:
 
 
 def make_study(
-    found: Sequence[Found], *, corpus: Corpus, published: bool = True, before: str = "before", after: str = "after"
+    found: Sequence[Found],
+    *,
+    corpus: Corpus,
+    published: bool = True,
+    before: str = "before",
+    after: str = "after",
+    calibrations: Sequence[Calibration] = (),
 ) -> Study:
     """Read all results and samples and conclude what can be concluded; `published` adds the papers' rows.
+
+    `calibrations` are shown with the rows of their judges.
 
     UserError for files that cannot be read, and if no task in them was judged.
     """
@@ -69,7 +78,12 @@ def make_study(
             entries.append(Measured(run, tally))
     if not entries:
         raise UserError("No task in these files is a judged SKILL-MIX task: there is nothing to report.")
-    rows, replaced = measured_rows(entries)
+    rows, replaced = measured_rows(entries, calibrations)
+    notes += [
+        f"The calibration of {one.name} is of none of these judges, with their parameters, votes and prompt."
+        for one in calibrations
+        if not any(one.is_of(entry.run.judge_record) for entry in entries)
+    ]
     pairs, uncompared = compare_all(rows, entries)
     stated = load_published()
     return Study(

@@ -16,7 +16,7 @@ from hub_cards.report.words import METRIC_NAMES, SPLIT_NAMES, cell_text, limits,
 
 _SCORE = (
     *("student", "judge", "protocol", "pack", "source", "metric", "split", "k", "value", "low", "high"),
-    *("items", "asked", "coverage", "bound_low", "bound_high", "controls"),
+    *("items", "asked", "coverage", "bound_low", "bound_high", "controls", "calibration"),
 )
 _COMPARISON = (
     *("first", "second", "judge", "metric", "split", "k", "items", "first_value", "second_value"),
@@ -67,6 +67,7 @@ def leaderboard_records(rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
                 "bound_low": cell.low,
                 "bound_high": cell.high,
                 "controls": row.controls or None,
+                "calibration": row.calibration or None,
             }
 
 
@@ -105,6 +106,8 @@ def _leaderboard_text(study: Study) -> str:
         lines += [f"## {plain(rows[0].judge)}", "", f"{plain(rows[0].protocol)}; pack: {plain(rows[0].pack)}.", ""]
         if controls := rows[0].controls:
             lines += [f"{controls.capitalize()}.", ""]
+        if calibration := rows[0].calibration:
+            lines += [plain(calibration), ""]
         if not rows[0].runs:
             lines += [f"{plain(source)}." for source in dict.fromkeys(row.source for row in rows)] + [""]
         for metric, name in METRIC_NAMES.items():

@@ -105,9 +105,11 @@ def cell_text(cell: Cell | None) -> str:
 
 def _trust(study: Study) -> str:
     told = {row.judge: row.controls for row in study.measured if row.controls}
-    if not told:
-        return "Nothing here tells how good the judge is: no run judged control answers."
-    return "; ".join(f"{text} by {judge}" for judge, text in told.items()) + "."
+    calibrated = _distinct([row.calibration for row in study.measured if row.calibration])
+    if not told and not calibrated:
+        return "Nothing here tells how good the judge is: no control answers, no calibration."
+    controls = "; ".join(f"{text} by {judge}" for judge, text in told.items())
+    return " ".join([*([f"{controls}."] if told else []), *calibrated])
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

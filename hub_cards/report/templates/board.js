@@ -73,10 +73,11 @@ function drawBoard() {
   const bodies = groups.map((members) => {
     const body = make("tbody");
     if (!together) {
-      const { letter, judge, protocol, pack, controls, source } = members[0];
+      const { letter, judge, protocol, pack, controls, calibration, source } = members[0];
       body.append(make("tr", { class: "group" }, make("th", { scope: "rowgroup", colspan: ks.length + 1 }, make("div", {},
         `${letter} · ${judge}${controls ? ` · ${controls}` : ""}${source === "measured" ? "" : " · published"}`,
-        make("small", {}, `${protocol}; pack ${pack}${source === "measured" ? "" : `; ${source}`}`)))));
+        make("small", {}, `${protocol}; pack ${pack}${source === "measured" ? "" : `; ${source}`}`),
+        ...(calibration ? [make("small", {}, calibration)] : [])))));
     }
     for (const row of members) {
       const better = members.filter((other) => value(other) > value(row)).length;

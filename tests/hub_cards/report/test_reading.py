@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,13 @@ from hub_cards.report.runs import read_results
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study import Study, make_study
 from hub_cards.report.tables import plain
+from hub_cards.report.write import write_report
+from skillmix_tasks.calibration import Calibration, load_calibration
+from tests.hub_cards.made import make_calibration
 
 
-def study(*arguments: Path | str) -> Study:
-    return make_study(find_results([str(one) for one in arguments]), corpus=Corpus())
+def study(*arguments: Path | str, calibrations: Sequence[Calibration] = ()) -> Study:
+    return make_study(find_results([str(one) for one in arguments]), corpus=Corpus(), calibrations=calibrations)
 
 
 @pytest.fixture
@@ -129,3 +133,18 @@ def test_a_model_on_this_disk_goes_by_its_folder():
 
 def test_names_are_no_markdown():
     assert plain("a|b <i>\n*c*") == r"a\|b \<i\> \*c\*"
+
+
+def test_rows_carry_the_calibration_of_their_judge_and_of_no_other(hostile: Path, tmp_path: Path):
+    [run], _ = read_results(results_file(hostile))
+    other = tmp_path / "other"
+    other.mkdir()
+    own = load_calibration(make_calibration(tmp_path, run.judge_record))
+    apart = load_calibration(make_calibration(other, run.judge_record | {"votes": 5}))
+    found = study(hostile, calibrations=[apart, own])
+    assert [row.calibration for row in found.measured] == [own.line()]
+    [note] = [note for note in found.notes if "calibration" in note]
+    assert "is of none of these judges" in note
+    write_report(found, tmp_path / "report")
+    for name in ("index.html", "leaderboard.md", "leaderboard.csv", "leaderboard.json"):
+        assert "calibrated against people" in (tmp_path / "report" / name).read_text(encoding="utf-8"), name
