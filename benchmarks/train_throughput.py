@@ -94,7 +94,7 @@ def _on_cpu(folder: Path, steps: int, repeats: int) -> None:
             steps=steps,
             global_batch=2,
             micro_batch=2,
-            dtype="float32",
+            dtype="bfloat16",
         )
         rates: dict[str, list[float]] = {"ours": [], "trl": []}
         for number in range(repeats):

@@ -185,7 +185,7 @@ def train_arguments(recipe: Path, data: Path, out: Path, *more: str) -> tuple[st
 
 def signal_at(step: int, out: Path, processes: list[Process], number: signal.Signals) -> None:
     """Send `number` to `processes` as soon as the log in `out` has a line of `step`."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not any(line["step"] >= step for line in read_log(out / "log.jsonl")):
         assert time.monotonic() < deadline, processes[0].said()
         time.sleep(0.002)
