@@ -137,7 +137,7 @@ def _run(reference: Path, steps: int) -> None:
     held = [text for text in texts if text.index in _HELD]
     base = convert_embedded_model(home() / "models" / "smollm2-135m-instruct")
     tokenizer = AutoTokenizer.from_pretrained(base)
-    before = _measure(AutoModelForCausalLM.from_pretrained(base, dtype="float32"), tokenizer, held)
+    before = _measure(AutoModelForCausalLM.from_pretrained(base, dtype="bfloat16"), tokenizer, held)
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "data").mkdir()
@@ -151,7 +151,7 @@ def _run(reference: Path, steps: int) -> None:
             _say(
                 method,
                 "after",
-                _measure(AutoModelForCausalLM.from_pretrained(made, dtype="float32"), tokenizer, held),
+                _measure(AutoModelForCausalLM.from_pretrained(made, dtype="bfloat16"), tokenizer, held),
             )
             sys.stdout.write(
                 f"prompt_binding method={method} trained_on={len(trained)} held_out={len(held)} "
