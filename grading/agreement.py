@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict
 
-from grading.intervals import CONFIDENCE, wilson
+from grading.intervals import CONFIDENCE, effective_wilson, few_units, wilson
 
 DRAWS = 2000
 LEAST = 5  # answers below which no interval is given
@@ -112,17 +112,13 @@ def share(parts: ArrayLike, wholes: ArrayLike) -> Estimate:
         return Estimate(value=value, low=low, high=high, state="unvaried")
     if len(whole) < LEAST:
         return Estimate(value=value, state="few")
-    from scipy.stats import norm, t
-    from statsmodels.stats.proportion import proportion_confint
-
-    units, alpha = len(whole), 1 - CONFIDENCE
+    units = len(whole)
     error = float(_bootstrap((part, whole), _ratio, method="percentile").standard_error)
     # Where all answers have the same share, each counts once; and no decision counts for more than one.
     size = value * (1 - value) / error**2 * (units - 1) / units if error > 1e-12 else float(units)
-    size = min(size, float(whole.sum()))
-    size *= float(norm.ppf(1 - alpha / 2) / t.ppf(1 - alpha / 2, units - 1)) ** 2
-    low, high = proportion_confint(value * size, size, alpha=alpha, method="wilson")
-    return Estimate(value=value, low=float(low), high=float(high), state="estimated")
+    size = min(size, float(whole.sum())) * few_units(units)
+    low, high = effective_wilson(value * size, size)
+    return Estimate(value=value, low=low, high=high, state="estimated")
 
 
 def mean(values: ArrayLike) -> Estimate:

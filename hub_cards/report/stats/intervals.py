@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
 
-from grading.intervals import CONFIDENCE
+from grading.intervals import effective_wilson, few_units
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,7 @@ class Share:
 
 def wilson(successes: float, trials: float) -> Interval:
     """Wilson's interval, for numbers that need not be whole."""
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(successes, trials, alpha=1 - CONFIDENCE, method="wilson")
-    return Interval(float(low), float(high))
+    return Interval(*effective_wilson(successes, trials))
 
 
 def mean_interval(mean: float, error: float, items: int) -> Interval:
@@ -50,7 +47,7 @@ def mean_interval(mean: float, error: float, items: int) -> Interval:
     variance = mean * (1 - mean)
     effective = float(items)
     if error > 0 and variance > 0:
-        effective = variance / error**2 * _small(items)
+        effective = variance / error**2 * few_units(items)
     return wilson(mean * effective, effective)
 
 
@@ -78,13 +75,5 @@ def clustered(earned: Sequence[int], decided: Sequence[int]) -> Share:
         residuals = fsum((one - share * of) ** 2 for one, of in zip(earned, decided, strict=True))
         variance = items / (items - 1) * residuals / total**2
         if variance > 0 and 0 < share < 1:
-            effective = min(share * (1 - share) / variance, float(total)) * _small(items)
+            effective = min(share * (1 - share) / variance, float(total)) * few_units(items)
     return Share(share, wilson(share * effective, effective), total, items)
-
-
-def _small(items: int) -> float:
-    """What the number of trials is multiplied by because their variance is known from so few items."""
-    from scipy.stats import norm, t
-
-    tail = (1 + CONFIDENCE) / 2
-    return float((norm.ppf(tail) / t.ppf(tail, items - 1)) ** 2) if items > 1 else 1.0
