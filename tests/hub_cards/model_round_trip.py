@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.hub_cards.driving import Done, skillmix
 from tests.hub_cards.made import make_training_data
-from tests.hub_cards.tiny import make_tiny_model
+from tests.tiny_model import write_tiny_model
 
 RECIPE = """
 model: org/base
@@ -45,7 +45,8 @@ def main() -> None:
 
     here = Path.cwd()
     api = HfApi()
-    base = make_tiny_model(here / "base")
+    base = here / "base"
+    write_tiny_model(base)
     api.create_repo("org/base")
     api.upload_folder(repo_id="org/base", folder_path=base)
     texts = make_training_data(here / "texts", model="/home/somebody/models/tiny-teacher")

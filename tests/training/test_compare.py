@@ -13,13 +13,11 @@ import pytest
 import skillmix
 from grading import UserError
 from tests.servers.chat import ChatServer
-from tests.training.byte_tokenizer import byte_tokenizer
+from tests.tiny_model import byte_tokenizer, write_tiny_model
 from training.compare import compare
 from training.recipe import load_recipe
 from training.trained import TrainedRun, read_run
 
-TEMPLATE = """{% for message in messages %}<|{{ message.role }}|>{{ message.content }}{{ eos_token }}{% endfor %}
-{%- if add_generation_prompt %}<|assistant|>{% endif %}"""
 SMALL = ("--limit", "2", "--gen_kwargs", "max_gen_toks=8", "--batch_size", "6", "--device", "cpu")
 
 
@@ -36,30 +34,15 @@ def describe(folder: Path, *changes: str, **record: Any) -> Path:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a tiny random model and an adapter that changes what it says."""
-    import torch
     from peft import LoraConfig, get_peft_model
-    from transformers import LlamaConfig, LlamaForCausalLM
 
     folder = tmp_path_factory.mktemp("trained")
-    tokenizer = byte_tokenizer(["<|user|>", "<|assistant|>"])
-    tokenizer.chat_template = TEMPLATE
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=8192,
-    )
-    model = LlamaForCausalLM(config)
-    model.save_pretrained(folder / "base")
+    model = write_tiny_model(folder / "base")
     run = describe(folder / "run", f"model={folder / 'base'}")
     get_peft_model(
         model, LoraConfig(target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
     ).save_pretrained(str(run / "model"))
-    for place in (folder / "base", run / "model"):
-        tokenizer.save_pretrained(place)
+    byte_tokenizer().save_pretrained(run / "model")
     return run
 
 

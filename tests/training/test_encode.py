@@ -8,13 +8,14 @@ import datasets
 import pytest
 
 from grading import UserError
-from tests.training.tuning import tiny_tokenizer, write_tiny_data
+from tests.tiny_model import byte_tokenizer
+from tests.training.tuning import write_tiny_data
 from training.encode import IGNORED, encode
 from training.lengths import Lengths, OnTooLong, check_policy, fit
 from training.marking import marked_template
 from training.source import open_source
 
-TOKENIZER = tiny_tokenizer()
+TOKENIZER = byte_tokenizer()
 TEMPLATE = marked_template(TOKENIZER)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from grading import UserError
-from tests.training.byte_tokenizer import byte_tokenizer
+from tests.tiny_model import byte_tokenizer
 from training.marking import marked_template
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ THINKING = CHATML.replace(
 
 @pytest.fixture
 def tokenizer() -> PreTrainedTokenizerBase:
-    return byte_tokenizer(MARKUP)
+    return byte_tokenizer(MARKUP, template=None)
 
 
 def learned(tokenizer: PreTrainedTokenizerBase, template: str, chat: list[dict[str, str]]) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from skillmix_tasks.items import sample_items
+from tests.tiny_model import write_tiny_model
 from tests.training.making import PACK, row_of, write_rows
 from tests.training.tuning import (
     SECRETS,
@@ -26,7 +27,6 @@ from tests.training.tuning import (
     weights,
     write_recipe,
     write_tiny_data,
-    write_tiny_model,
 )
 from training.dataset import build_dataset
 from training.rows import rows_file
@@ -46,7 +46,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainServer]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    write_tiny_model(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Short training runs: a tiny random model, a tiny data set, and the command in processes that can be killed."""
+"""Short training runs: a tiny data set, and the command in processes that can be killed."""
 
 from __future__ import annotations
 
@@ -25,52 +25,6 @@ from training.rows import rows_file
 ROOT = Path(__file__).parents[2]
 SECRETS = {"HF_TOKEN": "hf_markedTokenOfThisTest", "OPENAI_API_KEY": "sk-markedKeyOfThisTest"}
 EXACT = ("step", "loss", "grad_norm", "learning_rate", "tokens", "trained_tokens", "eval_loss")
-
-
-TEMPLATE = (
-    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
-    "{{ eos_token if message.role == 'assistant' else '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
-
-
-def tiny_tokenizer() -> Any:
-    """A token for each byte: the trainer's loss on a CPU takes its time from the size of the vocabulary."""
-    from tokenizers import Tokenizer, decoders, pre_tokenizers
-    from tokenizers.models import BPE
-    from transformers import PreTrainedTokenizerFast
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    plain = Tokenizer(BPE(vocab={letter: number for number, letter in enumerate(letters)}, merges=[]))
-    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    plain.decoder = decoders.ByteLevel()
-    make: Any = PreTrainedTokenizerFast  # which is not typed
-    tokenizer = make(tokenizer_object=plain, eos_token="</s>", chat_template=TEMPLATE)
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>", "<|assistant|>"]})
-    return tokenizer
-
-
-def write_tiny_model(folder: Path) -> Path:
-    """A Llama of two layers with random weights."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    tokenizer = tiny_tokenizer()
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def write_tiny_data(folder: Path) -> Path:
