@@ -43,14 +43,11 @@ def space_files(results: Sequence[Path]) -> list[File]:
         page = template.render(title=_TITLE, rows=load_published())
         return [File("index.html", (page.strip() + "\n").encode())]
     from hub_cards.report.find import find_results
-    from hub_cards.report.stats.novelty import corpus_of
+    from hub_cards.report.stats.novelty import Corpus
     from hub_cards.report.study import make_study
     from hub_cards.report.write import write_report
 
-    found = find_results([str(path) for path in results])
-    study = make_study(
-        found, corpus=corpus_of(None, None, None, None), published=True, before="before", after="after"
-    )
+    study = make_study(find_results([str(path) for path in results]), corpus=Corpus())
     with TemporaryDirectory() as folder:
         write_report(study, Path(folder))
         return [File(path, file.read_bytes()) for path, file in files_of(Path(folder))]
