@@ -2,7 +2,7 @@
 
     python -m benchmarks.plain_trl RECIPE.yaml DATA OUT
 
-Prints a line of JSON: useful tokens, and seconds, from the end of the first step to the end of the last.
+Prints a line of JSON: for each step its useful tokens, and its seconds since the one before; not for the first.
 """
 
 # ruff: noqa: ARG002 - the trainer hands all of its state to every method
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -74,6 +75,7 @@ def main() -> None:
             gradient_accumulation_steps=recipe.global_batch // recipe.micro_batch,
             learning_rate=recipe.learning_rate,
             lr_scheduler_type="constant",
+            optim=recipe.optimizer,
             max_length=recipe.max_length,
             assistant_only_loss=True,
             packing=recipe.packing,
@@ -95,8 +97,9 @@ def main() -> None:
         peft_config=adapter,
     )
     trainer.train()
-    (begun, before), (ended, after) = clock.seen[0], clock.seen[-1]
-    sys.stdout.write(json.dumps({"tokens": after - before, "seconds": ended - begun}) + "\n")
+    steps = [(after[0] - before[0], after[1] - before[1]) for before, after in pairwise(clock.seen)]
+    seconds, tokens = zip(*steps, strict=True)
+    sys.stdout.write(json.dumps({"tokens": tokens, "seconds": seconds}) + "\n")
 
 
 if __name__ == "__main__":

@@ -59,8 +59,8 @@ class Recipe(BaseModel):
     learning_rate: float = Field(gt=0)
     warmup_steps: int = Field(default=0, ge=0)
     schedule: Literal["constant", "linear", "cosine"] = "constant"
-    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor"] = (
-        "adamw_torch"
+    optimizer: Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit", "paged_adamw_8bit", "adafactor"] = (
+        "adamw_torch_fused"
     )
     weight_decay: float = Field(default=0.0, ge=0)  # 0 makes AdamW the papers' Adam
     max_grad_norm: float = Field(default=1.0, ge=0)

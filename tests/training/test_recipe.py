@@ -32,7 +32,7 @@ def test_the_papers_figures(name: str):
     recipe = load_recipe(name)
     assert (recipe.method, recipe.steps, recipe.global_batch, recipe.max_length) == ("full", 4000, 64, 1024)
     assert (recipe.learning_rate, recipe.warmup_steps, recipe.schedule) == (2e-5, 64, "constant")
-    assert (recipe.optimizer, recipe.weight_decay) == ("adamw_torch", 0)
+    assert (recipe.optimizer, recipe.weight_decay) == ("adamw_torch_fused", 0)
 
 
 def test_fields_changed_on_the_command_line(tmp_path: Path):
