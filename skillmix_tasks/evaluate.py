@@ -45,7 +45,7 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     settings = read_settings(given.get("metadata") or {})
     if any(_matches(name) for name in names):
         _check_before_loading(given, settings)
-    with _own_tasks(only=bool(names) and all(_matches(name) for name in names)):
+    with _own_tasks(names):
         if as_json:
             _print_json(cli, args)
         elif settings.controls:
@@ -81,10 +81,11 @@ def _check_before_loading(given: dict[str, Any], settings: Settings) -> None:
 
 
 @contextmanager
-def _own_tasks(*, only: bool) -> Iterator[None]:
-    """Make our tasks known beside the user's include path, with `only` without indexing lm-eval's own.
+def _own_tasks(names: Sequence[str]) -> Iterator[None]:
+    """Make our tasks known beside the user's, and read lm-eval's own only if `names` need them.
 
-    lm-eval's command has no switch that leaves its 14,683 task files unread; its TaskManager has.
+    lm-eval's command has no switch that leaves its 14,683 task files unread; its TaskManager has. A group of the
+    user's may hold tasks of lm-eval's, so only single tasks do without.
     """
     import lm_eval.tasks
 
@@ -92,7 +93,10 @@ def _own_tasks(*, only: bool) -> Iterator[None]:
 
     def with_ours(include_path: str | None = None, metadata: dict[str, Any] | None = None) -> Any:
         paths = [str(harness_folder()), *([include_path] if include_path else [])]
-        return manager(include_path=paths, include_defaults=not only, metadata=metadata)
+        few = manager(include_path=paths, include_defaults=False, metadata=metadata)
+        if names and all(_matches(name) or name in few.all_subtasks for name in names):
+            return few
+        return manager(include_path=paths, metadata=metadata)
 
     lm_eval.tasks.TaskManager = with_ours
     try:

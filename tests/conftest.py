@@ -10,12 +10,19 @@ from pathlib import Path
 import pytest
 
 from skillmix_tasks.embedded import convert_embedded_model
+from tests.skillmix_tasks.running import copy_lm_eval
 
 # Workers side by side, each with a thread for every core, would wait for one another. Before torch is imported.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["tests.servers.fixtures"]
+
+
+@pytest.fixture(scope="session")
+def plain_lm_eval(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables that give the command lm_eval few tasks of its own: all of them take it long to read."""
+    return {"PYTHONPATH": str(copy_lm_eval(tmp_path_factory.mktemp("lm_eval")))}
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,4 @@
-"""Grade in batches and print the verdicts, in a process that a test can kill.
-
-python -m tests.grading.batch_run STORE BASE_URL NUMBER MOST_REQUESTS
-"""
+"""Grade in batches and print the verdicts, in a process that a test can kill."""
 
 import json
 import sys
@@ -35,14 +32,10 @@ def decided(verdicts: list[Verdict]) -> list[dict[str, bool | None]]:
     return [{c: decision.earned for c, decision in verdict.decisions.items()} for verdict in verdicts]
 
 
-def main(store: str, base_url: str, number: str, most_requests: str) -> None:
-    grader = batch_grader(Path(store), base_url, int(most_requests))
+def run_batch(store: Path, base_url: str, number: int, most_requests: int) -> None:
+    grader = batch_grader(store, base_url, most_requests)
     try:
-        verdicts = grader.grade(REQUESTS[: int(number)], progress=False)
+        verdicts = grader.grade(REQUESTS[:number], progress=False)
     except UserError as error:
         sys.exit(f"Error: {error}")
     sys.stdout.write(json.dumps(decided(verdicts)))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

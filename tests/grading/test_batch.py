@@ -7,8 +7,6 @@ import logging
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,10 +20,10 @@ from grading.batch_file import read_results
 from grading.batch_store import BatchStore
 from grading.budget import Budget
 from grading.verdict import Vote
-from tests.grading.batch_run import REQUESTS, batch_grader, decided
+from tests.forks import Fork
+from tests.grading.batch_run import REQUESTS, batch_grader, decided, run_batch
 from tests.servers.chat import ChatServer, expected_marks
 
-ROOT = Path(__file__).parents[2]
 FEW = REQUESTS[:12]  # which make as many requests to the endpoint, of three votes each
 PRICE = {"input": 2.0, "cached_input": 0.5, "output": 8.0, "batch": 0.5}
 
@@ -264,15 +262,11 @@ class Killed:
 
     def __init__(self, server: ChatServer, store: Path, number: int = 12, most_requests: int = 50_000) -> None:
         self.server = server
-        self.command = [
-            *(sys.executable, "-m", "tests.grading.batch_run"),
-            *map(str, (store, server.base_url, number, most_requests)),
-        ]
+        self.arguments = (store, server.base_url, number, most_requests)
         self.number = number
 
-    def start(self) -> subprocess.Popen[str]:
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(self.command, cwd=ROOT, text=True, **pipes)
+    def start(self) -> Fork:
+        return Fork(run_batch, *self.arguments)
 
     def kill_when(self, condition: Callable[[Any], bool]) -> None:
         process = self.start()
@@ -280,14 +274,12 @@ class Killed:
             self.server.wait(condition)
         finally:
             process.kill()
-            process.communicate()
 
     def finish(self) -> None:
         """Run to the end; the verdicts are those of an unbroken run."""
-        process = self.start()
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
-        assert json.loads(out) == majorities(self.number)
+        done = self.start().wait(60)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == majorities(self.number)
 
     def go_on(self) -> None:
         """Run to the end, and nothing was submitted twice."""
@@ -374,11 +366,9 @@ def test_kills_at_random_moments(chat_server: ChatServer, store: Path):
         try:
             if not before:
                 chat_server.wait(lambda counts: counts.routes.get("POST /v1/files", 0) > 0)
-            time.sleep(0.6 * moments.random() + (0.9 if before else 0))
+            time.sleep(0.6 * moments.random())
         finally:
-            process.kill()
-            process.communicate()
-            kills += process.returncode == -signal.SIGKILL
+            kills += process.kill() == -signal.SIGKILL
     assert kills > 3
     run.go_on()
     assert chat_server.counts().batches == 7
@@ -388,8 +378,8 @@ def test_two_runs_at_once_share_their_batches(chat_server: ChatServer, store: Pa
     chat_server.set(batch_polls=100)
     runs = [Killed(chat_server, store, 12, 5) for _ in range(2)]
     processes = [run.start() for run in runs]
-    outputs = [process.communicate(timeout=60) for process in processes]
-    assert [json.loads(out) for out, _ in outputs] == [majorities(12)] * 2, outputs
+    outputs = [process.wait(60) for process in processes]
+    assert [json.loads(done.stdout) for done in outputs] == [majorities(12)] * 2, outputs
     assert chat_server.counts().batches == 3
     assert set(chat_server.counts().submitted.values()) == {1}
 
@@ -409,7 +399,6 @@ def test_a_second_run_does_not_send_what_the_first_is_sending(
             assert decided(second.result(timeout=60)) == majorities(12)
     finally:
         first.kill()
-        first.communicate()
     assert chat_server.counts().batches == 1
 
 
@@ -454,9 +443,9 @@ def test_an_interrupt_says_that_the_batches_go_on(chat_server: ChatServer, store
     chat_server.set(batch_polls=10_000)
     process = Killed(chat_server, store).start()
     chat_server.wait(lambda counts: counts.batch_looks > 1)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
-    assert "These batches go on at the provider: batch_0. Grade again to fetch them." in err
+    process.interrupt()
+    said = process.wait(20).stderr
+    assert "These batches go on at the provider: batch_0. Grade again to fetch them." in said
     assert open_batches(store) == [("batch_0", 36)]
 
 

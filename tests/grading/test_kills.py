@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import signal
 import sqlite3
 import time
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from tests.forks import Fork
 from tests.grading.graded_run import ANSWERS, CONCURRENCY, VOTES, grade_into
 from tests.servers.chat import ChatServer
 
@@ -18,23 +17,14 @@ KILLS = 20
 ALL = ANSWERS * VOTES
 LATENCY = 0.05  # seconds
 
-# Each run is a process of its own, forked from one that has done the imports, which take most of a short run.
-RUNS = multiprocessing.get_context("forkserver")
-RUNS.set_forkserver_preload(["__main__", "tests.grading.graded_run", "grading.client"])
 
-
-def start(folder: Path, server: ChatServer) -> BaseProcess:
-    process = RUNS.Process(
-        target=grade_into, args=(folder / "table.json", folder / "verdicts.sqlite", server.base_url)
-    )
-    process.start()
-    return process
+def start(folder: Path, server: ChatServer) -> Fork:
+    return Fork(grade_into, folder / "table.json", folder / "verdicts.sqlite", server.base_url)
 
 
 def finish(folder: Path, server: ChatServer) -> str:
-    process = start(folder, server)
-    process.join(60)
-    assert process.exitcode == 0
+    done = start(folder, server).wait(60)
+    assert done.returncode == 0, done.stderr
     return (folder / "table.json").read_text()
 
 
@@ -63,12 +53,10 @@ def test_twenty_kills_change_no_verdict_and_buy_no_vote_twice(chat_server: ChatS
     for moment in moments:
         process = start(killed, chat_server)
         while chat_server.counts().received["judge"] < moment:
-            assert process.is_alive()
+            assert process.alive
             time.sleep(0.005)
         time.sleep(draw.random() * LATENCY)
-        process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL  # it was in the midst of its work
+        assert process.kill() == -signal.SIGKILL  # it was in the midst of its work
         counts = chat_server.wait(lambda counts: counts.in_flight["judge"] == 0)
         on_disk = votes_on_disk(killed)
         in_flight = counts.received["judge"] - lost - on_disk  # asked for, and not on disk when it was killed

@@ -1,14 +1,8 @@
-"""An lm-eval model of several ranks on CPU, for tests: torch.distributed with gloo, text by hash.
-
-    python -m tests.skillmix_tasks.ranked_model RANK WORLD_SIZE PORT OUTPUT MODE LIMIT METADATA
-
-MODE is "chat" (two turns) or "plain" (one). Rank 0 writes the results to OUTPUT.
-"""
+"""An lm-eval model of several ranks on CPU, for tests: torch.distributed with gloo, text by hash."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,32 +61,33 @@ class RankedModel(LM):  # type: ignore[misc]
         torch.distributed.barrier()
 
 
-def main() -> None:
-    rank, world_size, port, output, mode, limit, metadata = sys.argv[1:]
-    model = RankedModel(int(rank), int(world_size))
+def run_rank(
+    rank: int, world_size: int, port: int, output: Path, mode: str, limit: int, metadata: dict[str, Any]
+) -> None:
+    """One rank's part; `mode` is "chat" (two turns) or "plain" (one). Rank 0 writes the results to `output`."""
+    try:
+        _evaluate(RankedModel(rank, world_size), port, output, mode, limit, metadata)
+    finally:
+        if torch.distributed.is_initialized():  # else its threads may outlive the interpreter, and abort
+            torch.distributed.destroy_process_group()
+
+
+def _evaluate(
+    model: RankedModel, port: int, output: Path, mode: str, limit: int, metadata: dict[str, Any]
+) -> None:
     if model.world_size > 1:
         torch.distributed.init_process_group(
             "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=model.rank, world_size=model.world_size
         )
-    manager = TaskManager(
-        include_path=[str(harness_folder())], include_defaults=False, metadata=json.loads(metadata)
-    )
+    manager = TaskManager(include_path=[str(harness_folder())], include_defaults=False, metadata=metadata)
     results = simple_evaluate(
         model=model,
         tasks=["skillmix_k3"],
         task_manager=manager,
-        limit=int(limit),
+        limit=limit,
         apply_chat_template=mode == "chat",
         log_samples=True,
     )
     if model.rank == 0:
         assert results is not None
-        Path(output).write_text(json.dumps(results, default=str))
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    finally:
-        if torch.distributed.is_initialized():  # else its threads may outlive the interpreter, and abort
-            torch.distributed.destroy_process_group()
+        output.write_text(json.dumps(results, default=str))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.forks import Fork, skillmix
 
 BIN = Path(sys.executable).parent
 MODELS = ["student-1", "judge-1", "judge-2"]  # that the chat server serves in these tests
@@ -29,11 +33,29 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 def run(
     *command: str | Path, env: dict[str, str], cwd: Path, timeout: float = 300
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of this environment's bin folder and return what it did."""
+    """Run `skillmix` in a fork, or another command of this environment's bin folder; return what it did."""
     program, *arguments = command
+    if program == "skillmix":
+        return Fork(skillmix, *map(str, arguments), cwd=cwd, env=env).wait(timeout)
     return subprocess.run(
         [BIN / program, *arguments], env=env, cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False
     )
+
+
+def copy_lm_eval(folder: Path) -> Path:
+    """Copy lm_eval into `folder`, to be put on PYTHONPATH, with few of its task files: reading all takes long."""
+    spec = importlib.util.find_spec("lm_eval")
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).parent
+
+    def all_but_most_tasks(folder: str, names: list[str]) -> list[str]:
+        if Path(folder) != source / "tasks":
+            return ["__pycache__"]
+        return [name for name in names if (source / "tasks" / name).is_dir() and name != "arc"]
+
+    shutil.copytree(source, folder / "lm_eval", ignore=all_but_most_tasks)
+    return folder
 
 
 @dataclass

@@ -43,8 +43,6 @@ if __name__ == "__main__":
         "eval",
         "--model",
         "startup-probe",
-        "--tasks",
-        "skillmix_k4",
         "--limit",
         "2",
         *sys.argv[1:],

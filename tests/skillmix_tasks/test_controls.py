@@ -11,6 +11,7 @@ import pytest
 from grading import Mark, State, Vote
 from grading.votes import Ballot, decide
 from skillmix_tasks.controls import Outcome, control_request, outcome
+from skillmix_tasks.linking import harness_folder
 from skillmix_tasks.pack import Control, load_pack
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import MODELS, environment, metadata, run, student_arguments
@@ -30,13 +31,14 @@ def fair_judge() -> dict[str, str]:
     return evidence | {criterion.text: "e"}  # a text makes sense if it holds an e
 
 
-def evaluate(server: ChatServer, folder: Path, *arguments: str, command: str = "skillmix", **settings: Any):
+def evaluate(
+    server: ChatServer, folder: Path, *arguments: str, plain: dict[str, str] | None = None, **settings: Any
+):
+    """Run `skillmix eval`, or with the variables `plain` lm_eval."""
     server.set(models=MODELS)
     settings = {"judge": "judge-1", "judge_base_url": server.base_url, "votes": 1, "controls": True} | settings
-    env = environment(folder / "home")
-    words = ["skillmix", "eval"]
-    if command == "lm_eval":
-        words = ["lm_eval", "--include_path", run("skillmix", "path", env=env, cwd=folder).stdout.strip()]
+    env = environment(folder / "home") | (plain or {})
+    words = ("lm_eval", "--include_path", str(harness_folder())) if plain else ("skillmix", "eval")
     return run(
         *words,
         *student_arguments(server.url),
@@ -97,9 +99,9 @@ def test_a_judge_that_grants_everything_fails_and_the_first_line_says_so(chat_se
     assert first in as_json.stderr
 
 
-def test_plain_lm_eval_warns(chat_server: ChatServer, tmp_path: Path):
+def test_plain_lm_eval_warns(chat_server: ChatServer, tmp_path: Path, plain_lm_eval: dict[str, str]):
     chat_server.set(earn=0.0)
-    done = evaluate(chat_server, tmp_path, "--tasks", "skillmix_k1", command="lm_eval")
+    done = evaluate(chat_server, tmp_path, "--tasks", "skillmix_k1", plain=plain_lm_eval)
     assert done.returncode == 0, done.stderr
     [line] = [line for line in done.stderr.splitlines() if "Controls failed" in line]
     assert "WARNING" in line

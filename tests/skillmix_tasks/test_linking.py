@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import re
-import shutil
 import subprocess
 import sysconfig
 import venv
@@ -14,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.skillmix_tasks.running import environment, run
+from tests.skillmix_tasks.running import copy_lm_eval, environment, run
 
 ROOT = Path(__file__).parents[2]
 GROUPS = {
@@ -50,17 +48,7 @@ def python(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     python = tmp_path / "venv" / "bin" / "python"
     site = Path(sysconfig.get_path("purelib", vars={"base": str(tmp_path / "venv")}))
     where = {"wheel": site, "editable": tmp_path / "source"}[request.param]
-    spec = importlib.util.find_spec("lm_eval")
-    assert spec is not None
-    assert spec.origin is not None
-    source = Path(spec.origin).parent
-
-    def all_but_most_tasks(folder: str, names: list[str]) -> list[str]:
-        if Path(folder) != source / "tasks":
-            return ["__pycache__"]
-        return [name for name in names if (source / "tasks" / name).is_dir() and name != "arc"]
-
-    shutil.copytree(source, where / "lm_eval", ignore=all_but_most_tasks)
+    copy_lm_eval(where)
     if where != site:
         (site / "a_editable.pth").write_text(str(where))
     ours = f"{sysconfig.get_path('purelib')}\n{ROOT}\n"

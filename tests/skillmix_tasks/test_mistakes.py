@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from skillmix_tasks.linking import harness_folder
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment, metadata, run, student_arguments
 
+PLAIN = ("lm_eval", "--include_path", str(harness_folder()))
 TASK = ["--tasks", "skillmix_k2", "--limit", "1", "--apply_chat_template"]
 
 
@@ -52,11 +54,8 @@ def test_an_address_without_its_path(start, chat_server: ChatServer):
     assert "usually ends in /v1" in sentence
 
 
-def test_no_key_under_plain_lm_eval(start, tmp_path: Path):
-    where = run("skillmix", "path", env=environment(tmp_path), cwd=tmp_path).stdout.strip()
-    sentence = start(
-        *TASK, "--include_path", where, program=("lm_eval",), SKILLMIX_JUDGE_MODEL="", SKILLMIX_JUDGE_BASE_URL=""
-    )
+def test_no_key_under_plain_lm_eval(start, plain_lm_eval: dict[str, str]):
+    sentence = start(*TASK, program=PLAIN, SKILLMIX_JUDGE_MODEL="", SKILLMIX_JUDGE_BASE_URL="", **plain_lm_eval)
     assert "export OPENAI_API_KEY" in sentence
 
 
@@ -101,7 +100,6 @@ def test_a_k_that_is_too_large(start, tmp_path: Path):
     )
     sentence = start(
         *("--tasks", "skillmix_public_k11", "--apply_chat_template", "--include_path", str(include)),
-        program=("lm_eval",),
     )
     assert "needs 11 skills" in sentence
     assert "has 10" in sentence
@@ -111,10 +109,9 @@ def test_an_unknown_task(start):
     assert "no task skillmix_k9" in start("--tasks", "skillmix_k9")
 
 
-@pytest.mark.parametrize("program", [("skillmix", "eval"), ("lm_eval",)])
-def test_a_chat_endpoint_without_a_chat_template(start, program, tmp_path: Path):
-    where = run("skillmix", "path", env=environment(tmp_path), cwd=tmp_path).stdout.strip()
-    sentence = start(*TASK[:-1], "--include_path", where, program=program)
+@pytest.mark.parametrize("program", [("skillmix", "eval"), PLAIN])
+def test_a_chat_endpoint_without_a_chat_template(start, program, plain_lm_eval: dict[str, str]):
+    sentence = start(*TASK[:-1], program=program, **plain_lm_eval)
     assert "add --apply_chat_template" in sentence
 
 

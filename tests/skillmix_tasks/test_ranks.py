@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.forks import Fork
 from tests.servers.chat import ChatServer
+from tests.skillmix_tasks.ranked_model import run_rank
 from tests.skillmix_tasks.running import MODELS, environment, run
-
-ROOT = Path(__file__).parents[2]
 
 
 def free_port() -> int:
@@ -29,24 +27,15 @@ def start(folder: Path, home: Path, server: ChatServer, ranks: int, mode: str, l
     port = free_port()
     given = {"skillmix": {"judge": "judge-1", "judge_base_url": server.base_url, **settings}}
     return [
-        subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tests.skillmix_tasks.ranked_model", str(rank), str(ranks), str(port)),
-                *(str(folder / "results.json"), mode, str(limit), json.dumps(given)),
-            ],
-            cwd=ROOT,
-            env=environment(home),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        Fork(run_rank, rank, ranks, port, folder / "results.json", mode, limit, given, env=environment(home))
         for rank in range(ranks)
     ]
 
 
-def finish(processes: list[subprocess.Popen[str]], *, status: int = 0) -> list[str]:
-    errors = [process.communicate(timeout=240)[1] for process in processes]
-    assert processes[0].returncode == status, "\n\n".join(errors)
+def finish(processes: list[Fork], *, status: int = 0) -> list[str]:
+    ended = [process.wait(240) for process in processes]
+    errors = [done.stderr for done in ended]
+    assert ended[0].returncode == status, "\n\n".join(errors)
     return errors
 
 

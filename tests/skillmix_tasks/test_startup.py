@@ -1,22 +1,35 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from skillmix_tasks.linking import harness_folder
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_eval_spends_little_cpu_before_it_loads_the_student(chat_server: ChatServer, tmp_path: Path):
+@pytest.mark.parametrize("own", [False, True])
+def test_eval_spends_little_cpu_before_it_loads_the_student(own: bool, chat_server: ChatServer, tmp_path: Path):
+    """Also with a task of the user's own."""
+    arguments = ["--tasks", "skillmix_k4"]
+    if own:
+        (tmp_path / "mine.yaml").write_text(
+            f"include: {harness_folder()}/_skillmix.yaml\ntask: mine\n"
+            "skillmix: {k: 2, split: all, pack: language, version: '1.0'}\n"
+        )
+        arguments = ["--tasks", "mine,skillmix_k4", "--include_path", str(tmp_path)]
     chat_server.set(models=["judge-1"])
     env = environment(tmp_path, SKILLMIX_JUDGE_MODEL="judge-1", SKILLMIX_JUDGE_BASE_URL=chat_server.base_url)
-    seconds = []
-    for _ in range(3):  # other processes' cache misses count as ours: the least is the truest
+    seconds = [math.inf]
+    while min(seconds) > 2.0 and len(seconds) <= 3:  # other processes' cache misses count as ours
         done = subprocess.run(
-            [sys.executable, "-m", "tests.skillmix_tasks.startup_probe", "--apply_chat_template"],
+            [sys.executable, "-m", "tests.skillmix_tasks.startup_probe", "--apply_chat_template", *arguments],
             cwd=ROOT,
             env=env,
             capture_output=True,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import signal
 import sqlite3
 import time
 from contextlib import closing
 from dataclasses import replace
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from scipy.stats import binomtest
 from grading import Budget, UserError, resolve_judge
 from grading.home import verdict_store
 from grading.store import VerdictStore
+from tests.forks import Fork
 from tests.servers.chat import ChatServer
 from tests.training.made import CONCURRENCY, KILLED_PLAN, make, make_to_be_killed, run_at, tried
 from tests.training.making import items
@@ -88,15 +87,8 @@ def test_a_twentieth_of_the_paper_ends_as_expected(server: ChatServer, tmp_path:
     assert files(again) == files(out)
 
 
-# Each run is a process of its own, forked from one that has done the imports, which take most of a short run.
-RUNS = multiprocessing.get_context("forkserver")
-RUNS.set_forkserver_preload(["__main__", "tests.training.made", "grading.client", "training.charts"])
-
-
-def start(folder: Path, server: ChatServer) -> BaseProcess:
-    process = RUNS.Process(target=make_to_be_killed, args=(folder / "home", folder / "out", server.base_url))
-    process.start()
-    return process
+def start(folder: Path, server: ChatServer) -> Fork:
+    return Fork(make_to_be_killed, folder / "home", folder / "out", server.base_url)
 
 
 def replies_on_disk(folder: Path) -> int:
@@ -125,9 +117,8 @@ def test_ten_kills_change_no_byte_and_buy_nothing_twice(server: ChatServer, tmp_
     }
     server.set(**behaviour)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = start(whole, server)
-    process.join(120)
-    assert process.exitcode == 0
+    done = start(whole, server).wait(120)
+    assert done.returncode == 0, done.stderr
     unbroken, calls = files(whole / "out"), received(server)
     assert {"run.json", "rows_k1.jsonl", "rows_k2.jsonl", "counts.json", "summary.md", "summary.png"} <= set(
         unbroken
@@ -142,12 +133,10 @@ def test_ten_kills_change_no_byte_and_buy_nothing_twice(server: ChatServer, tmp_
     lost = 0
     for moment in moments:
         process = start(killed, server)
-        while received(server) - lost < moment and process.is_alive():
+        while received(server) - lost < moment and process.alive:
             time.sleep(0.01)
         time.sleep(draw.random() * (latency if moment < calls else 2))
-        process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL or moment == calls
+        assert process.kill() == -signal.SIGKILL or moment == calls
         time.sleep(0.3)  # what it had sent last may still wait to be read
         server.wait(lambda counts: not any(counts.in_flight.values()))
         in_flight = received(server) - lost - replies_on_disk(killed)
@@ -155,9 +144,8 @@ def test_ten_kills_change_no_byte_and_buy_nothing_twice(server: ChatServer, tmp_
         lost += in_flight
     assert lost > 10, "the kills must strike while calls are in flight"
 
-    process = start(killed, server)
-    process.join(120)
-    assert process.exitcode == 0
+    done = start(killed, server).wait(120)
+    assert done.returncode == 0, done.stderr
     assert received(server) == calls + lost
     assert files(killed / "out") == unbroken
     counts = Counts.model_validate_json(unbroken["counts.json"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import skillmix
+from tests.forks import FORKS
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment, run
 from tests.training.made import lock_for_ever
@@ -134,9 +134,8 @@ def test_a_folder_with_another_run(chat_server: ChatServer, start: Start, tmp_pa
 
 
 def test_a_folder_in_which_another_process_writes(start: Start, tmp_path: Path):
-    processes = multiprocessing.get_context("forkserver")
-    ready = processes.Event()
-    other = processes.Process(target=lock_for_ever, args=(tmp_path / "out", ready))
+    ready = FORKS.Event()
+    other = FORKS.Process(target=lock_for_ever, args=(tmp_path / "out", ready))
     other.start()
     try:
         assert ready.wait(60)

@@ -1,0 +1,25 @@
+"""What short commands import, done once in the process that tests.forks forks from."""
+
+# ruff: noqa: F401
+
+import os
+
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}  # they are read at import
+
+# isort: split
+import lm_eval.evaluator
+import lm_eval.models.openai_completions
+import torch.distributed
+
+import grading.cli
+import hub_cards.cli
+import hub_cards.report.cli
+import skillmix_tasks.cli
+import skillmix_tasks.evaluate
+import skillmix_tasks.regrade
+import tests.grading.batch_run
+import tests.grading.graded_run
+import tests.skillmix_tasks.ranked_model
+import tests.training.made
+import training.charts
+import training.cli
