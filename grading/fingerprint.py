@@ -32,12 +32,17 @@ def weights_fingerprint(model: str, revision: str | None = None) -> str:
         stats = [(path.name, path.stat()) for pattern in _WEIGHTS for path in sorted(folder.glob(pattern))]
         content = repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
+    return cached_commit(model, revision) or "unresolved"
+
+
+def cached_commit(model: str, revision: str | None = None) -> str | None:
+    """The commit of a Hub id at `revision` (None: main), as the local cache has it; None if it has none."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
         config = try_to_load_from_cache(model, "config.json", revision=revision)
     except HFValidationError:
-        return "unresolved"
-    # A cached file lies under snapshots/<revision>/.
-    return Path(config).parent.name if isinstance(config, str) else "unresolved"
+        return None
+    # A cached file lies under snapshots/<commit>/.
+    return Path(config).parent.name if isinstance(config, str) else None

@@ -50,6 +50,14 @@ def claimed(
         lock.release()
 
 
+def record_of(out: Path) -> dict[str, Any] | None:
+    """The record of the run in `out`; None if there is none that can be read, which is for `claimed` to say."""
+    try:
+        return _Record.validate_json((out / _MARK).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
 def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], bool]) -> None:
     """Write down in `out` what is made there; UserError if that is another run already."""
     mark, draft = out / _MARK, out / _DRAFT

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
-from grading.fingerprint import check_model_path, weights_fingerprint
+from grading.fingerprint import cached_commit, check_model_path, weights_fingerprint
 from grading.home import home
 from skillmix_tasks.embedded import convert_embedded_model
 from training.distributed import asked_for, say, world_size
@@ -58,7 +58,7 @@ class Prepared:
     record: dict[str, Any]
 
 
-def _find(recipe: Recipe) -> Base:
+def _find(recipe: Recipe, before: dict[str, Any] | None) -> Base:
     if recipe.model == EMBEDDED:
         directory = convert_embedded_model(home() / "models" / "smollm2-135m-instruct")
         # Its files are made anew on each machine; what they are made of is one release of one package.
@@ -68,22 +68,33 @@ def _find(recipe: Recipe) -> Base:
         return Base(recipe.model, Path(recipe.model).resolve().name, None, weights_fingerprint(recipe.model))
     from transformers import AutoConfig
 
+    revision = recipe.revision or _begun_with(recipe, before)
     try:
-        config = AutoConfig.from_pretrained(recipe.model, revision=recipe.revision)
+        AutoConfig.from_pretrained(recipe.model, revision=revision)  # brings it into the cache
     except (OSError, ValueError) as error:
         raise UserError(f"The model {recipe.model} cannot be had ({_flat(error)}).") from error
-    commit = getattr(config, "_commit_hash", None) or recipe.revision
+    commit = cached_commit(recipe.model, revision)
     return Base(recipe.model, recipe.model, commit, commit or "unresolved")
 
 
-def prepare(recipe: Recipe, data: str, options: Options) -> Prepared:
+def _begun_with(recipe: Recipe, before: dict[str, Any] | None) -> str | None:
+    """The commit that a run which is gone on with began with: its branch may have moved since."""
+    base = (before or {}).get("base_model")
+    if not isinstance(base, dict) or base.get("name") != recipe.model:
+        return None
+    revision: str | None = base.get("revision")
+    return revision
+
+
+def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] | None = None) -> Prepared:
     """Read the base model's tokenizer and the data set `data`, and make rows of tokens.
 
-    Raises UserError if either cannot be had, rows are too long, or they leak into a task of the recipe.
+    `before` is the record of the run that is gone on with. Raises UserError if either cannot be had, rows are too
+    long, or they leak into a task of the recipe.
     """
     from transformers import AutoTokenizer
 
-    base = _find(recipe)
+    base = _find(recipe, before)
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.model, revision=base.revision)
     except (OSError, ValueError) as error:

@@ -20,7 +20,7 @@ from grading import UserError
 from training.curves import draw_curves
 from training.distributed import accumulation, asked_for, check_devices, is_main, say, world_size
 from training.export import export_model, merge
-from training.folder import claimed
+from training.folder import claimed, record_of
 from training.prepare import Options, Prepared, prepare
 from training.recipe import Recipe
 from training.result import make_result
@@ -35,7 +35,7 @@ def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) 
     """
     options = options or Options()
     _check(recipe, options)
-    prepared = prepare(recipe, data, options)
+    prepared = prepare(recipe, data, options, record_of(out))
     main, result = is_main(), out / "result.json"
 
     def begun() -> bool:

@@ -57,6 +57,11 @@ def main() -> None:
     assert not trained.status, trained
 
     run = here / "run"
+    told["base"] = json.loads((run / "run.json").read_text())["base_model"]
+    # The base moves on; the run, started again, stays with the commit that it began with.
+    api.upload_file(repo_id="org/base", path_or_fileobj=b"Better.", path_in_repo="notes.txt")
+    again = skillmix("train", "--recipe", "recipe.yaml", "--data", "org/texts", "--out", "run", "--merge")
+    told["gone on"] = (again.status, api.model_info("org/base").sha)
     # What a run leaves that was stopped, and a file with a key of its own.
     unfinished = shutil.copytree(run, here / "unfinished")
     for name in ("result.json", "model", "merged"):

@@ -43,6 +43,12 @@ def test_what_loads_from_the_hub_computes_what_the_local_model_does(told: dict[s
     assert told["template equal"]
 
 
+def test_the_base_is_known_by_its_commit_and_stays_that_when_it_moves_on(told: dict[str, Any]):
+    first, moved = told["hub"].repo("model", "org/base").commits[-2:]
+    assert told["base"] == {"name": "org/base", "revision": first, "fingerprint": first}
+    assert told["gone on"] == [0, moved]
+
+
 def test_the_repositories_hold_just_what_it_takes_to_load_the_models(told: dict[str, Any]):
     stored = {name: told["hub"].repo("model", f"org/{name}") for name in ("adapter", "merged", "unfinished")}
     common = {".gitattributes", "README.md", "skillmix.json", "tokenizer.json", "tokenizer_config.json"}
@@ -58,7 +64,8 @@ def test_the_repositories_hold_just_what_it_takes_to_load_the_models(told: dict[
         "generation_config.json",
         "model.safetensors",
     }
-    assert stored["adapter"].json("adapter_config.json")["base_model_name_or_path"] == "org/base"
+    config = stored["adapter"].json("adapter_config.json")
+    assert (config["base_model_name_or_path"], config["revision"]) == ("org/base", told["base"]["revision"])
     left_out = told["unfinished dry"]["left_out"]
     assert left_out["training_args.bin"] == "pickled settings, which may hold a token"
     assert left_out["optimizer.pt"] == "optimizer state"
