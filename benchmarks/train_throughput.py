@@ -29,7 +29,7 @@ from datasets import Dataset
 from grading.home import home
 from skillmix_tasks.embedded import convert_embedded_model
 from skillmix_tasks.items import sample_items
-from skillmix_tasks.pack import load_pack
+from skillmix_tasks.loading import load_pack
 from skillmix_tasks.prompts import render
 from training.resume import read_log
 

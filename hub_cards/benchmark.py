@@ -13,7 +13,8 @@ from hub_cards.files import File
 from hub_cards.publication import Publication
 from skillmix_tasks.hub_items import PACK_FOLDER, config_of, data_file
 from skillmix_tasks.items import Item, sample_items
-from skillmix_tasks.pack import STUDENT_PROMPTS, Pack, load_pack
+from skillmix_tasks.loading import load_pack
+from skillmix_tasks.pack import STUDENT_PROMPTS, Pack
 from skillmix_tasks.pack_files import pack_sources
 from skillmix_tasks.prompts import render
 from skillmix_tasks.task_files import TaskSpec, bundled_tasks

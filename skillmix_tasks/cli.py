@@ -136,7 +136,7 @@ _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a director
 @pack_app.command("check")
 def check_pack(pack: _Pack, as_json: _Json = False) -> None:
     """Validate a pack, count what it holds, and list what its author should look at."""
-    from skillmix_tasks.pack import load_pack
+    from skillmix_tasks.loading import load_pack
     from skillmix_tasks.pack_check import counts, findings
 
     loaded = load_pack(pack)
@@ -156,7 +156,7 @@ def show_pack(pack: _Pack = "language", as_json: _Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from skillmix_tasks.pack import load_pack
+    from skillmix_tasks.loading import load_pack
 
     loaded = load_pack(pack)
     if as_json:

@@ -72,7 +72,7 @@ def _matches(pattern: str) -> bool:
 
 
 def _check_before_loading(given: dict[str, Any], settings: Settings) -> None:
-    from skillmix_tasks.task import check_judges, refuse_chat_api
+    from skillmix_tasks.beforehand import check_judges, refuse_chat_api
 
     if not given.get("apply_chat_template"):
         refuse_chat_api(str(given.get("model", "")))

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from skillmix_tasks.rubric import LENGTH, SENSE, TOPIC
 
 Points = Mapping[str, bool | None]
+GENERATIONS = 3  # of each item
 METRICS = ("full_marks", "all_skills", "skill_fraction")
 _REST = (TOPIC, SENSE, LENGTH)
 

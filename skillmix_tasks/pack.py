@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from grading import UserError
 
 Split = Literal["all", "train", "heldout", "public"]
 Source = Literal["released", "paper", "ours"]  # made public by the papers' authors, named by them, or neither
@@ -152,24 +149,3 @@ def bundled_packs() -> dict[str, Path]:
     """The packs that come with this package, by name."""
     root = Path(str(files("skillmix_tasks"))) / "packs"
     return {folder.name: folder for folder in sorted(root.iterdir()) if (folder / "pack.yaml").is_file()}
-
-
-@cache
-def load_pack(name: str) -> Pack:
-    """The bundled pack `name`, or the pack in the directory `name`, in our format or the reference's.
-
-    Raises UserError with the file, the entry and the field of the first fault.
-    """
-    from skillmix_tasks.pack_files import read_pack
-    from skillmix_tasks.prompts import check_prompts
-    from skillmix_tasks.reference_pack import is_reference_pack, read_reference_pack
-
-    folder = bundled_packs().get(name, Path(name))
-    if not folder.is_dir():
-        raise UserError(
-            f"There is no pack {name!r}: name one of {', '.join(bundled_packs())}, or a directory that holds "
-            "pack.yaml, skills and topics (.yaml or .csv), and prompts/."
-        )
-    pack = read_reference_pack(folder) if is_reference_pack(folder) else read_pack(folder)
-    check_prompts(pack)
-    return pack

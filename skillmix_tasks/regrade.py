@@ -25,10 +25,12 @@ from lm_eval.tasks import TaskManager
 from tqdm import tqdm
 
 from grading import UserError
+from skillmix_tasks.gathered import GatheredCoverage
 from skillmix_tasks.linking import harness_folder
+from skillmix_tasks.metrics import GENERATIONS
 from skillmix_tasks.sample_files import SampleFiles
 from skillmix_tasks.stored import StoredTask, find_answers
-from skillmix_tasks.task import GENERATIONS, GatheredCoverage, SkillMixTask
+from skillmix_tasks.task import SkillMixTask
 
 # Items of one part: enough to keep a judge busy, and their prompts, votes and samples take some tens of MB.
 _PART = 300

@@ -15,9 +15,8 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
 from pathlib import Path
-from typing import Any, Self, cast, overload
+from typing import Any, cast
 
 from lm_eval.api.filter import Filter, FilterEnsemble
 from lm_eval.api.instance import Instance
@@ -26,30 +25,31 @@ from lm_eval.api.model import LM
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.utils import create_iterator
 
-from grading import Budget, JudgeSpec, Panel, State, UserError
+from grading import Budget, Panel, State, UserError
 from grading.home import verdict_store
 from grading.panel import panel_name, panel_record
-from grading.parse import is_quoted, normalise
 from grading.stats import total
 from grading.store import VerdictStore
 from grading.text import encodable
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, answers_folder, check_writable, write_answers
+from skillmix_tasks.beforehand import check_judges, refuse_chat_api, warn_of_one_turn
 from skillmix_tasks.controls import ControlReport, judge_controls
+from skillmix_tasks.documents import Documents
+from skillmix_tasks.gathered import GatheredCoverage
 from skillmix_tasks.hub_items import read_hub_items
 from skillmix_tasks.items import Item, sample_items
 from skillmix_tasks.judged import judge_replies, judged_points
+from skillmix_tasks.loading import load_pack
 from skillmix_tasks.logs import show_our_logs
-from skillmix_tasks.metrics import METRICS, item_metrics
+from skillmix_tasks.metrics import GENERATIONS, METRICS, item_metrics
 from skillmix_tasks.one_line import show_user_errors_in_one_line
-from skillmix_tasks.pack import Pack, bundled_packs, load_pack
+from skillmix_tasks.pack import Pack, bundled_packs
+from skillmix_tasks.private import hide_texts
 from skillmix_tasks.prompts import render
-from skillmix_tasks.rubric import LENGTH
 from skillmix_tasks.settings import read_settings
 from skillmix_tasks.student import generate, student_identity, takes_seed
 from skillmix_tasks.task_files import TaskSpec
 
-GENERATIONS = 3
-PRIVATE = "[of a private pack]"
 _BOUNDS = ("full_marks_low", "full_marks_high")
 _FILTER = "none"  # lm-eval's usual name, so that metric keys read "full_marks,none"
 
@@ -153,7 +153,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
 
     def download(self, *_: Any, **__: Any) -> None:
         """Items are drawn, not downloaded."""
-        self.dataset = {"test": _Documents(len(self._items), self._document)}
+        self.dataset = {"test": Documents(len(self._items), self._document)}
 
     def _document(self, index: int) -> dict[str, Any]:
         private = self._pack.about.private
@@ -220,7 +220,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             check_judges(self._judges, batch=self._settings.batch)
             VerdictStore(verdict_store()).close()
         if self._turns == 1:
-            _warn_of_one_turn()
+            warn_of_one_turn()
         super().build_all_requests(**kwargs)
         if not self._in_parts:
             # A run that was interrupted may have left tasks; they have spent nothing.
@@ -362,26 +362,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                     panel.close()
             self._costs = [panel.record()]
         if self._pack.about.private:
-            self._hide_texts(records)
+            hide_texts(self.instances, records)
         return [json.dumps(record, ensure_ascii=False) for record in records]
-
-    def _hide_texts(self, records: list[dict[str, Any]]) -> None:
-        """Take out what would show a private pack's texts in the samples: prompts, explanations, copies."""
-        for instance, record in zip(self.instances, records, strict=True):
-            instance.arguments = (PRIVATE, instance.arguments[1])
-            instance.resps = [PRIVATE]
-            own = not record["void"] and not set(record["lost_in_code"]) - {LENGTH}
-            if not own:  # it names or copies what is in the pack
-                record["answer"] = PRIVATE
-                record["lost_in_code"] = dict.fromkeys(record["lost_in_code"], PRIVATE)
-            shown = normalise(record["answer"] if own else "")
-            for vote in record.get("votes", ()):
-                # A reply that is no verdict, and a quotation that is none, may repeat the criteria.
-                vote.pop("reply", None)
-                vote.pop("detail", None)
-                for mark in vote["marks"].values():
-                    if not is_quoted(mark["evidence"], shown):
-                        mark["evidence"] = PRIVATE if mark["evidence"] else ""
 
     # -- results
 
@@ -524,32 +506,6 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         return self._chat(history)
 
 
-class _Documents(Sequence[dict[str, Any]]):
-    """What lm-eval takes for a dataset: each document is made when it is read, as a run may have very many."""
-
-    def __init__(self, number: int, make: Callable[[int], dict[str, Any]]) -> None:
-        self._number = number
-        self._make = make
-
-    @property
-    def features(self) -> dict[str, Any]:
-        """The first document, whose keys are the names of all fields."""
-        return self[0]
-
-    def __len__(self) -> int:
-        return self._number
-
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        numbers = range(self._number)[index]
-        return self._make(numbers) if isinstance(numbers, int) else [self._make(number) for number in numbers]
-
-
 class _Judging(Filter):  # type: ignore[misc]
     """The one filter: it sees all replies of the task at once."""
 
@@ -558,34 +514,6 @@ class _Judging(Filter):  # type: ignore[misc]
 
     def apply(self, resps: list[list[str]], docs: list[dict[str, Any]]) -> list[str]:
         return self._task.judge(resps, docs)
-
-
-class GatheredCoverage(float):
-    """An item's coverage, with what else has to come from every rank: lm-eval gathers metrics alone.
-
-    `states` counts the item's points without a verdict by their reason; `grounds` those that the judge decided
-    (`judged`), and of them the ones whose grants had no true evidence (`ungrounded`); `cost` is what grading cost
-    on the item's rank, and None but on the first item of each.
-    """
-
-    __slots__ = ("cost", "grounds", "states")  # there is one for each item of a run
-
-    states: Counter[str]
-    grounds: Counter[str]
-    cost: dict[str, Any] | None
-
-    def __new__(
-        cls, value: float, states: Counter[str], grounds: Counter[str], cost: dict[str, Any] | None
-    ) -> Self:
-        """A float cannot be given its attributes later than here."""
-        coverage = super().__new__(cls, value)
-        coverage.states = states
-        coverage.grounds = grounds
-        coverage.cost = cost
-        return coverage
-
-    def __reduce__(self) -> tuple[type[GatheredCoverage], tuple[Any, ...]]:
-        return GatheredCoverage, (float(self), self.states, self.grounds, self.cost)
 
 
 _COMMON: dict[str, Any] = {
@@ -601,31 +529,6 @@ _COMMON: dict[str, Any] = {
         ),
     ],
 }
-
-
-def refuse_chat_api(*names: str) -> None:
-    """Raise UserError if a name is a chat model class of lm-eval's or a chat endpoint's address.
-
-    For a student that is to be asked without a chat template.
-    """
-    ends = ("chat-completions", "/chat/completions")
-    if any(name.partition("?")[0].rstrip("/").endswith(ends) for name in names):
-        raise UserError("A chat endpoint takes no plain text: add --apply_chat_template.")
-
-
-@cache
-def check_judges(judges: tuple[JudgeSpec, ...], *, batch: bool = False) -> None:
-    """Raise UserError, in one sentence, if a judge cannot answer; asked once for each panel."""
-    for judge in judges:
-        judge.backend(concurrency=1, batches=verdict_store() if batch else None).check()
-
-
-@cache
-def _warn_of_one_turn() -> None:
-    logger.warning(
-        "Without --apply_chat_template the task has a single turn that states the sentence limit; its scores "
-        "are not comparable with two turns. The results say `turns: 1`."
-    )
 
 
 def _text(reply: str | None) -> str:

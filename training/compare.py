@@ -88,7 +88,7 @@ def compare(
     read = read_settings({"skillmix": settings})
     judges = read.judges()
     sides = run.model_arguments(model)
-    from skillmix_tasks.task import check_judges
+    from skillmix_tasks.beforehand import check_judges
 
     check_judges(judges, batch=read.batch)
     out = run.folder / "evaluation"

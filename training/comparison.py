@@ -19,6 +19,7 @@ from jinja2 import Environment, StrictUndefined
 
 from grading import UserError
 from skillmix_tasks.metrics import METRICS
+from skillmix_tasks.output_files import samples_of
 
 SPLITS = {"all": "all", "train": "train", "heldout": "held-out", "public": "public"}
 
@@ -74,11 +75,12 @@ def read_half(folder: Path) -> Half:
     if not found:
         raise UserError(f"{folder} holds no results of `skillmix eval` or `skillmix grade`.")
     newest = found[-1]
-    date = newest.stem.removeprefix("results_")
     results: dict[str, Any] = json.loads(newest.read_text(encoding="utf-8"))
     samples = {}
     for task in results["results"]:
-        file = newest.with_name(f"samples_{task}_{date}.jsonl")
+        file = samples_of(newest, task)
+        if file is None:
+            raise UserError(f"{newest} has no samples of {task} beside it: move {folder} away and compare anew.")
         with file.open(encoding="utf-8") as lines:
             samples[task] = [json.loads(line) for line in lines]
     return Half(results, samples)

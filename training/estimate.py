@@ -21,7 +21,9 @@ from grading.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETION_PER
 from grading.model_spec import ModelSpec
 from grading.prompt import build_messages
 from skillmix_tasks.items import Item, sample_items
-from skillmix_tasks.pack import Pack, load_pack
+from skillmix_tasks.loading import load_pack
+from skillmix_tasks.metrics import GENERATIONS
+from skillmix_tasks.pack import Pack
 from skillmix_tasks.prompts import render
 from skillmix_tasks.rubric import grading_request
 from skillmix_tasks.task_files import bundled_tasks, tasks_named
@@ -31,7 +33,6 @@ from training.recipe import Recipe
 from training.teacher import TeacherSpec
 
 _LOOKED_AT = 20  # cells of a kind, and items of a task
-_GENERATIONS = 3
 _MODELS = 2  # before and after
 _REPLY = round(COMPLETION_OF_TEXT)
 
@@ -147,7 +148,7 @@ def _training(pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe) -> Part
 def _evaluation(pack: Pack, judges: Sequence[JudgeSpec], recipe: Recipe, tasks: Sequence[str], items: int) -> Part:
     specs = bundled_tasks()
     names = list(dict.fromkeys(name for task in tasks for name in tasks_named(task)))
-    number = items * _GENERATIONS * _MODELS
+    number = items * GENERATIONS * _MODELS
     judged = [Usage() for _ in judges]
     for name in names:
         k, split = specs[name].k, specs[name].split

@@ -27,7 +27,8 @@ from grading import Budget, JudgeSpec, Panel, UserError
 from grading.home import verdict_store
 from grading.panel import panel_record
 from skillmix_tasks.items import Item
-from skillmix_tasks.pack import Pack, load_pack
+from skillmix_tasks.loading import load_pack
+from skillmix_tasks.pack import Pack
 from training.cells import evaluation_cells
 from training.counts import Counts, Tally
 from training.drafts import Draft, check_draft, judge_drafts, write_drafts

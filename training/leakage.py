@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grading import UserError
-from skillmix_tasks.pack import Pack, bundled_packs, load_pack
+from skillmix_tasks.loading import load_pack
+from skillmix_tasks.pack import Pack, bundled_packs
 from skillmix_tasks.task_files import bundled_tasks, tasks_named
 from training.cells import FIRST_ITEMS, Cell, task_cells, tasks_of
 from training.rows import read_rows, rows_files

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from grading import UserError
 from hub_cards.report.parties import Party, digest, judge_of, student_of
 from skillmix_tasks.metrics import METRICS
+from skillmix_tasks.output_files import samples_of
 from skillmix_tasks.pack import Split
 
 
@@ -196,13 +197,6 @@ def _run(path: Path, data: dict[str, Any], task: str, label: str | None) -> Run:
         spent={name: _sum(spent.get(name), saved.get(name)) for name in names},
         seconds=_seconds(data.get("total_evaluation_time_seconds")),
     )
-
-
-def samples_of(results: Path, task: str) -> Path | None:
-    """The samples that lm-eval wrote beside a results file, which have the same date in their name."""
-    date = results.stem.rpartition("_")[2]
-    file = results.with_name(f"samples_{task}_{date}.jsonl")
-    return file if file.is_file() else None
 
 
 def _sampling(record: dict[str, Any]) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from grading import GradingRequest, UserError
 from skillmix_tasks.items import Item
-from skillmix_tasks.pack import Pack, load_pack
+from skillmix_tasks.loading import load_pack
+from skillmix_tasks.pack import Pack
 from skillmix_tasks.reference.rows import GradedRow, ItemKey, item_key
 from skillmix_tasks.reference.series import GradedSeries, majority, read_series
 from skillmix_tasks.reference.tree import Fault, Series, read_table

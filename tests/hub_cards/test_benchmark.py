@@ -12,7 +12,7 @@ import yaml
 from hub_cards.key_scan import find_key
 from skillmix_tasks.hub_items import config_of
 from skillmix_tasks.items import sample_items
-from skillmix_tasks.pack import load_pack
+from skillmix_tasks.loading import load_pack
 from skillmix_tasks.pack_files import pack_sources, read_pack
 from skillmix_tasks.prompts import render
 from skillmix_tasks.task_files import bundled_tasks

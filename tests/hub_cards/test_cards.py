@@ -21,7 +21,7 @@ from hub_cards.publication import Publication, Remote
 from hub_cards.scrub import scrub, scrub_model_args
 from hub_cards.space import space
 from hub_cards.training_data import training_data
-from skillmix_tasks.pack import load_pack
+from skillmix_tasks.loading import load_pack
 from tests.hub_cards.made import make_calibration, make_run, make_training_data
 from tests.hub_cards.numbers import unknown_numbers
 from tests.servers.hub.validation import faults

@@ -12,8 +12,8 @@ from tenacity import wait_random_exponential
 from grading import Panel, State, resolve_judge
 from skillmix_tasks.items import sample_items
 from skillmix_tasks.judged import judge_replies
+from skillmix_tasks.loading import load_pack
 from skillmix_tasks.metrics import item_metrics
-from skillmix_tasks.pack import load_pack
 from tests.servers.chat import ChatServer, student_text
 
 ITEMS, GENERATIONS = 24, 3

@@ -12,7 +12,7 @@ import yaml
 
 from skillmix_tasks.items import sample_items
 from skillmix_tasks.linking import harness_folder
-from skillmix_tasks.pack import load_pack
+from skillmix_tasks.loading import load_pack
 
 GOLDEN = Path(__file__).with_name("golden_items.yaml")
 

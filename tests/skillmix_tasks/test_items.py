@@ -7,7 +7,7 @@ import pytest
 
 from grading import UserError
 from skillmix_tasks.items import sample_items
-from skillmix_tasks.pack import load_pack
+from skillmix_tasks.loading import load_pack
 
 PACK = load_pack("language")
 

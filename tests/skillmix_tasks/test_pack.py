@@ -11,7 +11,8 @@ import yaml
 
 from grading import UserError
 from skillmix_tasks.items import sample_items
-from skillmix_tasks.pack import bundled_packs, load_pack
+from skillmix_tasks.loading import load_pack
+from skillmix_tasks.pack import bundled_packs
 from skillmix_tasks.pack_check import counts, findings
 from skillmix_tasks.prompts import render
 

@@ -12,7 +12,7 @@ from grading import UserError
 from skillmix_tasks import regrade as regrade_module
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, write_answers
 from skillmix_tasks.items import sample_items
-from skillmix_tasks.pack import load_pack
+from skillmix_tasks.loading import load_pack
 from skillmix_tasks.regrade import regrade
 from tests.servers.chat import ChatServer, student_text
 from tests.skillmix_tasks.running import MODELS, Results, read_output

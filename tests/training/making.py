@@ -8,7 +8,7 @@ from typing import Any
 
 from skillmix_tasks.items import Item
 from skillmix_tasks.judged import check_reply
-from skillmix_tasks.pack import load_pack
+from skillmix_tasks.loading import load_pack
 from skillmix_tasks.prompts import render
 from training.cells import evaluation_cells
 from training.plan import cells, own_plan

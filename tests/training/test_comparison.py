@@ -90,3 +90,6 @@ def test_the_newest_results_are_read(tmp_path: Path):
             lines = "".join(json.dumps(sample) + "\n" for sample in samples)
             (tmp_path / "model" / f"samples_{task}_2026-01-{day}T00.jsonl").write_text(lines)
     assert read_half(tmp_path) == half([1.0])
+    (tmp_path / "model" / "samples_skillmix_k2_2026-01-02T00.jsonl").unlink()
+    with pytest.raises(UserError, match="has no samples of skillmix_k2 beside it"):
+        read_half(tmp_path)

@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from grading import State, Usage
-from skillmix_tasks.pack import load_pack
+from skillmix_tasks.loading import load_pack
 from training.counts import Counts
 from training.plan import cells, own_plan
 from training.reasons import Reason, is_decided, is_reason, no_verdict, not_met

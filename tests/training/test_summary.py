@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skillmix_tasks.pack import load_pack
+from skillmix_tasks.loading import load_pack
 from tests.training.making import items
 from tests.training.test_counts import PACK, counted
 from training.counts import Counts
@@ -56,7 +56,7 @@ def test_the_page_says_what_was_counted(tmp_path: Path):
 def test_the_same_counts_give_the_same_bytes_without_a_display(tmp_path: Path):
     (tmp_path / "counts.json").write_text(counted().model_dump_json())
     script = (
-        "import sys; from pathlib import Path; from skillmix_tasks.pack import load_pack\n"
+        "import sys; from pathlib import Path; from skillmix_tasks.loading import load_pack\n"
         "from training.counts import Counts; from training.summary import write_summary\n"
         "counts = Counts.model_validate_json(Path(sys.argv[1]).read_text())\n"
         "write_summary(Path(sys.argv[2]), counts, load_pack('language'))\n"

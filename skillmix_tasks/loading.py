@@ -1,0 +1,29 @@
+"""Finding a pack by its name or directory, whichever format it is in."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from grading import UserError
+from skillmix_tasks.pack import Pack, bundled_packs
+from skillmix_tasks.pack_files import read_pack
+from skillmix_tasks.prompts import check_prompts
+from skillmix_tasks.reference_pack import is_reference_pack, read_reference_pack
+
+
+@cache
+def load_pack(name: str) -> Pack:
+    """The bundled pack `name`, or the pack in the directory `name`, in our format or the reference's.
+
+    Raises UserError with the file, the entry and the field of the first fault.
+    """
+    folder = bundled_packs().get(name, Path(name))
+    if not folder.is_dir():
+        raise UserError(
+            f"There is no pack {name!r}: name one of {', '.join(bundled_packs())}, or a directory that holds "
+            "pack.yaml, skills and topics (.yaml or .csv), and prompts/."
+        )
+    pack = read_reference_pack(folder) if is_reference_pack(folder) else read_pack(folder)
+    check_prompts(pack)
+    return pack
