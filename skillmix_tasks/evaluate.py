@@ -71,6 +71,11 @@ def _matches(pattern: str) -> bool:
     return any(Path(name).match(pattern) for name in own_names())
 
 
+def _is_file(name: str) -> bool:
+    """Whether lm-eval takes the name of a task for that of YAML files or of a folder with some."""
+    return name.endswith(".yaml") or Path(name).is_dir()
+
+
 def _check_before_loading(given: dict[str, Any], settings: Settings) -> None:
     from skillmix_tasks.beforehand import check_judges, refuse_chat_api
 
@@ -96,7 +101,14 @@ def _own_tasks(names: Sequence[str]) -> Iterator[None]:
         few = manager(include_path=paths, include_defaults=False, metadata=metadata)
         if names and all(_matches(name) or name in few.all_subtasks for name in names):
             return few
-        return manager(include_path=paths, metadata=metadata)
+        every = manager(include_path=paths, metadata=metadata)
+        unknown = [name for name in names if not (_is_file(name) or every.match_tasks([name]))]
+        if unknown:
+            raise UserError(
+                f"There is no task {', '.join(unknown)}: `skillmix tasks` lists ours and `lm_eval ls tasks` "
+                "lm-eval's; tasks of your own need --include_path FOLDER."
+            )
+        return every
 
     lm_eval.tasks.TaskManager = with_ours
     try:

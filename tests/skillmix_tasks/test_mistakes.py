@@ -11,6 +11,7 @@ from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment, metadata, run, student_arguments
 
 PLAIN = ("lm_eval", "--include_path", str(harness_folder()))
+REAL = ("python", "-m", "skillmix", "eval")  # lm_eval is what PYTHONPATH says only in a process of its own
 TASK = ["--tasks", "skillmix_k2", "--limit", "1", "--apply_chat_template"]
 
 
@@ -107,6 +108,11 @@ def test_a_k_that_is_too_large(start, tmp_path: Path):
 
 def test_an_unknown_task(start):
     assert "no task skillmix_k9" in start("--tasks", "skillmix_k9")
+
+
+def test_an_unknown_task_beside_others(start, plain_lm_eval: dict[str, str]):
+    words = start("--tasks", "skillmix_k2,arc_easy,skilmix_k4", *TASK[-1:], program=REAL, **plain_lm_eval)
+    assert "There is no task skilmix_k4: `skillmix tasks` lists ours" in words
 
 
 @pytest.mark.parametrize("program", [("skillmix", "eval"), PLAIN])
