@@ -74,6 +74,11 @@ def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], b
     if there.keys() != record.keys():
         raise _foreign(out, command)
     changed = list(_changes(there, json.loads(json.dumps(record))))  # as a file has it, without tuples
+    if changed and all(name.startswith("versions.") for name in changed):
+        raise UserError(
+            f"{out} holds a run of `{command}` with another {' and '.join(changed)}: install these releases again "
+            "to go on with it, or name another folder with --out."
+        )
     if changed:
         raise UserError(
             f"{out} holds a run of `{command}` with another {' and '.join(changed)}: name another folder with "

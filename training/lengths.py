@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -60,22 +61,30 @@ def check_policy(name: str) -> OnTooLong:
     return name  # type: ignore[return-value]
 
 
+def check_lengths(splits: Sequence[Encoded], limit: int) -> None:
+    """Raise UserError if a row of any of the splits is longer than `limit` tokens."""
+    lengths = [length for encoded in splits for length in encoded.lengths]
+    over = sum(length > limit for length in lengths)
+    if over:
+        included = ", those for validation included," if len(splits) > 1 else ""
+        raise UserError(
+            f"{over:,} of {len(lengths):,} rows{included} are longer than max_length {limit:,} (the longest has "
+            f"{max(lengths):,} tokens) and would lose the end of an answer: type --set max_length={max(lengths)} "
+            "to keep them whole, --on-too-long drop to leave them out, or --on-too-long truncate to cut them."
+        )
+
+
 def fit(encoded: Encoded, limit: int, policy: OnTooLong) -> tuple[Dataset, int]:
     """The rows as they are trained on, none longer than `limit` tokens, and how many were left out.
 
     Left out are rows that are too long ("drop"), or those that have no answer within the limit ("truncate").
-    Raises UserError if there are rows that are too long ("fail"), or if none is left.
+    Raises UserError if there are rows that are too long ("fail").
     """
     over = [length > limit for length in encoded.lengths]
     if not any(over):
         return encoded.rows, 0
     if policy == "fail":
-        raise UserError(
-            f"{sum(over):,} of {len(over):,} rows are longer than max_length {limit:,} (the longest has "
-            f"{max(encoded.lengths):,} tokens) and would lose the end of an answer: type --set "
-            f"max_length={max(encoded.lengths)} to keep them whole, --on-too-long drop to leave them out, or "
-            "--on-too-long truncate to cut them."
-        )
+        check_lengths([encoded], limit)
     if policy == "drop":
         rows = encoded.rows.select([place for place, too_long in enumerate(over) if not too_long])
     else:
@@ -85,6 +94,4 @@ def fit(encoded: Encoded, limit: int, policy: OnTooLong) -> tuple[Dataset, int]:
         rows = rows.select(
             [place for place, labels in enumerate(rows["labels"]) if any(label != IGNORED for label in labels)]
         )
-    if not len(rows):
-        raise UserError(f"No row is left to train on: all are longer than max_length {limit:,}.")
     return rows, len(encoded.rows) - len(rows)

@@ -13,9 +13,9 @@ from grading.fingerprint import cached_commit, check_model_path, weights_fingerp
 from grading.home import home
 from skillmix_tasks.embedded import convert_embedded_model
 from training.distributed import asked_for, say, world_size
-from training.encode import Encoded, encode
+from training.encode import Encoded, encode, tokenizer_identity
 from training.leakage import Leakage
-from training.lengths import Lengths, OnTooLong, fit
+from training.lengths import Lengths, OnTooLong, check_lengths, fit
 from training.marking import marked_template
 from training.recipe import EMBEDDED, Recipe
 from training.resume import versions
@@ -79,8 +79,10 @@ def _find(recipe: Recipe, before: dict[str, Any] | None) -> Base:
 
 def _begun_with(recipe: Recipe, before: dict[str, Any] | None) -> str | None:
     """The commit that a run which is gone on with began with: its branch may have moved since."""
-    base = (before or {}).get("base_model")
-    if not isinstance(base, dict) or base.get("name") != recipe.model:
+    asked, base = ((before or {}).get(name) for name in ("recipe", "base_model"))
+    if not (isinstance(asked, dict) and isinstance(base, dict)):
+        return None
+    if asked.get("revision") is not None or base.get("name") != recipe.model:
         return None
     revision: str | None = base.get("revision")
     return revision
@@ -104,14 +106,23 @@ def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] 
     encoded = encode(source.train, tokenizer, template)
     lengths = Lengths.of(encoded.lengths, recipe.max_length)
     say(lengths.text())
+    validation: Encoded | None = None
+    if source.validation is not None and len(source.validation):
+        validation = encode(source.validation, tokenizer, template)
+    if options.on_too_long == "fail":
+        check_lengths([encoded, *([validation] if validation else [])], recipe.max_length)
     rows, left_out = fit(encoded, recipe.max_length, options.on_too_long)
     if left_out:
         say(f"{left_out:,} rows are left out (--on-too-long {options.on_too_long}).")
-    validation: Encoded | None = None
+    if not len(rows):
+        raise UserError(f"No row is left to train on: all are longer than max_length {recipe.max_length:,}.")
     held: Dataset | None = None
-    if source.validation is not None and len(source.validation):
-        validation = encode(source.validation, tokenizer, template)
-        held, _ = fit(validation, recipe.max_length, options.on_too_long)
+    held_out_too_long = 0
+    if validation is not None:
+        held, held_out_too_long = fit(validation, recipe.max_length, options.on_too_long)
+        if held_out_too_long:
+            say(f"{held_out_too_long:,} rows of the validation split are left out, too.")
+        held = held if len(held) else None
     if recipe.early_stopping and held is None:
         raise UserError(
             f"early_stopping needs a validation split, which {data} has not: type --set early_stopping=null."
@@ -132,7 +143,9 @@ def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] 
             "lengths": lengths.record(),
             "on_too_long": options.on_too_long,
             "left_out": left_out,
+            "validation_left_out": held_out_too_long,
         },
+        "tokenizer": tokenizer_identity(tokenizer)[:16],
         "template": sha256(template.encode()).hexdigest(),
         "distributed_type": asked_for(),
         "world_size": world_size(),

@@ -128,7 +128,7 @@ def _read(name: str) -> dict[str, Any]:
             ) from error
     try:
         fields = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # an impossible date is the latter
         raise UserError(f"The recipe {name} is no YAML ({_one_line(error)}).") from error
     if not isinstance(fields, dict):
         raise UserError(f"The recipe {name} holds no fields: it needs lines such as `steps: 4000`.")
@@ -142,7 +142,7 @@ def _set(fields: dict[str, Any], change: str) -> None:
         raise UserError(f"--set {change} sets nothing: type --set FIELD=VALUE, such as --set steps=100.")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # an impossible date is the latter
         raise UserError(f"--set {change} has a value that cannot be read ({_one_line(error)}).") from error
     for parent in parents:
         if fields.get(parent) is None:
@@ -163,5 +163,5 @@ def _first(error: ValidationError) -> str:
     return f"{place} ({reason[0].lower()}{reason[1:]})" if place else reason
 
 
-def _one_line(error: yaml.YAMLError) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())

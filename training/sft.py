@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig
+from peft.utils.error import NoMatchingPeftModuleError
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     BitsAndBytesConfig,
@@ -79,15 +81,21 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
     config = _config(job)
     patience = job.recipe.early_stopping
     model = _load(job)
-    trainer = _Trainer(
-        model=model,
-        args=config,
-        train_dataset=job.prepared.train,
-        eval_dataset=job.prepared.validation,
-        processing_class=job.prepared.tokenizer,
-        callbacks=[EarlyStoppingCallback(patience)] if patience else None,
-        peft_config=_adapter(job),
-    )
+    try:
+        trainer = _Trainer(
+            model=model,
+            args=config,
+            train_dataset=job.prepared.train,
+            eval_dataset=job.prepared.validation,
+            processing_class=job.prepared.tokenizer,
+            callbacks=[EarlyStoppingCallback(patience)] if patience else None,
+            peft_config=_adapter(job),
+        )
+    except NoMatchingPeftModuleError as error:
+        raise UserError(
+            f"lora.targets fits no layer of the model {job.recipe.model}: name its layers, as "
+            "--set 'lora.targets=[q_proj, v_proj]', or all-linear."
+        ) from error
     running = trainer.accelerator
     check_running(
         running.distributed_type.value,
@@ -95,11 +103,21 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
         precision=running.mixed_precision,
         dtype=job.recipe.dtype,
     )
+    if job.recipe.four_bit:
+        for weight in model.parameters():  # the adapter's too, which peft puts into it
+            if weight.requires_grad:  # TRL has made it bfloat16, which loses small steps
+                weight.data = weight.data.float()
     trainer.totals = totals
     trainer.remove_callback(PrinterCallback)
     with stoppable() as stop:
         trainer.add_callback(Tracker(job.log, totals, stop, flops_per_token(model)))
-        trainer.train(resume_from_checkpoint=str(start) if start else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(start) if start else None)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                "The GPU's memory does not hold this: take a lower micro_batch or max_length, --set "
+                "activation_checkpointing=true, or more GPUs. What was saved is kept."
+            ) from error
     if stop.signal is not None:
         raise UserError(
             f"{signal.Signals(stop.signal).name} stopped the run after step {trainer.state.global_step}, which is "
@@ -191,7 +209,7 @@ def _load(job: Job) -> PreTrainedModel:
             attn_implementation=recipe.attention,
             **options,
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"The model {recipe.model} cannot be loaded ({reason}).") from error
     return model

@@ -26,6 +26,8 @@ from training.recipe import Recipe
 from training.result import make_result
 from training.resume import cut_log, last_whole, read_log, remove_incomplete
 
+_MADE_WITH = ("versions", "world_size", "distributed_type")
+
 
 def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) -> dict[str, Any]:
     """Train what `recipe` says on `data` (a directory, or a data set of the Hub) in `out`; return the result.
@@ -34,14 +36,19 @@ def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) 
     UserError if an input is wrong, `out` holds another run, or a signal stopped this one.
     """
     options = options or Options()
-    _check(recipe, options)
-    prepared = prepare(recipe, data, options, record_of(out))
     main, result = is_main(), out / "result.json"
 
     def begun() -> bool:
         return result.exists() or last_whole(out / "checkpoints") is not None
 
-    with claimed(out, prepared.record, "skillmix train", begun) if main else nullcontext():
+    before = record_of(out) if begun() else None
+    done = before is not None and result.exists()
+    _check(recipe, options, done=done)
+    prepared = prepare(recipe, data, options, before)
+    record = prepared.record
+    if before is not None and done:  # how it was made binds nobody who merges it, or looks at it, now
+        record |= {name: before[name] for name in _MADE_WITH if name in before}
+    with claimed(out, record, "skillmix train", begun) if main else nullcontext():
         if not result.exists():
             _train(recipe, prepared, out)
         if main and options.merge and not (out / "merged").exists():
@@ -49,7 +56,7 @@ def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) 
         return json.loads(result.read_text(encoding="utf-8")) if main else {}
 
 
-def _check(recipe: Recipe, options: Options) -> None:
+def _check(recipe: Recipe, options: Options, *, done: bool) -> None:
     """What can be known before anything is read."""
     wanted = ("torch", "transformers", "trl", "accelerate", "peft")
     missing = next((package for package in wanted if find_spec(package) is None), None)
@@ -61,6 +68,8 @@ def _check(recipe: Recipe, options: Options) -> None:
         raise UserError(f"{what} needs the package bitsandbytes: type `pip install bitsandbytes`.")
     if options.merge and recipe.method == "full":
         raise UserError("--merge is for adapters, and the method full trains the whole model: leave it out.")
+    if done:
+        return
     accumulation(recipe.global_batch, recipe.micro_batch, world_size())
     check_devices(four_bit=recipe.four_bit)
     from transformers.integrations.integration_utils import get_available_reporting_integrations

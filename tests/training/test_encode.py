@@ -10,7 +10,7 @@ import pytest
 from grading import UserError
 from tests.tiny_model import byte_tokenizer
 from tests.training.tuning import write_tiny_data
-from training.encode import IGNORED, encode
+from training.encode import IGNORED, encode, tokenizer_identity
 from training.lengths import Lengths, OnTooLong, check_policy, fit
 from training.marking import marked_template
 from training.source import open_source
@@ -62,6 +62,37 @@ def test_a_row_with_nothing_to_learn(empty: dict[str, object]):
         encode(rows(chat("a", "b"), empty), TOKENIZER, TEMPLATE)
 
 
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (
+            {"prompt": ["a"], "completion": ["b"]},
+            "none `text`: it has prompt, completion",
+        ),
+        ({"messages": ["a chat"]}, "The row number 0 is none: `messages` is a list"),
+        ({"messages": [[{"role": "assistant", "content": None}]]}, r"\(0.content: Input should be a valid string"),
+        ({"text": [1]}, "`text` is text"),
+    ],
+)
+def test_rows_of_another_form(data: dict[str, list[object]], sentence: str):
+    with pytest.raises(UserError, match=sentence):
+        encode(datasets.Dataset.from_dict(data), TOKENIZER, TEMPLATE)
+
+
+def test_a_row_that_the_template_does_not_take():
+    picky = "{% if messages[0].role == 'user' %}{{ raise_exception('no system prompt') }}{% endif %}" + TEMPLATE
+    with pytest.raises(UserError, match=r"does not take the row number 0 \(no system prompt\)"):
+        encode(rows(chat("a", "b")), TOKENIZER, picky)
+
+
+def test_another_end_token_is_another_tokenizer():
+    changed = byte_tokenizer()
+    changed.eos_token = changed.bos_token = "<|user|>"
+    assert tokenizer_identity(changed) != tokenizer_identity(TOKENIZER)
+    [row] = encode(rows({"text": "c"}), changed, TEMPLATE).rows
+    assert row["input_ids"][-1] == changed.eos_token_id != TOKENIZER.eos_token_id
+
+
 LONG = chat("ask", "x" * 20, "again", "y" * 60)  # 96 tokens, the second answer from the 36th
 LATE = chat("ask " * 20, "x")  # no answer within the limit
 
@@ -85,8 +116,7 @@ def test_rows_that_are_too_long_are_refused_by_default():
     with pytest.raises(UserError, match=r"^1 of 2 rows are longer than max_length 42 .*--set max_length=96 "):
         fit(encoded, 42, "fail")
     assert fit(encoded, 96, "fail")[1] == 0
-    with pytest.raises(UserError, match="No row is left to train on"):
-        fit(encode(rows(LATE), TOKENIZER, TEMPLATE), 42, "truncate")
+    assert len(fit(encode(rows(LATE), TOKENIZER, TEMPLATE), 42, "truncate")[0]) == 0
     with pytest.raises(UserError, match="type one of fail, drop, truncate"):
         check_policy("cut")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import shutil
 import signal
 import zipfile
 from collections.abc import Iterator
@@ -157,12 +158,29 @@ def test_a_whole_run_is_left_alone_and_can_be_merged(server: TrainServer, model:
         assert words in refused.said()
     record = json.loads((out / "run.json").read_text())
     record["versions"]["trl"] = "0.9.0"
+    record["world_size"] = 8
+    (out / "run.json").write_text(json.dumps(record))
+    shutil.rmtree(out / "merged")  # whole runs are merged whatever they were made with
+    assert server.start(*train_arguments(recipe, data, out, "--merge")).wait() == 0
+    assert (out / "merged").is_dir()
+    result = (out / "result.json").read_bytes()
+    (out / "result.json").unlink()
+    refused = server.start(*train_arguments(recipe, data, out))
+    assert refused.wait() == 1
+    for name in ("world_size", "versions.trl"):
+        assert name in refused.said()
+    record["world_size"] = 1
+    (out / "run.json").write_text(json.dumps(record))
+    refused = server.start(*train_arguments(recipe, data, out))
+    assert refused.wait() == 1
+    assert "install these releases again" in refused.said()
+    (out / "result.json").write_bytes(result)
     record["template"] = "another"
     record["data"]["fingerprint"] = "another"
     (out / "run.json").write_text(json.dumps(record))
     refused = server.start(*train_arguments(recipe, data, out))
     assert refused.wait() == 1
-    for name in ("template", "data.fingerprint", "versions.trl"):
+    for name in ("template", "data.fingerprint"):
         assert name in refused.said()
 
 
@@ -207,6 +225,13 @@ def test_packed_rows_do_not_see_each_other(server: TrainServer, model: Path, dat
         ((), {"ACCELERATE_USE_FSDP": "true"}, "asked for FSDP, which does not run without a GPU"),
         (("--set", "data_config=k2"), {}, "has no config 'k2', it has k1: type --set data_config=k1"),
         (("--set", "max_length=100"), {}, "are longer than max_length 100"),
+        (("--set", "max_length=8", "--on-too-long", "drop"), {}, "No row is left to train on"),
+        (("--set", "data_config=2024-13-01"), {}, "has a value that cannot be read"),
+        (
+            ("--set", "method=lora", "--set", "lora.targets=[foo]"),
+            {},
+            "lora.targets fits no layer of the model",
+        ),
         (("--set", "model=/nowhere/at/all"), {}, "There is no model directory /nowhere/at/all"),
         (("--set", "eval_tasks=[skillmix_k77]"), {}, "skillmix_k77"),
     ],
