@@ -68,7 +68,9 @@ else
     tasks=() compare=(--batch_size 32)
 fi
 cap=(${max_usd:+--max-usd "$max_usd"})
-launch=("${PYTHON:-python}" -m skillmix)
+# One GPU by default, of however many; and time for a checkpoint when a launcher is told to stop.
+launch=(env "CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-0}" "${PYTHON:-python}" -m skillmix)
+export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-1800}
 if [ "$gpus" -gt 1 ]; then
     launch=("${PYTHON:-python}" -m accelerate.commands.launch --config_file "$(skillmix fsdp2)"
         --num_processes "$gpus" -m skillmix)

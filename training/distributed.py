@@ -63,6 +63,11 @@ def check_devices(*, four_bit: bool) -> None:
             "The launcher asked for FSDP, which does not run without a GPU (the model would be trained whole in "
             "each process): leave its configuration out."
         )
+    if asked_for() == "single" and torch.cuda.device_count() > 1:
+        raise UserError(
+            f"{torch.cuda.device_count()} GPUs are in sight and one process: begin the command with "
+            f"CUDA_VISIBLE_DEVICES=0 for one of them, or with {ADVICE} -m for all."
+        )
     if asked_for() == "deepspeed":
         raise UserError(f"DeepSpeed is not tried with this command: type {ADVICE}.")
 

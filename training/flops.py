@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 _PEAK: Final = {
     "B200": 2250e12,
     "H200": 989e12,
+    "GH200": 989e12,
     "H100 PCIe": 756e12,
     "H100 NVL": 835e12,
     "H100": 989e12,
@@ -25,7 +27,7 @@ _PEAK: Final = {
 
 def peak_flops(device: str) -> float | None:
     """The peak of one GPU of that name; None if it is not known."""
-    return next((peak for name, peak in _PEAK.items() if name in device), None)
+    return next((peak for name, peak in _PEAK.items() if re.search(rf"\b{re.escape(name)}\b", device)), None)
 
 
 def flops_per_token(model: torch.nn.Module) -> float:
