@@ -260,7 +260,7 @@ def estimate(
         resolve_teacher(teacher, base_url=teacher_base_url),
         settings.judges(),
         load_recipe(recipe),
-        tasks=[name for entry in tasks or () for name in entry.split(",")],
+        tasks=[name for entry in tasks or () for name in entry.split(",") if name],
         items=items,
     )
     typer.echo(json.dumps(found.record()) if as_json else found.text())

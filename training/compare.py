@@ -14,6 +14,7 @@ for no vote twice.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -33,7 +34,10 @@ from skillmix_tasks.settings import Settings, read_settings
 from skillmix_tasks.task_files import tasks_named
 from training.comparison import ComparedTask, compare_halves, comparison_record, comparison_text, read_half
 from training.folder import claimed
+from training.recipe import EMBEDDED
 from training.trained import TrainedRun
+
+logger = logging.getLogger(__name__)
 
 _WHOLE = "whole"
 _NOT_TAKEN = {  # lm_eval's arguments that are given here, and what to type in their place
@@ -91,6 +95,13 @@ def compare(
     from skillmix_tasks.beforehand import check_judges
 
     check_judges(judges, batch=read.batch)
+    base_weights = weights_fingerprint(run.base, run.revision)
+    if Path(run.base).is_dir() and run.fingerprint not in (EMBEDDED, base_weights):
+        logger.warning(
+            "%s is not the base model as it was at the training, by its files' sizes and times: if it is another "
+            "one, the comparison is wrong.",
+            run.base,
+        )
     out = run.folder / "evaluation"
     record: dict[str, Any] = {
         "tasks": names,
@@ -98,7 +109,7 @@ def compare(
         "arguments": _telling(arguments),
         "settings": read.model_dump(mode="json", exclude=_HOW | _JUDGE),
         "judge": panel_record(judges),
-        "base_weights": weights_fingerprint(run.base, run.revision),
+        "base_weights": base_weights,
         "trained_weights": weights_fingerprint(str(run.folder / "model")),
     }
     with claimed(out, record, "skillmix compare"):

@@ -18,12 +18,16 @@ _Record = TypeAdapter(dict[str, Any])
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """`base` is the directory or Hub id of the base model, `revision` a commit of the Hub."""
+    """`base` is the directory or Hub id of the base model, `revision` a commit of the Hub.
+
+    `fingerprint` tells apart the weights of the base that it was trained on.
+    """
 
     folder: Path
     recipe: Recipe
     base: str
     revision: str | None
+    fingerprint: str
 
     def model_arguments(self, model: str) -> dict[str, str]:
         """lm-eval's --model_args before and after training, for `model` of lm-eval's registry.
@@ -49,7 +53,7 @@ def read_run(folder: Path) -> TrainedRun:
     try:
         record = _Record.validate_json((folder / "run.json").read_bytes())
         recipe = Recipe.model_validate(record["recipe"])
-        revision = record["base_model"]["revision"]
+        revision, fingerprint = (record["base_model"][name] for name in ("revision", "fingerprint"))
     except (OSError, ValidationError, KeyError, TypeError) as error:
         raise UserError(
             f"{folder} holds no run of `skillmix train`: name the folder that its --out had."
@@ -59,4 +63,4 @@ def read_run(folder: Path) -> TrainedRun:
     base = recipe.model
     if base == EMBEDDED:
         base = str(convert_embedded_model(home() / "models" / "smollm2-135m-instruct"))
-    return TrainedRun(folder, recipe, base, revision)
+    return TrainedRun(folder, recipe, base, revision, fingerprint)
