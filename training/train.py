@@ -42,12 +42,12 @@ def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) 
         return result.exists() or last_whole(out / "checkpoints") is not None
 
     before = record_of(out) if begun() else None
-    done = before is not None and result.exists()
-    _check(recipe, options, done=done)
+    whole = before if result.exists() else None
+    _check(recipe, options, done=whole is not None)
     prepared = prepare(recipe, data, options, before)
     record = prepared.record
-    if before is not None and done:  # how it was made binds nobody who merges it, or looks at it, now
-        record |= {name: before[name] for name in _MADE_WITH if name in before}
+    if whole is not None:  # how it was made binds nobody who merges it, or looks at it, now
+        record |= {name: whole[name] for name in _MADE_WITH if name in whole}
     with claimed(out, record, "skillmix train", begun) if main else nullcontext():
         if not result.exists():
             _train(recipe, prepared, out)

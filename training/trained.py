@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from grading import UserError
 from grading.home import home
 from skillmix_tasks.embedded import convert_embedded_model
+from training.folder import record_of
 from training.recipe import EMBEDDED, Recipe
-
-_Record = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -51,10 +49,10 @@ class TrainedRun:
 def read_run(folder: Path) -> TrainedRun:
     """The run in `folder`; UserError if there is none, or if it is not whole."""
     try:
-        record = _Record.validate_json((folder / "run.json").read_bytes())
+        record = record_of(folder) or {}
         recipe = Recipe.model_validate(record["recipe"])
         revision, fingerprint = (record["base_model"][name] for name in ("revision", "fingerprint"))
-    except (OSError, ValidationError, KeyError, TypeError) as error:
+    except (ValidationError, KeyError, TypeError) as error:
         raise UserError(
             f"{folder} holds no run of `skillmix train`: name the folder that its --out had."
         ) from error
