@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import skillmix_tasks  # noqa: F401  # isort: skip  (first: it says if a package of ours is hidden or too old)
+
 import typer
 
 app = typer.Typer(
@@ -16,7 +18,6 @@ app = typer.Typer(
 
 def main() -> None:
     """Run one command; a user's mistake is one sentence and status 1."""
-    from skillmix_tasks.cli import app as tasks_app  # isort: skip  (it says so if a folder hides our `grading`)
     from grading import UserError
     from grading.cli import app as grading_app
     from grading.judges_cli import app as judges_app
@@ -25,6 +26,7 @@ def main() -> None:
     _check_training()
     from hub_cards.cli import app as push_app
     from hub_cards.report.cli import app as report_app
+    from skillmix_tasks.cli import app as tasks_app
     from training.cli import app as training_app
 
     for commands in (tasks_app, grading_app, judges_app, training_app, report_app):

@@ -9,6 +9,11 @@ request = GradingRequest("Write a haiku about rain.", (Criterion("rain", "It is 
 verdict.decisions["rain"].earned  # True, False, or None with a named state
 """
 
+from grading.versions import check_versions
+
+check_versions()  # before a package of the wrong version can fail in an import
+
+# isort: split
 from grading.budget import Budget as Budget
 from grading.engine import Grader as Grader
 from grading.errors import UserError as UserError

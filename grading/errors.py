@@ -1,7 +1,24 @@
-"""What a user did or met that stops a run: one sentence that says what is wrong and what to type."""
+"""A problem that stops a run and that the user can fix: one sentence that says what is wrong and what to type."""
 
 from __future__ import annotations
 
+import sys
+from types import TracebackType
+
+_shown_before = sys.excepthook
+
 
 class UserError(Exception):
-    """A problem that the user can mend; commands print it as one sentence and exit with status 1."""
+    """A problem that the user can fix; commands print it as one sentence and exit with status 1."""
+
+
+def show_user_errors_in_one_line() -> None:
+    """From now on an uncaught UserError prints its sentence and no traceback; the exit status stays 1."""
+    sys.excepthook = _show
+
+
+def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if isinstance(error, UserError):
+        print(f"Error: {error}", file=sys.stderr)  # noqa: T201
+    else:
+        _shown_before(kind, error, trace)

