@@ -9,9 +9,7 @@ request = GradingRequest("Write a haiku about rain.", (Criterion("rain", "It is 
 verdict.decisions["rain"].earned  # True, False, or None with a named state
 """
 
-from grading.versions import check_versions
-
-check_versions()  # before a package of the wrong version can fail in an import
+import grading.versions  # noqa: F401  (first: a package of the wrong version would fail in the imports below)
 
 # isort: split
 from grading.budget import Budget as Budget

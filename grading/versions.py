@@ -1,4 +1,4 @@
-"""The installed packages against the ranges that were tested, before any of them is imported."""
+"""Importing this module compares the installed packages with the ranges that were tested, and imports none of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grading.errors import UserError, show_user_errors_in_one_line
 _DISTRIBUTION = "skillmix-tasks"
 
 
-def check_versions() -> None:
+def _check_versions() -> None:
     """Raise UserError if a package of ours is missing or outside the range that this project declares.
 
     A package of an extra is checked only if it is installed. A checkout that is not installed declares nothing.
@@ -39,3 +39,6 @@ def check_versions() -> None:
                 f"The package {requirement.name} is {found}; {_DISTRIBUTION} needs {wanted}: "
                 f'type `pip install "{wanted}"`.'
             )
+
+
+_check_versions()

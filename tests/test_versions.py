@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 _ROOT = Path(__file__).parents[1]
 _COMMAND = ["-m", "skillmix", "tasks"]
 _IMPORT = ["-c", "import grading"]
