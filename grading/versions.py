@@ -1,4 +1,4 @@
-"""Importing this module compares the installed packages with the ranges that were tested, and imports none of them."""
+"""Importing this module compares the installed packages with the declared ranges, and imports none of them."""
 
 from __future__ import annotations
 
