@@ -5,6 +5,7 @@
 gives a form for comparing words; it is never shown to anybody.
 """
 
+import html
 import re
 import unicodedata
 from functools import lru_cache
@@ -41,6 +42,12 @@ _QUOTES: Final = str.maketrans(
         **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u301d\u301e\u301f\uff02", '"'),
     }
 )
+# Characters written as HTML, and HTML's own tags, which a page does not show: in the text they hide a word or an end.
+_ENTITY: Final = re.compile(r"&(?:#\d{1,7};?|#[xX][0-9a-fA-F]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
+_BLOCK: Final = "address article blockquote br center dd div dl dt h[1-6] hr li ol p pre section table td th tr ul"
+_INLINE: Final = "a abbr b big cite code del em font i ins kbd mark q s small span strong sub sup tt u var wbr"
+_BLOCK_TAG: Final = re.compile(rf"</?(?:{_BLOCK.replace(' ', '|')})\b[^<>]{{0,200}}>", re.IGNORECASE)
+_INLINE_TAG: Final = re.compile(rf"</?(?:{_INLINE.replace(' ', '|')})\b[^<>]{{0,200}}>|<!--[^<>]*-->", re.IGNORECASE)
 
 
 def visible(text: str) -> str:
@@ -56,14 +63,23 @@ def visible(text: str) -> str:
 
 
 def compatible(text: str) -> str:
-    """`visible` in compatibility form (NFKC), with straight quotation marks.
+    """`visible` in compatibility form (NFKC), with straight quotation marks, as a page shows it.
 
-    Full-width and mathematical letters become plain ones, a one-character ellipsis becomes three stops, a
+    HTML's entities become their characters, its tags line breaks or nothing. Full-width and mathematical letters become plain ones, a one-character ellipsis becomes three stops, a
     no-break space becomes a space.
     """
     # Quotes go first: NFKC would turn a free-standing acute accent into a space and a combining mark. The
     # second pass removes fillers that only NFKC makes recognisable.
-    return visible(unicodedata.normalize("NFKC", visible(text).translate(_QUOTES)))
+    return visible(unicodedata.normalize("NFKC", _without_html(visible(text)).translate(_QUOTES)))
+
+
+def _without_html(text: str) -> str:
+    for _ in range(2):  # an entity may be written with an entity: &amp;#46;
+        if "&" in text:
+            text = _ENTITY.sub(lambda match: html.unescape(match.group()), text)
+    if "<" in text:
+        text = _INLINE_TAG.sub("", _BLOCK_TAG.sub("\n", text))
+    return text
 
 
 def fold(text: str) -> str:
