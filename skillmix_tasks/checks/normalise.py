@@ -38,6 +38,8 @@ _LOOK_ALIKES: Final = {
 }
 _QUOTES: Final = str.maketrans(
     {
+        # Numbers in circles and brackets, of which NFKC would make numbers of the text.
+        **dict.fromkeys(map(chr, (*range(0x2460, 0x2488), *range(0x2776, 0x2794))), "\u2022"),
         **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u2039\u203a\u02bc\u02b9\u00b4\u0060\uff07", "'"),
         **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u301d\u301e\u301f\uff02", '"'),
     }

@@ -43,6 +43,7 @@ _GLUED: Final = re.compile(rf"(?<=[a-z][.!?])(?=[\"'(]?{_WORD_START})|(?<=[.!?][
 _LEADING_DOTS: Final = re.compile(r"^(?:\.\s?){2,}")
 _SPACED_DOTS: Final = re.compile(r"\.(?: \.){2,}")
 _OPEN_END: Final = re.compile(r"[,;:\u2012-\u2015-]$")
+_INNER_STOP: Final = re.compile(r"[.!?](?![.!?\"')\]]*$)")
 _STOP_END: Final = re.compile(r"[.!?][\"')\]]*$")
 
 _SPEECH_VERBS: Final = (
@@ -113,14 +114,16 @@ def count_sentences(text: str) -> int:
 
 def sentence_counts(text: str) -> SentenceCount:
     """`count_sentences` with each splitter's own count beside it."""
-    total = by_sentencex = by_nupunkt = 0
+    counts = [0, 0, 0]
     for line in _tidy_lines(compatible(text)):
+        if not _INNER_STOP.search(line):
+            counts = [count + _pieces(line, ()) for count in counts]
+            continue
         cuts_x, cuts_n = _cuts(line, sentencex.segment("en", line)), _cuts(line, _nupunkt()(line))
         ends = {match.end() for pattern in _END for match in pattern.finditer(line)}
-        total += _pieces(line, ((cuts_x | cuts_n) - _no_ends(line)) | ends)
-        by_sentencex += _pieces(line, cuts_x)
-        by_nupunkt += _pieces(line, cuts_n)
-    return SentenceCount(total, by_sentencex, by_nupunkt)
+        cuts = ((cuts_x | cuts_n) - _no_ends(line)) | ends
+        counts = [count + _pieces(line, own) for count, own in zip(counts, (cuts, cuts_x, cuts_n), strict=True)]
+    return SentenceCount(*counts)
 
 
 def count_words(text: str) -> int:
