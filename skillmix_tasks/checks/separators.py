@@ -74,7 +74,7 @@ _BETWEEN: Final = re.compile(
     | (?P<short>(?<=[a-z])[ ](?i:{_SHORT})\.,?[ ]+)
     | (?P<number>(?<=[a-z])[ ]?[(\[]?(?:\d{{1,2}}|[a-h])[.)\]][ ]?(?=[^\W\d_]|["'])|(?<=[a-z])[ ]?\d{{1,2}}[ ]?(?={BEGINS}))
     | (?P<open>[ ]*[,;\u2012-\u2015-]+["')\]]*[ ]*(?={BEGINS})|:[ ]+(?={BEGINS})|(?<=[a-z]),+(?=[A-Z][a-z])
-        |(?<=[a-z])["')]?[ ]*(?={BEGINS}))
+        |(?<=[a-z])["')]?[ ]*(?!You)(?={BEGINS}))
     )(?=["'(\[{{]*\w)""",
     re.VERBOSE,
 )
@@ -89,6 +89,7 @@ _RUNS_ON: Final = (
 )
 _CLAUSE_BEFORE: Final = re.compile(r"\w[ ]+[\w'-]+[ ]+[\w'-]+[\"')\],;:-]*$")
 _CLAUSE_AFTER: Final = re.compile(rf"[\"'(\[]*(?!{_RUNS_ON})[a-z][\w'-]*[ ]+[\w'-]+(?:[ ]+[\w'-]+|\s*(?:\n|$))")
+_GLUED_CLAUSE: Final = re.compile(rf"[a-z]+[ ](?!{_RUNS_ON})[a-z]+(?:[ ][a-z]|$|[.!?])")
 _HANGS: Final = re.compile(rf"\b(?:{_RUNS_ON}|the|a|an|my|your|his|her|its|our|their|no|not|very)$")
 _SHORT_LINE: Final = 50
 _NAME_AND_VERB: Final = re.compile(rf"[A-Z][a-z]+[ ](?!{_RUNS_ON}|(?:the|a|an)\b)[a-z]{{2}}")
@@ -200,7 +201,11 @@ def _looks_like_an_end(kind: str, match: re.Match[str]) -> bool:
         return len(line) < _SHORT_LINE and not _HANGS.search(line) and _CLAUSE_AFTER.match(text, end) is not None
     if kind == "number":
         return match.group().strip().isdigit() or bool(_A_CAPITAL.match(text, end)) or _joins_clauses(match)
-    return not (match.group().startswith(":") and _LABEL.search(before))
+    if kind == "glued":  # sys.path is no sentence's end, and neither is a .txt file
+        return not _HANGS.search(before) and bool(_A_SUBJECT.match(text, end) or _GLUED_CLAUSE.match(text, end))
+    if match.group().startswith(":"):
+        return bool(_TWO_WORDS.search(before)) and not _LABEL.search(before)
+    return True
 
 
 def _joins_clauses(match: re.Match[str]) -> bool:
