@@ -85,7 +85,7 @@ _NO_END: Final = (
 # ("Main St. The baker"), or the short form has no name before it ("it fell Inc. Rain").
 _END: Final = (
     re.compile(rf"\.[\"')\]]*[,;:]?(?=\s+[\"'(\[]*{BEGINS})"),
-    re.compile(r"(?:\b[a-z][\w'-]*\s+(?:Inc|Ltd|Corp|Co|Jr|Sr|Esq)|\betc)\.(?=\s+[\"'(\[]*[A-Z])"),
+    re.compile(r"(?:(?<![\w'-])[a-z][\w'-]*\s+(?:Inc|Ltd|Corp|Co|Jr|Sr|Esq)|\betc)\.(?=\s+[\"'(\[]*[A-Z])"),
 )
 
 
@@ -164,7 +164,8 @@ def _tidy(line: str, mark_end: int) -> str:
 
 def _continues(before: str, line: str) -> bool:
     """Whether a line goes on with the sentence before: after an open end, or with a small letter and no stop."""
-    return bool(_OPEN_END.search(before)) or (line[0].islower() and not _STOP_END.search(before))
+    end = before[-9:]
+    return bool(_OPEN_END.search(end)) or (line[0].islower() and not _STOP_END.search(end))
 
 
 def _no_ends(line: str) -> set[int]:

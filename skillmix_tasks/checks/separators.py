@@ -29,8 +29,8 @@ _GOES_ON: Final = r"(?:And|Or|But|Nor|Yet|So|For|While|When|Where|Who|Which|That
 
 # Where full stops stand for something else than an end, and no splitter needs to see them.
 _LINK: Final = re.compile(
-    r"(?:https?://|www\.)\S*[\w/]|\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
-    r"|\b[\w-]+(?:[./][\w-]+)*\.(?:(?:com?|ac|gov|org)\.[a-z]{2}|com|org|net|edu|gov|io|js|py|md|txt|pdf|html?|csv|json|jpe?g|png|exe|zip|docx?|mp3)"
+    r"(?:https?://|www\.)\S*[\w/]|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+    r"|(?<![\w./-])[\w-]+(?:[./][\w-]+)*\.(?:(?:com?|ac|gov|org)\.[a-z]{2}|com|org|net|edu|gov|io|js|py|md|txt|pdf|html?|csv|json|jpe?g|png|exe|zip|docx?|mp3)"
     r"\b(?:/[\w/.-]*\w)?"
 )
 _MARKUP: Final = re.compile(r"\*{1,3}(?=\S)|(?<=\S)\*{1,3}|~~|`|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
@@ -44,7 +44,7 @@ _REWRITES: Final = tuple(
     for pattern, into in (
         (r"\\+(?:[nrt]|u202[89])(?=[A-Z\s\\]|$)|(?<=[a-z.!?,])\\n(?=[a-z])|\\\\|%0[AaDd]", "\n"),  # escapes left as such
         (r"%2[Ee]|%21|%3[Ff]", ". "),
-        (r"<[^<>\n]{1,20}>|[\[{]/?[bh]r[\]}]", "\n"),  # tags of no known kind
+        (r"<([^<>\n]{1,80})>|[\[{]/?[bh]r[\]}]", r"\n\1\n"),  # tags of no known kind
         (r"(?<=\w)[,;:]+(?=[.!?](?:\s|$))", ""),
         (r"(?<=[^\s.])[ ]+(?=[.!?]+(?:[ ]+[^\s.]|\s*$))", ""),  # a stop that stands alone
         (r"(?<=\w)[ ]([.!?])(?=[A-Z][a-z])", r"\1 "),
@@ -67,15 +67,17 @@ _SHORT: Final = (
 )
 _BETWEEN: Final = re.compile(
     rf"""(?![a-z])(?<=\S)(?:
-    (?P<sign>[ ]*(?:{_SIGN}[ ]*)+|[)\]}}][ ]*(?=[(\[{{])|,?["'][ ]+(?=["'])|[ ]+:[ ]|::+[ ]*|(?<=[^\s.!?])[ ]{{2,}}|[ ]*\t[ \t]*)
-    | (?P<line>["')\]]*\s*\n\s*)
-    | (?P<dots>\.{{2,}}[ ]*)
+    (?P<sign>[ ]*(?:{_SIGN}[ ]*){{1,9}}|[)\]}}][ ]*(?=[(\[{{])|,?["'][ ]+(?=["'])|[ ]+:[ ]|:{{2,9}}[ ]*
+        |(?<=[^\s.!?])[ ]{{2,}}|[ ]*\t[ \t]*)
+    | (?P<line>["')\]]{{0,3}}\s*\n\s*)
+    | (?P<dots>\.{{2,9}}[ ]*)
     | (?P<glued>(?<=[a-z]{{2}})\.(?=[a-z]{{2}})|[ ]\.(?=[a-z]{{2}}))
     | (?P<short>(?<=[a-z])[ ](?i:{_SHORT})\.,?[ ]+)
-    | (?P<number>(?<=[a-z])[ ]?[(\[]?(?:\d{{1,2}}|[a-h])[.)\]][ ]?(?=[^\W\d_]|["'])|(?<=[a-z])[ ]?\d{{1,2}}[ ]?(?={BEGINS}))
-    | (?P<open>[ ]*[,;\u2012-\u2015-]+["')\]]*[ ]*(?={BEGINS})|:[ ]+(?={BEGINS})|(?<=[a-z]),+(?=[A-Z][a-z])
-        |(?<=[a-z])["')]?[ ]*(?!You)(?={BEGINS}))
-    )(?=["'(\[{{]*\w)""",
+    | (?P<number>(?<=[a-z])[ ]?[(\[]?(?:\d{{1,2}}|[a-h])[.)\]][ ]?(?=[^\W\d_]|["'])
+        |(?<=[a-z])[ ]?\d{{1,2}}[ ]?(?={BEGINS}))
+    | (?P<open>[ ]*[,;\u2012-\u2015-]{{1,9}}["')\]]{{0,3}}[ ]*(?={BEGINS})|:[ ]+(?={BEGINS})
+        |(?<=[a-z]),{{1,9}}(?=[A-Z][a-z])|(?<=[a-z])["')]?[ ]*(?!You)(?={BEGINS}))
+    )(?=["'(\[{{]{{0,3}}\w)""",
     re.VERBOSE,
 )
 _BEGINNING: Final = re.compile(rf"[\"'(\[{{]*{BEGINS}")
@@ -151,9 +153,9 @@ def _is_mark(char: str) -> bool:
 def _stop_or_comma(match: re.Match[str]) -> str:
     """A stop before a comma is an end, except in an abbreviation, a name (`Yahoo!,`) and a quotation that runs on."""
     stop, closing = match.groups()
-    before, after = match.string[: match.start()][-20:], match.string[match.end() :]
+    before = match.string[max(0, match.start() - 20) : match.start()]
     if closing:
-        real = after[:1].islower()
+        real = match.string[match.end() : match.end() + 1].islower()
     elif stop == ".":
         real = _ABBREVIATION.search(before) is not None
     else:
@@ -163,17 +165,18 @@ def _stop_or_comma(match: re.Match[str]) -> str:
 
 def _broken(text: str) -> str:
     """With a stop and a line break in every place where marks other than a stop separate sentences."""
-    sure, alike = [], []
+    sure: set[int] = set()
+    alike: list[re.Match[str]] = []
     found = list(_BETWEEN.finditer(text))
     for match in found:
         if match.lastgroup == "sign" and _BEGINNING.match(text, match.end()):
-            sure.append(match)
+            sure.add(match.start())
         elif _looks_like_an_end(str(match.lastgroup), match):
             alike.append(match)
     kinds = set(map(_kind, alike)) if len(sure) + len(alike) >= _ENOUGH else set()
     parts, place = [], 0
     for match in found:
-        if match in sure or _kind(match) in kinds:
+        if match.start() in sure or _kind(match) in kinds:
             parts += [text[place : match.start()], ".\n"]
             place = match.end()
     return "".join([*parts, text[place:]])
@@ -185,7 +188,7 @@ def _kind(match: re.Match[str]) -> tuple[str | None, str]:
 
 
 def _looks_like_an_end(kind: str, match: re.Match[str]) -> bool:
-    text, end, before = match.string, match.end(), match.string[: match.start()][-60:]
+    text, end, before = match.string, match.end(), _before(match)
     if kind == "sign":
         return bool(_LIKE_A_BEGINNING.match(text, end) and _TWO_WORDS.search(before)) or _joins_clauses(match)
     if kind == "dots":
@@ -210,5 +213,8 @@ def _looks_like_an_end(kind: str, match: re.Match[str]) -> bool:
 
 def _joins_clauses(match: re.Match[str]) -> bool:
     """Whether three words stand before it and three after it, of which the first is none that goes on."""
-    before = match.string[: match.start()][-60:]
-    return bool(_CLAUSE_BEFORE.search(before) and _CLAUSE_AFTER.match(match.string, match.end()))
+    return bool(_CLAUSE_BEFORE.search(_before(match)) and _CLAUSE_AFTER.match(match.string, match.end()))
+
+
+def _before(match: re.Match[str]) -> str:
+    return match.string[max(0, match.start() - 60) : match.start()]
