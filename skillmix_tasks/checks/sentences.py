@@ -15,6 +15,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import pairwise
 from typing import Final, cast
 
@@ -135,6 +136,11 @@ def count_words(text: str) -> int:
             unspaced += -(-found // characters)
     runs = map(len, _WORD.findall(plain))
     return unspaced + sum(1 if length <= _LONGEST else -(-length // _USUAL) for length in runs)
+
+
+def splitter_versions() -> dict[str, str]:
+    """The installed versions of the two splitters, on which the count hangs."""
+    return {name: version(name) for name in ("sentencex", "nupunkt")}
 
 
 def _tidy_lines(plain: str) -> list[str]:

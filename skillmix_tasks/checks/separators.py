@@ -42,7 +42,10 @@ _STOP_AND_COMMA: Final = re.compile(r"(?<=[^\s.])([.!?]{1,2})([\"')\]]*)[,;:]+(?
 _REWRITES: Final = tuple(
     (re.compile(pattern), into)
     for pattern, into in (
-        (r"\\+(?:[nrt]|u202[89])(?=[A-Z\s\\]|$)|(?<=[a-z.!?,])\\n(?=[a-z])|\\\\|%0[AaDd]", "\n"),  # escapes left as such
+        (
+            r"\\+(?:[nrt]|u202[89])(?=[A-Z\s\\]|$)|(?<=[a-z.!?,])\\n(?=[a-z])|\\\\|%0[AaDd]",
+            "\n",
+        ),  # escapes left as such
         (r"%2[Ee]|%21|%3[Ff]", ". "),
         (r"<([^<>\n]{1,80})>|[\[{]/?[bh]r[\]}]", r"\n\1\n"),  # tags of no known kind
         (r"(?<=\w)[,;:]+(?=[.!?](?:\s|$))", ""),
@@ -50,14 +53,19 @@ _REWRITES: Final = tuple(
         (r"(?<=\w)[ ]([.!?])(?=[A-Z][a-z])", r"\1 "),
         (r"(?<=[a-z]{2})([.!?]*[!?][.!?]*)(?=[a-z]{2})", r"\1 "),
         (r"(?<=[A-Z]{2})([.!?])(?=[A-Z]{2})", r"\1 "),
-        (r"(?<=[a-z]{3})([.!?])(?:\d{1,3}|[\[(]\d{1,3}[\])])(?=\s+[\"'(]?[A-Z]|[A-Z]|\s*$)", r"\1 "),  # a note's number
+        (
+            r"(?<=[a-z]{3})([.!?])(?:\d{1,3}|[\[(]\d{1,3}[\])])(?=\s+[\"'(]?[A-Z]|[A-Z]|\s*$)",
+            r"\1 ",
+        ),  # a note's number
         (r"(?<=[a-z]{2})([.!?])[^\w\s\"'()\[\]{}.,;:!?]+(?=[\"'(]?[A-Z])", r"\1 "),
         (r"(?<=[a-z]{2})\.(?=(?:she|they|then|nobody|the|but|and|this|that|there|his|her|we|he)\s)", ". "),
     )
 )
 
 # What no rule above changes has none of this; most answers have not, and are done in a fifth of the time.
-_UNUSUAL: Final = re.compile(r"[^\w\s.,;:!?'\"()\u2010-\u2015-]|_|[.!?][^\s\"')]|[\s,;:][.!?]|[.!?][\"')]+[^\s\"')]")
+_UNUSUAL: Final = re.compile(
+    r"[^\w\s.,;:!?'\"()\u2010-\u2015-]|_|[.!?][^\s\"')]|[\s,;:][.!?]|[.!?][\"')]+[^\s\"')]"
+)
 
 # Between two words: one group for each way to separate them.
 _SIGN: Final = r"(?:[^\w\s.,;:!?'\"()\[\]{}\u2010-\u2015$€£-]|_)"
@@ -100,7 +108,9 @@ _LABEL: Final = re.compile(r"(?:^|[\s\"'(])[A-Z][\w.'-]*$")
 
 # Letters, digits and signs that look like a stop where one may stand: right after a word.
 _DOTS: Final = "·٠۰∙⋅‧⸱⸳᛫ꓸꞏᐧᆞ・･•●⚫⸼⸰˙𝅭𐄁𐩐․◦∘°˳"
-_LOOK_ALIKE_STOPS: Final = dict.fromkeys(_DOTS, ".") | dict.fromkeys("ǃⵑꜝ", "!") | dict.fromkeys("ʔɁˀ", "?") | {"ǀ": "|"}
+_LOOK_ALIKE_STOPS: Final = (
+    dict.fromkeys(_DOTS, ".") | dict.fromkeys("ǃⵑꜝ", "!") | dict.fromkeys("ʔɁˀ", "?") | {"ǀ": "|"}
+)
 _AFTER_A_WORD: Final = re.compile(rf"(?<=[^\W\d_])[{''.join(_LOOK_ALIKE_STOPS)}](?!\d)")
 _ALONE: Final = re.compile(rf"(?<=\s)[{''.join(_LOOK_ALIKE_STOPS)}](?=\s)")
 _STOP_NAME: Final = re.compile(
