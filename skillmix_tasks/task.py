@@ -74,8 +74,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             raise UserError(
-                f"The task file of {config['task']} is invalid under `skillmix` ({wrong}): write k, split and pack; "
-                "the version is that of all tasks."
+                f"The task file of {config['task']} is invalid under `skillmix` ({wrong}): write k, split and "
+                "pack; the version is that of all tasks."
             ) from error
         # lm-eval merges the user's metadata with model_args, which may hold addresses and tokens: what is
         # needed is taken out, and nothing of it reaches the results.

@@ -1,9 +1,9 @@
 """What code can decide about a student's answer, so that no judge is ever asked it.
 
-`extract_answer` takes the answer out of a reply, `count_sentences` counts its sentences and `count_words` its words, `names_skill` says
-whether it names a skill, `copies_reference`, `echoes_prompt` and `is_empty` whether there is anything of the
-student's own in it. All of them take any text and never raise. How each one decides is told in its own file
-and in `docs/checks.md`.
+`extract_answer` takes the answer out of a reply, `count_sentences` counts its sentences and `count_words` its
+words, `names_skill` says whether it names a skill, `copies_reference`, `echoes_prompt` and `is_empty` whether
+there is anything of the student's own in it. All of them take any text and never raise. Each one's file and
+`docs/checks.md` say how it decides.
 """
 
 from skillmix_tasks.checks.copying import Overlap, copies_reference, echoes_prompt, find_copied

@@ -2,8 +2,8 @@
 
 What counts as naming: the skill's name or an alias as a sequence of words, however it is dressed up. Case,
 look-alike letters (also "lrony" and "rnetaphor"), invisible characters, HTML, marks on letters, emphasis inside a
-word, words run together ("redherring", "aRedHerring") and letters spelled out one by one ("r e d herring") make no difference. Plurals and
-possessives are the same word.
+word, words run together ("redherring", "aRedHerring") and letters spelled out one by one ("r e d herring") make
+no difference. Plurals and possessives are the same word.
 
 What does not count: derived words. "Metaphorical" does not name "metaphor" and "ironic" does not name
 "irony": an adjective describes what a text does in ordinary English, and the rule is about writing the label

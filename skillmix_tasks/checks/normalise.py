@@ -77,8 +77,8 @@ def visible(text: str) -> str:
 def compatible(text: str) -> str:
     """`visible` in compatibility form (NFKC), with straight quotation marks, as a page shows it.
 
-    HTML's entities become their characters, its tags line breaks or nothing. Full-width and mathematical letters become plain ones, a one-character ellipsis becomes three stops, a
-    no-break space becomes a space.
+    HTML's entities become their characters, its tags line breaks or nothing. Full-width and mathematical letters
+    become plain ones, a one-character ellipsis becomes three stops, a no-break space becomes a space.
     """
     # Quotes go first: NFKC would turn a free-standing acute accent into a space and a combining mark. The
     # second pass removes fillers that only NFKC makes recognisable.

@@ -25,8 +25,8 @@ from skillmix_tasks.checks.normalise import compatible
 from skillmix_tasks.checks.separators import BEGINS, separated
 
 _LINE_MARK: Final = re.compile(r"(?:[-*+•‣◦▪·>]\s+|#{1,6}\s+|\(?(?:\d{1,3}|[a-zA-Z])\)\s+|\d{1,3}\.\s+)+(?=\S)")
-# A longer run is words written together, and counts a word for every five letters, as English has. In scripts without spaces two
-# characters count as a word (Chinese, Japanese), or four (Thai, Lao, Khmer, Burmese).
+# A longer run is words written together, and counts as a word for every five letters, as English has. In scripts
+# without spaces two characters count as a word (Chinese, Japanese), or four (Thai, Lao, Khmer, Burmese).
 _WORD: Final = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _LONGEST: Final = 20
 _USUAL: Final = 5

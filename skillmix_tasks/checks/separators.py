@@ -161,7 +161,7 @@ def _is_mark(char: str) -> bool:
 
 
 def _stop_or_comma(match: re.Match[str]) -> str:
-    """A stop before a comma is an end, except in an abbreviation, a name (`Yahoo!,`) and a quotation that runs on."""
+    """An end for a stop before a comma, or both marks: of an abbreviation, a name (`Yahoo!,`), a quotation."""
     stop, closing = match.groups()
     before = match.string[max(0, match.start() - 20) : match.start()]
     if closing:
