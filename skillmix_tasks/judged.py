@@ -8,7 +8,9 @@ from typing import Any
 
 from grading import GradingRequest, Panel, State, Verdict, Vote
 from skillmix_tasks.checks import (
+    WORDS,
     Extraction,
+    count_words,
     echoes_prompt,
     extract_answer,
     find_copied,
@@ -54,6 +56,8 @@ def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
             lost[point] = f"copies the skill's {('definition', 'example')[copied.index]}: {copied.run}"
     if counts.count > item.limit:
         lost[LENGTH] = f"{counts.count} sentences"
+    elif (words := count_words(answer)) > WORDS * item.limit:
+        lost[LENGTH] = f"{words} words, more than {WORDS} for each sentence allowed"
     return Checked(extraction, counts.count, counts.disagrees(item.limit), void, lost)
 
 

@@ -1,7 +1,7 @@
 """SKILL-MIX as an lm-eval task: the class behind every YAML file in skillmix_tasks/harness.
 
     task: skillmix_k4
-    skillmix: {k: 4, split: all, pack: language, version: "1.0"}
+    skillmix: {k: 4, split: all, pack: language}
 
 lm-eval generates the first turn; then, in the filters, the task asks its model for the second turn, puts all
 answers on disk, and has them judged at once. What process_results gets, and the samples log, is for each
@@ -24,6 +24,7 @@ from lm_eval.api.metrics import mean
 from lm_eval.api.model import LM
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.utils import create_iterator
+from pydantic import ValidationError
 
 from grading import Budget, Panel, State, UserError
 from grading.errors import show_user_errors_in_one_line
@@ -34,6 +35,7 @@ from grading.store import VerdictStore
 from grading.text import encodable
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, answers_folder, check_writable, write_answers
 from skillmix_tasks.beforehand import check_judges, refuse_chat_api, warn_of_one_turn
+from skillmix_tasks.checks import splitter_versions
 from skillmix_tasks.controls import ControlReport, judge_controls
 from skillmix_tasks.documents import Documents
 from skillmix_tasks.gathered import GatheredCoverage
@@ -48,7 +50,7 @@ from skillmix_tasks.private import hide_texts
 from skillmix_tasks.prompts import render
 from skillmix_tasks.settings import read_settings
 from skillmix_tasks.student import generate, student_identity, takes_seed
-from skillmix_tasks.task_files import TaskSpec
+from skillmix_tasks.task_files import TaskSpec, tasks_version
 
 _BOUNDS = ("full_marks_low", "full_marks_high")
 _FILTER = "none"  # lm-eval's usual name, so that metric keys read "full_marks,none"
@@ -67,7 +69,14 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         show_user_errors_in_one_line()
         show_our_logs()
         config = {key: value for key, value in config.items() if key != "class"}
-        self._spec = TaskSpec.model_validate(config.pop("skillmix"))
+        try:
+            self._spec = TaskSpec.model_validate(config.pop("skillmix"))
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise UserError(
+                f"The task file of {config['task']} is invalid under `skillmix` ({wrong}): write k, split and "
+                "pack; the version is that of all tasks."
+            ) from error
         # lm-eval merges the user's metadata with model_args, which may hold addresses and tokens: what is
         # needed is taken out, and nothing of it reaches the results.
         metadata = config.pop("metadata")
@@ -94,7 +103,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._in_parts = 0  # answers
         self._panel: Panel | None = None  # of all parts
         self._rank, self._world_size = 0, 1
-        super().__init__(config=config | _COMMON | {"metadata": {"version": self._spec.version}})
+        super().__init__(config=config | _COMMON | {"metadata": {"version": tasks_version()}})
         self._filters = [FilterEnsemble(name=_FILTER, filters=[lambda: _Judging(self)])]
 
     def _draw(self, task: str) -> tuple[Pack, list[Item], str | None]:
@@ -317,7 +326,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             pack = str(Path(pack).resolve())  # grading may be started in another directory
         return AnswerHeader(
             task=self.config.task,
-            version=self._spec.version,
+            version=tasks_version(),
             student=self._student(),
             settings=self._settings.model_dump(exclude={"judge", "judge_base_url", "votes", "price"})
             | {"pack": pack},
@@ -427,7 +436,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         config.pop("process_results", None)
         config["metric_list"] = [{"metric": metric} for metric in (*METRICS, "coverage", *_BOUNDS)]
         config["metadata"] = {
-            "version": self._spec.version,
+            "version": tasks_version(),
             "skillmix": {
                 "k": self._spec.k,
                 "split": self._spec.split,
@@ -441,6 +450,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 "items_from": self._items_from_record(),
                 "seed": self._settings.seed,
                 "drop_common": self._settings.drop_common,
+                "splitters": splitter_versions(),
                 "judge": None if self._predict_only else self._judge_record(),
                 "grading": total(self._costs),
                 "controls": self._controls_record(),

@@ -21,7 +21,13 @@ class TaskSpec(BaseModel):
     k: int = Field(ge=1)
     split: Split
     pack: str
-    version: str
+
+
+@cache
+def tasks_version() -> str:
+    """The version of all tasks, as results name it; no setting and no task file of a user's changes it."""
+    file = yaml.safe_load((harness_folder() / "_version.yaml").read_text(encoding="utf-8"))
+    return str(file["metadata"]["version"])
 
 
 def bundled_tasks() -> dict[str, TaskSpec]:

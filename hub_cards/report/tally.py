@@ -16,7 +16,7 @@ from hub_cards.report.stats.intervals import Share, clustered
 from skillmix_tasks.metrics import METRICS
 
 KINDS = ("skill", "topic", "sense", "length")
-_REASON = re.compile(r"names the skill|copies the skill's (?:definition|example)|sentences")
+_REASON = re.compile(r"names the skill|copies the skill's (?:definition|example)|sentences|words(?=, more)")
 
 
 @dataclass
@@ -116,4 +116,4 @@ def _reason(text: str) -> str:
     match = _REASON.search(text)
     if match is None:
         return text
-    return "too many sentences" if match[0] == "sentences" else match[0]
+    return f"too many {match[0]}" if match[0] in ("sentences", "words") else match[0]

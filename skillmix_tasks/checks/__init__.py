@@ -1,18 +1,26 @@
 """What code can decide about a student's answer, so that no judge is ever asked it.
 
-`extract_answer` takes the answer out of a reply, `count_sentences` counts its sentences, `names_skill` says
-whether it names a skill, `copies_reference`, `echoes_prompt` and `is_empty` whether there is anything of the
-student's own in it. All of them take any text and never raise. How each one decides is told in its own file
-and in `docs/checks.md`.
+`extract_answer` takes the answer out of a reply, `count_sentences` counts its sentences and `count_words` its
+words, `names_skill` says whether it names a skill, `copies_reference`, `echoes_prompt` and `is_empty` whether
+there is anything of the student's own in it. All of them take any text and never raise. Each one's file and
+`docs/checks.md` say how it decides.
 """
 
 from skillmix_tasks.checks.copying import Overlap, copies_reference, echoes_prompt, find_copied
 from skillmix_tasks.checks.extract import Extraction, ExtractionState, extract_answer
 from skillmix_tasks.checks.naming import Named, find_named, names_skill
 from skillmix_tasks.checks.normalise import is_empty
-from skillmix_tasks.checks.sentences import SentenceCount, count_sentences, sentence_counts
+from skillmix_tasks.checks.sentences import (
+    WORDS,
+    SentenceCount,
+    count_sentences,
+    count_words,
+    sentence_counts,
+    splitter_versions,
+)
 
 __all__ = [
+    "WORDS",
     "Extraction",
     "ExtractionState",
     "Named",
@@ -20,6 +28,7 @@ __all__ = [
     "SentenceCount",
     "copies_reference",
     "count_sentences",
+    "count_words",
     "echoes_prompt",
     "extract_answer",
     "find_copied",
@@ -27,4 +36,5 @@ __all__ = [
     "is_empty",
     "names_skill",
     "sentence_counts",
+    "splitter_versions",
 ]

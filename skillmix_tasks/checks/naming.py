@@ -1,9 +1,9 @@
 """Whether a text names a skill outright, which the benchmark's hard variant punishes.
 
 What counts as naming: the skill's name or an alias as a sequence of words, however it is dressed up. Case,
-look-alike letters, invisible characters, marks on letters, emphasis inside a word, words run together
-("redherring") and letters spelled out one by one ("r e d herring") make no difference. Plurals and
-possessives are the same word.
+look-alike letters (also "lrony" and "rnetaphor"), invisible characters, HTML, marks on letters, emphasis inside a
+word, words run together ("redherring", "aRedHerring") and letters spelled out one by one ("r e d herring") make
+no difference. Plurals and possessives are the same word.
 
 What does not count: derived words. "Metaphorical" does not name "metaphor" and "ironic" does not name
 "irony": an adjective describes what a text does in ordinary English, and the rule is about writing the label
@@ -30,6 +30,9 @@ _GAP: Final = r"(?:(?![.!?][\"')\]]*\s)[\W_])*"
 # side dish" would name "aside"; a word spelled out must have them between all its letters.
 _MARKS: Final = r"(?:[^\w\s]|_|-\n)*"
 _SPELLED: Final = r"[\W_]+"
+_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
+# Letters that look like others of the same alphabet; a capital I looks like a small l, and is an i when folded.
+_LIKE: Final = {"i": "[il]", "l": "[il]", "m": "(?:m|rn)", "w": "(?:w|vv)"}
 
 
 class Named(Protocol):
@@ -51,10 +54,12 @@ def names_skill(text: str, skill: Named) -> bool:
 
 def find_named(text: str, skill: Named) -> str | None:
     """The first form of the name or of an alias found, as it stands in the folded text, or None."""
-    folded = fold(text)
+    forms = [fold(text)]
+    if (apart := _CAMEL.sub(" ", text)) != text:
+        forms.append(fold(apart))
     for name in (skill.name, *skill.aliases):
         pattern = _pattern(name)
-        found = pattern.search(folded) if pattern else None
+        found = next(filter(None, map(pattern.search, forms)), None) if pattern else None
         if found:
             return " ".join(found.group().split())
     return None
@@ -87,4 +92,5 @@ def _forms(word: str) -> list[tuple[str, str]]:
 
 
 def _letters(stem: str, ending: str) -> str:
-    return f"(?:{_MARKS.join(stem)}|{_SPELLED.join(stem)}){ending}"
+    letters = [_LIKE.get(letter, letter) for letter in stem]
+    return f"(?:{_MARKS.join(letters)}|{_SPELLED.join(letters)}){ending}"

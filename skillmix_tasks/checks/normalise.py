@@ -5,6 +5,7 @@
 gives a form for comparing words; it is never shown to anybody.
 """
 
+import html
 import re
 import unicodedata
 from functools import lru_cache
@@ -29,18 +30,36 @@ _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs"})
 # matters (a capital eta looks like H, a small one like n), so the table is applied before case folding.
 _LOOK_ALIKES: Final = {
     **str.maketrans("АВЕЅІЈКМНОРСТУХԌԚԜҮѴ", "ABESIJKMHOPCTYXGQWYV"),  # Cyrillic capitals
-    **str.maketrans("авеѕіјкмнорстухһԁԛԝүѵӏгпԍ", "abesijkmhopctyxhdqwyvlrng"),  # Cyrillic small letters
+    **str.maketrans("авеѕіјкмнорстухһԁԛԝүѵӏгпԍьєԑ", "abesijkmhopctyxhdqwyvlrngbee"),  # Cyrillic small letters
     **str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX"),  # Greek capitals
     **str.maketrans("αβεικνορςτυχϳηγωσ", "abeikvopctuxjnywo"),  # Greek small letters
-    **str.maketrans("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz"),  # Latin small capitals
-    **str.maketrans("ıȷɑɡɩłŁøØđĐħŧƚɨʉ", "ijagilLoOdDhtliu"),  # Latin with a stroke, or without a dot
+    **str.maketrans("օոսհցզռյՕՏԼ", "onuhgqnjOSL"),  # Armenian
+    **str.maketrans("ᎪᏴᏟᎠᎬᎻᎥᏆᎫᏦᏞᎷᏢᎡᏚᎢᏙᎳᎩᏃ", "ABCDEHiIJKLMPRSTVWYZ"),  # Cherokee
+    **str.maketrans("ⲀⲂⲈⲎⲒⲔⲘⲚⲞⲢⲤⲦⲨⲬⲁⲓⲕⲙⲟⲣⲥⲧⲭ", "ABEHIKMNOPCTYXaikmopctx"),  # Coptic
+    **str.maketrans("ꓐꓑꓓꓔꓖꓗꓙꓚꓜꓝꓟꓠꓡꓢꓣꓦꓧꓪꓫꓬꓮꓰꓲꓳꓴ", "BPDTGKJCZFMNLSRVHWXYAEIOU"),  # Lisu
+    **str.maketrans("ɑɩʉ", "aiu"),
 }
+# Latin letters with a hook, a stroke, no dot or a frame, and the letters of flags: Unicode's names say which.
+_LATIN_NAME: Final = re.compile(
+    r"(?:LATIN (?:SMALL |CAPITAL )?LETTER|REGIONAL INDICATOR SYMBOL LETTER)"
+    r"(?: (?:SMALL CAPITAL|OPEN|SCRIPT|DOTLESS|INSULAR|LONG|BARRED|TAILLESS|MIDDLE|SIDEWAYS|STRETCHED|TURNED))*"
+    r" ([A-Z])(?: WITH [A-Z ]+)?$"
+)
 _QUOTES: Final = str.maketrans(
     {
+        # Numbers in circles and brackets, of which NFKC would make numbers of the text.
+        **dict.fromkeys(map(chr, (*range(0x2460, 0x2488), *range(0x2776, 0x2794))), "\u2022"),
         **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u2039\u203a\u02bc\u02b9\u00b4\u0060\uff07", "'"),
         **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u301d\u301e\u301f\uff02", '"'),
     }
 )
+# Characters written as HTML, and HTML's tags, which hide a word or an end. What a tag holds beside its name stays,
+# as a judge reads it.
+_ENTITY: Final = re.compile(r"&(?:#\d{1,7};?|#[xX][0-9a-fA-F]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
+_BLOCK: Final = "address article blockquote br center dd div dl dt h[1-6] hr li ol p pre section table td th tr ul"
+_INLINE: Final = "a abbr b big cite code del em font i ins kbd mark q s small span strong sub sup tt u var wbr"
+_BLOCK_TAG: Final = re.compile(rf"</?(?:{_BLOCK.replace(' ', '|')})\b([^<>]*)>|<!--|-->", re.IGNORECASE)
+_INLINE_TAG: Final = re.compile(rf"</?(?:{_INLINE.replace(' ', '|')})\b([^<>]*)>|<!--\s*-->", re.IGNORECASE)
 
 
 def visible(text: str) -> str:
@@ -56,14 +75,23 @@ def visible(text: str) -> str:
 
 
 def compatible(text: str) -> str:
-    """`visible` in compatibility form (NFKC), with straight quotation marks.
+    """`visible` in compatibility form (NFKC), with straight quotation marks, as a page shows it.
 
-    Full-width and mathematical letters become plain ones, a one-character ellipsis becomes three stops, a
-    no-break space becomes a space.
+    HTML's entities become their characters, its tags line breaks or nothing. Full-width and mathematical letters
+    become plain ones, a one-character ellipsis becomes three stops, a no-break space becomes a space.
     """
     # Quotes go first: NFKC would turn a free-standing acute accent into a space and a combining mark. The
     # second pass removes fillers that only NFKC makes recognisable.
-    return visible(unicodedata.normalize("NFKC", visible(text).translate(_QUOTES)))
+    return visible(unicodedata.normalize("NFKC", _without_html(visible(text)).translate(_QUOTES)))
+
+
+def _without_html(text: str) -> str:
+    for _ in range(2):  # an entity may be written with an entity: &amp;#46;
+        if "&" in text:
+            text = _ENTITY.sub(lambda match: html.unescape(match.group()), text)
+    if "<" in text:
+        text = _BLOCK_TAG.sub(r"\n\1\n", _INLINE_TAG.sub(r"\1", text))
+    return text
 
 
 def fold(text: str) -> str:
@@ -72,7 +100,8 @@ def fold(text: str) -> str:
     bare = marked
     if not marked.isascii():
         bare = "".join(char for char in marked if unicodedata.category(char) not in ("Mn", "Me"))
-    return bare.translate(_LOOK_ALIKES).casefold()
+        bare = "".join(map(_latin, bare.translate(_LOOK_ALIKES)))
+    return bare.casefold()
 
 
 def words(text: str) -> list[str]:
@@ -83,6 +112,13 @@ def words(text: str) -> list[str]:
 def is_empty(text: str) -> bool:
     """Whether the text shows no letter and no digit: blank, dots, emoji or invisible characters only."""
     return not any(char.isalnum() for char in compatible(text))
+
+
+@lru_cache(maxsize=4096)
+def _latin(char: str) -> str:
+    """The plain letter for a Latin one in a dress that has no decomposition, else the character itself."""
+    found = None if char.isascii() else _LATIN_NAME.search(unicodedata.name(char, ""))
+    return found[1].lower() if found else char
 
 
 @lru_cache(maxsize=4096)

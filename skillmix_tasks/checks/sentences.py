@@ -15,15 +15,25 @@ import functools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 from itertools import pairwise
 from typing import Final, cast
 
 import sentencex
 
 from skillmix_tasks.checks.normalise import compatible
+from skillmix_tasks.checks.separators import BEGINS, separated
 
-_MARKUP: Final = re.compile(r"\*{1,3}(?=\S)|(?<=\S)\*{1,3}|~~|`|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
 _LINE_MARK: Final = re.compile(r"(?:[-*+•‣◦▪·>]\s+|#{1,6}\s+|\(?(?:\d{1,3}|[a-zA-Z])\)\s+|\d{1,3}\.\s+)+(?=\S)")
+# A longer run is words written together, and counts as a word for every five letters, as English has. In scripts
+# without spaces two characters count as a word (Chinese, Japanese), or four (Thai, Lao, Khmer, Burmese).
+_WORD: Final = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_LONGEST: Final = 20
+_USUAL: Final = 5
+_UNSPACED: Final = (
+    (re.compile(r"[\u3040-\u30ff\u3400-\u9fff]"), 2),
+    (re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"), 4),
+)
 _NUMBERED: Final = re.compile(r"\(?1[.)]\s")
 _INNER_NUMBER: Final = re.compile(r"(?<=[.!?] )\(?\d{1,2}[.)] (?=\S)")
 _INNER_BULLET: Final = re.compile(r"(?<=[.!?] )[•‣◦▪·] (?=\S)")
@@ -34,6 +44,7 @@ _GLUED: Final = re.compile(rf"(?<=[a-z][.!?])(?=[\"'(]?{_WORD_START})|(?<=[.!?][
 _LEADING_DOTS: Final = re.compile(r"^(?:\.\s?){2,}")
 _SPACED_DOTS: Final = re.compile(r"\.(?: \.){2,}")
 _OPEN_END: Final = re.compile(r"[,;:\u2012-\u2015-]$")
+_INNER_STOP: Final = re.compile(r"[.!?](?![.!?\"')\]]*$)")
 _STOP_END: Final = re.compile(r"[.!?][\"')\]]*$")
 
 _SPEECH_VERBS: Final = (
@@ -45,9 +56,9 @@ _TITLES: Final = (
     "Adm Capt Cmdr Col Cpl Dr Drs Fr Ft Gen Gov Hon Lt Maj Messrs Mme Mr Mrs Ms Mt Pres Prof Pvt Rep Rev Sen Sgt"
     " Supt"
 )
-_SHORT_FORMS: Final = (
-    "approx ca ch dept eq est ext fri kg km lb lbs min mon oz sec tbsp tel thu thurs tsp tue tues vol wed"
-)
+_SHORT_FORMS: Final = "approx ca ch dept eq est ext tel vol"
+_DAYS: Final = "Fri Mon Thu Thurs Tue Tues Wed"
+_UNITS: Final = "ft in kg km lb lbs min oz sec tbsp tsp"
 
 
 def _any(words: str) -> str:
@@ -61,14 +72,27 @@ _NO_END: Final = (
     re.compile(rf"[!?][\"'](?=\s+(?:[\w.'-]+\s+){{1,3}}?{_any(_SPEECH_VERBS)}\b)"),
     # A title or the like before a name, which sentencex ("Ft. Lowell") and nupunkt ("Lt. Col.") know in part.
     re.compile(rf"\b{_any(_TITLES)}\.(?=\s+[A-Z])"),
-    # A short form before a number or a small letter. sentencex lacks these; nupunkt knows them, but it also
-    # takes "bee", "fish" and "hand" for short forms, so its word alone cannot keep a sentence together.
-    re.compile(rf"\b(?i:{_any(_SHORT_FORMS)})\.(?=\s+[\da-z])"),
+    # A short form before a number or a small letter, a unit after a number. sentencex lacks these; nupunkt knows
+    # them, but it also takes "bee", "fish" and "hand" for short forms, so its word alone cannot keep a sentence
+    # together.
+    re.compile(rf"\b(?:(?i:{_any(_SHORT_FORMS)})|{_any(_DAYS)}|(?<=\d\s)(?i:{_any(_UNITS)}))\.(?=\s+[\da-z])"),
     # What follows never begins a sentence: a comma, Yahoo! Inc., 6 a.m. Tuesday.
     re.compile(r"[.!?][\"')\]]*[,;]"),
-    re.compile(r"[.!?](?=\s+(?:Inc|Ltd|Corp|Co|Jr|Sr|etc)\b\.?)"),
+    re.compile(r"\b[A-Z][\w&-]*[!?](?=\s+(?:Inc|Ltd|Corp|Co)\b)"),
+    re.compile(r"\b(?:Co|Corp|Inc|Ltd|[A-Z])\.(?=\s+(?:Inc|Ltd|Corp|Co|Jr|Sr)\b)"),
     re.compile(r"\b[ap]\.m\.(?=\s+(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b)"),
 )
+# Stops that surely end a sentence, whatever short form a splitter sees before them: a word that is no name follows
+# ("Main St. The baker"), or the short form has no name before it ("it fell Inc. Rain").
+_END: Final = (
+    re.compile(rf"\.[\"')\]]*[,;:]?(?=\s+[\"'(\[]*{BEGINS})"),
+    re.compile(r"(?:(?<![\w'-])[a-z][\w'-]*\s+(?:Inc|Ltd|Corp|Co|Jr|Sr|Esq)|\betc)\.(?=\s+[\"'(\[]*[A-Z])"),
+)
+
+
+# The most words that a text may have for each sentence allowed: 1.6 times what the longest of the reference's
+# answers has (docs/checks.md).
+WORDS: Final = 75
 
 
 @dataclass(frozen=True)
@@ -91,19 +115,38 @@ def count_sentences(text: str) -> int:
 
 def sentence_counts(text: str) -> SentenceCount:
     """`count_sentences` with each splitter's own count beside it."""
-    total = by_sentencex = by_nupunkt = 0
-    for line in _tidy_lines(text):
+    counts = [0, 0, 0]
+    for line in _tidy_lines(compatible(text)):
+        if not _INNER_STOP.search(line):
+            counts = [count + _pieces(line, ()) for count in counts]
+            continue
         cuts_x, cuts_n = _cuts(line, sentencex.segment("en", line)), _cuts(line, _nupunkt()(line))
-        total += _pieces(line, (cuts_x | cuts_n) - _no_ends(line))
-        by_sentencex += _pieces(line, cuts_x)
-        by_nupunkt += _pieces(line, cuts_n)
-    return SentenceCount(total, by_sentencex, by_nupunkt)
+        ends = {match.end() for pattern in _END for match in pattern.finditer(line)}
+        cuts = ((cuts_x | cuts_n) - _no_ends(line)) | ends
+        counts = [count + _pieces(line, own) for count, own in zip(counts, (cuts, cuts_x, cuts_n), strict=True)]
+    return SentenceCount(*counts)
 
 
-def _tidy_lines(text: str) -> list[str]:
+def count_words(text: str) -> int:
+    """How many words `text` has: runs of letters and digits, or characters in scripts that write no spaces."""
+    plain, unspaced = compatible(text), 0
+    if not plain.isascii():
+        for pattern, characters in _UNSPACED:
+            plain, found = pattern.subn(" ", plain)
+            unspaced += -(-found // characters)
+    runs = map(len, _WORD.findall(plain))
+    return unspaced + sum(1 if length <= _LONGEST else -(-length // _USUAL) for length in runs)
+
+
+def splitter_versions() -> dict[str, str]:
+    """The installed versions of the two splitters, on which the count hangs."""
+    return {name: version(name) for name in ("sentencex", "nupunkt")}
+
+
+def _tidy_lines(plain: str) -> list[str]:
     """The text as lines that each begin a sentence, without markup, list marks and what splitters trip over."""
     lines: list[str] = []
-    for raw in compatible(text).split("\n"):
+    for raw in separated(plain).split("\n"):
         line = re.sub(r"\s+", " ", raw).strip()
         mark = _LINE_MARK.match(line)
         line = _tidy(line, mark.end() if mark else 0)
@@ -120,7 +163,6 @@ def _tidy(line: str, mark_end: int) -> str:
     if _NUMBERED.match(line):
         line = line[:mark_end] + _INNER_NUMBER.sub("", line[mark_end:])
     line = _INNER_BULLET.sub("", line[mark_end:])
-    line = _MARKUP.sub("", line)
     line = _SPACED_DOTS.sub("...", line)
     line = _LEADING_DOTS.sub("", line)
     return _GLUED.sub(" ", line).strip()
@@ -128,7 +170,8 @@ def _tidy(line: str, mark_end: int) -> str:
 
 def _continues(before: str, line: str) -> bool:
     """Whether a line goes on with the sentence before: after an open end, or with a small letter and no stop."""
-    return bool(_OPEN_END.search(before)) or (line[0].islower() and not _STOP_END.search(before))
+    end = before[-9:]
+    return bool(_OPEN_END.search(end)) or (line[0].islower() and not _STOP_END.search(end))
 
 
 def _no_ends(line: str) -> set[int]:
