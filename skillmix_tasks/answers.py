@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grading import UserError
 from grading.home import home
+from grading.whole import whole_file
 
 ANSWERS_VARIABLE = "SKILLMIX_ANSWERS"
 _FORMAT = 1
@@ -70,15 +71,11 @@ def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAn
     """Write a new file under `folder` and return its path; UserError if the disk refuses."""
     rank = f"_rank{header.rank}of{header.world_size}" if header.world_size > 1 else ""
     path = folder / f"{header.task}_{uuid.uuid4().hex[:12]}{rank}.jsonl"
-    draft = path.with_suffix(".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8") as file:
+        with whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
             for record in (header, *answers):
                 file.write(json.dumps(record.model_dump(mode="json"), ensure_ascii=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
     except OSError as error:
         raise _unwritable(folder, error) from error
     return path

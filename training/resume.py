@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
+from grading.whole import write_whole
 
 WHOLE = "whole"  # written last, when all processes have written their part of a checkpoint
 _PACKAGES = (
@@ -92,9 +93,7 @@ def cut_log(path: Path, step: int) -> dict[str, Any] | None:
     What came after it is done again, with the same figures.
     """
     lines = [line for line in read_log(path) if line["step"] <= step]
-    draft = path.with_suffix(".draft")
-    draft.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
     trained = [line for line in lines if "loss" in line]
     if step and (not trained or trained[-1]["step"] != step):
         raise UserError(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
+from grading.whole import whole_file, write_whole
 from training.curves import draw_curves
 from training.distributed import accumulation, asked_for, check_devices, is_main, say, world_size
 from training.export import export_model, merge
@@ -111,7 +112,6 @@ def _finish(recipe: Recipe, prepared: Prepared, out: Path) -> None:
     taken = last.best if recipe.early_stopping else last.path
     export_model(taken, recipe, prepared.base, out / "model")
     log = read_log(out / "log.jsonl")
-    draw_curves(out / "curves.png", log)
-    draft = out / ".result.json"
-    draft.write_text(json.dumps(make_result(last, taken, log, recipe.dtype), indent=1) + "\n", encoding="utf-8")
-    draft.replace(out / "result.json")
+    with whole_file(out / "curves.png") as draft:
+        draw_curves(draft, log)
+    write_whole(out / "result.json", json.dumps(make_result(last, taken, log, recipe.dtype), indent=1) + "\n")
