@@ -18,7 +18,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         yield path
         return
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f".{path.name}.part")  # one name, so that kills leave one draft at most
     try:
         yield draft
         sync(draft)
