@@ -59,7 +59,8 @@ class AnswerHeader(BaseModel):
 class StoredAnswer(BaseModel):
     """One generation: the item's index in its task and content hash, and the replies of its turns."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # What a newer release says of a reply, as that it was cut off, may not be passed over.
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     index: int
     hash: str
@@ -102,19 +103,40 @@ def read_header(path: Path) -> AnswerHeader:
     """The header of a file of `write_answers`; UserError in one sentence if it is none."""
     try:
         with path.open("rb") as file:
-            return AnswerHeader.model_validate_json(file.readline())
+            header = AnswerHeader.model_validate_json(file.readline())
     except OSError as error:
         raise UserError(f"The answers {path} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
-        raise UserError(f"{path} is not a file of stored answers.") from error
+        raise UserError(
+            f"{path} is not a file of stored answers (line 1, {_reason(error)}): name a file that a run printed."
+        ) from error
+    if header.skillmix_answers != _FORMAT:
+        raise UserError(
+            f"{path} has the format {header.skillmix_answers}, and this release reads {_FORMAT}: install the release "
+            "that wrote it."
+        )
+    try:
+        json.dumps(header.model_dump(), allow_nan=False)
+    except ValueError as error:
+        raise UserError(f"{path}, line 1, has NaN or Infinity in the place of a number: correct it.") from error
+    return header
 
 
-def read_answer(path: Path, line: bytes) -> StoredAnswer:
-    """The answer in a line of the file `path`; UserError if there is none."""
+def read_answer(path: Path, line: bytes, where: str) -> StoredAnswer:
+    """The answer in a line of the file `path`; UserError, which names the line by `where`, if there is none."""
     try:
         return StoredAnswer.model_validate_json(line)
     except ValidationError as error:
-        raise UserError(f"{path} is not a file of stored answers.") from error
+        raise UserError(
+            f"{path}, {where}, is no stored answer of this release ({_reason(error)}): remove the line and the "
+            "others of its item, or install the release that wrote it."
+        ) from error
+
+
+def _reason(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def is_answer_file(path: Path) -> bool:
