@@ -112,8 +112,8 @@ def read_header(path: Path) -> AnswerHeader:
         ) from error
     if header.skillmix_answers != _FORMAT:
         raise UserError(
-            f"{path} has the format {header.skillmix_answers}, and this release reads {_FORMAT}: install the release "
-            "that wrote it."
+            f"{path} has the format {header.skillmix_answers}, and this release reads {_FORMAT}: install the "
+            "release that wrote it."
         )
     try:
         json.dumps(header.model_dump(), allow_nan=False)

@@ -126,10 +126,11 @@ def _export_again(recipe: Recipe, prepared: Prepared, out: Path) -> None:
 
 def _check_taken(taken: Path, out: Path) -> None:
     """Raise UserError if the checkpoint of which the model is made is not as it was saved."""
-    if not is_marked(taken) or (damage := find_damage(taken)):
+    damage = find_damage(taken) if is_marked(taken) else "it is missing"
+    if damage is not None:
         raise UserError(
-            f"{taken}, of which the model is made, is {f'damaged ({damage})' if is_marked(taken) else 'missing'}: "
-            f"to train its steps again, run `rm -rf {out / 'result.json'} {taken}`, then the same command."
+            f"{taken}, of which the model is made, is damaged ({damage}): to train again, run "
+            f"`rm -r {out / 'checkpoints'}` and `rm -f {out / 'result.json'}`, then the same command."
         )
 
 

@@ -142,8 +142,8 @@ def read_samples(path: Path, name: Path | None = None) -> Iterator[tuple[Sample,
             except ValueError as error:
                 raise UserError(
                     f"Line {number} of {name or path} is no sample of a judged SKILL-MIX task ({_reason(error)}): "
-                    "if the file was cut short, remove it to report the results without its answers, or run the task "
-                    "again."
+                    "if the file was cut short, remove it to report the results without its answers, or run the "
+                    "task again."
                 ) from error
             yield sample, generations
 
