@@ -42,6 +42,7 @@ def export(
 ) -> None:
     """Write all stored replies as JSON Lines, one column of the store a field."""
     from grading.errors import UserError
+    from grading.whole import whole_file
 
     with _open(file) as store:
         lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in store.records(judge))
@@ -49,7 +50,7 @@ def export(
             if output is None:
                 sys.stdout.writelines(lines)
             else:
-                with output.open("w", encoding="utf-8") as target:
+                with whole_file(output) as draft, draft.open("w", encoding="utf-8") as target:
                     target.writelines(lines)
         except OSError as error:
             raise UserError(f"The votes cannot be written to {output or 'standard output'}: {error}.") from error

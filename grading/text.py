@@ -1,10 +1,29 @@
-"""Text from models, made safe to store and send."""
+"""Text from models, made safe to store, send and open."""
 
 from __future__ import annotations
 
+import unicodedata
+from typing import Any
+
+_FORMULA = tuple("=+-@")  # what a spreadsheet takes for the beginning of a formula
 _LONE = dict.fromkeys(range(55296, 57344), "�")
 
 
 def encodable(text: str) -> str:
     """`text` with lone surrogates replaced: a JSON escape can make them, and UTF-8 cannot hold them."""
     return text.translate(_LONE)
+
+
+def csv_cell(value: Any) -> Any:
+    """The cell of a CSV file for `value`: text that a spreadsheet would run gets an apostrophe, numbers stay."""
+    return f"'{value}" if isinstance(value, str) and _is_formula(value) else value
+
+
+def csv_text(cell: str) -> str:
+    """The text that `csv_cell` made the cell of."""
+    return cell[1:] if cell.startswith("'") and _is_formula(cell[1:]) else cell
+
+
+def _is_formula(text: str) -> bool:
+    """Whether text begins like a formula, behind blanks too, and in letters of any width."""
+    return text.startswith(("\t", "\r")) or unicodedata.normalize("NFKC", text).lstrip().startswith(_FORMULA)

@@ -93,10 +93,10 @@ def model(
         merged=merged,
     )
     after = run / "evaluation" / "after"
-    evaluations = read_evaluations([after]) if after.is_dir() else []
+    evaluations = read_evaluations([after], within=run) if after.is_dir() else []
     _push(
         Target(repo, "model", MARK, public),
-        lambda remote: plan(weights, facts, evaluations, remote),
+        lambda remote: plan(weights, facts, evaluations, remote, within=run),
         dry_run=dry_run,
         as_json=as_json,
     )

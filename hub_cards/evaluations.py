@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
-from hub_cards.files import File
+from hub_cards.files import File, open_within
 from hub_cards.publication import Remote
 from hub_cards.records import json_file, read_record
 from hub_cards.report.find import find_results
 from hub_cards.report.runs import Run, read_results
 from hub_cards.report.stats.intervals import Interval, mean_interval, wilson
+from hub_cards.report.tally import read_tally
 from hub_cards.scrub import is_local, local_paths, public_name, scrub, scrub_model_args
 from skillmix_tasks.calibration import Calibration, load_calibration
 from skillmix_tasks.hub_items import config_of
@@ -114,32 +115,33 @@ class Evaluation:
         return found
 
 
-def read_evaluations(paths: Sequence[Path], calibrations: Sequence[Path] = ()) -> list[Evaluation]:
+def read_evaluations(
+    paths: Sequence[Path], calibrations: Sequence[Path] = (), *, within: Path | None = None
+) -> list[Evaluation]:
     """The evaluations in results files, or in all below folders, by task, with the judges' `calibrations`.
 
-    UserError if there is none, one has no samples or no verdicts, two are of the same task and judge, or a
-    calibration is of none of the judges.
+    UserError if there is none, one has no samples or no verdicts, its samples are not whole, a link leads out of
+    `within` (None: the folder of each path), two are of the same task and judge, or a calibration is of none of
+    the judges.
     """
     known = {path: load_calibration(path) for path in calibrations}
     used = set()
     found: dict[str, Evaluation] = {}
-    for file in find_results([str(path) for path in paths]):
-        runs, unjudged = read_results(file.path)
+    for file, root in results_within(paths, within):
+        runs, unjudged = read_results(file)
         if unjudged:
-            raise UserError(
-                f"{file.path} has answers to {', '.join(unjudged)} that were not judged: `skillmix grade`."
-            )
-        whole = read_record(file.path, "`skillmix eval`")
+            raise UserError(f"{file} has answers to {', '.join(unjudged)} that were not judged: `skillmix grade`.")
+        whole = read_record(file, "`skillmix eval`")
         for run in runs:
             student = whole["configs"][run.task]["metadata"]["skillmix"]["student"]
             one = Evaluation(run, _public(whole, run.task), str(student.get("peft") or student["model"]))
             if one.folder in found:
                 raise UserError(
-                    f"{found[one.folder].run.source} and {file.path} are both of {run.task} and the judge "
+                    f"{found[one.folder].run.source} and {file} are both of {run.task} and the judge "
                     f"{run.judge.name}: name the one to publish."
                 )
             path = next((path for path, calibration in known.items() if calibration.is_of(run.judge_record)), None)
-            files = _files(one, whole)
+            files = _files(one, whole, root)
             if path is not None:
                 used.add(path)
                 calibration = scrub(json.loads(path.read_text(encoding="utf-8")))
@@ -152,6 +154,22 @@ def read_evaluations(paths: Sequence[Path], calibrations: Sequence[Path] = ()) -
             "model, parameters, prompt and votes have to be the same."
         )
     return sorted(found.values(), key=lambda one: (one.run.split, one.run.k, one.folder))
+
+
+def results_within(paths: Sequence[Path], within: Path | None = None) -> Iterator[tuple[Path, Path]]:
+    """The results files that `paths` name or hold, each with the folder that no link beside it may lead out of.
+
+    Raises UserError if a file in a folder is a link out of it. A file that is named may be a link.
+    """
+    seen = set()
+    for path in paths:
+        for found in find_results([str(path)]):
+            root = within or (path if path.is_dir() else found.path.parent)
+            if within is not None or path.is_dir():
+                open_within(root, found.path)
+            if found.path.resolve() not in seen:
+                seen.add(found.path.resolve())
+                yield found.path, root
 
 
 def published_evaluations(remote: Remote) -> list[Evaluation]:
@@ -203,16 +221,18 @@ def _public(whole: dict[str, Any], task: str) -> dict[str, Any]:
     return public
 
 
-def _files(one: Evaluation, whole: dict[str, Any]) -> tuple[File, ...]:
+def _files(one: Evaluation, whole: dict[str, Any], root: Path) -> tuple[File, ...]:
     if one.run.samples is None:
         raise UserError(
             f"The samples of {one.run.task} are not beside {one.run.source}: evaluate with --log_samples, for a "
             "score without its verdicts cannot be checked."
         )
+    samples = open_within(root, one.run.samples)
+    read_tally(one.run, samples)
     paths = set(local_paths(whole)) | _local_arguments(whole)
     return (
         File(f"{one.folder}/results.json", json_file(one.record)),
-        File(f"{one.folder}/samples.jsonl", _samples_without(one.run.samples, paths)),
+        File(f"{one.folder}/samples.jsonl", _samples_without(samples, paths)),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from grading import UserError
 from hub_cards.cards import given, need
 from hub_cards.evaluations import FOLDER, Evaluation, joined, published_evaluations, untouched
-from hub_cards.files import File, LeftOut, files_of
+from hub_cards.files import File, LeftOut, files_of, open_within
 from hub_cards.model_card import model_card
 from hub_cards.publication import Publication, Remote
 from hub_cards.records import json_file, read_record
@@ -34,6 +34,7 @@ _LEFT_OUT = {
     "rng_state*": "trainer's state",
     "trainer_state.json": "trainer's state",
     "README.md": "the card is made anew",
+    "whole": "checksums, which hold for the files here",
 }
 
 
@@ -51,7 +52,7 @@ def model_facts(
 
     Raises UserError with the name of a fact that is missing.
     """
-    run = read_record(run_folder / "run.json", _MADE_BY)
+    run = read_record(run_folder / "run.json", _MADE_BY, within=run_folder)
     named = base_model or need(run, "base_model.name", where="run.json")
     if "/" not in named:
         raise UserError(
@@ -88,12 +89,22 @@ def model_facts(
     return weights, public
 
 
-def model(weights: Path, facts: dict[str, Any], evaluations: Sequence[Evaluation], remote: Remote) -> Publication:
-    """The model in the folder `weights` with its card, which shows what was evaluated, now or before."""
+def model(
+    weights: Path,
+    facts: dict[str, Any],
+    evaluations: Sequence[Evaluation],
+    remote: Remote,
+    *,
+    within: Path | None = None,
+) -> Publication:
+    """The model in the folder `weights` with its card, which shows what was evaluated, now or before.
+
+    Raises UserError if a link leads out of the folder `within`, that of the run (None: `weights` itself).
+    """
     files, left_out = [], []
     for path, file in files_of(weights):
         if any(fnmatch(path, pattern) for pattern in _TAKEN):
-            files.append(File(path, _without_paths(file, facts)))
+            files.append(File(path, _without_paths(open_within(within or weights, file), file.name, facts)))
         else:
             reason = next(
                 (why for pattern, why in _LEFT_OUT.items() if fnmatch(path, pattern)), "not needed to load"
@@ -137,14 +148,16 @@ def _digest(folder: Path) -> str:
 def _weights(run_folder: Path, *, merged: bool) -> tuple[Path, dict[str, Any]]:
     """The folder of the weights, and the figures of the whole run or of the checkpoint that it has come to."""
     from training.resume import last_whole, read_log
+    from training.whole import check_model
 
     if (run_folder / "result.json").is_file():
-        result = read_record(run_folder / "result.json", _MADE_BY)
+        result = read_record(run_folder / "result.json", _MADE_BY, within=run_folder)
         for fact in ("steps", "loss", "tokens", "seconds"):
             need(result, fact, where="result.json")
         folder = run_folder / ("merged" if merged else "model")
         if not folder.is_dir():
             raise UserError(f"There is no {folder}: type the command of the run again with --merge.")
+        check_model(folder)
         return folder, {"result": result, "checkpoint": None}
     if merged:
         raise UserError(f"{run_folder} is not done, and only a run that is done is merged: leave --merged out.")
@@ -163,17 +176,17 @@ def _weights(run_folder: Path, *, merged: bool) -> tuple[Path, dict[str, Any]]:
     }
 
 
-def _without_paths(file: Path, facts: dict[str, Any]) -> Path | bytes:
+def _without_paths(file: Path, name: str, facts: dict[str, Any]) -> Path | bytes:
     """A configuration with the Hub's name of the base model in the place of its path here."""
-    if file.name not in ("adapter_config.json", "config.json", "tokenizer_config.json", "generation_config.json"):
+    if name not in ("adapter_config.json", "config.json", "tokenizer_config.json", "generation_config.json"):
         return file
     config = read_record(file, _MADE_BY)
     base = facts["base_model"]["name"]
-    changed = {name: public_name(value) for name, value in config.items() if list(local_paths(value))}
-    changed |= {name: base for name in ("_name_or_path", "name_or_path") if name in changed}
-    if file.name == "adapter_config.json":
+    changed = {key: public_name(value) for key, value in config.items() if list(local_paths(value))}
+    changed |= {key: base for key in ("_name_or_path", "name_or_path") if key in changed}
+    if name == "adapter_config.json":
         changed |= {"base_model_name_or_path": base}
         changed |= {"revision": facts["base_model"].get("revision")}
-    if all(config.get(name) == value for name, value in changed.items()):
+    if all(config.get(key) == value for key, value in changed.items()):
         return file
     return json_file(config | changed)

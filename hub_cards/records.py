@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
+from hub_cards.files import open_within
 
 
-def read_record(path: Path, made_by: str) -> dict[str, Any]:
-    """The JSON object in a file; UserError says what would have made it."""
+def read_record(path: Path, made_by: str, *, within: Path | None = None) -> dict[str, Any]:
+    """The JSON object in a file; UserError says what would have made it, or that a link leads out of `within`."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        source = path if within is None or not path.exists() else open_within(within, path)
+        record = json.loads(source.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"There is no {path}: name a folder that {made_by} made.") from error
     except (OSError, ValueError) as error:

@@ -7,8 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hub_cards.cards import environment, render_card, tags
-from hub_cards.files import File, files_of
+from hub_cards.files import File, files_of, open_within
 from hub_cards.publication import Publication
+from skillmix_tasks.output_files import all_samples_of
 from skillmix_tasks.published import load_published
 
 MARK = "space"
@@ -42,12 +43,18 @@ def space_files(results: Sequence[Path]) -> list[File]:
         template = environment().overlay(autoescape=True).get_template("space.html.jinja")
         page = template.render(title=_TITLE, rows=load_published())
         return [File("index.html", (page.strip() + "\n").encode())]
-    from hub_cards.report.find import find_results
+    from hub_cards.evaluations import results_within
+    from hub_cards.report.find import Found
     from hub_cards.report.stats.novelty import Corpus
     from hub_cards.report.study import make_study
     from hub_cards.report.write import write_report
 
-    study = make_study(find_results([str(path) for path in results]), corpus=Corpus())
+    found = []
+    for path, root in results_within(results):
+        found.append(Found(path, None))
+        for samples in all_samples_of(path):
+            open_within(root, samples)
+    study = make_study(found, corpus=Corpus())
     with TemporaryDirectory() as folder:
         write_report(study, Path(folder))
         return [File(path, file.read_bytes()) for path, file in files_of(Path(folder))]

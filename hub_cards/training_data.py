@@ -10,7 +10,7 @@ from typing import Any
 
 from grading import UserError
 from hub_cards.cards import given, need, render_card, size_category, tags
-from hub_cards.files import File, LeftOut, files_of
+from hub_cards.files import File, LeftOut, files_of, open_within
 from hub_cards.publication import CARD, Publication
 from hub_cards.records import json_file, read_record
 from hub_cards.scrub import local_paths, scrub
@@ -28,13 +28,15 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
     from training.leakage import check_leaks
     from training.rows import COLUMNS
 
-    run = read_record(folder / "run.json", _MADE_BY)
-    counts = read_record(folder / "counts.json", _MADE_BY)
+    run = read_record(folder / "run.json", _MADE_BY, within=folder)
+    counts = read_record(folder / "counts.json", _MADE_BY, within=folder)
     licensed = given("license", license_, example="--license cc-by-4.0")
     for fact in ("plan", "pack.id", "pack.version", "pack.hash", "seed", "turns", "teacher.model", "judge"):
         need(run, fact, where="run.json")
     parquet = {
-        path: file for path, file in files_of(folder) if path.startswith("data/") and path.endswith(".parquet")
+        path: open_within(folder, file)
+        for path, file in files_of(folder)
+        if path.startswith("data/") and path.endswith(".parquet")
     }
     if not parquet:
         raise UserError(f"{folder} has no data set: no text was accepted, or `skillmix generate` is not done.")
@@ -48,7 +50,7 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
     files += [File("run.json", json_file(public)), File("counts.json", json_file(counts))]
     for name in ("summary.md", "summary.png"):
         if (folder / name).is_file():
-            files.append(File(name, _text_without_paths(folder / name, run)))
+            files.append(File(name, _text_without_paths(open_within(folder, folder / name), name, run)))
     configs = _configs(parquet)
     card = _card(public, counts, configs, found.record(), repo, licensed, COLUMNS)
     return Publication(card, tuple(files), _left_out(folder, files))
@@ -92,9 +94,9 @@ def _without_paths(path: Path) -> Path | bytes:
     return buffer.getvalue()
 
 
-def _text_without_paths(path: Path, run: dict[str, Any]) -> Path | bytes:
+def _text_without_paths(path: Path, name: str, run: dict[str, Any]) -> Path | bytes:
     paths = sorted(local_paths(run), key=len, reverse=True)
-    if path.suffix != ".md" or not paths:
+    if not name.endswith(".md") or not paths:
         return path
     text = path.read_text(encoding="utf-8")
     for one in paths:

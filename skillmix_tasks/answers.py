@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grading import UserError
 from grading.home import home
+from grading.whole import whole_file
 
 ANSWERS_VARIABLE = "SKILLMIX_ANSWERS"
 _FORMAT = 1
@@ -58,7 +59,8 @@ class AnswerHeader(BaseModel):
 class StoredAnswer(BaseModel):
     """One generation: the item's index in its task and content hash, and the replies of its turns."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # What a newer release says of a reply, as that it was cut off, may not be passed over.
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     index: int
     hash: str
@@ -70,15 +72,11 @@ def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAn
     """Write a new file under `folder` and return its path; UserError if the disk refuses."""
     rank = f"_rank{header.rank}of{header.world_size}" if header.world_size > 1 else ""
     path = folder / f"{header.task}_{uuid.uuid4().hex[:12]}{rank}.jsonl"
-    draft = path.with_suffix(".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8") as file:
+        with whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
             for record in (header, *answers):
                 file.write(json.dumps(record.model_dump(mode="json"), ensure_ascii=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
     except OSError as error:
         raise _unwritable(folder, error) from error
     return path
@@ -105,19 +103,40 @@ def read_header(path: Path) -> AnswerHeader:
     """The header of a file of `write_answers`; UserError in one sentence if it is none."""
     try:
         with path.open("rb") as file:
-            return AnswerHeader.model_validate_json(file.readline())
+            header = AnswerHeader.model_validate_json(file.readline())
     except OSError as error:
         raise UserError(f"The answers {path} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
-        raise UserError(f"{path} is not a file of stored answers.") from error
+        raise UserError(
+            f"{path} is not a file of stored answers (line 1, {_reason(error)}): name a file that a run printed."
+        ) from error
+    if header.skillmix_answers != _FORMAT:
+        raise UserError(
+            f"{path} has the format {header.skillmix_answers}, and this release reads {_FORMAT}: install the "
+            "release that wrote it."
+        )
+    try:
+        json.dumps(header.model_dump(), allow_nan=False)
+    except ValueError as error:
+        raise UserError(f"{path}, line 1, has NaN or Infinity in the place of a number: correct it.") from error
+    return header
 
 
-def read_answer(path: Path, line: bytes) -> StoredAnswer:
-    """The answer in a line of the file `path`; UserError if there is none."""
+def read_answer(path: Path, line: bytes, where: str) -> StoredAnswer:
+    """The answer in a line of the file `path`; UserError, which names the line by `where`, if there is none."""
     try:
         return StoredAnswer.model_validate_json(line)
     except ValidationError as error:
-        raise UserError(f"{path} is not a file of stored answers.") from error
+        raise UserError(
+            f"{path}, {where}, is no stored answer of this release ({_reason(error)}): remove the line and the "
+            "others of its item, or install the release that wrote it."
+        ) from error
+
+
+def _reason(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def is_answer_file(path: Path) -> bool:

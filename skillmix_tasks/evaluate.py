@@ -45,7 +45,7 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     settings = read_settings(given.get("metadata") or {})
     if any(_matches(name) for name in names):
         _check_before_loading(given, settings)
-    with _own_tasks(names):
+    with _own_tasks(names), _whole_files(given.get("output_path")):
         if as_json:
             _print_json(cli, args)
         elif settings.controls:
@@ -115,6 +115,33 @@ def _own_tasks(names: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         lm_eval.tasks.TaskManager = manager
+
+
+@contextmanager
+def _whole_files(output: str | None) -> Iterator[None]:
+    """Raise UserError at the end if results or samples are not whole on the disk, which lm-eval only logs."""
+    import lm_eval.loggers
+
+    from skillmix_tasks.sample_files import CheckedTracker
+
+    made: list[CheckedTracker] = []
+
+    def tracker(**options: Any) -> CheckedTracker:
+        made.append(CheckedTracker(**options))
+        return made[0]
+
+    usual = lm_eval.loggers.EvaluationTracker
+    lm_eval.loggers.EvaluationTracker = tracker
+    try:
+        yield
+    finally:
+        lm_eval.loggers.EvaluationTracker = usual
+    if lost := [name for one in made for name in one.lost]:
+        raise UserError(
+            f"{output} did not take {' and '.join(lost)} (lm-eval's log above has the reason). The answers and "
+            f"verdicts are saved: free space, then run `skillmix grade ANSWERS -o {output}` with the file of "
+            "answers that the log names."
+        )
 
 
 def _print_failed_controls_first(cli: Any, args: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ The files are our answer files (skillmix_tasks.answers) or lm-eval's samples.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Any
 
 from grading import UserError
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -38,6 +41,7 @@ class StoredTask:
     ranks: list[int] = field(default_factory=list)
     world_size: int = 1
     items: dict[str, StoredItem] = field(default_factory=dict)
+    cut: bool = False  # whether the last line of a file is cut short
 
     def in_order(self) -> list[str]:
         """The items' hashes in the order of their indices."""
@@ -98,7 +102,9 @@ def _look_through(files: Sequence[_File], number: int, tasks: dict[str, StoredTa
             _add_file(tasks, files, file, task, len(answer.replies))
         _add_answer(tasks[task], answer, (number, offset), generations)
     if not new:
-        raise UserError(f"{file.path} is empty.")
+        raise UserError(f"{file.path} holds no whole answer." if file.cut else f"{file.path} is empty.")
+    for task in new:
+        tasks[task].cut |= file.cut
 
 
 def _add_file(tasks: dict[str, StoredTask], files: Sequence[_File], file: _File, task: str, turns: int) -> None:
@@ -135,8 +141,14 @@ def _check_whole(task: StoredTask) -> None:
             f"{task.path} is of a run of {task.world_size} ranks: name the files of all of them, each once "
             f"({task.task}_*_rank*of{task.world_size}.jsonl)."
         )
+    incomplete = [name for name, item in task.items.items() if None in item.places]
+    if task.cut and len(incomplete) == 1:  # the one of the cut line
+        there = len(task.items.pop(incomplete.pop()).places)
+        logger.warning(
+            "An item of %s is left out with that line: not all of its %d generations are there.", task.path, there
+        )
     if not task.items:
-        raise UserError(f"{task.path} is empty.")
+        raise UserError(f"{task.path} holds no whole item." if task.cut else f"{task.path} is empty.")
     for name, item in task.items.items():
         if None in item.places:
             there = sum(place is not None for place in item.places)
@@ -146,10 +158,11 @@ def _check_whole(task: StoredTask) -> None:
 
 
 class _File:
-    """One file of either kind; `header` is None for samples."""
+    """One file of either kind; `header` is None for samples, `cut` is known once all answers were read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.cut = False
         self.header: AnswerHeader | None = read_header(path) if is_answer_file(path) else None
 
     def task(self, name: str, turns: int, files: Sequence[_File]) -> StoredTask:
@@ -172,11 +185,17 @@ class _File:
         )
 
     def answers(self) -> Iterator[tuple[int, str, StoredAnswer]]:
-        """All answers, each with its line's first byte and its task."""
-        offset = 0
+        """All answers, each with its line's first byte and its task.
+
+        A last line that is cut short is left out with a warning.
+        """
+        offset, size = 0, self.path.stat().st_size
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if self.header is None or number > 1:
+                self.cut = offset + len(line) == size and not _is_json(line)
+                if self.cut:
+                    logger.warning("%s, line %d, is cut short: it is left out.", self.path, number)
+                elif self.header is None or number > 1:
                     for task, answer in self._parsed(line, f"line {number}"):
                         yield offset, task, answer
                 offset += len(line)
@@ -190,7 +209,7 @@ class _File:
 
     def _parsed(self, line: bytes, where: str) -> list[tuple[str, StoredAnswer]]:
         if self.header is not None:
-            return [(self.header.task, read_answer(self.path, line))]
+            return [(self.header.task, read_answer(self.path, line, where))]
         try:
             sample = json.loads(line)
             document = sample["doc"]
@@ -215,3 +234,11 @@ class _File:
                 f"{self.path}, {where}, is not a sample of a SKILL-MIX task: name samples_skillmix_*.jsonl "
                 "files of lm_eval --log_samples, or files of stored answers."
             ) from error
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True

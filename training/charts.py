@@ -30,7 +30,8 @@ def draw(path: Path, counts: Counts, pack: Pack) -> None:
     _by_pair(figure.add_subplot(grid[1, 1]), pair_tallies(counts))
     _lengths(figure.add_subplot(grid[2, 1]), counts)
     _reasons(figure.add_subplot(grid[3, 1]), counts)
-    figure.savefig(path, dpi=100, metadata={"Software": None})  # which would name the release of matplotlib
+    # Without "Software", which would name the release of matplotlib.
+    figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
 
 
 def _bars(axes: Any, names: list[str], tallies: list[Tally]) -> None:

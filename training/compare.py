@@ -29,6 +29,7 @@ from typing import Any
 from grading import UserError
 from grading.fingerprint import weights_fingerprint
 from grading.panel import panel_name, panel_record
+from grading.whole import write_whole
 from skillmix_tasks.answers import ANSWERS_VARIABLE, read_header
 from skillmix_tasks.settings import Settings, read_settings
 from skillmix_tasks.task_files import tasks_named
@@ -129,8 +130,8 @@ def compare(
                 f"{panel_name(judges)}. Scores of different judges are not comparable.",
             ],
         )
-        (out / "comparison.json").write_text(json.dumps(comparison.record(), indent=1) + "\n", encoding="utf-8")
-        (out / "comparison.md").write_text(comparison.text() + "\n", encoding="utf-8")
+        write_whole(out / "comparison.json", json.dumps(comparison.record(), indent=1) + "\n")
+        write_whole(out / "comparison.md", comparison.text() + "\n")
     return comparison
 
 

@@ -75,15 +75,28 @@ def read_half(folder: Path) -> Half:
     if not found:
         raise UserError(f"{folder} holds no results of `skillmix eval` or `skillmix grade`.")
     newest = found[-1]
-    results: dict[str, Any] = json.loads(newest.read_text(encoding="utf-8"))
+    results: dict[str, Any] = _parsed(newest.read_bytes(), f"{newest}", folder)
     samples = {}
     for task in results["results"]:
         file = samples_of(newest, task)
         if file is None:
             raise UserError(f"{newest} has no samples of {task} beside it: move {folder} away and compare anew.")
-        with file.open(encoding="utf-8") as lines:
-            samples[task] = [json.loads(line) for line in lines]
+        with file.open("rb") as lines:
+            samples[task] = [
+                _parsed(line, f"{file}, line {number},", folder) for number, line in enumerate(lines, start=1)
+            ]
     return Half(results, samples)
+
+
+def _parsed(text: bytes, where: str, folder: Path) -> dict[str, Any]:
+    try:
+        parsed: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise UserError(
+            f"{where} is cut short or damaged: remove {folder / 'whole'} and type the same command again, which "
+            "writes it anew and pays for no vote twice."
+        ) from error
+    return parsed
 
 
 def compare_halves(before: Half, after: Half) -> list[ComparedTask]:

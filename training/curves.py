@@ -27,4 +27,4 @@ def draw_curves(path: Path, log: list[dict[str, Any]]) -> None:
     for axes, title in ((loss, "loss"), (rate, "learning rate"), (pace, "useful tokens a second, so far")):
         axes.set_title(title)
         axes.set_xlabel("step")
-    figure.savefig(path, dpi=100, metadata={"Software": None})
+    figure.savefig(path, format="png", dpi=100, metadata={"Software": None})

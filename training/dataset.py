@@ -27,6 +27,7 @@ import yaml
 from jinja2 import Environment, StrictUndefined
 
 from grading import UserError
+from grading.whole import sync_all, write_whole
 from training.mix import Mix, draw_texts, read_texts
 from training.rows import COLUMNS, FEATURES, Row, read_rows, rows_files
 from training.split import validation_ids
@@ -74,13 +75,14 @@ def build_dataset(
     try:
         draft.mkdir()
         configs = _write(sources, draft, seed, validation, mix)
+        sync_all(draft)
         shutil.rmtree(folder / "data", ignore_errors=True)
         draft.rename(folder / "data")
     except OSError as error:
         raise UserError(f"The data set cannot be written to {folder} ({error.strerror}).") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    (folder / "README.md").write_text(_readme(configs, mix), encoding="utf-8")
+    write_whole(folder / "README.md", _readme(configs, mix))
     return configs
 
 

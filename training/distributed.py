@@ -52,6 +52,12 @@ def say(line: str) -> None:
         logger.info(line)
 
 
+def warn(line: str) -> None:
+    """Log a warning, once for all processes."""
+    if is_main():
+        logger.warning(line)
+
+
 def check_devices(*, four_bit: bool) -> None:
     """Raise UserError if what was asked for cannot run here: without a GPU, FSDP does nothing and says nothing."""
     import torch

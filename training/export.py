@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from grading.whole import sync
 from training.prepare import Base
 from training.recipe import Recipe
+from training.whole import mark_whole
 
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -55,5 +57,7 @@ def _make(target: Path, base: Base, write: Callable[[Path], None]) -> None:
     shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
     write(draft)
     AutoTokenizer.from_pretrained(base.model, revision=base.revision).save_pretrained(draft)
+    mark_whole(draft)
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
+    sync(target.parent)

@@ -12,11 +12,11 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from grading import UserError
+from grading.whole import write_whole
 
 _Record = TypeAdapter(dict[str, Any])
 _LOCK = ".lock"
 _MARK = "run.json"
-_DRAFT = ".run.json"  # until it is whole
 
 
 @contextmanager
@@ -33,7 +33,8 @@ def claimed(
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        others = [file.name for file in out.iterdir() if file.name not in (_LOCK, _DRAFT)]
+        drafts = f".{_MARK}"  # which a process that was killed may have left
+        others = [file.name for file in out.iterdir() if file.name != _LOCK and not file.name.startswith(drafts)]
         if others and _MARK not in others:
             raise _foreign(out, command)
         lock = FileLock(out / _LOCK, timeout=0)
@@ -60,12 +61,11 @@ def record_of(out: Path) -> dict[str, Any] | None:
 
 def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], bool]) -> None:
     """Write down in `out` what is made there; UserError if that is another run already."""
-    mark, draft = out / _MARK, out / _DRAFT
+    mark = out / _MARK
     try:
         there = _Record.validate_json(mark.read_bytes()) if mark.exists() else None
         if there is None or (there.keys() == record.keys() and not begun()):
-            draft.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            draft.replace(mark)
+            write_whole(mark, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
             return
     except ValidationError as error:
         raise UserError(f"{mark} is no record of a run: name another folder with --out.") from error

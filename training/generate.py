@@ -26,6 +26,7 @@ from tqdm import tqdm
 from grading import Budget, JudgeSpec, Panel, UserError
 from grading.home import verdict_store
 from grading.panel import panel_record
+from grading.whole import whole_file, write_whole
 from skillmix_tasks.items import Item
 from skillmix_tasks.loading import load_pack
 from skillmix_tasks.pack import Pack
@@ -126,7 +127,7 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
             loop = _Loop(run, out, teacher, panel, limits)
             endings = {kind.k: loop.fill(kind) for kind in run.plan.kinds}
             loop.counts.check()
-            (out / "counts.json").write_text(loop.counts.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            write_whole(out / "counts.json", loop.counts.model_dump_json(indent=1) + "\n")
         return Outcome(loop.counts, endings, teacher.record(), panel.record())
     finally:
         teacher.close()
@@ -153,8 +154,8 @@ class _Loop:
         """Try cells until the kind is full or has to end; the reason for the end, as a sentence."""
         self._warn_of_few_cells(kind)
         stream = cells(self._run.pack, kind, self._run.plan, self._run.seed, self._excluded)
-        target, draft = rows_file(self._out, kind.k), rows_file(self._out, kind.k).with_suffix(".draft")
         with (
+            whole_file(rows_file(self._out, kind.k)) as draft,
             draft.open("w", encoding="utf-8") as rows,
             tqdm(
                 total=kind.accept or kind.tries,
@@ -173,7 +174,6 @@ class _Loop:
                 after = self._tally(kind)
                 bar.set_postfix(accepted=after.accepted, tried=after.attempted, refresh=False)
                 bar.update(after.accepted - before.accepted if kind.accept else after.attempted - before.attempted)
-        draft.replace(target)
         logger.info("k = %d: %s", kind.k, ending)
         return ending
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
+from grading.whole import write_whole
+from training.distributed import warn
+from training.whole import find_damage, has_sums, is_marked
 
-WHOLE = "whole"  # written last, when all processes have written their part of a checkpoint
 _PACKAGES = (
     *("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "numpy", "bitsandbytes"),
     "skillmix-tasks",
@@ -62,19 +64,39 @@ class Checkpoint:
         return bool(waited["early_stopping_patience_counter"] >= patience["early_stopping_patience"])
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a checkpoint in `folder` was complete once, damaged or not."""
+    return any(map(is_marked, _checkpoints(folder)))
+
+
 def last_whole(folder: Path) -> Checkpoint | None:
-    """The latest whole checkpoint in `folder`."""
-    found = [path for path in _checkpoints(folder) if (path / WHOLE).is_file()]
-    if not found:
-        return None
-    path = max(found, key=_step)
-    return Checkpoint(path, json.loads((path / "trainer_state.json").read_text(encoding="utf-8")))
+    """The latest checkpoint in `folder` that is as it was saved, None if none was; logs which ones are damaged.
+
+    Reads all bytes of the checkpoint. Raises UserError if all are damaged.
+    """
+    damaged: list[str] = []
+    for path in sorted(filter(is_marked, _checkpoints(folder)), key=_step, reverse=True):
+        damage = find_damage(path)
+        if damage is not None:
+            damaged.append(f"{path.name} is damaged ({damage})")
+            continue
+        if damaged:
+            warn(f"{', '.join(damaged)}: {path.name} is taken.")
+        if not has_sums(path):
+            warn(f"{path.name} has no checksums, as an earlier release saved it: only sizes are checked.")
+        return Checkpoint(path, json.loads((path / "trainer_state.json").read_text(encoding="utf-8")))
+    if damaged:
+        raise UserError(
+            f"No checkpoint in {folder} is whole: {', '.join(damaged)}. To train from the first step, run "
+            f"`rm -r {folder}`, then the same command."
+        )
+    return None
 
 
-def remove_incomplete(folder: Path) -> None:
-    """Remove what a process that was killed had begun to save."""
+def remove_unusable(folder: Path, step: int) -> None:
+    """Remove checkpoints that were never complete, and those after `step`, which are made again."""
     for path in _checkpoints(folder):
-        if not (path / WHOLE).is_file():
+        if not is_marked(path) or _step(path) > step:
             shutil.rmtree(path)
 
 
@@ -92,9 +114,7 @@ def cut_log(path: Path, step: int) -> dict[str, Any] | None:
     What came after it is done again, with the same figures.
     """
     lines = [line for line in read_log(path) if line["step"] <= step]
-    draft = path.with_suffix(".draft")
-    draft.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
     trained = [line for line in lines if "loss" in line]
     if step and (not trained or trained[-1]["step"] != step):
         raise UserError(

@@ -10,6 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from grading.whole import whole_file, write_whole
 from skillmix_tasks.pack import Pack
 from training.charts import draw
 from training.counts import Counts, KindCounts, Spending
@@ -36,8 +37,9 @@ def write_summary(folder: Path, counts: Counts, pack: Pack, *, about: Sequence[s
         ],
     )
     text, chart = folder / "summary.md", folder / "summary.png"
-    text.write_text(page + "\n", encoding="utf-8")
-    draw(chart, counts, pack)
+    write_whole(text, page + "\n")
+    with whole_file(chart) as draft:
+        draw(draft, counts, pack)
     return [text, chart]
 
 

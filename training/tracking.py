@@ -28,8 +28,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from grading import UserError
 from training.flops import peak_flops
-from training.resume import WHOLE
 from training.stopping import Stop
+from training.whole import mark_whole
 
 _WINDOW = 20  # steps over which the speed on the screen is taken
 
@@ -107,7 +107,7 @@ class Tracker(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Write a line; raise UserError if the loss is no number, which training cannot mend."""
+        """Write a line; raise UserError if the loss is no number, which training cannot fix."""
         logs = logs or {}
         if "loss" in logs:
             self._check(state.global_step, logs["loss"])
@@ -125,6 +125,7 @@ class Tracker(TrainerCallback):
                 line["mfu"] = round(self._used(self._totals.tokens / self._totals.seconds, args.world_size), 4)
             self._show(state.global_step, logs, args.world_size)
         elif "eval_loss" in logs:
+            self._check(state.global_step, logs["eval_loss"])
             line = {"eval_loss": logs["eval_loss"]}
         else:
             return  # the trainer's own summary of what it did in this process
@@ -137,11 +138,17 @@ class Tracker(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Mark the checkpoint as whole, once every process has written its part."""
-        if args.world_size > 1:
-            torch.distributed.barrier()
+        """Mark the checkpoint as whole, once every process has written its part.
+
+        Raises UserError if a weight is no number: the checkpoint then gets no mark, and the one before is kept.
+        """
+        broken = torch.tensor(int(not _finite(kwargs["model"])), device=args.device)
+        if args.world_size > 1:  # which waits for all of them, too
+            torch.distributed.all_reduce(broken, op=torch.distributed.ReduceOp.MAX)
+        if broken.item():
+            raise _came_apart(f"Weights are no numbers after step {state.global_step}")
         if state.is_world_process_zero:
-            (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / WHOLE).touch()
+            mark_whole(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -152,10 +159,7 @@ class Tracker(TrainerCallback):
 
     def _check(self, step: int, loss: float) -> None:
         if not math.isfinite(loss):
-            raise UserError(
-                f"The loss is {loss} at step {step}, so the training came apart: start again in another folder, "
-                "with a smaller learning_rate, more warmup_steps or another dtype."
-            )
+            raise _came_apart(f"The loss is {loss} at step {step}")
 
     def _show(self, step: int, logs: dict[str, float], world: int) -> None:
         if not self._bar:
@@ -171,3 +175,16 @@ class Tracker(TrainerCallback):
     def _used(self, speed: float, world: int) -> float:
         """Model FLOPs utilisation at so many tokens a second."""
         return speed * self._flops / ((self._peak or math.inf) * world)
+
+
+def _came_apart(what: str) -> UserError:
+    return UserError(
+        f"{what}, so the training came apart: start again in another folder, with a smaller learning_rate, more "
+        "warmup_steps or another dtype. Checkpoints of earlier steps are kept."
+    )
+
+
+def _finite(model: torch.nn.Module) -> bool:
+    """Whether all trained weights are numbers, of sharded ones those of this process."""
+    own = (getattr(weight, "_local_tensor", weight) for weight in model.parameters() if weight.requires_grad)
+    return all(bool(weight.isfinite().all()) for weight in own)

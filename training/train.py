@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
+from grading.whole import whole_file, write_whole
 from training.curves import draw_curves
-from training.distributed import accumulation, asked_for, check_devices, is_main, say, world_size
+from training.distributed import accumulation, asked_for, check_devices, is_main, say, warn, world_size
 from training.export import export_model, merge
 from training.folder import claimed, record_of
 from training.prepare import Options, Prepared, prepare
 from training.recipe import Recipe
 from training.result import make_result
-from training.resume import cut_log, last_whole, read_log, remove_incomplete
+from training.resume import cut_log, has_checkpoint, last_whole, read_log, remove_unusable
+from training.whole import find_damage, is_marked
 
 _MADE_WITH = ("versions", "world_size", "distributed_type")
 
@@ -39,7 +41,7 @@ def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) 
     main, result = is_main(), out / "result.json"
 
     def begun() -> bool:
-        return result.exists() or last_whole(out / "checkpoints") is not None
+        return result.exists() or has_checkpoint(out / "checkpoints")
 
     before = record_of(out) if begun() else None
     whole = before if result.exists() else None
@@ -51,7 +53,9 @@ def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) 
     with claimed(out, record, "skillmix train", begun) if main else nullcontext():
         if not result.exists():
             _train(recipe, prepared, out)
-        if main and options.merge and not (out / "merged").exists():
+        elif main and _damaged(out / "model"):
+            _export_again(recipe, prepared, out)
+        if main and options.merge and (not (out / "merged").exists() or _damaged(out / "merged")):
             merge(out / "model", recipe, prepared.base, out / "merged")
         return json.loads(result.read_text(encoding="utf-8")) if main else {}
 
@@ -92,7 +96,7 @@ def _train(recipe: Recipe, prepared: Prepared, out: Path) -> None:
     start = last_whole(checkpoints)
     line = None
     if is_main():
-        remove_incomplete(checkpoints)
+        remove_unusable(checkpoints, start.step if start else 0)
         line = cut_log(log, start.step if start else 0)
     if start:
         say(f"Goes on from step {start.step}.")
@@ -104,14 +108,41 @@ def _train(recipe: Recipe, prepared: Prepared, out: Path) -> None:
         _finish(recipe, prepared, out)
 
 
+def _damaged(folder: Path) -> bool:
+    """Whether a model that was complete is not as it was saved; says so."""
+    damage = find_damage(folder) if is_marked(folder) else None
+    if damage is not None:
+        warn(f"{folder} is damaged ({damage}) and is made again.")
+    return damage is not None
+
+
+def _export_again(recipe: Recipe, prepared: Prepared, out: Path) -> None:
+    """Make the model of a run that has its result from the checkpoint that it was made of."""
+    result = out / "result.json"
+    taken = out / "checkpoints" / f"checkpoint-{json.loads(result.read_text(encoding='utf-8'))['model_step']}"
+    _check_taken(taken, out)
+    export_model(taken, recipe, prepared.base, out / "model")
+
+
+def _check_taken(taken: Path, out: Path) -> None:
+    """Raise UserError if the checkpoint of which the model is made is not as it was saved."""
+    damage = find_damage(taken) if is_marked(taken) else "it is missing"
+    if damage is not None:
+        raise UserError(
+            f"{taken}, of which the model is made, is damaged ({damage}): to train again, run "
+            f"`rm -r {out / 'checkpoints'}` and `rm -f {out / 'result.json'}`, then the same command."
+        )
+
+
 def _finish(recipe: Recipe, prepared: Prepared, out: Path) -> None:
     last = last_whole(out / "checkpoints")
-    if last is None:
-        raise UserError(f"{out / 'checkpoints'} holds no whole checkpoint any more: train in another folder.")
+    if last is None or not last.is_last:
+        raise UserError(f"{out / 'checkpoints'} does not hold the last step any more: run the same command again.")
     taken = last.best if recipe.early_stopping else last.path
+    if taken != last.path:
+        _check_taken(taken, out)
     export_model(taken, recipe, prepared.base, out / "model")
     log = read_log(out / "log.jsonl")
-    draw_curves(out / "curves.png", log)
-    draft = out / ".result.json"
-    draft.write_text(json.dumps(make_result(last, taken, log, recipe.dtype), indent=1) + "\n", encoding="utf-8")
-    draft.replace(out / "result.json")
+    with whole_file(out / "curves.png") as draft:
+        draw_curves(draft, log)
+    write_whole(out / "result.json", json.dumps(make_result(last, taken, log, recipe.dtype), indent=1) + "\n")

@@ -12,6 +12,7 @@ from grading.home import home
 from skillmix_tasks.embedded import convert_embedded_model
 from training.folder import record_of
 from training.recipe import EMBEDDED, Recipe
+from training.whole import check_model
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,15 @@ class TrainedRun:
     def model_arguments(self, model: str) -> dict[str, str]:
         """lm-eval's --model_args before and after training, for `model` of lm-eval's registry.
 
-        Raises UserError where only a merged model serves, and there is none.
+        Raises UserError where only a merged model serves, and there is none, or if the model is damaged.
         """
         before = f"pretrained={self.base}" + (f",revision={self.revision}" if self.revision else "")
+        merged = self.folder / "merged"
+        check_model(merged if self.recipe.method == "lora" and model != "hf" else self.folder / "model")
         if self.recipe.method == "full":
             return {"before": before, "after": f"pretrained={self.folder / 'model'}"}
         if model == "hf":
             return {"before": before, "after": f"{before},peft={self.folder / 'model'}"}
-        merged = self.folder / "merged"
         if not merged.is_dir():
             raise UserError(
                 f"--model {model} takes the adapter merged into its base, which {self.folder} has not: type its "

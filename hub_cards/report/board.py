@@ -9,7 +9,7 @@ from statistics import fmean
 
 from hub_cards.report.parties import Party, digest
 from hub_cards.report.runs import Run
-from hub_cards.report.stats.intervals import Interval, mean_interval, scores_interval
+from hub_cards.report.stats.intervals import Interval, mean_interval, scores_interval, wilson
 from hub_cards.report.tally import Tally
 from skillmix_tasks.calibration import Calibration
 from skillmix_tasks.metrics import METRICS
@@ -171,8 +171,7 @@ def _cells(run: Run, tally: Tally | None) -> Iterable[tuple[str, Cell]]:
             known = [scores[place] for scores in tally.scores.values() if scores is not None]
             interval: Interval | None = scores_interval(known)
         elif metric != "skill_fraction":  # yes/no scores: their number tells all
-            right = round(score.value * run.covered)
-            interval = scores_interval([1.0] * right + [0.0] * (run.covered - right))
+            interval = wilson(round(score.value * run.covered), run.covered)
         elif score.error is not None:
             interval = mean_interval(score.value, score.error, run.covered)
         else:

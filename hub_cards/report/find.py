@@ -68,10 +68,13 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _is_results(file: Path) -> bool:
-    """Whether a file found by its name holds results of ours; other programs' files may be called alike."""
+    """Whether a file found by its name holds results of ours; other programs' files may be called alike.
+
+    One that was cut short is ours, too: its reader says what is wrong with it.
+    """
+    text = file.read_text(encoding="utf-8", errors="replace")
     try:
-        text = file.read_text(encoding="utf-8")
         data = json.loads(text) if '"skillmix"' in text else None
     except ValueError:
-        return False
+        return text.startswith('{\n  "results"')
     return isinstance(data, dict) and "results" in data and "configs" in data

@@ -26,7 +26,10 @@ class Picture:
 
 
 def draw_pictures(study: Study, folder: Path) -> tuple[dict[str, Picture], dict[str, Picture], list[Path]]:
-    """The pictures of the groups and of the students, by id, and the files written to `folder`."""
+    """The pictures of the groups and of the students, by id, and the files written to `folder`.
+
+    Without any score there is no panel, and a picture of none has no file.
+    """
     folder.mkdir(exist_ok=True)
     groups: defaultdict[str, list[Row]] = defaultdict(list)
     for row in study.measured:
@@ -69,12 +72,13 @@ def _student_panels(row: Row, corpus: Corpus) -> list[Panel]:
             if (cells := row.by_k(metric, split))
         ]
         bound = _bound(corpus, [row], "all") if metric == "full_marks" else {}
-        panels.append(Panel(name, lines, bound))
+        if lines:
+            panels.append(Panel(name, lines, bound))
     return panels
 
 
 def _picture(panels: Sequence[Panel], title: str, path: Path, note: str) -> tuple[Picture, list[Path]]:
-    svgs, files = draw_figure(panels, title, path, path.name)
+    svgs, files = draw_figure(panels, title, path, path.name) if panels else ([], [])
     legend = {line.name: line.style for panel in panels for line in panel.lines}
     return Picture(title, svgs, list(legend.items()), any(panel.bound for panel in panels), note), files
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from grading import UserError
 from hub_cards.report.parties import Party, digest, judge_of, student_of
+from hub_cards.report.samples import known_state
 from skillmix_tasks.metrics import METRICS
 from skillmix_tasks.output_files import samples_of
 from skillmix_tasks.pack import Split
@@ -27,8 +29,8 @@ class PackRecord(BaseModel):
 class Controls(BaseModel):
     """How many of the pack's control answers the judge got right, and which not."""
 
-    passed: int
-    of: int
+    passed: int = Field(ge=0)
+    of: int = Field(ge=1)
     failed: list[str]
 
 
@@ -77,7 +79,7 @@ class _Record(BaseModel):
     judge: dict[str, Any] | None
     grading: dict[str, Any] | None
     controls: Controls | None
-    points_without_verdict: dict[str, int]
+    points_without_verdict: dict[Annotated[str, AfterValidator(known_state)], int]
     ungrounded: _Ungrounded | None
     student: dict[str, Any]
 
@@ -143,7 +145,7 @@ def read_results(path: Path, label: str | None = None) -> tuple[list[Run], list[
         found = [name for name in configs if "skillmix" in (configs[name].get("metadata") or {})]
         judged = [name for name in found if configs[name]["metadata"]["skillmix"]["judge"] is not None]
         runs = [_run(path, data, name, label) for name in judged]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, ValidationError):
             first = error.errors()[0]
             reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
@@ -168,7 +170,7 @@ def _run(path: Path, data: dict[str, Any], task: str, label: str | None) -> Run:
     return Run(
         source=path,
         samples=samples_of(path, task),
-        date=float(data.get("date") or 0),
+        date=_number(data.get("date") or 0, "date"),
         task=task,
         k=record.k,
         split=record.split,
@@ -186,11 +188,11 @@ def _run(path: Path, data: dict[str, Any], task: str, label: str | None) -> Run:
             sampling=_sampling(sampling),
         ),
         pack=record.pack,
-        items=int(scores["sample_len"]),
+        items=int(_number(scores["sample_len"], "sample_len")),
         scores={metric: _score(scores, metric) for metric in METRICS},
-        coverage=float(scores["coverage,none"]),
-        low=float(scores["full_marks_low,none"]),
-        high=float(scores["full_marks_high,none"]),
+        coverage=_share(scores["coverage,none"], "coverage"),
+        low=_share(scores["full_marks_low,none"], "full_marks_low"),
+        high=_share(scores["full_marks_high,none"], "full_marks_high"),
         states=record.points_without_verdict,
         ungrounded=(record.ungrounded.points, record.ungrounded.judged_points) if record.ungrounded else (0, 0),
         controls=record.controls,
@@ -212,19 +214,33 @@ def _sampling(record: dict[str, Any]) -> str:
 
 def _score(scores: dict[str, Any], metric: str) -> Score | None:
     value, error = scores[f"{metric},none"], scores.get(f"{metric}_stderr,none")
-    if value is None or value != value:  # NaN, as Python writes it
+    # lm-eval writes NaN for the score of no item, and for an error that is not known.
+    if not scores["coverage,none"] and (value is None or value != value):
         return None
-    if not isinstance(error, float | int) or error != error:
+    if not isinstance(error, float | int) or not math.isfinite(error):
         error = None
-    return Score(float(value), error)
+    return Score(_share(value, metric), error)
 
 
 def _sum(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other
+    return None if one is None or other is None else _number(one, "spent") + _number(other, "saved")
 
 
 def _seconds(text: str | None) -> float | None:
-    return None if text is None else float(text)
+    return None if text is None else _number(text, "total_evaluation_time_seconds")
+
+
+def _share(value: Any, name: str) -> float:
+    if not 0 <= (number := _number(value, name)) <= 1:
+        raise ValueError(f"{name} is {number:g}, and a share lies between 0 and 1")
+    return number
+
+
+def _number(value: Any, name: str) -> float:
+    """A number from a file; ValueError if it is NaN, infinite or negative."""
+    if not 0 <= (number := float(value)) < math.inf:
+        raise ValueError(f"{name} is {number:g}")
+    return number
 
 
 def _many(number: int, noun: str) -> str:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
-from grading import UserError
+from grading import State, UserError
 from skillmix_tasks.pack import Split
 from skillmix_tasks.rubric import LENGTH, SENSE, TOPIC
+
+
+def known_state(state: str) -> str:
+    """A state of a vote or a point, as it is; ValueError for one that this release does not know."""
+    if state not in set(State):
+        raise ValueError(f"the state {state!r} is not known to this release, and may be of a newer one")
+    return state
+
+
+_State = Annotated[str, AfterValidator(known_state)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Named(BaseModel):
@@ -38,7 +50,7 @@ class MarkRecord(BaseModel):
 
     earned: bool | None
     evidence: str
-    state: str
+    state: _State
 
 
 class VoteRecord(BaseModel):
@@ -46,7 +58,7 @@ class VoteRecord(BaseModel):
 
     number: int
     judge: str
-    state: str
+    state: _State
     marks: dict[str, MarkRecord]
     detail: str = ""
     reply: str = ""
@@ -60,7 +72,7 @@ class Generation(BaseModel):
     void: str | None
     lost_in_code: dict[str, str]
     points: dict[str, bool | None]
-    states: dict[str, str]
+    states: dict[str, _State]
     votes: list[VoteRecord]
 
     def split_points(self) -> list[str]:
@@ -86,12 +98,30 @@ class Sample(BaseModel):
     full_marks: float
     all_skills: float
     skill_fraction: float
-    full_marks_low: float
-    full_marks_high: float
+    full_marks_low: _Share
+    full_marks_high: _Share
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        scores = (self.full_marks, self.all_skills, self.skill_fraction)
+        if self.coverage not in (0, 1):
+            raise ValueError("coverage is neither 0 nor 1")
+        if self.coverage and not all(0 <= score <= 1 for score in scores):
+            raise ValueError("an item with a verdict has a score that is no share")
+        if not self.filtered_resps or len(self.filtered_resps) != len(self.resps):
+            raise ValueError("there are not as many judged answers as answers")
+        if self.doc.skills and len(self.doc.skills) != self.doc.k:
+            raise ValueError("the item does not have k skills")
+        return self
 
     def generations(self) -> list[Generation]:
-        """The judged answers, in order."""
-        return [Generation.model_validate_json(text) for text in self.filtered_resps]
+        """The judged answers, in order; ValidationError if one is none, or lacks a point."""
+        found = [Generation.model_validate_json(text) for text in self.filtered_resps]
+        points = {*(f"s{number}" for number in range(1, self.doc.k + 1)), TOPIC, SENSE, LENGTH}
+        for generation in found:
+            if generation.points.keys() != points:
+                raise ValueError("a judged answer has other points than its item")
+        return found
 
 
 def kind_of(point: str) -> str:
@@ -99,18 +129,28 @@ def kind_of(point: str) -> str:
     return point if point in (TOPIC, SENSE, LENGTH) else "skill"
 
 
-def read_samples(path: Path) -> Iterator[tuple[Sample, list[Generation]]]:
-    """The samples of a file with their judged answers; UserError for a line that is none."""
-    with path.open(encoding="utf-8") as file:
+def read_samples(path: Path, name: Path | None = None) -> Iterator[tuple[Sample, list[Generation]]]:
+    """The samples of a file with their judged answers; UserError for a line that is none.
+
+    `name` is what the error calls the file.
+    """
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             try:
                 sample = Sample.model_validate_json(line)
-                yield sample, sample.generations()
-            except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(str(part) for part in first["loc"])
+                generations = sample.generations()
+            except ValueError as error:
                 raise UserError(
-                    f"Line {number} of {path} is no sample of a judged SKILL-MIX task "
-                    f"({place}: {first['msg']}): if the file was cut short, "
-                    "remove it to report the results without its answers, or run the task again."
+                    f"Line {number} of {name or path} is no sample of a judged SKILL-MIX task ({_reason(error)}): "
+                    "if the file was cut short, remove it to report the results without its answers, or run the "
+                    "task again."
                 ) from error
+            yield sample, generations
+
+
+def _reason(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]

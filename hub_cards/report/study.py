@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from grading import UserError
 from hub_cards.report.answers import Answers
@@ -13,9 +14,8 @@ from hub_cards.report.compare import Pair, compare_all
 from hub_cards.report.find import Found
 from hub_cards.report.portrait import Portrait, portray
 from hub_cards.report.runs import read_results
-from hub_cards.report.samples import read_samples
 from hub_cards.report.stats.novelty import Corpus
-from hub_cards.report.tally import Tally
+from hub_cards.report.tally import read_tally
 from skillmix_tasks.calibration import Calibration
 from skillmix_tasks.published import load_published
 
@@ -65,15 +65,16 @@ def make_study(
         for run in runs:
             tally = None
             if run.samples is not None:
-                tally = Tally()
-                for sample, generations in read_samples(run.samples):
-                    tally.add(sample, generations)
-                    answers.add(len(entries), sample, generations)
-                tally.check(run)
+                tally = read_tally(run, take=partial(answers.add, len(entries)))
             else:
                 notes.append(
                     f"{file.path.name} has no samples of {run.task} beside it (--log_samples): its answers, "
                     "points and comparisons are missing."
+                )
+            if not run.covered:
+                notes.append(
+                    f"No item of {run.task} in {file.path.name} has a verdict, so {run.student.name} has no score "
+                    f"there: full marks lie between {run.low:.2f} and {run.high:.2f}."
                 )
             entries.append(Measured(run, tally))
     if not entries:

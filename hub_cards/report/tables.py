@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from grading.text import csv_cell
 from hub_cards.report.board import SPLITS, Row
 from hub_cards.report.study import Study
 from hub_cards.report.words import METRIC_NAMES, SPLIT_NAMES, cell_text, limits, number, summary
@@ -39,7 +40,7 @@ def write_tables(study: Study, folder: Path) -> list[Path]:
         with table.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=fields)
             writer.writeheader()
-            writer.writerows(records)
+            writer.writerows({name: csv_cell(value) for name, value in one.items()} for one in records)
         data.write_text(json.dumps(about | {"rows": records}, indent=1, ensure_ascii=False), encoding="utf-8")
         written += [markdown, table, data]
     return written

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import Path
 
 from grading import UserError
 from hub_cards.report.runs import Run
-from hub_cards.report.samples import Generation, Named, Sample, kind_of
+from hub_cards.report.samples import Generation, Named, Sample, kind_of, read_samples
 from hub_cards.report.stats.intervals import Share, clustered
 from skillmix_tasks.metrics import METRICS
 
@@ -94,15 +95,32 @@ class Tally:
         same = len(self.scores) == run.items and len(known) == run.covered
         for place, metric in enumerate(METRICS):
             score = run.scores[metric]
-            if same and score is not None:
-                mean = math.fsum(one[place] for one in known) / len(known)
-                same = math.isclose(mean, score.value, abs_tol=1e-9)
+            if same and (known or score is not None):
+                mean = math.fsum(one[place] for one in known) / len(known) if known else math.nan
+                same = score is not None and math.isclose(mean, score.value, abs_tol=1e-9)
         if not same:
             raise UserError(
                 f"{run.samples} and {run.source} do not belong together: they give different scores for "
                 f"{run.task}. Put back the files that lm-eval wrote, or remove the samples to report the results "
                 "alone."
             )
+
+
+def read_tally(
+    run: Run, source: Path | None = None, take: Callable[[Sample, Sequence[Generation]], None] | None = None
+) -> Tally:
+    """The tally of a run's samples, each of which goes to `take`, too; `source` is read in place of their file.
+
+    Raises UserError if a line is no sample of this release, or they are not those of the run's results.
+    """
+    assert run.samples is not None
+    tally = Tally()
+    for sample, generations in read_samples(source or run.samples, run.samples):
+        tally.add(sample, generations)
+        if take is not None:
+            take(sample, generations)
+    tally.check(run)
+    return tally
 
 
 def _both(one: bool | None, other: bool | None) -> bool | None:

@@ -48,15 +48,16 @@ def sheet(
 ) -> None:
     """Write a table in which people decide about the reference's answers, for `skillmix calibrate --labels`."""
     from grading import UserError
+    from grading.whole import whole_file
     from skillmix_tasks.reference.answers import read_answers
     from skillmix_tasks.reference.yardstick import write_sheet
 
     answers, _ = read_answers(folder)
+    if output.exists():
+        raise UserError(f"{output} exists and may hold labels: name another file.")
     try:
-        with output.open("x", encoding="utf-8", newline="") as file:
+        with whole_file(output) as draft, draft.open("w", encoding="utf-8", newline="") as file:
             write_sheet(answers, file)
-    except FileExistsError as error:
-        raise UserError(f"{output} exists and may hold labels: name another file.") from error
     except OSError as error:
         raise UserError(f"{output} cannot be written to ({error.strerror}).") from error
     typer.echo(f"{len(answers)} answers are in {output}: write 0 or 1 under earned, and a name under person.")
@@ -89,6 +90,7 @@ def calibrate(
 
     from grading import JudgeSpec, Panel, UserError
     from grading.home import verdict_store
+    from grading.whole import write_whole
     from skillmix_tasks.logs import show_our_logs
     from skillmix_tasks.reference.answers import read_answers
     from skillmix_tasks.reference.calibrate import calibrate as measure
@@ -125,8 +127,8 @@ def calibrate(
     found = measure(yardstick, judges, panel_of)
     if output is not None:
         try:
-            (output / "calibration.json").write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
-            (output / "calibration.md").write_text(card(found), encoding="utf-8")
+            write_whole(output / "calibration.json", found.model_dump_json(indent=2) + "\n")
+            write_whole(output / "calibration.md", card(found))
         except OSError as error:
             raise UserError(
                 f"{output} cannot be written to ({error.strerror}): the votes are kept, name another folder."

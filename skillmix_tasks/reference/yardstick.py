@@ -14,6 +14,7 @@ from typing import Literal, TextIO
 
 from grading import UserError
 from grading.agreement import compare
+from grading.text import csv_cell, csv_text
 from skillmix_tasks.calibration import PeopleAgreement
 from skillmix_tasks.reference.answers import RecordedAnswer
 from skillmix_tasks.reference.tree import read_table
@@ -85,7 +86,7 @@ def _read_verdicts(answers: Sequence[RecordedAnswer], path: Path) -> _Verdicts:
             "writes the table to fill in."
         )
     for number, row in enumerate(rows, start=2):  # as a spreadsheet counts, whose first row is the head
-        cells = {column: (row[column] or "").strip() for column in _COLUMNS}
+        cells = {column: csv_text((row[column] or "").strip()) for column in _COLUMNS}
         earned, person, criterion = cells["earned"], cells["person"], cells["criterion"]
         if not earned:
             continue
@@ -109,7 +110,8 @@ def write_sheet(answers: Sequence[RecordedAnswer], file: TextIO) -> None:
     for answer in answers:
         texts = (answer.request.context, answer.request.answer)
         for criterion in answer.request.criteria:
-            writer.writerow((*_key(answer), criterion.id, "", "", criterion.text, *texts))
+            cells = (*_key(answer), criterion.id, "", "", criterion.text, *texts)
+            writer.writerow([csv_cell(cell) for cell in cells])
             texts = ("", "")
 
 

@@ -45,10 +45,17 @@ def skillmix(*arguments: object) -> Done:
     return Done(status, out.getvalue(), err.getvalue())
 
 
-def drive(script: str, env: dict[str, str], cwd: Path, *arguments: str, timeout: float = 300) -> Any:
-    """Run the script tests/hub_cards/SCRIPT.py in a process of its own and return what it prints last, as JSON."""
+def drive(
+    script: str,
+    env: dict[str, str],
+    cwd: Path,
+    *arguments: str,
+    package: str = "hub_cards",
+    timeout: float = 300,
+) -> Any:
+    """Run the script tests/PACKAGE/SCRIPT.py in a process of its own and return what it prints last, as JSON."""
     done = subprocess.run(
-        [sys.executable, "-m", f"tests.hub_cards.{script}", *arguments],
+        [sys.executable, "-m", f"tests.{package}.{script}", *arguments],
         env=env | {"PYTHONPATH": str(_ROOT)},
         cwd=cwd,
         capture_output=True,
