@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from grading import UserError
-from skillmix_tasks.linking import harness_folder
 from skillmix_tasks.pack import Split
 
 
@@ -22,6 +23,11 @@ class TaskSpec(BaseModel):
     split: Split
     pack: str
     version: str
+
+
+def harness_folder() -> Path:
+    """The folder of our YAML files, as `lm_eval --include_path` takes it."""
+    return Path(str(files("skillmix_tasks"))) / "harness"
 
 
 def bundled_tasks() -> dict[str, TaskSpec]:
