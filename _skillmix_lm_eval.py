@@ -64,10 +64,10 @@ class _CallingLoader:
 def _add_tasks(manager: "ModuleType") -> None:
     """Put our tasks into each index that holds lm-eval's own, where their names are free.
 
-    The names are taken if lm-eval reads the entry point `lm_eval.tasks` itself, if --include_path names our folder,
-    or if the user has a task of the name.
+    The names are taken if lm-eval reads the entry point `lm_eval.tasks` itself, if --include_path names our
+    folder, or if the user has a task of the name.
     """
-    index = getattr(manager, "TaskIndex", None)
+    index: Any = getattr(manager, "TaskIndex", None)
     build = vars(index).get("build") if isinstance(index, type) else None
     if manager.__file__ is None or not isinstance(build, staticmethod):
         return  # another lm-eval than we know
@@ -122,7 +122,7 @@ def _about_us() -> bool:
 
 
 def _checks() -> "ModuleType | None":
-    """Our checks, whose errors are shown in one line; None if they cannot be imported: lm-eval runs without them."""
+    """Our checks, whose errors print one line; None if they cannot be imported: lm-eval runs without them."""
     try:
         from skillmix_tasks import evaluate
         from skillmix_tasks.one_line import show_user_errors_in_one_line
