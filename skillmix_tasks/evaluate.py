@@ -55,16 +55,18 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
 def check_metadata(arguments: Sequence[str]) -> None:
     """Raise UserError if `arguments` of lm_eval give our tasks, or our settings, metadata that is not valid JSON.
 
-    Metadata as KEY=VALUE, and metadata for other tasks, is left to lm-eval.
+    Metadata as KEY=VALUE, and metadata for other tasks, is left to lm-eval. It reads a first word with a brace as
+    JSON.
     """
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--metadata", nargs="*", action="append", default=[])
     parser.add_argument("--tasks", "-t", nargs="*", action="extend", default=[])
     given, _ = parser.parse_known_args(arguments)
-    for words in given.metadata:
+    for words in filter(None, given.metadata):
         text = " ".join(words)
         about_ours = "skillmix" in f"{text} {given.tasks}".lower()
-        if about_ours and text.lstrip().startswith(("{", "[", '"', "'")) and (fault := _json_fault(words)):
+        as_json = "{" in words[0] or words[0].lstrip().startswith(("[", '"', "'"))
+        if about_ours and as_json and (fault := _json_fault(words)):
             raise UserError(
                 f"--metadata takes one JSON object in single quotes, not {text} ({fault}): "
                 'type --metadata \'{"skillmix": {"judge": "NAME"}}\'.'
