@@ -90,7 +90,7 @@ def test_every_yaml_file_is_a_handful_of_lines():
 
 
 def python_with_hook(folder: Path, *, editable: bool) -> Path:
-    """A Python of its own with our .pth file and an lm_eval that tests may change; all else is this environment's."""
+    """A Python with our .pth file and an lm_eval of its own, to be changed; all else is this environment's."""
     venv.create(folder / "venv", symlinks=True)
     site = Path(sysconfig.get_path("purelib", vars={"base": str(folder / "venv")}))
     where = folder / "source" if editable else site
@@ -126,7 +126,7 @@ def call(python: Path, *arguments: str | Path, folder: Path, **variables: str) -
 
 
 def listed(python: Path, folder: Path, *arguments: str, **variables: str) -> set[str]:
-    """Our names in lm_eval's list, which no warning about a name that is there twice goes with."""
+    """Our names in lm_eval's list, which comes without a warning about a name that is there twice."""
     done = call(python, "-I", "-m", "lm_eval", "ls", "tasks", *arguments, folder=folder, **variables)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -186,7 +186,11 @@ def test_an_lm_eval_of_another_form_is_left_alone(installed: bool, tmp_path: Pat
     for file, text in OTHER_LM_EVAL.items():
         (site / "lm_eval" / file).parent.mkdir(parents=True)
         (site / "lm_eval" / file).write_text(text)
-    code = "import lm_eval.tasks.manager as a, lm_eval._cli.harness as b; print(a.TaskIndex().build([4]), b.HarnessCLI)"
+    code = (
+        "from lm_eval._cli.harness import HarnessCLI\n"
+        "from lm_eval.tasks.manager import TaskIndex\n"
+        "print(TaskIndex().build([4]), HarnessCLI)"
+    )
     done = call(tmp_path / "venv" / "bin" / "python", "-c", code, folder=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[4] 3\n", "")
 
@@ -231,9 +235,8 @@ def test_a_mistake_about_other_tasks_is_as_it_was(shared_python: Path, tmp_path:
     ],
 )
 def test_metadata_about_us_that_lm_eval_cannot_read(words: list[str]):
-    for arguments in (["--metadata", *words], ["--limit", "1", f"--metadata={words[0]}", *words[1:]]):
-        with pytest.raises(UserError, match=r"--metadata takes one JSON object in single quotes"):
-            check_metadata(arguments)
+    with pytest.raises(UserError, match=r"--metadata takes one JSON object in single quotes"):
+        check_metadata(["--limit", "1", "--metadata", *words])
 
 
 @pytest.mark.parametrize(
@@ -250,9 +253,9 @@ def test_metadata_that_is_left_to_lm_eval(arguments: list[str]):
     check_metadata(arguments)
 
 
-def test_metadata_of_other_tasks_with_one_of_ours():
+def test_metadata_beside_a_task_of_ours():
     with pytest.raises(UserError, match=r"Expecting property name"):
-        check_metadata(["--metadata", "{tokenizer: x}", "--tasks", "arc_easy,skillmix_k2"])
+        check_metadata(["--metadata={tokenizer: x}", "--tasks", "arc_easy,skillmix_k2"])
 
 
 @pytest.mark.parametrize("key", ["skilmix", "SkillMix", "skill-mix", "skillmix.votes", "{skillmix: 1}"])
