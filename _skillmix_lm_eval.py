@@ -87,7 +87,7 @@ def _explain_mistakes(harness: ModuleType) -> None:
 
     def checked_parse_args(*arguments: Any, **named: Any) -> Any:
         if _about_us() and (checks := _checks()):
-            checks.check_metadata(sys.argv[1:])
+            checks.check_json(sys.argv[1:])
         args = parse_args(*arguments, **named)
         if getattr(args, "command", None) == "run" and _about_us() and (checks := _checks()):
             checks.check_run(args)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from skillmix_tasks.settings import Settings
 
 
+_DICTIONARIES = (["--metadata"], ["--model_args", "-a"], ["--gen_kwargs"])
+
+
 def own_names() -> list[str]:
     """The names of our tasks and groups: those of the YAML files."""
     return sorted(file.stem for file in harness_folder().glob("*.yaml") if not file.stem.startswith("_"))
@@ -32,7 +35,7 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
 
-    check_metadata(arguments)
+    check_json(arguments)
     setup_logging()
     sys.argv = ["lm_eval", "run", *arguments, *(["--show_config"] if as_json else [])]
     cli = HarnessCLI()
@@ -52,29 +55,37 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
             cli.execute(args)
 
 
-def check_metadata(arguments: Sequence[str]) -> None:
-    """Raise UserError if `arguments` of lm_eval give our tasks, or our settings, metadata that is not valid JSON.
+def check_json(arguments: Sequence[str]) -> None:
+    """Raise UserError if an option among lm_eval's `arguments` that is about our tasks holds invalid JSON.
 
-    Metadata as KEY=VALUE, and metadata for other tasks, is left to lm-eval. It reads a first word with a brace as
-    JSON.
+    KEY=VALUE is left to lm-eval, and so are the options of runs without our tasks.
     """
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--metadata", nargs="*", action="append", default=[])
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--tasks", "-t", nargs="*", action="extend", default=[])
+    for names in _DICTIONARIES:
+        parser.add_argument(*names, nargs="*", action="append", default=[])
     given, _ = parser.parse_known_args(arguments)
-    for words in filter(None, given.metadata):
+    ours = "skillmix" in str(given.tasks).lower()
+    for words in given.metadata:
         text = " ".join(words)
-        about_ours = "skillmix" in f"{text} {given.tasks}".lower()
-        as_json = "{" in words[0] or words[0].lstrip().startswith(("[", '"', "'"))
-        if about_ours and as_json and (fault := _json_fault(words)):
+        if (ours or "skillmix" in text.lower()) and (fault := _json_fault(words)):
             raise UserError(
                 f"--metadata takes one JSON object in single quotes, not {text} ({fault}): "
                 'type --metadata \'{"skillmix": {"judge": "NAME"}}\'.'
             )
+    for name in ("model_args", "gen_kwargs"):
+        for words in getattr(given, name):
+            if ours and (fault := _json_fault(words)):  # without the text, which may hold a key
+                raise UserError(f"--{name} takes KEY=VALUE, or one JSON object in single quotes ({fault}).")
 
 
 def _json_fault(words: Sequence[str]) -> str | None:
-    """What keeps lm-eval from reading the words as one JSON object: it reads the first and drops the others."""
+    """What keeps lm-eval from reading the words as one JSON object, if they are meant as one.
+
+    lm-eval takes a first word with a brace for JSON, and then drops the others.
+    """
+    if not words or not ("{" in words[0] or words[0].lstrip().startswith(("[", '"', "'"))):
+        return None
     try:
         value = json.loads(words[0])
     except json.JSONDecodeError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from grading import UserError
-from skillmix_tasks.evaluate import check_metadata
+from skillmix_tasks.evaluate import check_json
 from skillmix_tasks.settings import read_settings
 from skillmix_tasks.task_files import harness_folder
 from tests.skillmix_tasks.running import copy_lm_eval, environment, run
@@ -236,7 +236,7 @@ def test_a_mistake_about_other_tasks_is_as_it_was(shared_python: Path, tmp_path:
 )
 def test_metadata_about_us_that_lm_eval_cannot_read(words: list[str]):
     with pytest.raises(UserError, match=r"--metadata takes one JSON object in single quotes"):
-        check_metadata(["--limit", "1", "--metadata", *words])
+        check_json(["--limit", "1", "--metadata", *words])
 
 
 @pytest.mark.parametrize(
@@ -246,16 +246,24 @@ def test_metadata_about_us_that_lm_eval_cannot_read(words: list[str]):
         ["--metadata", "skillmix=1"],
         ["--metadata"],
         ["--metadata", "{tokenizer: x}", "--tasks", "arc_easy"],
-        ["--model_args", "{skillmix: 1}", "--tasks", "skillmix_k2"],
+        ["--model_args", "{pretrained: skillmix}", "--tasks", "arc_easy"],
+        ["--model_args", "pretrained=x", "args={'a': 1}", "--tasks", "skillmix_k2"],
     ],
 )
 def test_metadata_that_is_left_to_lm_eval(arguments: list[str]):
-    check_metadata(arguments)
+    check_json(arguments)
+
+
+@pytest.mark.parametrize("option", ["--model_args", "-a", "--gen_kwargs"])
+def test_other_json_beside_a_task_of_ours_is_not_repeated(option: str):
+    with pytest.raises(UserError, match=r"one JSON object in single quotes \(Expecting") as caught:
+        check_json(["--tasks", "skillmix_k2", option, "{auth_token: hf_secret}"])
+    assert "secret" not in str(caught.value)
 
 
 def test_metadata_beside_a_task_of_ours():
     with pytest.raises(UserError, match=r"Expecting property name"):
-        check_metadata(["--metadata={tokenizer: x}", "--tasks", "arc_easy,skillmix_k2"])
+        check_json(["--metadata={tokenizer: x}", "--tasks", "arc_easy,skillmix_k2"])
 
 
 @pytest.mark.parametrize("key", ["skilmix", "SkillMix", "skill-mix", "skillmix.votes", "{skillmix: 1}"])
