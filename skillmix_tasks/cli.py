@@ -87,26 +87,10 @@ def tasks(as_json: _Json = False) -> None:
 
 @app.command()
 def path() -> None:
-    """Print the folder of the task files, for lm_eval --include_path."""
-    from skillmix_tasks.linking import harness_folder
+    """Print the folder of the task files, which tasks of your own may include."""
+    from skillmix_tasks.task_files import harness_folder
 
     typer.echo(harness_folder())
-
-
-@app.command()
-def link() -> None:
-    """Make our tasks known to plain lm_eval, once."""
-    from skillmix_tasks.linking import link as make_links
-
-    typer.echo(f"lm_eval knows the SKILL-MIX tasks now; the links are in {make_links()}")
-
-
-@app.command()
-def unlink() -> None:
-    """Undo `skillmix link`."""
-    from skillmix_tasks.linking import unlink as remove_links
-
-    typer.echo(f"The links in {remove_links()} are gone")
 
 
 @app.command()

@@ -8,14 +8,18 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
-from skillmix_tasks.linking import harness_folder
+from skillmix_tasks.task_files import harness_folder
 
 if TYPE_CHECKING:
     from skillmix_tasks.settings import Settings
+
+
+_DICTIONARIES = (["--metadata"], ["--model_args", "-a"], ["--gen_kwargs"])
 
 
 def own_names() -> list[str]:
@@ -31,8 +35,7 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
 
-    from skillmix_tasks.settings import read_settings
-
+    check_json(arguments)
     setup_logging()
     sys.argv = ["lm_eval", "run", *arguments, *(["--show_config"] if as_json else [])]
     cli = HarnessCLI()
@@ -41,10 +44,8 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     names = _task_names(given.get("tasks"))
     unknown = [name for name in names if name.startswith("skillmix") and not _matches(name)]
     if unknown and not given.get("include_path"):
-        raise UserError(f"There is no task {', '.join(unknown)}: `skillmix tasks` lists them.")
-    settings = read_settings(given.get("metadata") or {})
-    if any(_matches(name) for name in names):
-        _check_before_loading(given, settings)
+        raise _no_task(unknown)
+    settings = check_run(args)
     with _own_tasks(names), _whole_files(given.get("output_path")):
         if as_json:
             _print_json(cli, args)
@@ -54,12 +55,85 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
             cli.execute(args)
 
 
+def check_json(arguments: Sequence[str]) -> None:
+    """Raise UserError if an option among lm_eval's `arguments` that is about our tasks holds invalid JSON.
+
+    KEY=VALUE is left to lm-eval, and so are the options of runs without our tasks.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--tasks", "-t", nargs="*", action="extend", default=[])
+    for names in _DICTIONARIES:
+        parser.add_argument(*names, nargs="*", action="append", default=[])
+    given, _ = parser.parse_known_args(arguments)
+    ours = "skillmix" in str(given.tasks).lower()
+    for words in given.metadata:
+        text = " ".join(words)
+        if (ours or "skillmix" in text.lower()) and (fault := _json_fault(words)):
+            raise UserError(
+                f"--metadata takes one JSON object in single quotes, not {text} ({fault}): "
+                'type --metadata \'{"skillmix": {"judge": "NAME"}}\'.'
+            )
+    for name in ("model_args", "gen_kwargs"):
+        for words in getattr(given, name):
+            if ours and (fault := _json_fault(words)):  # without the text, which may hold a key
+                raise UserError(f"--{name} takes KEY=VALUE, or one JSON object in single quotes ({fault}).")
+
+
+def _json_fault(words: Sequence[str]) -> str | None:
+    """What keeps lm-eval from reading the words as one JSON object, if they are meant as one.
+
+    lm-eval takes a first word with a brace for JSON, and then drops the others.
+    """
+    if not words or not ("{" in words[0] or words[0].lstrip().startswith(("[", '"', "'"))):
+        return None
+    try:
+        value = json.loads(words[0])
+    except json.JSONDecodeError as error:
+        return f"{error.msg}, character {error.pos + 1}"
+    if not isinstance(value, dict):
+        return "not an object"
+    return "more words follow the object" if len(words) > 1 else None
+
+
+def check_run(args: argparse.Namespace) -> Settings:
+    """Return the settings in lm_eval's parsed arguments.
+
+    Raises UserError if they are invalid, or if a task of ours is named and a judge cannot answer.
+    """
+    from skillmix_tasks.settings import read_settings
+
+    given = _given(args)
+    settings = read_settings(given.get("metadata") or {})
+    if any(_matches(name) for name in _task_names(given.get("tasks"))):
+        _check_before_loading(given, settings)
+    return settings
+
+
+def explain_unknown_tasks(names: Sequence[str]) -> None:
+    """Raise UserError if a task that lm-eval does not know has a name like one of ours."""
+    own = own_names()
+    for name in (Path(name).name.lower() for name in names):
+        if "skillmix" in name or get_close_matches(name, own, n=1, cutoff=0.8):
+            raise _no_task(names)
+
+
+def _no_task(names: Sequence[str]) -> UserError:
+    return UserError(
+        f"There is no task {', '.join(names)}: `skillmix tasks` lists ours and `lm_eval ls tasks` lm-eval's; "
+        "tasks of your own need --include_path FOLDER."
+    )
+
+
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """What was set on the command line, or else in the file that --config names."""
     from lm_eval.config.evaluate_config import EvaluatorConfig
+    from lm_eval.utils import simple_parse_args_string
 
     typed = {name: value for name, value in vars(args).items() if value}
-    return (EvaluatorConfig.load_yaml_config(typed["config"]) if "config" in typed else {}) | typed
+    given = (EvaluatorConfig.load_yaml_config(typed["config"]) if "config" in typed else {}) | typed
+    if isinstance(given.get("metadata"), str):
+        given["metadata"] = simple_parse_args_string(given["metadata"])
+    return given
 
 
 def _task_names(tasks: str | list[str] | None) -> list[str]:
@@ -104,10 +178,7 @@ def _own_tasks(names: Sequence[str]) -> Iterator[None]:
         every = manager(include_path=paths, metadata=metadata)
         unknown = [name for name in names if not (_is_file(name) or every.match_tasks([name]))]
         if unknown:
-            raise UserError(
-                f"There is no task {', '.join(unknown)}: `skillmix tasks` lists ours and `lm_eval ls tasks` "
-                "lm-eval's; tasks of your own need --include_path FOLDER."
-            )
+            raise _no_task(unknown)
         return every
 
     lm_eval.tasks.TaskManager = with_ours

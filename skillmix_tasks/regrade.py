@@ -26,11 +26,11 @@ from tqdm import tqdm
 
 from grading import UserError
 from skillmix_tasks.gathered import GatheredCoverage
-from skillmix_tasks.linking import harness_folder
 from skillmix_tasks.metrics import GENERATIONS
 from skillmix_tasks.sample_files import SampleFiles
 from skillmix_tasks.stored import StoredTask, find_answers
 from skillmix_tasks.task import SkillMixTask
+from skillmix_tasks.task_files import harness_folder
 
 # Items of one part: enough to keep a judge busy, and their prompts, votes and samples take some tens of MB.
 _PART = 300

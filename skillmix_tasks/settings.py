@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -91,6 +92,14 @@ class Settings(BaseModel):
 
 def read_settings(metadata: dict[str, Any]) -> Settings:
     """The settings in a task's metadata; UserError names a key or value that is none."""
+    for key in metadata:
+        if key != "skillmix" and (
+            "skillmix" in key.lower() or get_close_matches(key.lower(), ["skillmix"], cutoff=0.8)
+        ):
+            raise UserError(
+                f'--metadata has a key {key!r}, which nothing reads: the settings are under "skillmix", as in '
+                '--metadata \'{"skillmix": {"judge": "NAME"}}\'.'
+            )
     given = metadata.get("skillmix", {})
     if not isinstance(given, dict):
         raise UserError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from grading import UserError
-from skillmix_tasks.linking import harness_folder
 from skillmix_tasks.pack import Split
 
 
@@ -28,6 +29,11 @@ def tasks_version() -> str:
     """The version of all tasks, as results name it; no setting and no task file of a user's changes it."""
     file = yaml.safe_load((harness_folder() / "_version.yaml").read_text(encoding="utf-8"))
     return str(file["metadata"]["version"])
+
+
+def harness_folder() -> Path:
+    """The folder of our YAML files, as `lm_eval --include_path` takes it."""
+    return Path(str(files("skillmix_tasks"))) / "harness"
 
 
 def bundled_tasks() -> dict[str, TaskSpec]:
