@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 
 import typer
@@ -16,6 +17,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run one command; a user's mistake is one sentence and status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without the table's arrows shows "?"
     from skillmix_tasks.cli import app as tasks_app  # isort: skip  (it says so if a folder hides our `grading`)
     from grading import UserError
     from grading.cli import app as grading_app

@@ -31,6 +31,7 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
 
+    from skillmix_tasks.logs import quiet_git
     from skillmix_tasks.settings import read_settings
 
     setup_logging()
@@ -45,7 +46,7 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     settings = read_settings(given.get("metadata") or {})
     if any(_matches(name) for name in names):
         _check_before_loading(given, settings)
-    with _own_tasks(names):
+    with _own_tasks(names), quiet_git():
         if as_json:
             _print_json(cli, args)
         elif settings.controls:
@@ -94,6 +95,8 @@ def _own_tasks(names: Sequence[str]) -> Iterator[None]:
     """
     import lm_eval.tasks
 
+    from skillmix_tasks.logs import replaced
+
     manager = lm_eval.tasks.TaskManager
 
     def with_ours(include_path: str | None = None, metadata: dict[str, Any] | None = None) -> Any:
@@ -110,11 +113,8 @@ def _own_tasks(names: Sequence[str]) -> Iterator[None]:
             )
         return every
 
-    lm_eval.tasks.TaskManager = with_ours
-    try:
+    with replaced(lm_eval.tasks, "TaskManager", with_ours):
         yield
-    finally:
-        lm_eval.tasks.TaskManager = manager
 
 
 def _print_failed_controls_first(cli: Any, args: argparse.Namespace) -> None:

