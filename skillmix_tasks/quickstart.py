@@ -8,8 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from grading.errors import UserError
 from grading.home import home
-from skillmix_tasks.answers import check_writable
 from skillmix_tasks.embedded import convert_embedded_model
 from skillmix_tasks.linking import harness_folder
 
@@ -32,7 +32,10 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
     Prints the table, the path of the samples and the next command. With `as_json` prints the results as one JSON
     object instead of the table, and the rest on stderr. A run without any verdict ends in a table, too.
     """
-    check_writable(output)  # lm-eval would only log that it cannot write
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(output, error.strerror) from error
     model = convert_embedded_model(home() / "models" / "smollm2-135m-instruct")
     from lm_eval import simple_evaluate
     from lm_eval.loggers import EvaluationTracker
@@ -74,7 +77,10 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
     samples = results.pop("samples")
     tracker.save_results_aggregated(results, samples)
     tracker.save_results_samples(_TASK, samples[_TASK])
-    [*_, file] = sorted(output.glob(f"**/samples_{_TASK}_*.jsonl"), key=lambda path: path.name)
+    # lm-eval does not fail when it cannot write.
+    file = next(output.glob(f"**/samples_{_TASK}_{getattr(tracker, 'date_id', None)}.jsonl"), None)
+    if file is None:
+        raise _unwritable(output, "there are no samples")
     report = [*_own_command(), "report", str(output), "-o", str(output / "report")]
     print(strict_json(results) if as_json else make_table(results))  # noqa: T201
     print(
@@ -84,6 +90,12 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
         f"    {shlex.join(report)}",
         sep="\n",
         file=sys.stderr if as_json else sys.stdout,
+    )
+
+
+def _unwritable(output: Path, reason: str | None) -> UserError:
+    return UserError(
+        f"The results cannot be written to {output} ({reason}): free space, or name another folder with --output."
     )
 
 
