@@ -37,6 +37,7 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
     except OSError as error:
         raise _unwritable(output, error.strerror) from error
     model = convert_embedded_model(home() / "models" / "smollm2-135m-instruct")
+    import torch
     from lm_eval import simple_evaluate
     from lm_eval.loggers import EvaluationTracker
     from lm_eval.models.huggingface import HFLM
@@ -47,6 +48,8 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
     from skillmix_tasks.evaluate import strict_json
     from skillmix_tasks.logs import no_loading_bars, quiet_lm_eval
 
+    # Several threads meet at every layer of so small a model, and on a busy machine they mostly wait for one another.
+    torch.set_num_threads(1)
     setup_logging(logging.WARNING)
     settings = {"judge": f"hf:{model}", "seed": seed, **_JUDGING}
     manager = TaskManager(
