@@ -48,7 +48,7 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
     from skillmix_tasks.evaluate import strict_json
     from skillmix_tasks.logs import no_loading_bars, quiet_lm_eval
 
-    # Several threads meet at every layer of so small a model, and on a busy machine they mostly wait for one another.
+    # Threads meet at every layer of so small a model, and on a busy machine they mostly wait for one another.
     torch.set_num_threads(1)
     setup_logging(logging.WARNING)
     settings = {"judge": f"hf:{model}", "seed": seed, **_JUDGING}
