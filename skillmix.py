@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 
 import skillmix_tasks  # noqa: F401  # isort: skip  (first: it says if a package of ours is hidden or too old)
@@ -18,6 +19,9 @@ app = typer.Typer(
 
 def main() -> None:
     """Run one command; a user's mistake is one sentence and status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without the table's arrows shows "?"
     from grading import UserError
     from grading.cli import app as grading_app
     from grading.judges_cli import app as judges_app

@@ -85,7 +85,7 @@ class LocalBackend:
         if not calls:
             return
         self.check()
-        judge = _load(self.model, self.dtype)
+        judge = load_judge(self.model, self.dtype)
         room = judge.context - self.max_tokens
         fitting = []
         for messages, votes in _by_messages(calls):
@@ -101,7 +101,7 @@ class LocalBackend:
                 sink.take(row.call, self._reply(judge, row))
             save_and_read(sink)
 
-    def _decode(self, judge: _Judge, batch: Sequence[_Prompted]) -> list[_Row]:
+    def _decode(self, judge: LoadedJudge, batch: Sequence[_Prompted]) -> list[_Row]:
         import torch
 
         rows = [self._row(judge, call, prompt) for call, prompt in batch]
@@ -122,7 +122,7 @@ class LocalBackend:
                 live = [live[index] for index in going]
                 logits = decoder.feed([row.fresh for row in live])
 
-    def _row(self, judge: _Judge, call: VoteCall, prompt: list[int]) -> _Row:
+    def _row(self, judge: LoadedJudge, call: VoteCall, prompt: list[int]) -> _Row:
         import torch
         from llguidance import LLMatcher
 
@@ -147,7 +147,7 @@ class LocalBackend:
             scores = scores / self.temperature - noise
         return int(allowed[scores.argmax()])
 
-    def _reply(self, judge: _Judge, row: _Row) -> Reply:
+    def _reply(self, judge: LoadedJudge, row: _Row) -> Reply:
         usage = Usage(prompt=len(row.prompt), completion=len(row.written))
         text = judge.vocabulary.decode_str(row.written)
         if row.matcher.is_error():
@@ -192,7 +192,7 @@ def verdict_grammar(criteria: Iterable[str], answer: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Judge:
+class LoadedJudge:
     """A loaded model: `vocabulary` is the tokenizer as llguidance sees it, `context` the most tokens it reads."""
 
     model: Any
@@ -237,7 +237,7 @@ class _Decoder:
     padding for good, and positions count real tokens only.
     """
 
-    def __init__(self, judge: _Judge) -> None:
+    def __init__(self, judge: LoadedJudge) -> None:
         self._model = judge.model
         self._pad = judge.tokenizer.pad_token_id or 0
         self._parameters = signature(judge.model.forward).parameters
@@ -322,7 +322,8 @@ def _load_tokenizer(model: str) -> Any:
 
 
 @cache
-def _load(model: str, dtype: str | None) -> _Judge:
+def load_judge(model: str, dtype: str | None) -> LoadedJudge:
+    """Load a judge once in a process; a student with the same weights may share them."""
     import torch
     from llguidance.hf import from_tokenizer
     from transformers import AutoModelForCausalLM
@@ -337,7 +338,7 @@ def _load(model: str, dtype: str | None) -> _Judge:
         raise UserError(f"The judge {model} is a state-space model, which cannot judge here: choose another.")
     tokenizer = _load_tokenizer(model)
     context = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)
-    return _Judge(loaded, tokenizer, from_tokenizer(tokenizer), context or float("inf"))
+    return LoadedJudge(loaded, tokenizer, from_tokenizer(tokenizer), context or float("inf"))
 
 
 def _encode(tokenizer: Any, messages: Sequence[Message]) -> list[int]:

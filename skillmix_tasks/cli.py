@@ -96,13 +96,14 @@ def path() -> None:
 @app.command()
 def quickstart(
     output: Annotated[Path, typer.Option(help="Folder for results and samples.")] = Path("quickstart-results"),
-    items: Annotated[int, typer.Option(min=1, help="How many items.")] = 4,
+    items: Annotated[int, typer.Option(min=1, help="How many items.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the items and the texts.")] = 0,
     as_json: _Json = False,
 ) -> None:
-    """Run skillmix_k2 here and now with a small embedded model as student and judge (some minutes)."""
+    """Run skillmix_k2 here and now with a small embedded model as student and judge (a minute)."""
     from skillmix_tasks.quickstart import quickstart as run
 
-    run(output, items, as_json=as_json)
+    run(output, items, seed, as_json=as_json)
 
 
 @app.command()

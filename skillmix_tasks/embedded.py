@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 from grading.errors import UserError
+from skillmix_tasks.logs import no_loading_bars
 
 
 def convert_embedded_model(target: Path) -> Path:
@@ -61,14 +63,16 @@ def _convert(source: Path, draft: Path) -> None:
         raise UserError(
             f'The package {error.name} is missing: type `pip install "skillmix-tasks[hf]"`.'
         ) from error
-    model = AutoModelForCausalLM.from_pretrained(
-        source.parent,
-        gguf_file=source.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=torch.bfloat16,
-    )
-    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-    if not tokenizer.chat_template:
-        raise RuntimeError(f"{source.name} has no chat template")
-    tokenizer.save_pretrained(draft)
-    model.save_pretrained(draft)
+    print("Unpacking the embedded model, once ...", file=sys.stderr)  # noqa: T201
+    with no_loading_bars():
+        model = AutoModelForCausalLM.from_pretrained(
+            source.parent,
+            gguf_file=source.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.bfloat16,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+        if not tokenizer.chat_template:
+            raise RuntimeError(f"{source.name} has no chat template")
+        tokenizer.save_pretrained(draft)
+        model.save_pretrained(draft)

@@ -35,6 +35,8 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
 
+    from skillmix_tasks.logs import quiet_git
+
     check_json(arguments)
     setup_logging()
     sys.argv = ["lm_eval", "run", *arguments, *(["--show_config"] if as_json else [])]
@@ -46,7 +48,7 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     if unknown and not given.get("include_path"):
         raise _no_task(unknown)
     settings = check_run(args)
-    with _own_tasks(names), _whole_files(given.get("output_path")):
+    with _own_tasks(names), _whole_files(given.get("output_path")), quiet_git():
         if as_json:
             _print_json(cli, args)
         elif settings.controls:
@@ -168,6 +170,8 @@ def _own_tasks(names: Sequence[str]) -> Iterator[None]:
     """
     import lm_eval.tasks
 
+    from skillmix_tasks.logs import replaced
+
     manager = lm_eval.tasks.TaskManager
 
     def with_ours(include_path: str | None = None, metadata: dict[str, Any] | None = None) -> Any:
@@ -181,11 +185,8 @@ def _own_tasks(names: Sequence[str]) -> Iterator[None]:
             raise _no_task(unknown)
         return every
 
-    lm_eval.tasks.TaskManager = with_ours
-    try:
+    with replaced(lm_eval.tasks, "TaskManager", with_ours):
         yield
-    finally:
-        lm_eval.tasks.TaskManager = manager
 
 
 @contextmanager
@@ -201,12 +202,8 @@ def _whole_files(output: str | None) -> Iterator[None]:
         made.append(CheckedTracker(**options))
         return made[0]
 
-    usual = lm_eval.loggers.EvaluationTracker
-    lm_eval.loggers.EvaluationTracker = tracker
-    try:
+    with replaced(lm_eval.loggers, "EvaluationTracker", tracker):
         yield
-    finally:
-        lm_eval.loggers.EvaluationTracker = usual
     if lost := [name for one in made for name in one.lost]:
         raise UserError(
             f"{output} did not take {' and '.join(lost)} (lm-eval's log above has the reason). The answers and "

@@ -8,15 +8,12 @@ in memory than those of one part, and aggregates the scores of all.
 from __future__ import annotations
 
 import json
-import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import lm_eval.api.task
 from lm_eval import evaluate, simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
@@ -26,6 +23,7 @@ from tqdm import tqdm
 
 from grading import UserError
 from skillmix_tasks.gathered import GatheredCoverage
+from skillmix_tasks.logs import quiet_git, quiet_lm_eval
 from skillmix_tasks.metrics import GENERATIONS
 from skillmix_tasks.sample_files import SampleFiles
 from skillmix_tasks.stored import StoredTask, find_answers
@@ -202,17 +200,18 @@ def _evaluate(
     """lm-eval's results of one part; only those of the first say where and with what they were made."""
     results: dict[str, Any]
     if first:
-        results = simple_evaluate(
-            model=student,
-            tasks=list(tasks.values()),
-            samples=samples,
-            task_manager=_manager({}, None),
-            apply_chat_template=chat,
-            log_samples=True,
-            bootstrap_iters=0,
-        )
+        with quiet_git():
+            results = simple_evaluate(
+                model=student,
+                tasks=list(tasks.values()),
+                samples=samples,
+                task_manager=_manager({}, None),
+                apply_chat_template=chat,
+                log_samples=True,
+                bootstrap_iters=0,
+            )
         return results
-    with _quiet_lm_eval():
+    with quiet_lm_eval():
         results = evaluate(
             lm=student,
             task_dict={"tasks": tasks, "groups": {}},
@@ -225,30 +224,14 @@ def _evaluate(
     return results
 
 
-@contextmanager
-def _quiet_lm_eval() -> Iterator[None]:
-    """lm-eval says the same of every evaluation; of many parts, the first is enough."""
-    loggers = [logging.getLogger(f"lm_eval.{name}") for name in ("evaluator", "api.task")]
-    levels = [log.level for log in loggers]
-    bar = lm_eval.api.task.tqdm
-    for log in loggers:
-        log.setLevel(logging.WARNING)
-    lm_eval.api.task.tqdm = partial(bar, disable=True)
-    try:
-        yield
-    finally:
-        lm_eval.api.task.tqdm = bar
-        for log, level in zip(loggers, levels, strict=True):
-            log.setLevel(level)
-
-
 def _aggregated(tasks: Mapping[str, SkillMixTask], scores: _Scores) -> dict[str, Any]:
     """What lm-eval makes of the scores of all items, as at the end of one evaluation."""
     gathered = {
         name: {"task": task, "raw_metrics": scores.values[name], "logged_samples": []}
         for name, task in tasks.items()
     }
-    results: dict[str, Any] = _process_results(gathered, {}, _draws(tasks, scores))._to_eval_results()  # noqa: SLF001
+    with quiet_lm_eval():
+        results: dict[str, Any] = _process_results(gathered, {}, _draws(tasks, scores))._to_eval_results()  # noqa: SLF001
     return results
 
 
