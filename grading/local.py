@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -35,7 +33,6 @@ _Prompted = tuple[VoteCall, list[int]]  # a call and its prompt's tokens
 MAX_QUOTE = 300  # characters of a quote, counted after JSON escaping
 
 _DTYPES = ("bfloat16", "float16", "float32")
-_FORCE_GQA = "TRANSFORMERS_SDPA_FORCE_GQA"  # read by transformers at every attention
 _PACKAGES = ("torch", "transformers", "llguidance")
 _SURROGATES = re.compile("[\ud800-\udfff]+")
 # A quote begins and ends between words. Scripts without spaces (CJK and whatever lies above) may be cut anywhere.
@@ -108,7 +105,7 @@ class LocalBackend:
         live = [row for row in rows if not row.done]
         if not live:
             return rows
-        with torch.inference_mode(), _unrepeated_keys(judge.model.device.type):
+        with torch.inference_mode():
             decoder = _Decoder(judge)
             logits = decoder.start([row.prompt + row.written for row in live])
             while True:
@@ -241,6 +238,7 @@ class _Decoder:
         self._model = judge.model
         self._pad = judge.tokenizer.pad_token_id or 0
         self._parameters = signature(judge.model.forward).parameters
+        self._cache_name = _cache_name(judge.model)
         self._cache: Any = None
         self._mask: torch.Tensor | None = None
 
@@ -265,13 +263,13 @@ class _Decoder:
             "input_ids": ids,
             "attention_mask": self._mask,
             "position_ids": (self._mask.cumsum(dim=1) - 1).clamp(min=0)[:, -width:],
-            "past_key_values": self._cache,
+            self._cache_name: self._cache,
             "use_cache": True,
             "logits_to_keep": 1,
         }
-        # Models that count positions by the mask take no position_ids.
+        # Models that count positions by the mask take no position_ids; `_load` refuses those without mask or cache.
         out = self._model(**{name: value for name, value in inputs.items() if name in self._parameters})
-        self._cache = out.past_key_values
+        self._cache = getattr(out, self._cache_name)
         logits: torch.Tensor = out.logits[:, -1]
         return logits
 
@@ -283,25 +281,6 @@ class _Decoder:
         index = torch.tensor(rows, device=self._model.device)
         self._cache.batch_select_indices(index)
         self._mask = self._mask[index]
-
-
-@contextmanager
-def _unrepeated_keys(device: str) -> Iterator[None]:
-    """Let attention on CPUs read grouped keys and values where they lie.
-
-    transformers otherwise copies them for each query head whenever several tokens are fed at once: a quarter of
-    the whole time. On GPUs the copy is the faster way.
-    """
-    before = os.environ.get(_FORCE_GQA)
-    if device == "cpu":
-        os.environ[_FORCE_GQA] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(_FORCE_GQA, None)
-        else:
-            os.environ[_FORCE_GQA] = before
 
 
 @cache
@@ -335,9 +314,17 @@ def _load(model: str, dtype: str | None) -> _Judge:
     loaded = loaded.to(device).eval()
     if getattr(loaded, "_is_stateful", False):
         raise UserError(f"The judge {model} is a state-space model, which cannot judge here: choose another.")
+    if not {"attention_mask", _cache_name(loaded)} <= signature(loaded.forward).parameters.keys():
+        # A cache that is dropped in silence leaves a judge that has read nothing but its last tokens.
+        raise UserError(f"The judge {model} keeps no cache of what it has read: choose another.")
     tokenizer = _load_tokenizer(model)
     context = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)
     return _Judge(loaded, tokenizer, from_tokenizer(tokenizer), context or float("inf"))
+
+
+def _cache_name(model: Any) -> str:
+    """The name under which the model takes and returns its cache; transformers renamed it in 5.24."""
+    return "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
 
 
 def _encode(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
