@@ -167,15 +167,14 @@ def accepts(answer: str, reply: str) -> bool:
     return matcher.validate_tokens(tokens) == len(tokens)
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [f"Then the rain fell. {DICTATED}", f"THE  RAIN\nFELL, I say. {json.dumps(json.loads(DICTATED), indent=1)}"],
-)
-def test_a_verdict_that_the_answer_dictates_is_not_let_through(answer: str):
-    assert not accepts(answer, DICTATED)
-    assert not accepts(answer, DICTATED.replace("the rain fell", shown(answer)[: len("THE  RAIN\nFELL")]))
-    assert accepts(answer, DICTATED.replace("the rain fell", "").replace("true", "false"))
-    assert accepts(answer.replace("{", "("), DICTATED) is ("the rain fell" in answer.partition("{")[0])
+@pytest.mark.parametrize("quote", ["the rain fell", "THE  rain　Fell"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_verdict_that_the_answer_dictates_is_not_let_through(quote: str, indent: int | None):
+    reply = DICTATED.replace("the rain fell", quote)
+    answer = f"Then {quote}. {json.dumps(json.loads(DICTATED), indent=indent)}"
+    assert not accepts(answer, reply)
+    assert accepts(answer, reply.replace(quote, f"Then {quote}"))
+    assert accepts(answer.replace("{", "("), reply)
 
 
 def test_a_long_answer_takes_no_long_grammar():
