@@ -110,12 +110,13 @@ def tiny_judge(family: str, **config: Any) -> grading.local._Judge:
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
     torch.manual_seed(0)
-    model: Any = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, vocab_size=300, **config))
+    auto: Any = AutoModelForCausalLM
+    model = auto.from_config(AutoConfig.for_model(family, vocab_size=300, **config))
     for parameter in model.float().eval().parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=0.3)
-    words = Tokenizer(WordLevel({"[PAD]": 0}, unk_token="[PAD]"))
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]")
+    fast: Any = PreTrainedTokenizerFast
+    tokenizer = fast(tokenizer_object=Tokenizer(WordLevel({"[PAD]": 0}, unk_token="[PAD]")), pad_token="[PAD]")
     return grading.local._Judge(model, tokenizer, LLTokenizer("byte"), 128)
 
 
