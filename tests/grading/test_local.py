@@ -232,7 +232,7 @@ def test_without_temperature_the_likeliest_allowed_token_is_taken():
 @pytest.mark.model
 def test_more_votes_than_a_batch_holds_are_all_answered(embedded_model: Path):
     calls = [call("Rain fell.", seed) for seed in range(3)]
-    assert len(run(local(embedded_model, batch_size=2), calls)) == 3
+    assert len(run(local(embedded_model, max_tokens=12, batch_size=2), calls)) == 3
 
 
 @pytest.mark.model
