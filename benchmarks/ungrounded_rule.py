@@ -3,10 +3,10 @@
     python -m benchmarks.ungrounded_rule DIR
 
 GPT-4 was asked for points and an explanation, not for quotes. For every criterion that it granted this looks for
-a quotation in the explanation: at least three words in quotation marks, in a sentence that names the criterion or
-in one right behind it that names none. It is true if it stands in the answer by `is_quoted`, the test that our
-judge's quotes have to pass. Then the three metrics are computed with all grants, and with only the quoted ones
-under each rule.
+a quotation in the explanation: words in quotation marks, in a sentence that names the criterion or in one right
+behind it that names none. It is true if it passes `is_evidence`, the test that our judge's quotes have to pass,
+and too short if it only stands in the answer. Then the three metrics are computed with all grants, and with only
+those that have evidence under each rule.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from sentencex import segment
 
 from benchmarks.reference import print_for_folder
 from grading import UngroundedRule
-from grading.parse import is_quoted, normalise
+from grading.parse import is_evidence, is_quoted, normalise
 from skillmix_tasks.metrics import METRICS, item_metrics
 from skillmix_tasks.reference.answers import RecordedAnswer, read_answers
 from skillmix_tasks.rubric import LENGTH, SENSE, TOPIC
 
-WORDS = 3  # that make a quotation
 _QUOTATION = re.compile(r'"([^"]+)"')
 _NAMES = {  # how an explanation speaks of a criterion; for skills see `_spoken`
     TOPIC: re.compile(r"\b(pertain|topic|theme|subject|relat\w+ to|in the context of)"),
@@ -40,6 +39,7 @@ class Evidence(StrEnum):
     """What an explanation holds for a criterion that it grants."""
 
     TRUE = "true quotation"
+    SHORT = "true quotation that is too short"
     FALSE = "quotation that is not in the answer"
     NONE = "no quotation"
 
@@ -59,16 +59,21 @@ def evidence(grading: RecordedAnswer) -> dict[str, Evidence]:
     answer = normalise(grading.request.answer)
     quotations: dict[str, list[str]] = defaultdict(list)
     for criteria, sentence in _sentences(grading):
-        for quotation in _QUOTATION.findall(sentence):
-            if len(quotation.split()) >= WORDS:
-                for criterion in criteria:
-                    quotations[criterion].append(quotation)
+        for criterion in criteria:
+            quotations[criterion] += _QUOTATION.findall(sentence)
     found = {}
     for criterion, earned in grading.earned.items():
         if earned:
-            true = [is_quoted(quotation, answer) for quotation in quotations[criterion]]
-            found[criterion] = Evidence.TRUE if any(true) else Evidence.FALSE if true else Evidence.NONE
+            found[criterion] = _best(quotations[criterion], answer)
     return found
+
+
+def _best(quotations: Sequence[str], answer: str) -> Evidence:
+    if any(is_evidence(quotation, answer) for quotation in quotations):
+        return Evidence.TRUE
+    if any(is_quoted(quotation, answer) for quotation in quotations):
+        return Evidence.SHORT
+    return Evidence.FALSE if quotations else Evidence.NONE
 
 
 def scores(gradings: Sequence[RecordedAnswer], rule: UngroundedRule | None) -> dict[tuple[str, int], Scores]:

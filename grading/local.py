@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from inspect import signature
 from typing import TYPE_CHECKING, Any
+from unicodedata import category, normalize
 
 from jinja2 import TemplateError
 
 from grading.backend import Message, Reply, Sink, VoteCall, save_and_read
 from grading.errors import UserError
 from grading.fingerprint import check_model_path
+from grading.parse import canonical, dictated_verdicts, is_evidence, normalise
+from grading.untrusted import shown
 from grading.verdict import State, Usage
 
 if TYPE_CHECKING:
@@ -35,13 +36,9 @@ _Prompted = tuple[VoteCall, list[int]]  # a call and its prompt's tokens
 MAX_QUOTE = 300  # characters of a quote, counted after JSON escaping
 
 _DTYPES = ("bfloat16", "float16", "float32")
-_FORCE_GQA = "TRANSFORMERS_SDPA_FORCE_GQA"  # read by transformers at every attention
 _PACKAGES = ("torch", "transformers", "llguidance")
-_SURROGATES = re.compile("[\ud800-\udfff]+")
-# A quote begins and ends between words. Scripts without spaces (CJK and whatever lies above) may be cut anywhere.
+# What a quote may begin or end at. Scripts without spaces (CJK and whatever lies above) may be cut anywhere.
 _CHUNK = re.compile("[^\\W\u2e80-\U0010ffff]{1,32}|.", re.DOTALL)
-# In JSON-escaped text: neither empty nor led by white space, which would be no evidence.
-_VISIBLE_START = r'(?:[^\s\\]|\\["\\])'
 
 
 class LocalBackend:
@@ -108,7 +105,7 @@ class LocalBackend:
         live = [row for row in rows if not row.done]
         if not live:
             return rows
-        with torch.inference_mode(), _unrepeated_keys(judge.model.device.type):
+        with torch.inference_mode():
             decoder = _Decoder(judge)
             logits = decoder.start([row.prompt + row.written for row in live])
             while True:
@@ -160,35 +157,101 @@ class LocalBackend:
 def verdict_grammar(criteria: Iterable[str], answer: str) -> str:
     """The llguidance grammar (Lark-like) of a compact JSON verdict.
 
-    Its strings are those that `verdict_schema` describes, with three limits more: a quote is a substring of
-    `answer` or empty, at most MAX_QUOTE characters long, and with an empty quote `earned` is false.
+    Its strings are those that `verdict_schema` describes, with these limits more: a quote is empty or a passage of
+    `answer`, as the judge is shown it, that passes `is_evidence`; it has at most MAX_QUOTE characters and is none
+    that the answer dictates; and with an empty quote `earned` is false.
     """
     heads = [f'{json.dumps(criterion)}:{{"quote":"' for criterion in criteria]
     keys = [json.dumps(("," if number else "{") + head) for number, head in enumerate(heads)]
     nothing = json.dumps('","earned":false}')
-    # A substring of escaped chunks is the escape of a substring, as each character escapes on its own.
-    # Surrogates stand in no UTF-8 text, so quotes end before them.
-    passages = [
-        [json.dumps(chunk, ensure_ascii=False)[1:-1] for chunk in _CHUNK.findall(passage)]
-        for passage in _SURROGATES.split(answer)
-    ]
-    substrings = [
-        "%regex " + json.dumps({"substring_chunks": chunks})
-        for chunks in passages
-        if any(re.match(_VISIBLE_START, chunk) for chunk in chunks)
-    ]
     lines = ["%llguidance {}", "start: " + " ".join(f"{key} mark" for key in keys) + ' "}"']
-    if not substrings:
+    answer = shown(answer)
+    pieces = _pieces(answer)
+    least = _least_evidence(pieces, normalise(answer))
+    if not least:
         return "\n".join([*lines, f"mark: {nothing}"])
     judged = json.dumps('","earned":')
+    # A run of escaped pieces is the escape of a run, as each character escapes on its own.
+    chunks = json.dumps({"substring_chunks": [_escaped(piece) for piece in pieces]})
+    # More words behind a piece of evidence leave it one.
+    quote = "ANSWER & EVIDENCE & LIMITED"
+    dictated = _dictated(pieces, answer)
+    if dictated:
+        quote += " & ~DICTATED"
+        lines.append("DICTATED: " + " | ".join(map(json.dumps, dictated)))
     return "\n".join(
         [
             *lines,
             f'mark: {nothing} | QUOTE {judged} ("true" | "false") "}}"',
-            f"QUOTE: ANSWER & /{_VISIBLE_START}(?s:.{{0,{MAX_QUOTE - 1}}})/",
-            "ANSWER: " + " | ".join(substrings),
+            f"QUOTE: {quote}",
+            f"ANSWER: %regex {chunks}",
+            "EVIDENCE: LEAST /(?s:.*)/",
+            "LEAST: " + " | ".join(map(json.dumps, least)),
+            f"LIMITED: /(?s:.{{1,{MAX_QUOTE}}})/",
         ]
     )
+
+
+def _pieces(text: str) -> list[str]:
+    """`text` cut where a quote may begin or end.
+
+    No letter loses its marks by a cut, and no cut changes what a run of pieces is normalised to.
+    """
+    pieces: list[str] = []
+    for chunk in _CHUNK.findall(text):
+        normal = normalize("NFKC", chunk)
+        if pieces and (
+            category(normal[0])[0] == "M"
+            or normalize("NFKC", pieces[-1] + chunk) != normalize("NFKC", pieces[-1]) + normal
+        ):
+            pieces[-1] += chunk
+        else:
+            pieces.append(chunk)
+    return pieces
+
+
+def _least_evidence(pieces: Sequence[str], normalised_answer: str) -> list[str]:
+    """For each piece that a quote may begin with, the shortest evidence from there on, in JSON's escapes."""
+    found: dict[str, None] = {}
+    end = 0
+    for start, piece in enumerate(pieces):
+        end = max(end, start + 1)
+        # Evidence that begins later ends no sooner.
+        while not is_evidence(passage := "".join(pieces[start:end]), normalised_answer):
+            if end == len(pieces):
+                return list(found)
+            if len(passage) > MAX_QUOTE:
+                break
+            end += 1
+        else:
+            if not piece.isspace() and len(_escaped(passage)) <= MAX_QUOTE:
+                found[_escaped(passage)] = None
+    return list(found)
+
+
+def _dictated(pieces: Sequence[str], answer: str) -> list[str]:
+    """The passages that are quotes of a verdict which the answer holds: with them a reply could repeat it."""
+    wanted = {
+        canonical(entry["quote"])
+        for verdict in dictated_verdicts(answer)
+        for entry in verdict.values()
+        if isinstance(entry, dict) and entry.get("earned") is True and isinstance(entry.get("quote"), str)
+    }
+    longest = max(map(len, wanted), default=0)
+    found = []
+    for start in range(len(pieces)):
+        for end in range(start + 1, len(pieces) + 1):
+            passage = "".join(pieces[start:end])
+            quote = canonical(passage)
+            if len(quote) > longest or len(passage) > MAX_QUOTE:
+                break
+            if quote in wanted:
+                found.append(_escaped(passage))
+    return found
+
+
+def _escaped(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 @dataclass(frozen=True)
@@ -241,6 +304,7 @@ class _Decoder:
         self._model = judge.model
         self._pad = judge.tokenizer.pad_token_id or 0
         self._parameters = signature(judge.model.forward).parameters
+        self._cache_name = _cache_name(judge.model)
         self._cache: Any = None
         self._mask: torch.Tensor | None = None
 
@@ -265,13 +329,13 @@ class _Decoder:
             "input_ids": ids,
             "attention_mask": self._mask,
             "position_ids": (self._mask.cumsum(dim=1) - 1).clamp(min=0)[:, -width:],
-            "past_key_values": self._cache,
+            self._cache_name: self._cache,
             "use_cache": True,
             "logits_to_keep": 1,
         }
-        # Models that count positions by the mask take no position_ids.
+        # Models that count positions by the mask take no position_ids. All have the others: `_load` sees to it.
         out = self._model(**{name: value for name, value in inputs.items() if name in self._parameters})
-        self._cache = out.past_key_values
+        self._cache = getattr(out, self._cache_name)
         logits: torch.Tensor = out.logits[:, -1]
         return logits
 
@@ -283,25 +347,6 @@ class _Decoder:
         index = torch.tensor(rows, device=self._model.device)
         self._cache.batch_select_indices(index)
         self._mask = self._mask[index]
-
-
-@contextmanager
-def _unrepeated_keys(device: str) -> Iterator[None]:
-    """Let attention on CPUs read grouped keys and values where they lie.
-
-    transformers otherwise copies them for each query head whenever several tokens are fed at once: a quarter of
-    the whole time. On GPUs the copy is the faster way.
-    """
-    before = os.environ.get(_FORCE_GQA)
-    if device == "cpu":
-        os.environ[_FORCE_GQA] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(_FORCE_GQA, None)
-        else:
-            os.environ[_FORCE_GQA] = before
 
 
 @cache
@@ -336,9 +381,17 @@ def load_judge(model: str, dtype: str | None) -> LoadedJudge:
     loaded = loaded.to(device).eval()
     if getattr(loaded, "_is_stateful", False):
         raise UserError(f"The judge {model} is a state-space model, which cannot judge here: choose another.")
+    if not {"attention_mask", _cache_name(loaded)} <= signature(loaded.forward).parameters.keys():
+        # A cache that is dropped in silence leaves a judge that has read nothing but its last tokens.
+        raise UserError(f"The judge {model} keeps no cache of what it has read: choose another.")
     tokenizer = _load_tokenizer(model)
     context = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)
     return LoadedJudge(loaded, tokenizer, from_tokenizer(tokenizer), context or float("inf"))
+
+
+def _cache_name(model: Any) -> str:
+    """The name under which the model takes and returns its cache; transformers renamed it in 5.24."""
+    return "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
 
 
 def _encode(tokenizer: Any, messages: Sequence[Message]) -> list[int]:

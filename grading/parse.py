@@ -51,7 +51,7 @@ def _marks(call: VoteCall, text: str) -> dict[str, Mark]:
     marks = {}
     for criterion in call.criteria:
         entry = entries[criterion]
-        grounded = not entry.earned or is_quoted(entry.quote, answer)
+        grounded = not entry.earned or is_evidence(entry.quote, answer)
         marks[criterion] = Mark(
             State.GRADED if grounded else State.UNGROUNDED, entry.earned if grounded else None, entry.quote
         )
@@ -70,8 +70,8 @@ def _verdict(call: VoteCall, text: str) -> dict[str, _Entry]:
         raise _NotAVerdictError("the reply holds no JSON object with exactly the criteria's ids")
     if any(_grants(value) for value in found):
         shown = "\n".join(message["content"] for message in call.messages)
-        dictated = {_canonical(value) for value in _anywhere(shown) if _grants(value)}
-        found = [value for value in found if not _grants(value) or _canonical(value) not in dictated]
+        dictated = {canonical(value) for value in dictated_verdicts(shown)}
+        found = [value for value in found if not _grants(value) or canonical(value) not in dictated]
         if not found:
             raise _NotAVerdictError("the reply repeats a verdict that stands in the text to be marked")
     if any(value != found[0] for value in found[1:]):
@@ -87,7 +87,13 @@ def _grants(value: dict[str, Any]) -> bool:
     return any(isinstance(entry, dict) and entry.get("earned") is True for entry in value.values())
 
 
-def _canonical(value: dict[str, Any]) -> str:
+def dictated_verdicts(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in `text` that would grant something if they were a judge's reply."""
+    return (value for value in _anywhere(text) if _grants(value))
+
+
+def canonical(value: object) -> str:
+    """JSON data as text; equal for what is compared as equal, see `normalise`."""
     return normalise(json.dumps(value, sort_keys=True, ensure_ascii=False))
 
 
@@ -143,6 +149,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 _ELISION = re.compile(r"\.{3}|…|\[\.\.\.\]|\[…\]")
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "’": "'", "‘": "'", "‚": "'", "«": '"', "»": '"'})  # noqa: RUF001
+# Scripts without spaces between words: Thai to Tibetan, Burmese, Khmer, kana, and Han.
+_UNSPACED = (
+    "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+    "\U00020000-\U0003ffff"
+)
+_UNIT = re.compile(f"(?P<letter>[{_UNSPACED}])|[^\\s\u2013\u2014{_UNSPACED}]+")  # dashes part words, too
+LEAST_WORDS = 3  # of evidence; stands in the prompt, so another number needs another prompt version
 
 
 def normalise(text: str) -> str:
@@ -161,15 +174,41 @@ def is_quoted(quote: str, normalised_answer: str) -> bool:
 
     Quotation marks and punctuation around a part are not compared; a quote without a letter or digit is none.
     """
-    parts = [_trim(normalise(part)) for part in _ELISION.split(quote)]
-    parts = [part for part in parts if part]
+    return bool(_parts(quote, normalised_answer))
+
+
+def is_evidence(quote: str, normalised_answer: str) -> bool:
+    """Whether `quote` stands in the answer, with LEAST_WORDS words in a row or all words of a shorter answer.
+
+    In scripts without spaces two letters count as a word.
+    """
+    return 0 < _size(normalised_answer) <= max(map(_size, _parts(quote, normalised_answer)), default=0)
+
+
+def _parts(quote: str, normalised_answer: str) -> list[str]:
+    """The quote's parts as the answer holds them; none if one of them is missing."""
+    whole = _trim(normalise(quote))
+    if whole and whole in normalised_answer:  # also if the answer itself holds an ellipsis
+        return [whole]
+    parts = [part for part in (_trim(normalise(part)) for part in _ELISION.split(quote)) if part]
     position = 0
     for part in parts:
         position = normalised_answer.find(part, position)
         if position == -1:
-            return False
+            return []
         position += len(part)
-    return bool(parts)
+    return parts
+
+
+def _size(text: str) -> int:
+    """Twice the words of a normalised text, and letters in scripts without spaces; at most what evidence needs."""
+    size = 0
+    for unit in _UNIT.finditer(text):
+        if any(map(str.isalnum, unit[0])):
+            size += 1 if unit["letter"] else 2
+        if size >= 2 * LEAST_WORDS:
+            return 2 * LEAST_WORDS
+    return size
 
 
 def _trim(text: str) -> str:

@@ -18,10 +18,11 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from grading.backend import Message
 from grading.errors import UserError
+from grading.parse import LEAST_WORDS
 from grading.untrusted import defused, shown, visible
 from grading.verdict import Criterion, GradingRequest
 
-PROMPT_VERSION = "3"  # in every store key and every result; a changed template needs a new number
+PROMPT_VERSION = "4"  # in every store key and every result; a changed template needs a new number
 
 _LONGEST_ID = 64  # characters
 
@@ -47,6 +48,7 @@ def build_messages(request: GradingRequest) -> tuple[Message, ...]:
         criteria=[(json.dumps(id_, ensure_ascii=False), defused(text)) for id_, text in criteria],
         answer=defused(answer),
         replaced=any(defused(text) != text for text in (context, answer, *(text for _, text in criteria))),
+        least=LEAST_WORDS,
         fence=_fence(request),
     )
     return ({"role": "system", "content": _template("system.jinja").render()}, {"role": "user", "content": user})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -17,7 +16,9 @@ import grading.local
 from grading.backend import Reply, VoteCall
 from grading.errors import UserError
 from grading.local import MAX_QUOTE, LocalBackend, verdict_grammar
+from grading.parse import is_evidence, normalise
 from grading.prompt import build_messages
+from grading.untrusted import shown
 from grading.verdict import Criterion, GradingRequest, State
 from tests.grading.taking import Taking
 
@@ -35,7 +36,7 @@ NASTY = [
 def accepts(answer: str, reply: str) -> bool:
     matcher = LLMatcher(LLTokenizer("byte"), verdict_grammar(["c"], answer))
     assert not matcher.is_error(), matcher.get_error()
-    tokens = list(reply.encode("utf-8", "surrogatepass"))
+    tokens = list(reply.encode())
     return matcher.validate_tokens(tokens) == len(tokens)
 
 
@@ -44,33 +45,33 @@ def reply_with(quote: str, earned: bool = True) -> str:
     return json.dumps(verdict, ensure_ascii=False, separators=(",", ":"))
 
 
-@pytest.mark.parametrize("answer", NASTY[:4])
-def test_a_quote_may_be_any_run_of_whole_words_of_the_answer(answer):
-    starts = [match.start() for match in re.finditer(r"(?<!\S)\S", answer) if match[0].isprintable()]
+@pytest.mark.parametrize("answer", [shown(answer) for answer in NASTY])
+def test_a_quote_may_be_any_run_of_whole_words_that_is_evidence(answer: str):
+    starts = [match.start() for match in re.finditer(r"(?<!\S)\S", answer)]
     assert starts
     for start in starts:
         for end in [len(answer), *(s - 1 for s in starts if s - 1 > start)]:
-            assert accepts(answer, reply_with(answer[start:end])), answer[start:end]
-            assert accepts(answer, reply_with(answer[start:end], earned=False))
+            quote = answer[start:end]
+            enough = is_evidence(quote, normalise(answer))
+            assert accepts(answer, reply_with(quote)) is enough, quote
+            assert accepts(answer, reply_with(quote, earned=False)) is enough, quote
 
 
 def test_a_quote_is_nothing_else():
     answer = 'Rain fell,\nand "he" slept.'
     assert accepts(answer, reply_with("Rain fell,\nand"))
-    for quote in ("rain", "Rain slept", "Rain fell, and", "Rai", "ell", " ", "\n", "Rain fell,\\nand"):
+    for quote in (
+        *("rain fell,\nand", "Rain fell slept", "Rain fell, and", "Rain fell,\nan", "ain fell,\nand", "Rain fell"),
+        *(" ", "\n", ",", "Rain fell,\\nand", ' fell,\nand "he'),
+    ):
         assert not accepts(answer, reply_with(quote)), quote
         assert not accepts(answer, reply_with(quote, earned=False)), quote
 
 
-@pytest.mark.parametrize("answer", ["", " \n\t ", "\x00\x01", "\ud83d", "Rain."])
-def test_nothing_is_earned_without_a_quote(answer):
+@pytest.mark.parametrize("answer", ["", " \n\t ", "\x00\x01", "\ud83d", "Rain.", ", - ..."])
+def test_nothing_is_earned_without_a_quote(answer: str):
     assert accepts(answer, reply_with("", earned=False))
     assert not accepts(answer, reply_with("", earned=True))
-
-
-def test_a_quote_never_runs_across_a_surrogate():
-    assert accepts(NASTY[4], reply_with("emoji "))
-    assert not accepts(NASTY[4], reply_with(NASTY[4]))
 
 
 def test_quotes_are_bounded():
@@ -87,7 +88,7 @@ def local(model: Path | str, **options: Any) -> LocalBackend:
 def call(answer: str, seed: int = 0) -> VoteCall:
     messages = build_messages(GradingRequest("Write about rain.", CRITERIA, answer))
     # The judge's real system prompt is long and says nothing that this small model understands.
-    return VoteCall(f"{answer} {seed}", seed, (messages[1],), IDS, answer, seed)
+    return VoteCall(f"{answer} {seed}", seed, (messages[1],), IDS, shown(answer), seed)
 
 
 def run(backend: LocalBackend, calls: Sequence[VoteCall]) -> list[Reply]:
@@ -101,8 +102,22 @@ def run(backend: LocalBackend, calls: Sequence[VoteCall]) -> list[Reply]:
     return [replies[answered.key] for answered in calls]
 
 
-def texts(replies: Sequence[Reply]) -> list[str]:
-    return [reply.text for reply in replies]
+def tiny_judge(family: str, **config: Any) -> grading.local._Judge:
+    """A model of one or two layers, with random weights so large that every token read shows in the logits."""
+    import torch
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    torch.manual_seed(0)
+    auto: Any = AutoModelForCausalLM
+    model = auto.from_config(AutoConfig.for_model(family, vocab_size=300, **config))
+    for parameter in model.float().eval().parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    fast: Any = PreTrainedTokenizerFast
+    tokenizer = fast(tokenizer_object=Tokenizer(WordLevel({"[PAD]": 0}, unk_token="[PAD]")), pad_token="[PAD]")
+    return grading.local._Judge(model, tokenizer, LLTokenizer("byte"), 128)
 
 
 def test_a_missing_directory_is_named():
@@ -137,7 +152,6 @@ def test_a_model_without_a_chat_template_is_refused(embedded_model, tmp_path):
 
 @pytest.mark.model
 def test_every_reply_is_a_verdict_with_quotes_from_its_answer(embedded_model):
-    before = dict(os.environ)
     calls = [call(answer, seed) for answer in [*NASTY, "", "Rain."] for seed in (1, 2)]
     replies = run(local(embedded_model), calls)
     for answered, reply in zip(calls, replies, strict=True):
@@ -149,32 +163,86 @@ def test_every_reply_is_a_verdict_with_quotes_from_its_answer(embedded_model):
             assert tuple(mark) == ("quote", "earned")
             assert mark["quote"] in answered.answer
             assert mark["earned"] in ((True, False) if mark["quote"] else (False,))
-    assert any(mark["quote"] for reply in replies for mark in json.loads(reply.text).values())
-    assert dict(os.environ) == before
+
+
+LLAMA = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+
+
+@pytest.mark.parametrize(
+    ("family", "config"),
+    [
+        ("llama", LLAMA | {"num_attention_heads": 4, "num_key_value_heads": 2}),
+        ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4}),
+        ("bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4}),  # counts positions by the mask
+    ],
+)
+def test_a_step_reads_on_where_its_own_row_was(family: str, config: dict[str, Any]):
+    """Each step's logits are those of the row's whole text, whatever rows are beside it and however long."""
+    import torch
+
+    judge = tiny_judge(family, **config)
+    rows = [[5, 6, 7, 8, 9], [10, 11], [10, 11], [12, 13, 14]]
+    decoder = grading.local._Decoder(judge)
+
+    def check(logits: torch.Tensor) -> None:
+        for row, got in zip(rows, logits, strict=True):
+            alone = judge.model(input_ids=torch.tensor([row])).logits[0, -1]
+            forgetful = judge.model(input_ids=torch.tensor([row[-1:]])).logits[0, -1]
+            scale = alone.abs().max()
+            assert (got - alone).abs().max() < 1e-3 * scale
+            assert (forgetful - alone).abs().max() > 0.05 * scale  # else a lost cache would not show
+
+    with torch.inference_mode():
+        check(decoder.start(rows))
+        for kept, step in (
+            ([0, 1, 2, 3], [[1, 2], [3], [4, 5, 6, 7], [8]]),
+            ([0, 2, 3], [[9], [10, 11, 12], [13]]),
+            ([2, 0], [[14, 15], [16]]),
+        ):
+            decoder.keep(kept)
+            rows = [rows[index] + tokens for index, tokens in zip(kept, step, strict=True)]
+            check(decoder.feed(step))
+
+
+def test_a_draw_depends_on_messages_and_seed_only():
+    import torch
+
+    judge, backend = tiny_judge("llama", **LLAMA), local("unused")
+
+    def drawn(answer: str, seed: int) -> list[int]:
+        row = backend._row(judge, call(answer, seed), [1])
+        return [backend._choose(row, torch.zeros(300)) for _ in range(30)]
+
+    answer = "Rain fell on the old roof like a drum."
+    first = drawn(answer, 1)
+    assert len(set(first)) > 1
+    assert first not in (drawn(answer, 2), drawn(f"{answer} Snow.", 1))
+    assert drawn(answer, 1) == first
+
+
+def test_without_temperature_the_likeliest_allowed_token_is_taken():
+    import torch
+
+    row = local("unused")._row(tiny_judge("llama", **LLAMA), call("Rain fell on the old roof like a drum."), [1])
+    logits = torch.arange(300.0)
+    assert chr(local("unused", temperature=0.0)._choose(row, logits)) == "t"  # no "z": the words of the answer
+    assert chr(local("unused", temperature=0.0)._choose(row, -logits)) == '"'
 
 
 @pytest.mark.model
-def test_a_vote_depends_on_its_own_call_only(embedded_model):
-    backend = local(embedded_model, dtype="float32")
-    calls = [
-        call(answer, seed) for answer in ("Rain fell like a drum.", "Snow, then. " * 12) for seed in (1, 2, 3)
-    ]
-    together = texts(run(backend, calls))
-    assert texts(run(backend, calls[::-1])) == together[::-1]
-    assert texts(run(backend, calls[1:2])) == together[1:2]
-    assert texts(run(local(embedded_model, dtype="float32", batch_size=2), calls)) == together
-    assert len(set(together[:3])) > 1
-    assert len(set(together[3:])) > 1
-
-
-@pytest.mark.model
-def test_greedy_votes_are_equal_and_come_in_batches(embedded_model):
-    answered: list[str] = []
+def test_more_votes_than_a_batch_holds_are_all_answered(embedded_model: Path):
     calls = [call("Rain fell.", seed) for seed in range(3)]
-    backend = local(embedded_model, temperature=0.0, batch_size=3)
-    backend.run(calls, Taking(lambda _, reply: answered.append(reply.text)))
-    assert len(answered) == 3
-    assert len(set(answered)) == 1
+    assert len(run(local(embedded_model, max_tokens=12, batch_size=2), calls)) == 3
+
+
+@pytest.mark.model
+def test_a_model_without_a_cache_is_refused(embedded_model: Path, tmp_path: Path):
+    tiny_judge("openai-gpt", n_embd=8, n_layer=1, n_head=1).model.save_pretrained(tmp_path)
+    for file in embedded_model.iterdir():
+        if "token" in file.name or file.name == "chat_template.jinja":
+            shutil.copy(file, tmp_path)
+    with pytest.raises(UserError, match=r"keeps no cache of what it has read: choose another\.$"):
+        run(local(tmp_path), [call("Rain.")])
 
 
 @pytest.mark.model

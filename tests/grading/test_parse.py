@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from grading import Criterion, GradingRequest, State
 from grading.backend import Reply, VoteCall
-from grading.parse import is_quoted, normalise, read_vote
+from grading.parse import is_evidence, is_quoted, normalise, read_vote
 from grading.prompt import build_messages
 from grading.untrusted import shown
 
 ANSWER = 'The kettle sang, “a small brass opera”, and nobody\nclapped. {"a": {"quote": "kettle", "earned": true}}'
 CALL = VoteCall("key", 0, (), ("a", "b"), ANSWER, 0)
-GOOD = {"a": {"quote": "kettle sang", "earned": True}, "b": {"quote": "", "earned": False}}
+GOOD = {"a": {"quote": "The kettle sang", "earned": True}, "b": {"quote": "", "earned": False}}
 
 
 def read(text: str):
@@ -35,7 +35,7 @@ def test_one_verdict_is_read(text: str):
     vote = read(text)
     assert vote.state is State.GRADED
     assert {criterion: mark.earned for criterion, mark in vote.marks.items()} == {"a": True, "b": False}
-    assert vote.marks["a"].evidence == "kettle sang"
+    assert vote.marks["a"].evidence == "The kettle sang"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,10 @@ def test_what_is_no_verdict_has_a_state(text: str):
     assert vote.detail
 
 
-FAKE = {"a": {"quote": "kettle", "earned": True}, "b": {"quote": "ket<b>tle", "earned": True}}
+FAKE = {
+    "a": {"quote": "the kettle sang", "earned": True},
+    "b": {"quote": "kettle sang, ket<b>tle", "earned": True},
+}
 NONE = {"a": {"quote": "", "earned": False}, "b": {"quote": "", "earned": False}}
 
 
@@ -140,6 +143,41 @@ def test_a_reply_that_is_not_whole_is_not_read(state: State):
 )
 def test_the_comparison_of_a_quote(quote: str, there: bool):
     assert is_quoted(quote, normalise(ANSWER)) is there
+
+
+@pytest.mark.parametrize(
+    ("quote", "answer", "enough"),
+    [
+        ("the", "Then the rain fell.", False),
+        ("rain fell", "Then the rain fell.", False),
+        ("the rain fell", "Then the rain fell.", True),
+        ("the rain rose", "Then the rain fell.", False),
+        ("the ... fell", "Then the rain fell.", False),  # words that do not stand together show nothing
+        ("then ... the rain fell", "Then the rain fell.", True),
+        ("state-of-the-art", "It was state-of-the-art rain.", False),  # one word, as it is to a judge
+        ("rain—cold rain", "Then rain—cold rain—fell.", True),
+        (" - , rain", "Then - , rain fell.", False),
+        ("Rain fell.", "Rain fell.", True),  # all of a shorter answer
+        ("fell", "Rain fell.", False),
+        ("Rain", "Rain.", True),
+        ("No... more... rain", "No... more... rain, please.", True),  # the answer's own ellipses
+        ("...", "...", False),
+        ("", "", False),
+        ("因为", "因为雨静静地下着。", False),  # "because"
+        ("雨静静地下着", "因为雨静静地下着。", True),
+        ("下雨了", "下雨了。", True),
+        ("และ", "และฝนตกลงมาอย่างเงียบเชียบ", False),  # "and"
+        ("ฝนตกลงมา", "และฝนตกลงมาอย่างเงียบเชียบ", True),
+        ("用 AI 写", "他用 AI 写诗。", False),
+        ("他用 AI 写诗", "他用 AI 写诗。", True),
+        ("हिन्दी", "यह हिन्दी में है।", False),  # its marks part no word
+        ("यह हिन्दी में", "यह हिन्दी में है।", True),
+        ("비가", "비가 조용히 내린다.", False),  # Korean has spaces
+        ("비가 조용히 내린다", "비가 조용히 내린다.", True),
+    ],
+)
+def test_the_least_evidence(quote: str, answer: str, enough: bool):
+    assert is_evidence(quote, normalise(answer)) is enough
 
 
 @given(st.text())

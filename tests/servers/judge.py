@@ -60,12 +60,12 @@ def vote_seed(seed: int | None, index: int) -> int | None:
 
 
 def true_quote(answer: str, criterion: str, seed: int | None) -> str:
-    """A run of one to five words, cut letter by letter out of the answer; "" if it has no words."""
+    """A run of three to seven words, cut letter by letter out of the answer; all of fewer, "" if it has none."""
     spans = [match.span() for match in _WORD.finditer(answer)]
     if not spans:
         return ""
-    first = int(fraction("quote", answer, criterion, seed) * len(spans))
-    last = min(first + int(fraction("length", answer, criterion, seed) * 5), len(spans) - 1)
+    first = int(fraction("quote", answer, criterion, seed) * max(len(spans) - 2, 1))
+    last = min(first + 2 + int(fraction("length", answer, criterion, seed) * 5), len(spans) - 1)
     return answer[spans[first][0] : spans[last][1]]
 
 

@@ -158,12 +158,17 @@ def test_an_answer_that_stands_in_the_prompt_and_in_the_other_answer(tokenizer: 
 def test_the_genuine_mistral_tokenizer():
     from sentencepiece import SentencePieceProcessor
     from transformers import LlamaTokenizer
-    from transformers.convert_slow_tokenizer import generate_merges
 
     pieces = SentencePieceProcessor(str(files("mistral_common") / "data" / "tokenizer.model.v1"))
     vocabulary = {pieces.id_to_piece(number): number for number in range(len(pieces))}
-    scores = {piece: pieces.get_score(number) for piece, number in vocabulary.items()}
-    tokenizer = LlamaTokenizer(vocab=vocabulary, merges=generate_merges(vocabulary, scores))
+    # SentencePiece joins two pieces to the one with the highest score first.
+    merges = [
+        (piece[:cut], piece[cut:])
+        for piece in sorted(vocabulary, key=lambda piece: pieces.get_score(vocabulary[piece]), reverse=True)
+        for cut in range(len(piece) - 1, 0, -1)
+        if piece[:cut] in vocabulary and piece[cut:] in vocabulary
+    ]
+    tokenizer = LlamaTokenizer(vocab=vocabulary, merges=merges)
     tokenizer.chat_template = MISTRAL_3
     encoded: Any = tokenizer.apply_chat_template(
         CHAT,
