@@ -194,6 +194,7 @@ def _whole_files(output: str | None) -> Iterator[None]:
     """Raise UserError at the end if results or samples are not whole on the disk, which lm-eval only logs."""
     import lm_eval.loggers
 
+    from skillmix_tasks.logs import replaced
     from skillmix_tasks.sample_files import CheckedTracker
 
     made: list[CheckedTracker] = []

@@ -11,7 +11,7 @@ from pathlib import Path
 from grading.errors import UserError
 from grading.home import home
 from skillmix_tasks.embedded import convert_embedded_model
-from skillmix_tasks.linking import harness_folder
+from skillmix_tasks.task_files import harness_folder
 
 _TASK = "skillmix_k2"
 # Short, so that a run takes about a minute on two cores: this model seldom ends a reply before any limit.

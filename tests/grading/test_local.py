@@ -102,7 +102,7 @@ def run(backend: LocalBackend, calls: Sequence[VoteCall]) -> list[Reply]:
     return [replies[answered.key] for answered in calls]
 
 
-def tiny_judge(family: str, **config: Any) -> grading.local._Judge:
+def tiny_judge(family: str, **config: Any) -> grading.local.LoadedJudge:
     """A model of one or two layers, with random weights so large that every token read shows in the logits."""
     import torch
     from tokenizers import Tokenizer
@@ -117,7 +117,7 @@ def tiny_judge(family: str, **config: Any) -> grading.local._Judge:
             torch.nn.init.normal_(parameter, std=0.3)
     fast: Any = PreTrainedTokenizerFast
     tokenizer = fast(tokenizer_object=Tokenizer(WordLevel({"[PAD]": 0}, unk_token="[PAD]")), pad_token="[PAD]")
-    return grading.local._Judge(model, tokenizer, LLTokenizer("byte"), 128)
+    return grading.local.LoadedJudge(model, tokenizer, LLTokenizer("byte"), 128)
 
 
 def test_a_missing_directory_is_named():

@@ -331,7 +331,10 @@ def in_generation(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], N
 
 
 def in_bytes(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    return lambda folder: samples_of(folder).write_bytes(change(samples_of(folder).read_bytes())) and None
+    def spoil(folder: Path) -> None:
+        samples_of(folder).write_bytes(change(samples_of(folder).read_bytes()))
+
+    return spoil
 
 
 def spent_of(data: dict[str, Any]) -> dict[str, Any]:
@@ -352,7 +355,7 @@ SPOILED = [
     pytest.param(in_results(lambda data: data.update(date=NAN)), "date is nan", id="date NaN"),
     pytest.param(record("points_without_verdict", {"dreamt": 1}), "the state 'dreamt'", id="state in results"),
     pytest.param(record("controls", {"passed": 0, "of": 0, "failed": []}), "controls.of", id="no controls"),
-    pytest.param(in_results(lambda data: spent_of(data).update(prompt_tokens=NAN)), "spent is nan", id="tokens NaN"),
+    pytest.param(in_results(lambda data: spent_of(data).update(prompt_tokens=NAN)), "spent is nan", id="NaN"),
     pytest.param(in_bytes(lambda text: text[:-40]), "Line 3 of", id="last line cut"),
     pytest.param(in_bytes(lambda text: text[:-40] + bytes(40)), "Line 3 of", id="zeros at the end"),
     pytest.param(in_bytes(lambda text: text.replace(b'{"doc_id": 1', b"garbage", 1)), "Line 2 of", id="garbage"),
@@ -365,7 +368,7 @@ SPOILED = [
     pytest.param(in_sample(lambda one: one["doc"]["skills"].pop()), "Line 2 of", id="a skill less"),
     pytest.param(in_generation(lambda one: one["points"].pop("s1")), "Line 2 of", id="a point less"),
     pytest.param(in_generation(lambda one: one["points"].update(style=True)), "Line 2 of", id="a point more"),
-    pytest.param(in_generation(lambda one: one["states"].update(s1="dreamt")), "state 'dreamt'", id="point's state"),
+    pytest.param(in_generation(lambda one: one["states"].update(s1="dreamt")), "state 'dreamt'", id="state"),
     pytest.param(in_generation(lambda one: one["votes"][0].update(state="no")), "state 'no'", id="vote's state"),
 ]  # fmt: skip
 
@@ -388,9 +391,8 @@ def test_report_and_push_refuse_the_same_files_with_the_same_sentence(
 @pytest.mark.parametrize("which", ["results", "samples", "folder"])
 def test_results_that_are_links_out_of_their_folder_are_not_published(made: Results, tmp_path: Path, which: str):
     copy = shutil.copytree(made.judged, tmp_path / "copy")
-    place = {"results": results_of, "samples": samples_of, "folder": lambda folder: results_of(folder).parent}[
-        which
-    ](copy)
+    results = results_of(copy)
+    place = {"results": results, "samples": samples_of(copy), "folder": results.parent}[which]
     place.rename(tmp_path / "elsewhere")
     place.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"nothing was pushed|There are no results"):
