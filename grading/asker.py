@@ -88,8 +88,10 @@ class Asker(Generic[Spec]):
         intake = _Intake(self._backend, self._store, self.spec.model, gate, self._estimator, keep)
         try:
             self._backend.run(gate, intake)
+            gate.close()
             while gate.opens_again():
                 self._backend.run(gate, intake)
+                gate.close()
         finally:
             intake.save()  # what came before an interruption was paid for, too
             gate.close()
@@ -198,6 +200,11 @@ class _Intake:
         self._keep = keep
         self._taken: list[tuple[VoteCall, Reply]] = []
         self._saved: deque[tuple[VoteCall, Reply]] = deque()
+
+    @property
+    def ended(self) -> bool:
+        """See Sink."""
+        return self._gate.budget.ended
 
     def take(self, call: VoteCall, reply: Reply) -> None:
         """Take a reply, which is on disk after the next `save`."""

@@ -49,6 +49,10 @@ class Reply:
 class Sink(Protocol):
     """What takes the replies; one thread at a time is in it."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether no call may leave any more, also none that was taken already."""
+
     def take(self, call: VoteCall, reply: Reply) -> None:
         """Take a reply, which is on disk after the next `save`."""
 

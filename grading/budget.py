@@ -53,7 +53,7 @@ class Budget:
     def __init__(self, *, max_usd: float | None = None, max_tokens: int | None = None) -> None:
         caps = {"max_usd": max_usd, "max_tokens": max_tokens}
         for name, cap in caps.items():
-            if cap is not None and (not isinstance(cap, int | float) or not 0 <= cap < math.inf):
+            if cap is not None and (isinstance(cap, bool | str) or not 0 <= cap < math.inf):
                 raise UserError(f"{name} = {cap} is not a cap: give a finite number from 0, such as 5.")
         self.max_usd = max_usd
         self.max_tokens = max_tokens
@@ -67,6 +67,11 @@ class Budget:
         self._reserved = _NOTHING
         self._in_flight = 0
         self._changed = threading.Condition()
+
+    @property
+    def ended(self) -> bool:
+        """Whether a reply has ended the run."""
+        return bool(self._ended_by)
 
     @property
     def reason(self) -> str:
@@ -149,10 +154,10 @@ class Gate:
         self, calls: Iterable[VoteCall], budget: Budget, spec: ModelSpec, estimator: CallEstimator
     ) -> None:
         self.waiting = deque(calls)
-        self._budget = budget
+        self.budget = budget
         self._spec = spec
         self._estimator = estimator
-        self._reserved: dict[str, Cost] = {}
+        self._out: dict[str, tuple[VoteCall, Cost]] = {}
         self._settled_before = 0
 
     def most(self, call: VoteCall) -> Cost:
@@ -162,28 +167,30 @@ class Gate:
     def __iter__(self) -> Iterator[VoteCall]:
         while self.waiting:
             call = self.waiting[0]
-            self._settled_before = self._budget.settled
-            most = self.most(call) if self._budget.caps else _NOTHING
-            if not self._budget.reserve(most):
+            self._settled_before = self.budget.settled
+            most = self.most(call) if self.budget.caps else _NOTHING
+            if not self.budget.reserve(most):
                 return
-            self._reserved[call.key] = most
-            yield self.waiting.popleft()
+            self._out[call.key] = self.waiting.popleft(), most
+            yield call
 
     def settle(self, call: VoteCall, reply: Reply) -> None:
         """Pay for `call`: what it used, else all that is reserved; one that failed without usage is free."""
-        reserved = self._reserved.pop(call.key)
+        _, reserved = self._out.pop(call.key)
         known = reply.usage or reply.state is State.API_FAILED
         self._estimator.learn(call, reply.usage)
-        self._budget.settle(reserved, cost_of(reply.usage, self._spec) if known else reserved)
+        self.budget.settle(reserved, cost_of(reply.usage, self._spec) if known else reserved)
 
     def opens_again(self) -> bool:
         """Whether another iteration may take more calls; waits for calls of other graders that may decide it."""
-        return bool(self.waiting) and self._budget.wait_for_more(self._settled_before)
+        return bool(self.waiting) and self.budget.wait_for_more(self._settled_before)
 
     def close(self) -> None:
-        """Give back what calls hold that will never be answered, because the run was interrupted."""
-        while self._reserved:
-            self._budget.settle(self._reserved.popitem()[1], _NOTHING)
+        """Give back what calls hold that were taken and not sent, because the run ended, and let them wait."""
+        while self._out:
+            _, (call, reserved) = self._out.popitem()
+            self.waiting.appendleft(call)
+            self.budget.settle(reserved, _NOTHING)
 
 
 def cost_of(usage: Usage, spec: ModelSpec) -> Cost:

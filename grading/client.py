@@ -46,7 +46,7 @@ class VoteClient:
                 # The workers take from one iterator and the throttle keeps their order, so that calls which
                 # begin with the same text (votes on one answer, answers to one question) leave together.
                 request = self._next(waiting)
-                while request is not None:
+                while request is not None and not sink.ended:
                     replies = await self._ask(transport, request)
                     waiting.put_back(request.votes[len(replies) :])
                     number = saver.keep(list(zip(request.votes, replies, strict=False)))

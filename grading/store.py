@@ -28,7 +28,7 @@ _TOKENS = ", ".join(
     for value in (
         "prompt_tokens",
         "completion_tokens",
-        f"CASE WHEN cached_tokens BETWEEN 0 AND {MOST_TOKENS} THEN MIN(cached_tokens, prompt_tokens) ELSE 0 END",
+        "CASE WHEN cached_tokens BETWEEN 0 AND prompt_tokens THEN cached_tokens ELSE 0 END",
     )
 )
 _CHUNK = 500  # keys in one query; SQLite's oldest limit on variables is 999

@@ -79,12 +79,13 @@ class Usage:
     def read(cls, prompt: object, completion: object, cached: object) -> Usage:
         """The usage of numbers from outside; nothing is known if `prompt` or `completion` is no count.
 
-        `cached` is at most `prompt`, and 0 if it is no count.
+        A `cached` that is no count, or above `prompt`, is 0: it would make a prompt cheaper than it can be.
         """
-        known = counted(prompt), counted(completion)
-        if known[0] is None or known[1] is None:
+        known, told = counted(prompt), counted(completion)
+        if known is None or told is None:
             return cls()
-        return cls(known[0], known[1], min(counted(cached) or 0, known[0]))
+        saved = counted(cached) or 0
+        return cls(known, told, saved if saved <= known else 0)
 
     def __bool__(self) -> bool:
         return bool(self.prompt or self.completion)
