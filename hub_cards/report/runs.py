@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -220,7 +221,11 @@ def _score(scores: dict[str, Any], metric: str) -> Score | None:
 
 
 def _sum(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one + other
+    if one is None or other is None:
+        return None
+    if not 0 <= one + other < math.inf:
+        raise ValueError(f"grading says that {one + other} was spent")
+    return one + other
 
 
 def _seconds(text: str | None) -> float | None:

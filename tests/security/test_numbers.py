@@ -98,7 +98,8 @@ KINDS: dict[str, Callable[[Charge], str]] = {
 
 def grader(server: ChargingServer, store: Path, budget: Budget, **options: Any) -> Grader:
     judge = resolve_judge({"model": "judge-1", "price": PRICE}, base_url=server.base_url)
-    return Grader(judge, store, **{"concurrency": IN_FLIGHT, "adaptive": False, "budget": budget} | options)
+    how: dict[str, Any] = {"concurrency": IN_FLIGHT, "adaptive": False, "budget": budget}
+    return Grader(judge, store, **how | options)
 
 
 def rows(store: Path) -> int:
