@@ -36,6 +36,10 @@ class _Sink:
 
     states: list[State]
 
+    @property
+    def ended(self) -> bool:
+        return False
+
     def take(self, call: VoteCall, reply: Reply) -> None:  # noqa: ARG002 - as a Sink takes it
         self.states.append(reply.state)
 

@@ -11,7 +11,7 @@ from typing import Generic, Protocol
 
 from grading.backend import Backend, Reply, VoteCall
 from grading.batch_store import BatchStore
-from grading.budget import Budget, Gate, cost_of, require_price
+from grading.budget import Budget, Cost, Gate, cost_of, require_price
 from grading.estimate import CallEstimator
 from grading.model_spec import Spec
 from grading.stats import GradingStats
@@ -54,7 +54,7 @@ class Asker(Generic[Spec]):
         self.budget = budget
         self.whole: int | None = None
         self._batch = batch
-        self._told_estimate = self._told_cap = False
+        self._told_estimate = self._told_cap = self._told_usage = False
         if budget.max_usd is not None:
             require_price(spec)
         self._estimator = CallEstimator(spec.max_tokens)
@@ -78,29 +78,32 @@ class Asker(Generic[Spec]):
         known = self._store.read(calls)
         for key, reply in known.items():
             self._estimator.learn(calls[key], reply.usage)
-            keep(calls[key], reply, stored=True)
+            keep(calls[key], self._estimator.completed(calls[key], reply), stored=True)
         missing = [call for key, call in calls.items() if key not in known]
         if announced and missing:
             self._announce(missing, stored=len(known), texts=announced)
             if not self._batch:
                 self._warn_of_batches({call.key for call in missing})
         gate = Gate(missing, self.budget, self.spec, self._estimator)
-        intake = _Intake(self._backend, self._store, self.spec.model, gate, keep)
+        intake = _Intake(self._backend, self._store, self.spec.model, gate, self._estimator, keep)
         try:
             self._backend.run(gate, intake)
+            gate.close()
             while gate.opens_again():
                 self._backend.run(gate, intake)
+                gate.close()
         finally:
             intake.save()  # what came before an interruption was paid for, too
             gate.close()
         while intake.read():
             pass
+        if intake.estimated:
+            self._warn_of_usage(intake.estimated)
         self.budget.turn_away(len(gate.waiting))
         for call in gate.waiting:
-            detail = f"not asked: {self.budget.caps} is reached"
-            keep(call, Reply(State.OVER_BUDGET, detail=detail), stored=False)
+            keep(call, Reply(State.OVER_BUDGET, detail=f"not asked: {self.budget.reason}"), stored=False)
         if gate.waiting:
-            self._warn_of_cap(len(gate.waiting))
+            self._warn_of_cap(len(gate.waiting), gate.most(gate.waiting[0]))
 
     def _announce(self, missing: Sequence[VoteCall], *, stored: int, texts: int) -> None:
         """Log what `missing` will use and cost, before the first call; for all parts of a run with its first."""
@@ -131,16 +134,31 @@ class Asker(Generic[Spec]):
         if self.budget.exceeded_by(cost_of(expected, self.spec)):
             logger.warning("That is more than %s allows: the run will stop there.", self.budget.caps)
 
-    def _warn_of_cap(self, turned_away: int) -> None:
+    def _warn_of_usage(self, replies: int) -> None:
+        if self._told_usage:
+            return
+        self._told_usage = self.whole is not None
+        logger.warning(
+            "%s of %s came without usage that can be counted: `spent` holds an estimate by their length%s.",
+            f"{replies} replies" if self.whole is None else "Replies",
+            self.spec.model,
+            f", and under {self.budget.caps} each counts with the most that it may have cost"
+            if self.budget.caps
+            else "",
+        )
+
+    def _warn_of_cap(self, turned_away: int, most: Cost) -> None:
         if self._told_cap:
             return
         self._told_cap = self.whole is not None
         product = self.spec.product
         logger.warning(
-            "%s is reached: %s not asked for. A run with a higher cap goes on from here; the %ss that are stored "
-            "cost nothing.",
-            self.budget.caps,
+            "%s: %s not asked for. The next %s may cost up to %s. A run with a higher cap goes on from here; the "
+            "%ss that are stored cost nothing.",
+            self.budget.reason,
             f"{turned_away} {product}s were" if self.whole is None else f"further {product}s are",
+            product,
+            most,
             product,
         )
 
@@ -164,14 +182,29 @@ class Asker(Generic[Spec]):
 class _Intake:
     """Takes the replies of one `ask`: pays for each, puts it on disk, and only then hands it to `keep`."""
 
-    def __init__(self, backend: Backend, store: VerdictStore, model: str, gate: Gate, keep: Keep) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        store: VerdictStore,
+        model: str,
+        gate: Gate,
+        estimator: CallEstimator,
+        keep: Keep,
+    ) -> None:
+        self.estimated = 0  # replies whose usage is an estimate
         self._backend = backend
         self._store = store
         self._model = model
         self._gate = gate
+        self._estimator = estimator
         self._keep = keep
         self._taken: list[tuple[VoteCall, Reply]] = []
         self._saved: deque[tuple[VoteCall, Reply]] = deque()
+
+    @property
+    def ended(self) -> bool:
+        """See Sink."""
+        return self._gate.budget.ended
 
     def take(self, call: VoteCall, reply: Reply) -> None:
         """Take a reply, which is on disk after the next `save`."""
@@ -180,6 +213,8 @@ class _Intake:
             if refused := self._backend.refused:
                 reply = replace(reply, refused=refused)
             self._store.add(call.key, self._model, reply)
+        reply = self._estimator.completed(call, reply)
+        self.estimated += reply.estimated
         self._taken.append((call, reply))
 
     def save(self) -> None:

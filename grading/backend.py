@@ -33,8 +33,9 @@ class Reply:
     """What came back from one call, before anybody reads it as a verdict.
 
     `state` is GRADED when there is text to parse, else REFUSED, TRUNCATED, EMPTY, REASONING_ONLY or API_FAILED
-    with the reason in `detail`. A reply with state API_FAILED was not paid for and is not stored. `refused` names
-    the parameters that the call went without, because the endpoint does not take them.
+    with the reason in `detail`. A reply with state API_FAILED is not stored, and costs what its `usage` says,
+    mostly nothing. `refused` names the parameters that the call went without, because the endpoint does not take
+    them. `estimated` tells that `usage` is an estimate: none came that can be used.
     """
 
     state: State
@@ -42,10 +43,15 @@ class Reply:
     detail: str = ""
     usage: Usage = field(default_factory=Usage)
     refused: frozenset[str] = frozenset()
+    estimated: bool = False
 
 
 class Sink(Protocol):
     """What takes the replies; one thread at a time is in it."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no call may leave any more, also none that was taken already."""
 
     def take(self, call: VoteCall, reply: Reply) -> None:
         """Take a reply, which is on disk after the next `save`."""

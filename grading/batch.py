@@ -261,7 +261,7 @@ class _Run:
                 lost = Failure("the provider has deleted the replies")
                 continue
             of_others: list[tuple[str, Reply]] = []
-            for name, result in read_results(content):
+            for name, result in read_results(content, {name: len(keys) for name, keys in requests.items()}):
                 if name not in requests:
                     continue
                 if isinstance(result, Failure):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from grading.backend import Reply, VoteCall
 from grading.chat import Dialect, replies_in
+from grading.text import parse_json
 from grading.verdict import State
 
 MOST_REQUESTS = 50_000  # in one file, as OpenAI documents it
@@ -77,17 +78,22 @@ class _Line(BaseModel):
     error: _Error | None = None
 
 
-def read_results(content: bytes) -> Iterator[tuple[str, list[Reply] | Failure]]:
-    """What an output or error file says of each request, by its custom_id; a line that is none says nothing."""
+def read_results(
+    content: bytes, votes: Mapping[str, int] | None = None
+) -> Iterator[tuple[str, list[Reply] | Failure]]:
+    """What an output or error file says of each request, by its custom_id; a line that is none says nothing.
+
+    `votes` is how many were asked for with each request; those that came beyond that are left out.
+    """
     for line in content.split(b"\n"):
         try:
-            read = _Line.model_validate(json.loads(line))
+            read = _Line.model_validate(parse_json(line))
         except (ValueError, RecursionError):
             continue
-        yield read.custom_id, _result(read)
+        yield read.custom_id, _result(read, (votes or {}).get(read.custom_id))
 
 
-def _result(line: _Line) -> list[Reply] | Failure:
+def _result(line: _Line, votes: int | None) -> list[Reply] | Failure:
     if line.response is None:
         error = line.error or _Error()
         return Failure(f"{error.code}: {error.message}"[:500], passing=error.code != "batch_cancelled")
@@ -95,7 +101,7 @@ def _result(line: _Line) -> list[Reply] | Failure:
     if status != 200:
         error_body = body.get("error", body) if isinstance(body, dict) else body
         return Failure(f"status {status}: {error_body}"[:500], _passing(status, error_body), error_body)
-    replies = replies_in(body)
+    replies = replies_in(body, votes)
     return Failure(replies[0].detail) if replies[0].state is State.API_FAILED else replies
 
 

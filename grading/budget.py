@@ -2,13 +2,14 @@
 
 A call leaves when what was spent, what the calls in flight have reserved, and the most that this call may cost
 (grading.estimate) stay within the caps. When its reply is there, the reservation gives way to the real usage; a
-call that failed gives it back. So nothing is spent beyond a cap, with two exceptions: a reply that is larger
-than every one before it, and, when no call is in flight, a single call that fits by its expected cost only;
-without the latter up to one largest possible reply would stay unspent.
+call that failed gives it back, and one whose usage is not known keeps it. So no more is spent than a cap allows,
+as long as no reply costs more than its request allows. The first one that does ends the run, since the other
+reservations are then worth nothing: beyond the cap goes what the calls on their way use too much.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -36,6 +37,9 @@ class Cost:
     def __sub__(self, other: Cost) -> Cost:
         return Cost(self.tokens - other.tokens, self.dollars - other.dollars)
 
+    def __str__(self) -> str:
+        return f"${self.dollars:.4f} ({self.tokens:,} tokens)" if self.dollars else f"{self.tokens:,} tokens"
+
 
 _NOTHING = Cost()
 
@@ -43,35 +47,54 @@ _NOTHING = Cost()
 class Budget:
     """What all graders that share it may spend together: `max_usd` dollars, `max_tokens` tokens, or neither.
 
-    Several threads may use it at once. Votes from the store cost nothing.
+    Several threads may use it at once. Votes from the store cost nothing. UserError for a cap that is no amount.
     """
 
     def __init__(self, *, max_usd: float | None = None, max_tokens: int | None = None) -> None:
+        caps = {"max_usd": max_usd, "max_tokens": max_tokens}
+        for name, cap in caps.items():
+            if cap is not None and (isinstance(cap, bool | str) or not 0 <= cap < math.inf):
+                raise UserError(f"{name} = {cap} is not a cap: give a finite number from 0, such as 5.")
         self.max_usd = max_usd
         self.max_tokens = max_tokens
-        caps = {"max_usd": max_usd, "max_tokens": max_tokens}
         # In words, as settings are written; empty if there is no cap.
         self.caps = " and ".join(f"{name} = {cap}" for name, cap in caps.items() if cap is not None)
         self.spent = _NOTHING
         self.settled = 0  # calls
         self.turned_away = 0  # calls that were never sent
+        self.too_large = 0  # replies that cost more than their requests allow
+        self._ended_by = ""
         self._reserved = _NOTHING
         self._in_flight = 0
         self._changed = threading.Condition()
 
-    def reserve(self, most: Cost, expected: Cost) -> bool:
+    @property
+    def ended(self) -> bool:
+        """Whether a reply has ended the run."""
+        return bool(self._ended_by)
+
+    @property
+    def reason(self) -> str:
+        """Why calls are turned away, in words."""
+        return self._ended_by or f"{self.caps} is reached"
+
+    def reserve(self, most: Cost) -> bool:
         """Set the cost `most` aside for one call; False if the call must not leave now."""
         with self._changed:
-            alone = self._in_flight == 0
-            if not (self._fits(self._reserved + most) or (alone and self._fits(expected))):
+            if self._ended_by or not self._fits(self._reserved + most):
                 return False
             self._reserved += most
             self._in_flight += 1
             return True
 
     def settle(self, reserved: Cost, spent: Cost) -> None:
-        """End a reservation: the call has cost `spent`."""
+        """End a reservation: the call has cost `spent`. One that cost more ends the run."""
         with self._changed:
+            if self._exceeds(spent, reserved):
+                self.too_large += 1
+                self._ended_by = self._ended_by or (
+                    f"{self.caps} ended the run, since a reply cost {spent} and its request allows {reserved}"
+                )
             self.spent += spent
             self.settled += 1
             self._in_flight -= 1
@@ -105,7 +128,13 @@ class Budget:
             "run_dollars": None if self.max_usd is None else self.spent.dollars,
             "run_tokens": self.spent.tokens,
             "calls_not_sent": self.turned_away,
+            "replies_over_reservation": self.too_large,
         }
+
+    def _exceeds(self, spent: Cost, reserved: Cost) -> bool:
+        return (self.max_usd is not None and spent.dollars > reserved.dollars) or (
+            self.max_tokens is not None and spent.tokens > reserved.tokens
+        )
 
     def _fits(self, more: Cost) -> bool:
         after = self.spent + more
@@ -125,41 +154,43 @@ class Gate:
         self, calls: Iterable[VoteCall], budget: Budget, spec: ModelSpec, estimator: CallEstimator
     ) -> None:
         self.waiting = deque(calls)
-        self._budget = budget
+        self.budget = budget
         self._spec = spec
         self._estimator = estimator
-        self._reserved: dict[str, Cost] = {}
+        self._out: dict[str, tuple[VoteCall, Cost]] = {}
         self._settled_before = 0
+
+    def most(self, call: VoteCall) -> Cost:
+        """What `call` may cost."""
+        return cost_of(self._estimator.most(call), self._spec)
 
     def __iter__(self) -> Iterator[VoteCall]:
         while self.waiting:
             call = self.waiting[0]
-            self._settled_before = self._budget.settled
-            most = expected = _NOTHING
-            if self._budget.caps:
-                most = cost_of(self._estimator.most(call), self._spec)
-                expected = cost_of(self._estimator.expected(call), self._spec)
-            if not self._budget.reserve(most, expected):
+            self._settled_before = self.budget.settled
+            most = self.most(call) if self.budget.caps else _NOTHING
+            if not self.budget.reserve(most):
                 return
-            self._reserved[call.key] = most
-            yield self.waiting.popleft()
+            self._out[call.key] = self.waiting.popleft(), most
+            yield call
 
     def settle(self, call: VoteCall, reply: Reply) -> None:
-        """Pay for `call`; a call that failed is taken to be free."""
-        usage = reply.usage
-        if reply.state is not State.API_FAILED and not usage:
-            usage = self._estimator.told_by_text(call, reply.text)
+        """Pay for `call`: what it used, else all that is reserved; one that failed without usage is free."""
+        _, reserved = self._out.pop(call.key)
+        known = reply.usage or reply.state is State.API_FAILED
         self._estimator.learn(call, reply.usage)
-        self._budget.settle(self._reserved.pop(call.key), cost_of(usage, self._spec))
+        self.budget.settle(reserved, cost_of(reply.usage, self._spec) if known else reserved)
 
     def opens_again(self) -> bool:
         """Whether another iteration may take more calls; waits for calls of other graders that may decide it."""
-        return bool(self.waiting) and self._budget.wait_for_more(self._settled_before)
+        return bool(self.waiting) and self.budget.wait_for_more(self._settled_before)
 
     def close(self) -> None:
-        """Give back what calls hold that will never be answered, because the run was interrupted."""
-        while self._reserved:
-            self._budget.settle(self._reserved.popitem()[1], _NOTHING)
+        """Give back what calls hold that were taken and not sent, because the run ended, and let them wait."""
+        while self._out:
+            _, (call, reserved) = self._out.popitem()
+            self.waiting.appendleft(call)
+            self.budget.settle(reserved, _NOTHING)
 
 
 def cost_of(usage: Usage, spec: ModelSpec) -> Cost:

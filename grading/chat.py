@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import accumulate
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from grading.backend import Reply, VoteCall
 from grading.prompt import verdict_schema
 from grading.text import encodable
-from grading.verdict import State, Usage
+from grading.verdict import State, Usage, counted
 
 if TYPE_CHECKING:
     from grading.model_spec import ModelSpec
@@ -86,32 +86,35 @@ class _Message(BaseModel):
 
 class _Choice(BaseModel):
     message: _Message
-    finish_reason: str | None = None
+    finish_reason: Any = None
 
 
 class _Body(BaseModel):
     """What is read of a reply's body; servers differ in all the rest."""
 
     choices: list[_Choice] = Field(min_length=1)
-    usage: dict[str, Any] | None = None
+    usage: Any = None
 
 
-def replies_in(content: Any) -> list[Reply]:
+def replies_in(content: Any, votes: int | None = None) -> list[Reply]:
     """The replies, one for each choice, in the parsed body of a response with status 200; at least one.
 
+    Choices beyond `votes`, the number that was asked for, are left out, and what they used counts with the others.
     A body that is no chat completion gives one reply with the state API_FAILED. The tokens of the prompt, which
-    are paid for once, are counted with the first reply.
+    are paid for once, are counted with the first reply. Usage that cannot be used is left out of the replies.
     """
     try:
         body = _Body.model_validate(content)
     except ValidationError as error:
         # Not a verdict that was paid for: an error page, or a router's error in the place of a reply.
-        shown = repr(content)[:200]
-        return [Reply(State.API_FAILED, detail=f"no chat completion ({type(error).__name__}): {shown}")]
-    return [
-        _reply(choice, usage)
-        for choice, usage in zip(body.choices, _shares(body.usage or {}, body.choices), strict=True)
-    ]
+        detail = f"no chat completion ({type(error).__name__}): {repr(content)[:200]}"
+        usage = _usage(content.get("usage")) if isinstance(content, dict) else Usage()
+        return [Reply(State.API_FAILED, detail=detail, usage=usage)]
+    usage = _usage(body.usage)
+    if not usage.completion and any(_text(choice.message.content) for choice in body.choices):
+        usage = Usage()  # a server that does not count says 0
+    choices = body.choices[:votes]
+    return [_reply(*pair) for pair in zip(choices, _shares(usage, len(choices)), strict=True)]
 
 
 def _reply(choice: _Choice, usage: Usage) -> Reply:
@@ -135,20 +138,35 @@ def _text(content: str | list[Any] | None) -> str:
     return encodable(content or "")  # a parser takes escaped lone surrogates, which no file can hold
 
 
-def _shares(usage: dict[str, Any], choices: list[_Choice]) -> list[Usage]:
-    """The request's usage by choice; they add up to it, and completions count by the length of their texts."""
-    details = usage.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, dict) else 0
-    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-    lengths = list(accumulate(len(_text(choice.message.content)) + 1 for choice in choices))
-    ends = [completion * length // lengths[-1] for length in lengths]
-    tokens = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+def _usage(reported: object) -> Usage:
+    """A request's usage as its reply reports it; nothing is known where prompt or completion is no count.
+
+    Reasoning counts as completion, also where an endpoint reports it beside that: then it is in the total, or more
+    than the completion.
+    """
+    if not isinstance(reported, dict):
+        return Usage()
+    prompt, completion = counted(reported.get("prompt_tokens")), counted(reported.get("completion_tokens"))
+    if not prompt or completion is None:
+        return Usage()
+    reasoning = counted(_detail(reported, "completion_tokens_details", "reasoning_tokens")) or 0
+    if reasoning > completion:
+        completion += reasoning
+    total = counted(reported.get("total_tokens")) or 0
+    cached = _detail(reported, "prompt_tokens_details", "cached_tokens")
+    return Usage.read(prompt, max(completion, total - prompt), cached)
+
+
+def _detail(reported: dict[str, Any], group: str, name: str) -> object:
+    details = reported.get(group)
+    return details.get(name) if isinstance(details, dict) else None
+
+
+def _shares(usage: Usage, votes: int) -> list[Usage]:
+    """The request's usage by vote; they add up to it, and no vote has more of the completions than another."""
+    ends = [usage.completion * number // votes for number in range(votes + 1)]
+    tokens = [end - start for start, end in pairwise(ends)]
     return [
-        Usage(prompt, tokens[0], cached),
+        Usage(usage.prompt, tokens[0], usage.cached),
         *(Usage(completion=number) for number in tokens[1:]),
     ]
-
-
-def _count(value: object) -> int:
-    # A server that does not count says 0 tokens: the verdict is worth more than the figure.
-    return value if isinstance(value, int) and value >= 0 else 0

@@ -7,14 +7,14 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from grading.backend import Reply, Sink, VoteCall
 from grading.chat import Dialect, replies_in
 from grading.saver import Saver
 from grading.transport import CallFailedError, StatusError, Transport
-from grading.verdict import State
+from grading.verdict import State, Usage
 
 if TYPE_CHECKING:
     from grading.model_spec import ModelSpec
@@ -46,7 +46,7 @@ class VoteClient:
                 # The workers take from one iterator and the throttle keeps their order, so that calls which
                 # begin with the same text (votes on one answer, answers to one question) leave together.
                 request = self._next(waiting)
-                while request is not None:
+                while request is not None and not sink.ended:
                     replies = await self._ask(transport, request)
                     waiting.put_back(request.votes[len(replies) :])
                     number = saver.keep(list(zip(request.votes, replies, strict=False)))
@@ -93,7 +93,7 @@ class VoteClient:
             return [Reply(State.API_FAILED, detail=detail)] * len(votes)
         while True:
             try:
-                replies = replies_in(await transport.post(request.data))
+                replies = replies_in(await transport.post(request.data), request.asked)
             except CallFailedError as error:
                 # Another request may have found the same refusal meanwhile: then just ask again.
                 if (isinstance(error, StatusError) and error.status in (400, 422)) and (
@@ -105,11 +105,10 @@ class VoteClient:
                 return [Reply(State.API_FAILED, detail=f"{type(error).__name__}: {error}"[:500])] * request.asked
             if replies[0].state is State.API_FAILED:
                 self._failures_in_a_row += 1
-                return replies * request.asked
+                return replies + [replace(replies[0], usage=Usage())] * (request.asked - 1)
             self._failures_in_a_row = 0
             if len(replies) < request.asked:
                 dialect.refused.add("n")  # it was taken, and then not honoured
-            replies = replies[: request.asked]
             self._throttle.used(sum(reply.usage.prompt + reply.usage.completion for reply in replies))
             return replies
 

@@ -69,7 +69,13 @@ class OpenAIBackend:
     def ask(self, method: str, route: str) -> requests.Response:
         """The endpoint's reply to a request that costs nothing; UserError if it is down or refuses the key."""
         spec = self._spec
-        retries = Retry(2, backoff_factor=0.3, status_forcelist=(429, 502, 503, 504), raise_on_status=False)
+        retries = Retry(
+            2,
+            backoff_factor=0.3,
+            status_forcelist=(429, 502, 503, 504),
+            raise_on_status=False,
+            respect_retry_after_header=False,  # which may name any time, and urllib3 would sleep as long
+        )
         try:
             with requests.Session() as session:
                 session.mount("http", HTTPAdapter(max_retries=retries))

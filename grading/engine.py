@@ -103,7 +103,7 @@ class Grader:
         def keep(call: VoteCall, reply: Reply, *, stored: bool) -> None:
             vote = read_vote(call, reply, stored=stored, judge=self.judge.model)
             known[call.key] = vote
-            self.stats.count(vote.state, reply.usage, stored=stored)
+            self.stats.count(vote.state, reply, stored=stored)
             self.stats.refused |= reply.refused
             bar.advance()
 

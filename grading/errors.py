@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 _shown_before = sys.excepthook
 
@@ -22,3 +26,10 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
         print(f"Error: {error}", file=sys.stderr)  # noqa: T201
     else:
         _shown_before(kind, error, trace)
+
+
+def wrong_value(fault: ErrorDetails) -> str:
+    """What pydantic finds wrong in a sentence's part, with the value if it is a number: text may hold a secret."""
+    value = fault["input"]
+    shown = isinstance(value, int | float) and (isinstance(value, float) or abs(value) < 1e20)
+    return f"{fault['msg']}, not {value}" if shown else fault["msg"]

@@ -12,6 +12,8 @@ from pydantic import Field, field_validator, model_validator
 from grading.model_spec import LOCAL_PREFIX, ModelSpec, make_spec
 from grading.prompt import PROMPT_VERSION
 
+MOST_VOTES = 999  # of a judge on an answer
+
 
 class JudgeSpec(ModelSpec):
     """Everything that tells one judge from another, see ModelSpec.
@@ -22,7 +24,7 @@ class JudgeSpec(ModelSpec):
     role: ClassVar[str] = "judge"
     product: ClassVar[str] = "vote"
 
-    votes: int = Field(default=3, ge=1)
+    votes: int = Field(default=3, ge=1, le=MOST_VOTES, strict=True)
 
     @field_validator("votes")
     @classmethod

@@ -11,14 +11,15 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from grading.backend import Backend
-from grading.errors import UserError
+from grading.errors import UserError, wrong_value
 from grading.fingerprint import weights_fingerprint
 from grading.price import Price, price_table
-from grading.verdict import Usage
+from grading.verdict import MOST_TOKENS, Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 LOCAL_PREFIX = "hf:"
 Spec = TypeVar("Spec", bound="ModelSpec")
+MOST_SEED = 2**53  # up to which every reader of JSON takes an integer as it is
 
 
 class ModelSpec(BaseModel):
@@ -31,19 +32,19 @@ class ModelSpec(BaseModel):
     provider's own, stands in the environment variable SKILLMIX_<ROLE>_API_KEY.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     role: ClassVar[str] = "model"
     product: ClassVar[str] = "reply"
 
     model: str = Field(min_length=1)
     kind: Literal["openai", "transformers"] = "openai"
     base_url: str = OPENAI_URL
-    temperature: float | None = Field(default=0.7, gt=0, le=2)
+    temperature: float | None = Field(default=0.7, gt=0, le=2, strict=True)
     reasoning_effort: str | None = None
     response_format: Literal["json_schema", "text"] = "json_schema"
-    max_tokens: int = Field(default=1024, ge=16)
-    seed: int = 0
-    batch_size: int = Field(default=16, ge=1)
+    max_tokens: int = Field(default=1024, ge=16, le=MOST_TOKENS, strict=True)
+    seed: int = Field(default=0, ge=-MOST_SEED, le=MOST_SEED, strict=True)
+    batch_size: int = Field(default=16, ge=1, strict=True)
     dtype: str | None = None
     shutdown: datetime.date | None = None
     price: Price | None = None
@@ -162,7 +163,7 @@ def make_spec(kind: type[Spec], fields: dict[str, Any]) -> Spec:
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(
-            f"The {kind.role}'s setting {'.'.join(map(str, first['loc']))!r} is wrong ({first['msg']}); "
+            f"The {kind.role}'s setting {'.'.join(map(str, first['loc']))!r} is wrong ({wrong_value(first)}); "
             f"a {kind.role} has: {', '.join(kind.model_fields)}."
         ) from error
     if spec.kind == "openai":

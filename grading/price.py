@@ -7,32 +7,41 @@ import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from grading.errors import UserError
+from grading.errors import UserError, wrong_value
 from grading.verdict import Usage
 
 PRICES_VARIABLE = "SKILLMIX_PRICES"
+# A million tokens for a million dollars: nothing costs more, and no sum of such prices is infinite.
+_Dollars = Annotated[float, Field(ge=0, le=1e6, strict=True, allow_inf_nan=False)]
 
 
 class Price(BaseModel):
     """Dollars per million tokens, with the day and the place where they were read.
 
     `cached_input`, for the part of a prompt that the provider read from its cache, is `input` where it is None.
-    `batch` is the share of the price that a call in a batch costs; where it is None, the whole price is counted.
+    `batch` is the share of the price that a call in a batch costs; where it is None, the full price is counted.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    input: float = Field(ge=0)
-    cached_input: float | None = Field(default=None, ge=0)
-    output: float = Field(ge=0)
-    batch: float | None = Field(default=None, gt=0, le=1)
+    input: _Dollars
+    cached_input: _Dollars | None = None
+    output: _Dollars
+    batch: float | None = Field(default=None, gt=0, le=1, strict=True)
     date: datetime.date | None = None
     source: str = "given by the user"
+
+    @model_validator(mode="after")
+    def _cached_is_no_dearer(self) -> Self:
+        # Caps rest on it: what a prompt costs at most is its price without a cache.
+        if self.cached_input is not None and self.cached_input > self.input:
+            raise ValueError(f"cached_input = {self.cached_input:g} is above input = {self.input:g}")
+        return self
 
     def dollars(self, usage: Usage) -> float:
         """What `usage` costs, in dollars."""
@@ -101,7 +110,7 @@ def _bundled() -> str:
 def _own_rows(path: Path) -> list[_Row]:
     try:
         return _Rows.validate_python(_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, KeyError, TypeError) as error:
         raise UserError(
             f"The price file {path} ({PRICES_VARIABLE}) cannot be used ({_reason(error)}): it has a list "
             "`prices` of rows with provider, model, input and output, and where known cached_input, date, source."
@@ -115,5 +124,5 @@ def _load(text: str) -> Any:
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return f"{'.'.join(map(str, first['loc']))}: {wrong_value(first)}"
     return str(error).splitlines()[0] if isinstance(error, OSError | yaml.YAMLError) else "it has no such list"

@@ -25,7 +25,7 @@ class Quota:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds until the endpoint wants to be asked again; None where it does not say.
+    """The seconds until the endpoint wants to be asked again, from 0 and finite; None where it does not say.
 
     Both forms of HTTP are read, seconds and a date, and the milliseconds of `retry-after-ms`.
     """
@@ -38,8 +38,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     seconds = _number(value)
     if seconds is not None:
         return seconds
-    date = parsedate_tz(value)
-    return None if date is None else max(0.0, mktime_tz(date) - time.time())
+    try:
+        date = parsedate_tz(value)
+        return None if date is None else max(0.0, mktime_tz(date) - time.time())
+    except (ValueError, OverflowError):  # a year or a zone that no calendar has
+        return None
 
 
 def quota(headers: Mapping[str, str], kind: str) -> Quota | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from grading.backend import Reply
 from grading.budget import Budget
 from grading.model_spec import ModelSpec
 from grading.verdict import State, Usage
@@ -18,7 +19,8 @@ class GradingStats:
 
     `usage` is what this run's calls used, `saved` what the stored votes had used when they were bought. `expected`
     is what `expected_calls` calls were expected to use, before they were made. `calls_without_usage` got a reply
-    that says nothing about tokens: in `usage` they are missing, against a budget they count by the reply's text.
+    without usage that can be counted: in `usage` they have an estimate, against a budget the most that they may
+    have cost.
     `refused` are the parameters that votes went without because the endpoint does not take them.
     """
 
@@ -32,16 +34,16 @@ class GradingStats:
     states: Counter[str] = field(default_factory=Counter)  # of all votes, stored ones included
     refused: set[str] = field(default_factory=set)
 
-    def count(self, state: State, usage: Usage, *, stored: bool) -> None:
-        """Add one vote, or one text."""
+    def count(self, state: State, reply: Reply, *, stored: bool) -> None:
+        """Add one vote, or one text, as which `reply` was read."""
         self.states[state.value] += 1
         if stored:
             self.stored += 1
-            self.saved += usage
+            self.saved += reply.usage
         elif state is not State.OVER_BUDGET:
             self.calls += 1
-            self.calls_without_usage += state is not State.API_FAILED and not usage
-            self.usage += usage
+            self.calls_without_usage += reply.estimated
+            self.usage += reply.usage
 
     def record(self, spec: ModelSpec, budget: Budget) -> dict[str, Any]:
         """The figures as results carry them; `dollars` is None where no price is known."""

@@ -15,10 +15,21 @@ from typing import Any
 
 from grading.backend import Message, Reply
 from grading.database import explained, open_database
-from grading.verdict import State, Usage
+from grading.verdict import MOST_TOKENS, State, Usage
 
 _PRUNED = (
     "FROM replies WHERE (?1 IS NULL OR judge = ?1) AND (?2 IS NULL OR created < datetime('now', ?2 || ' days'))"
+)
+# Sums as Usage.read counts: rows of older versions may hold anything, and a sum beyond 64 bits is an error.
+_KNOWN = f"prompt_tokens BETWEEN 0 AND {MOST_TOKENS} AND completion_tokens BETWEEN 0 AND {MOST_TOKENS}"
+_USED = f"{_KNOWN} AND prompt_tokens + completion_tokens > 0"
+_TOKENS = ", ".join(
+    f"SUM(CASE WHEN {_KNOWN} THEN CAST({value} AS INTEGER) ELSE 0 END)"
+    for value in (
+        "prompt_tokens",
+        "completion_tokens",
+        "CASE WHEN cached_tokens BETWEEN 0 AND prompt_tokens THEN cached_tokens ELSE 0 END",
+    )
 )
 _CHUNK = 500  # keys in one query; SQLite's oldest limit on variables is 999
 
@@ -37,6 +48,7 @@ def _pruned(judge: str | None, days: float | None) -> tuple[str | None, str | No
 class JudgeVotes:
     """The stored replies of one judge: how many, how many with text to parse, their tokens, and when they came.
 
+    `without_usage` of the replies came without usage that can be counted, and `usage` leaves them out.
     `first` and `last` are times in UTC, as "YYYY-MM-DD HH:MM:SS".
     """
 
@@ -46,6 +58,7 @@ class JudgeVotes:
     usage: Usage
     first: str
     last: str
+    without_usage: int
 
 
 class VerdictStore:
@@ -68,7 +81,7 @@ class VerdictStore:
                     chunk,
                 )
                 for key, state, text, detail, prompt, completion, cached, refused in rows:
-                    usage = Usage(prompt, completion, cached)
+                    usage = Usage.read(prompt, completion, cached)
                     found[key] = Reply(State(state), text, detail, usage, frozenset(refused.split()))
         return found
 
@@ -79,7 +92,7 @@ class VerdictStore:
 
     def add(self, key: str, judge: str, reply: Reply) -> None:
         """Take one reply, which is on disk after the next `commit`: one wait for the disk serves many."""
-        usage = reply.usage
+        usage = Usage.read(reply.usage.prompt, reply.usage.completion, reply.usage.cached)
         row = (key, judge, reply.state.value, reply.text, reply.detail)
         with explained(self.path):
             if not self._db.in_transaction:
@@ -100,12 +113,12 @@ class VerdictStore:
         """What the store holds, judge by judge."""
         with explained(self.path):
             rows = self._db.execute(
-                "SELECT judge, COUNT(*), SUM(state = 'graded'), SUM(prompt_tokens), SUM(completion_tokens), "
-                "SUM(cached_tokens), MIN(created), MAX(created) FROM replies GROUP BY judge ORDER BY judge"
+                f"SELECT judge, COUNT(*), SUM(state = 'graded'), {_TOKENS}, "  # noqa: S608
+                f"MIN(created), MAX(created), SUM(NOT ({_USED})) FROM replies GROUP BY judge ORDER BY judge"
             ).fetchall()
         return [
-            JudgeVotes(judge, votes, graded, Usage(prompt, completion, cached), first, last)
-            for judge, votes, graded, prompt, completion, cached, first, last in rows
+            JudgeVotes(judge, votes, graded, Usage(prompt, completion, cached), first, last, without)
+            for judge, votes, graded, prompt, completion, cached, first, last, without in rows
         ]
 
     def records(self, judge: str | None = None) -> Iterator[dict[str, Any]]:

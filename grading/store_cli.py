@@ -20,6 +20,7 @@ _File = Annotated[
     Path | None, typer.Option("--file", help="The store's file, if not verdicts.sqlite under SKILLMIX_HOME.")
 ]
 _Judge = Annotated[str | None, typer.Option(help="Only votes of this judge (its model id).")]
+_MOST_DAYS = 1e6  # before which SQLite has dates
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -76,6 +77,8 @@ def prune(
             raise UserError("--batches gives up all open batches: leave out --judge and --older-than.")
         _prune_batches(file, yes=yes, as_json=as_json)
         return
+    if older_than is not None and not older_than < _MOST_DAYS:
+        raise UserError(f"--older-than {older_than:g} is no number of days: type a smaller one, such as 30.")
     if judge is None and older_than is None:
         raise UserError("Say which votes to delete: --judge MODEL, --older-than DAYS, or both.")
     with _open(file) as store:
@@ -156,6 +159,7 @@ def _summary(store: VerdictStore) -> dict[str, Any]:
                 "prompt_tokens": votes.usage.prompt,
                 "cached_tokens": votes.usage.cached,
                 "completion_tokens": votes.usage.completion,
+                "without_usage": votes.without_usage,
                 "dollars": price.dollars(votes.usage) if price else None,
                 "first": votes.first,
                 "last": votes.last,
@@ -185,6 +189,9 @@ def _print(summary: dict[str, Any]) -> None:
         table.add_row(one["judge"], *(f"{n:,}" for n in counts), dollars, one["first"], one["last"])
     console = Console()
     console.print(table)
+    without = sum(one["without_usage"] for one in summary["judges"])
+    if without:
+        console.print(f"{without:,} votes came without usage: tokens and dollars leave them out.", highlight=False)
     for batch in summary["open_batches"]:
         console.print(
             f"Open batch {batch['batch'] or '(not known to be submitted)'}: {batch['votes']:,} votes of "

@@ -11,6 +11,7 @@ number in flight at a refusal follows such a curve too, for servers that count t
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import deque
 from contextlib import suppress
@@ -30,8 +31,12 @@ _CATCH_UP = 0.01  # seconds by which a late wake-up may be made good
 _PAUSE = 0.5  # seconds, about, for which the throttle closes if the endpoint does not say how long
 _SHORTEST_PAUSE = 0.2
 _LONGEST_PAUSE = 120.0
+_BELIEVED = 600.0  # seconds until a limit is reset; no run waits longer, and clocks go wrong
+_SILENT = 10.0  # seconds for which a run may stand still without a line in the log
 _RECENT = 20  # replies by which it is judged whether the endpoint is open
 _LONE = 5  # refusals among them that say "a little too fast" and not "closed"
+
+logger = logging.getLogger(__name__)
 
 
 class _Curve:
@@ -91,6 +96,8 @@ class Throttle:
         self._sent: deque[tuple[float, int]] = deque(maxlen=4096)  # when, and how many were in flight then
         self._recent: deque[bool] = deque(maxlen=_RECENT)  # True for a refusal
         self._tokens_per_request = 0.0
+        self._announced_until = -math.inf
+        self._doubted = False
 
     @property
     def proved(self) -> bool:
@@ -154,14 +161,34 @@ class Throttle:
         """Take what the endpoint's headers say about the budgets that are left, in adaptive mode."""
         self._told_pace = math.inf
         for quota, cost in ((requests, 1.0), (tokens, self._tokens_per_request)):
-            if quota is None or not cost:
+            if quota is None or not cost or not self.believes(quota.reset):
                 continue
             if quota.remaining < cost:
                 self._close(_now() + quota.reset)
             elif quota.remaining < 2 * cost * self.bound and quota.reset > 0:
                 # Nearly spent: no faster than it fills. A budget that fills steadily is whole after `reset`.
                 filling = quota.remaining if quota.limit is None else max(quota.limit - quota.remaining, cost)
-                self._told_pace = min(self._told_pace, filling / quota.reset / cost)
+                pace = max(filling / quota.reset / cost, 1 / _LONGEST_PAUSE)
+                self._told_pace = min(self._told_pace, pace)
+                self.announce(1 / pace)
+
+    def believes(self, seconds: float) -> bool:
+        """Whether an endpoint can mean a wait of so many seconds; says once if not."""
+        if seconds > _BELIEVED and not self._doubted:
+            self._doubted = True
+            logger.warning(
+                "The endpoint names a wait of %.3g s, more than the %d s that a run waits: it is ignored.",
+                seconds,
+                _BELIEVED,
+            )
+        return seconds <= _BELIEVED
+
+    def announce(self, seconds: float) -> None:
+        """Say that requests wait for so many seconds, if that is long and was not said."""
+        now = _now()
+        if seconds > _SILENT and now + seconds > self._announced_until + _SILENT:
+            self._announced_until = now + seconds
+            logger.warning("The endpoint is at its limit: requests wait for %.0f s.", seconds)
 
     def used(self, tokens: int) -> None:
         """A reply cost so many tokens, by which the budget of tokens is counted in requests."""
@@ -193,7 +220,9 @@ class Throttle:
         return min(learned, self._told_pace)
 
     def _close(self, until: float) -> None:
-        self._closed_until = max(self._closed_until, min(until, _now() + _LONGEST_PAUSE))
+        now = _now()
+        self._closed_until = max(self._closed_until, min(until, now + _LONGEST_PAUSE))
+        self.announce(self._closed_until - now)
         self._pace.hold(self._closed_until)
         self._most.hold(self._closed_until)
 

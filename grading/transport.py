@@ -6,7 +6,6 @@ aiohttp is used without the openai package above it: a request costs 0.5 ms of C
 
 from __future__ import annotations
 
-import json
 import random
 import ssl
 import time
@@ -22,6 +21,7 @@ import certifi
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from grading.rate_headers import quota, retry_after
+from grading.text import parse_json
 from grading.throttle import Throttle
 
 _ATTEMPTS = 6  # at one call that fails; enough for a blip, and an endpoint that is gone is soon known
@@ -139,6 +139,11 @@ class Transport:
             self.throttle.advised(quota(headers, "requests"), quota(headers, "tokens"))
         if response.status >= 400:
             failure = StatusError(response.status, headers, content)
+            if failure.after is not None:
+                if not self.throttle.believes(failure.after):
+                    failure.after = None  # then as if it said nothing
+                elif failure.passing:
+                    self.throttle.announce(failure.after)
             if failure.busy:
                 self.throttle.refused(sent, failure.after)
             raise failure
@@ -177,7 +182,7 @@ def _error(body: bytes) -> dict[str, Any]:
 
 def _json_object(content: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(content)
+        value = parse_json(content)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

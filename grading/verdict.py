@@ -6,10 +6,12 @@ by criterion, and keeps them. "No verdict" is a state with a name, never a zero.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+MOST_TOKENS = 10_000_000  # of one call; what is reported beyond that is no count, as no context is that long
 UngroundedRule = Literal["no_verdict", "not_earned"]  # what grants without true evidence count as
 
 
@@ -66,11 +68,24 @@ class Usage:
     """Tokens of one vote; `cached` is the part of `prompt` that the provider read from its cache.
 
     A prompt that several votes share in one request is counted with the first of them. False if nothing is known.
+    Numbers from outside come in by `read`.
     """
 
     prompt: int = 0
     completion: int = 0
     cached: int = 0
+
+    @classmethod
+    def read(cls, prompt: object, completion: object, cached: object) -> Usage:
+        """The usage of numbers from outside; nothing is known if `prompt` or `completion` is no count.
+
+        A `cached` that is no count, or above `prompt`, is 0: it would make a prompt cheaper than it can be.
+        """
+        known, told = counted(prompt), counted(completion)
+        if known is None or told is None:
+            return cls()
+        saved = counted(cached) or 0
+        return cls(known, told, saved if saved <= known else 0)
 
     def __bool__(self) -> bool:
         return bool(self.prompt or self.completion)
@@ -81,6 +96,13 @@ class Usage:
     def times(self, factor: float) -> Usage:
         """So many times as much, in whole tokens."""
         return Usage(*(round(tokens * factor) for tokens in (self.prompt, self.completion, self.cached)))
+
+
+def counted(value: object) -> int | None:
+    """A number of tokens from outside, from 0 to MOST_TOKENS; None for any other value."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_TOKENS:
+        return None
+    return math.ceil(value)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError, resolve_judge
 from grading.budget import require_price
+from grading.errors import wrong_value
 from grading.judge import default_judge
+from grading.model_spec import MOST_SEED
 from grading.panel import check_panel
 from skillmix_tasks.hub_items import ItemsFrom
+
+_MOST_IN_FLIGHT = 10_000  # requests, each with a connection
 
 
 class Settings(BaseModel):
@@ -37,22 +41,22 @@ class Settings(BaseModel):
     through the endpoint's Batch API: cheaper, and within a day.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     judge: str | dict[str, Any] | Annotated[list[str | dict[str, Any]], Field(min_length=1)] | None = None
     judge_base_url: str | None = None
-    votes: int | None = None
-    items: int = Field(default=100, ge=1)
-    seed: int = 0
+    votes: int | None = Field(default=None, strict=True)
+    items: int = Field(default=100, ge=1, strict=True)
+    seed: int = Field(default=0, ge=-MOST_SEED, le=MOST_SEED, strict=True)
     pack: str | None = None
     drop_common: bool = False
     ungrounded: UngroundedRule = "no_verdict"
     controls: bool = False
-    max_missing: float = Field(default=0.1, ge=0, le=1)
-    concurrency: int = Field(default=32, ge=1)
+    max_missing: float = Field(default=0.1, ge=0, le=1, strict=True)
+    concurrency: int = Field(default=32, ge=1, le=_MOST_IN_FLIGHT, strict=True)
     adaptive: bool = True
-    max_usd: float | None = Field(default=None, ge=0)
-    max_tokens: int | None = Field(default=None, ge=0)
+    max_usd: float | None = Field(default=None, ge=0, strict=True)
+    max_tokens: int | None = Field(default=None, ge=0, strict=True)
     price: Price | None = None
     batch: bool = False
     items_from: ItemsFrom | None = None
@@ -114,7 +118,7 @@ def read_settings(metadata: dict[str, Any]) -> Settings:
             raise UserError(
                 f'There is no setting {key!r} under "skillmix": there are {", ".join(Settings.model_fields)}.'
             ) from error
-        raise UserError(f'The setting {key!r} under "skillmix" is wrong: {first["msg"]}.') from error
+        raise UserError(f'The setting {key!r} under "skillmix" is wrong: {wrong_value(first)}.') from error
 
 
 def one_setting(text: str) -> tuple[str, Any]:
@@ -124,5 +128,5 @@ def one_setting(text: str) -> tuple[str, Any]:
         raise UserError(f"--set {text} is not KEY=VALUE.")
     try:
         return key, json.loads(value)
-    except json.JSONDecodeError:
+    except ValueError:  # no JSON, or an integer of thousands of digits
         return key, value

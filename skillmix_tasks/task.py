@@ -409,7 +409,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if not self._states[State.OVER_BUDGET.value]:
             return f"mend the judge, then type {again}`"
         option = "--max-usd DOLLARS" if self._settings.max_usd is not None else "--max-tokens TOKENS"
-        return f"{self.budget.caps} is reached, and {again} {option}` goes on from here (what was bought is free)"
+        return f"{self.budget.reason}, and {again} {option}` goes on from here (what was bought is free)"
 
     def _other_ranks(self) -> str:
         if self._world_size == 1:

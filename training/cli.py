@@ -68,7 +68,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="Draws the plan's cells and the validation split.")] = 0,
     turns: Annotated[int, typer.Option(min=1, max=2, help="Turns of each text.")] = 2,
     least_rate: Annotated[float, typer.Option(min=0, max=1, help="A k is given up below this acceptance.")] = 0.01,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight to each endpoint.")] = 32,
+    concurrency: Annotated[int, typer.Option(min=1, max=10_000, help="Requests in flight to each endpoint.")] = 32,
     batch: Annotated[bool, typer.Option("--batch", help="Use the endpoints' Batch API.")] = False,
     max_usd: Annotated[float | None, typer.Option(help="Dollars that this run may spend.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens that this run may use.")] = None,
@@ -240,7 +240,7 @@ def estimate(
     ] = None,
     judge_base_url: Annotated[str | None, typer.Option(help="The judge's endpoint.")] = None,
     tasks: Annotated[list[str] | None, typer.Option(help="Tasks and groups; the recipe's if none.")] = None,
-    items: Annotated[int, typer.Option(min=1, help="Items of each task.")] = 100,
+    items: Annotated[int, typer.Option(min=1, max=10**9, help="Items of each task.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Tell what making texts, training on them and comparing the models will take, before any of it is begun.

@@ -43,10 +43,10 @@ class Spending(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    prompt: int = 0
-    completion: int = 0
-    cached: int = 0
-    dollars: float | None = 0.0
+    prompt: int = Field(default=0, ge=0)
+    completion: int = Field(default=0, ge=0)
+    cached: int = Field(default=0, ge=0)
+    dollars: float | None = Field(default=0.0, ge=0, allow_inf_nan=False)
 
     def add(self, usage: Usage, dollars: float | None) -> None:
         """Add what was used; what is not known stays unknown."""

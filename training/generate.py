@@ -110,6 +110,8 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
     Raises UserError if `out` holds another run, or a model cannot answer.
     """
     limits = limits or Limits()
+    if not 0 <= run.least_rate <= 1:
+        raise UserError(f"--least-rate {run.least_rate} is no rate: give a number from 0 to 1.")
     options: dict[str, Any] = {
         "concurrency": limits.concurrency,
         "adaptive": limits.adaptive,
@@ -196,7 +198,7 @@ class _Loop:
         tally = self._tally(kind)
         rejected = {k: counted.rejected for k, counted in self.counts.kinds.items()}
         if any(reasons[Reason.OVER_BUDGET] for reasons in rejected.values()):
-            return f"{self._limits.budget.caps} is reached; with a higher cap the same command goes on from here"
+            return f"{self._limits.budget.reason}; with a higher cap the same command goes on from here"
         if kind.accept is not None and tally.accepted >= kind.accept:
             return f"{tally.accepted} texts are accepted"
         if kind.tries is not None and tally.attempted >= kind.tries:

@@ -28,6 +28,7 @@ from training.balanced import balanced_cells
 from training.cells import Cell
 
 Draw = Literal["random", "balanced"]
+_MOST = 10**9  # texts, tries, and times as many of either
 
 
 class Kind(BaseModel):
@@ -42,8 +43,8 @@ class Kind(BaseModel):
     k: int = Field(ge=1)
     skills: Literal["all", "train"]
     topics: Literal["train"] = "train"
-    accept: int | None = Field(default=None, ge=1)
-    tries: int | None = Field(default=None, ge=1)
+    accept: int | None = Field(default=None, ge=1, le=_MOST)
+    tries: int | None = Field(default=None, ge=1, le=_MOST)
 
     @model_validator(mode="after")
     def _ends(self) -> Kind:
@@ -123,8 +124,10 @@ def choose_plan(name: str | None, ks: str | None, accept: int | None, scale: flo
 
 def scaled(plan: Plan, factor: float) -> Plan:
     """The plan with all its numbers times `factor`, rounded, and at least 1."""
-    if not factor > 0:
-        raise UserError(f"A plan cannot be scaled by {factor}: give a number above 0, such as 0.1.")
+    if not 0 < factor <= _MOST:
+        raise UserError(
+            f"A plan cannot be scaled by {factor}: give a number above 0, up to {_MOST:,}, such as 0.1."
+        )
 
     def times(number: int | None) -> int | None:
         return None if number is None else max(1, round(number * factor))

@@ -27,7 +27,7 @@ EMBEDDED = "embedded"  # as a model's name: the small chat model of `skillmix qu
 class Lora(BaseModel):
     """The adapter: its rank, scale and dropout, and the linear layers that it changes ("all-linear", or names)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     r: int = Field(default=64, ge=1)
     alpha: int = Field(default=128, ge=1)
@@ -44,7 +44,7 @@ class Recipe(BaseModel):
     then. With a validation split its loss is measured at every save.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = Field(min_length=1)
     revision: str | None = None

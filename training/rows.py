@@ -86,8 +86,8 @@ class Evidence(_Part):
 class Tokens(_Part):
     """Tokens of all calls for this text; of votes in one request the prompt is counted once."""
 
-    prompt: int = 0
-    completion: int = 0
+    prompt: int = Field(default=0, ge=0)
+    completion: int = Field(default=0, ge=0)
 
 
 class Row(_Part):

@@ -164,7 +164,7 @@ class Teacher:
 
             def keep(call: VoteCall, reply: Reply, *, stored: bool) -> None:
                 replies[call.key] = reply
-                stats.count(reply.state, reply.usage, stored=stored)
+                stats.count(reply.state, reply, stored=stored)
                 stats.refused |= reply.refused
                 bar.advance()
 

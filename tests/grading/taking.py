@@ -14,6 +14,10 @@ class Taking:
 
     keep: Callable[[VoteCall, Reply], None]
 
+    @property
+    def ended(self) -> bool:
+        return False
+
     def take(self, call: VoteCall, reply: Reply) -> None:
         self.keep(call, reply)
 

@@ -494,8 +494,8 @@ def test_a_cap_sends_what_fits_and_the_rest_once_that_is_paid_for(
     verdicts = grader.grade(REQUESTS, progress=False)
     counts = chat_server.counts()
     tokens = counts.tokens["judge"]
-    assert tokens["prompt"] + tokens["completion"] == budget.spent.tokens <= 7_500 + 400  # one call
-    assert budget.spent.tokens > 6_500
+    assert tokens["prompt"] + tokens["completion"] == budget.spent.tokens <= 7_500
+    assert budget.spent.tokens > 7_500 - 3_000  # the most that a call may use
     assert counts.batches > 1
     states = [vote.state for vote in votes(verdicts)]
     assert states.count(State.OVER_BUDGET) == 120 - stored(store) > 0

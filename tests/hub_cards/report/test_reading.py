@@ -73,6 +73,17 @@ def test_a_file_that_holds_no_results(text: str, tmp_path: Path):
         read_results(file)
 
 
+@pytest.mark.parametrize("dollars", ["-485.63", "NaN", "1e999", "-Infinity", '"5"', "[5]"])
+def test_a_cost_that_is_none_is_named(dollars: str, hostile: Path):
+    file = results_file(hostile)
+    data = json.loads(file.read_text(encoding="utf-8"))
+    grading = data["configs"]["skillmix_k2"]["metadata"]["skillmix"]["grading"]
+    grading["spent"]["dollars"], grading["saved"]["dollars"] = json.loads(dollars), 0.0
+    file.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(UserError, match="is no results file"):
+        read_results(file)
+
+
 def test_results_of_other_tasks_are_nothing_to_report(tmp_path: Path):
     file = tmp_path / "results.json"
     file.write_text('{"configs": {"arc": {"metadata": {"version": 1}}}, "results": {}}')
