@@ -6,11 +6,13 @@ import json
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from pydantic import BaseModel
 
 from grading.backend import Reply, VoteCall
+from grading.bodies import MOST_BODY
+from grading.bounds import brief, load_json
 from grading.chat import Dialect, replies_in
 from grading.verdict import State
 
@@ -77,12 +79,20 @@ class _Line(BaseModel):
     error: _Error | None = None
 
 
-def read_results(content: bytes) -> Iterator[tuple[str, list[Reply] | Failure]]:
-    """What an output or error file says of each request, by its custom_id; a line that is none says nothing."""
-    for line in content.split(b"\n"):
+def read_results(file: BinaryIO) -> Iterator[tuple[str, list[Reply] | Failure]]:
+    """What an output or error file says of each request, by its custom_id; a line that is none says nothing.
+
+    Of a line that is too long nobody knows whose it is: it is a Failure under an empty name.
+    """
+    while line := file.readline(MOST_BODY + 1):
+        if len(line) > MOST_BODY:
+            while line and not line.endswith(b"\n"):
+                line = file.readline(MOST_BODY)
+            yield "", Failure(f"its line in the results is longer than {MOST_BODY // 2**20} MiB", passing=False)
+            continue
         try:
-            read = _Line.model_validate(json.loads(line))
-        except (ValueError, RecursionError):
+            read = _Line.model_validate(load_json(line))
+        except ValueError:
             continue
         yield read.custom_id, _result(read)
 
@@ -94,7 +104,7 @@ def _result(line: _Line) -> list[Reply] | Failure:
     status, body = line.response.status_code, line.response.body
     if status != 200:
         error_body = body.get("error", body) if isinstance(body, dict) else body
-        return Failure(f"status {status}: {error_body}"[:500], _passing(status, error_body), error_body)
+        return Failure(f"status {status}: {brief(error_body)}"[:500], _passing(status, error_body), error_body)
     replies = replies_in(body)
     return Failure(replies[0].detail) if replies[0].state is State.API_FAILED else replies
 
