@@ -33,21 +33,21 @@ _KINDS = {
 }
 
 
-def open_file(path: Path) -> BinaryIO:
-    """`path`, open to read bytes; OSError unless it is a file: a pipe has no end that can be waited for."""
-    mode = stat.S_IFMT(path.stat().st_mode)
+def open_file(path: Path, most: int | None = None) -> BinaryIO:
+    """`path`, open to read bytes; OSError if it has more than `most`, or is no file: a pipe need never end."""
+    about = path.stat()
+    mode = stat.S_IFMT(about.st_mode)
     if mode in _KINDS:
         raise OSError(errno.EINVAL, f"it is {_KINDS[mode]} and not a file", str(path))
+    if most is not None and about.st_size > most:
+        raise OSError(errno.EFBIG, f"it is larger than {_size(most)}", str(path))
     return path.open("rb")
 
 
 def read_bytes(path: Path, most: int = MOST_FILE) -> bytes:
     """The content of the file `path`; OSError if it has more than `most` bytes, or is no file."""
-    with open_file(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, f"it is larger than {_size(most)}", str(path))
-    return content
+    with open_file(path, most) as file:
+        return file.read(most)
 
 
 def read_text(path: Path, most: int = MOST_FILE) -> str:

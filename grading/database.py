@@ -75,10 +75,12 @@ def open_database(path: Path) -> sqlite3.Connection:
     return database
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """The file as it is; a text in it that is not UTF-8 is read with lone surrogates for the wrong bytes."""
+def connect(path: Path | str) -> sqlite3.Connection:
+    """The file as it is, by its path or URI; bytes in a text that are not UTF-8 are read as lone surrogates."""
     # The client's thread writes while the caller's thread waits; never two at once.
-    database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(
+        path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, uri=isinstance(path, str)
+    )
     database.text_factory = lambda text: text.decode(errors="surrogateescape")
     return database
 

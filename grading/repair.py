@@ -1,26 +1,36 @@
-"""A damaged verdict store: all that can be read of it is copied into a new one at its place."""
+"""A damaged verdict store: all that can be read of it is copied into a new one at its place.
+
+Where SQLite cannot follow the tree of a table's pages, each page is read on its own: it is put, as a tree of one
+page, at the place of the table's root in a copy of the file.
+"""
 
 from __future__ import annotations
 
-import re
 import shutil
 import sqlite3
+import struct
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from grading.database import connect, explained, is_damage, open_database, transaction
 from grading.errors import UserError
-from grading.store import ALL_REPLIES, COLUMNS, is_sound
+from grading.store import COLUMNS, is_sound, is_text
 
-_HALVINGS = 12  # of the keys between two that can be read: one damaged page of 4,096 hides only itself
-_LAST = "\U0010ffff"  # sorts behind every key
-_HEX = re.compile(r"[0-9a-f]{16,}")
-_PAGE = 4096  # bytes; SQLite's default, which stores have
-_PAGES = 28  # the place of a file's number of pages, from its first byte
+_TABLES: Final = {
+    "replies": COLUMNS,
+    "batches": ("id", "base_url", "judge", "refused", "file", "remote", "planned"),
+    "batch_votes": ("batch", "request", "place", "key"),
+}
+_CREATED: Final = COLUMNS.index("created")
+_NUMBERS: Final = frozenset({"request", "place"})
+# Of SQLite's file format.
+_PAGE: Final = 4096  # bytes; the default, which stores have
+_PAGE_COUNT: Final = 28  # where the file's number of pages is
+_LEAF, _INNER = 0x0A, 0x02  # a page's first byte
 
 
 @dataclass(frozen=True)
@@ -49,103 +59,122 @@ def repair_store(path: Path) -> Repair:
         if error.__cause__ is None or not is_damage(error.__cause__):
             raise
     with explained(path), tempfile.TemporaryDirectory(prefix=".repair-", dir=path.parent) as folder:
-        new = Path(folder) / "new.sqlite"
+        _refuse_in_use(path)
+        copy, new = Path(folder) / "copy.sqlite", Path(folder) / "new.sqlite"
+        _copy_with_log(path, copy)
         with closing(open_database(new)) as target:
-            target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            first_page = new.read_bytes()[:_PAGE]
-            with closing(_readable(path, Path(folder), first_page)) as source:
-                copying = _Copying(source, target)
-                copying.run()
-            target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            damaged, incomplete = _copy_rows(copy, target)
+            if incomplete:
+                damaged += _copy_page_by_page(copy, new, target)
             [votes] = target.execute("SELECT COUNT(*) FROM replies").fetchone()
             [batches] = target.execute("SELECT COUNT(*) FROM batches").fetchone()
-        sound = not copying.damaged and not copying.incomplete
-        old = None if sound else _exchanged(path, new)
-        return Repair(votes, batches, len(copying.damaged), copying.incomplete, old)
+        old = _exchanged(path, new) if damaged or incomplete else None
+        return Repair(votes, batches, damaged, incomplete, old)
 
 
-class _Copying:
-    """Copies what can be read of `source`; `damaged` are the keys of replies that were found and left out."""
-
-    def __init__(self, source: sqlite3.Connection, target: sqlite3.Connection) -> None:
-        self._source = source
-        self._target = target
-        self.damaged: set[object] = set()
-        self.incomplete = False
-
-    def run(self) -> None:
-        """Copy replies and open batches."""
-        with transaction(self._target):
-            self._insert("replies", self._replies(), COLUMNS)
-            for table in ("batches", "batch_votes"):
-                columns = [row[1] for row in self._target.execute(f"PRAGMA table_info({table})")]
-                query = f"SELECT {', '.join(columns)} FROM {table}"  # noqa: S608
-                self._insert(table, filter(_is_readable, self._until_damage(query, ())), columns)
-
-    def _insert(self, table: str, rows: Iterator[Sequence[Any]], columns: Sequence[str]) -> None:
-        places = ", ".join("?" * len(columns))
-        names = ", ".join(columns)
-        self._target.executemany(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})", rows)  # noqa: S608
-
-    def _replies(self) -> Iterator[Sequence[Any]]:
-        for row in self._between("", _LAST, _HALVINGS):
-            if is_sound(row):
-                yield row
-            else:
-                self.damaged.add(row[0])
-
-    def _between(self, low: str, high: str, halvings: int) -> Iterator[Sequence[Any]]:
-        """The replies with keys from `low` to `high`: from both ends up to the damage, then in both halves."""
-        last = first = None
-        for row in self._until_damage(f"{ALL_REPLIES} WHERE key BETWEEN ? AND ? ORDER BY key", (low, high)):
-            last = row[0]
-            yield row
-        if not self._stopped:
-            return
-        for row in self._until_damage(f"{ALL_REPLIES} WHERE key BETWEEN ? AND ? ORDER BY key DESC", (low, high)):
-            if row[0] == last:
-                break
-            first = row[0]
-            yield row
-        low, high = _key(last, low), _key(first, high)
-        middle = f"{(_place(low, 0) + _place(high, 16**16 - 1)) // 2:016x}"
-        if halvings and low < middle < high:
-            yield from self._between(low, middle, halvings - 1)
-            yield from self._between(middle, high, halvings - 1)
-
-    def _until_damage(self, query: str, values: Sequence[str]) -> Iterator[Sequence[Any]]:
-        self._stopped = False
+def _refuse_in_use(path: Path) -> None:
+    """Raise sqlite3.OperationalError if another process has the store open."""
+    with closing(connect(path)) as source:
         try:
-            yield from self._source.execute(query, values)
+            source.execute("PRAGMA busy_timeout=0")
+            source.execute("PRAGMA locking_mode=EXCLUSIVE")
+            source.execute("BEGIN EXCLUSIVE")
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
-            self._stopped = self.incomplete = True
 
 
-def _readable(path: Path, folder: Path, first_page: bytes) -> sqlite3.Connection:
-    """The store at `path`, held against all others; a copy with a new first page where its own cannot be read."""
-    source = connect(path)
-    try:
-        source.execute("PRAGMA busy_timeout=0")
-        source.execute("PRAGMA locking_mode=EXCLUSIVE")
-        source.execute("BEGIN EXCLUSIVE")
-        source.execute("SELECT 1 FROM sqlite_master").fetchall()
-    except sqlite3.Error as error:
-        if not is_damage(error):
-            source.close()
-            raise
-        source.close()
-        copy = folder / "old.sqlite"
-        shutil.copyfile(path, copy)
-        with suppress(FileNotFoundError):
-            shutil.copyfile(path.with_name(f"{path.name}-wal"), copy.with_name(f"{copy.name}-wal"))
-        with copy.open("r+b") as file:
-            file.write(first_page)
-            file.seek(_PAGES)
-            file.write((copy.stat().st_size // _PAGE).to_bytes(4, "big"))
-        source = connect(copy)
-    return source
+def _copy_with_log(path: Path, copy: Path) -> None:
+    shutil.copyfile(path, copy)
+    with suppress(FileNotFoundError):
+        shutil.copyfile(path.with_name(f"{path.name}-wal"), copy.with_name(f"{copy.name}-wal"))
+
+
+def _copy_rows(copy: Path, target: sqlite3.Connection) -> tuple[int, bool]:
+    """Copy the tables without a damaged page; how many replies are damaged, and whether there is such a page."""
+    damaged, incomplete = 0, False
+    with closing(connect(copy)) as source:
+        for table in _TABLES:
+            try:
+                with transaction(target):
+                    damaged += _insert(target, table, _rows(source, table))
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+                incomplete = True
+    return damaged, incomplete
+
+
+def _copy_page_by_page(copy: Path, new: Path, target: sqlite3.Connection) -> int:
+    """Copy what each page holds that SQLite can read; how many replies are damaged."""
+    damaged = 0
+    target.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    _give_first_page(copy, new.read_bytes()[:_PAGE])
+    roots = dict(target.execute("SELECT name, rootpage FROM sqlite_master WHERE rootpage > 0"))
+    pages = copy.with_name("pages")
+    shutil.copyfile(copy, pages)
+    with pages.open("rb") as file, copy.open("r+b") as trees, transaction(target):
+        while page := file.read(_PAGE):
+            leaf = _as_leaf(page)
+            if leaf is None:
+                continue
+            for root in roots.values():
+                trees.seek((root - 1) * _PAGE)
+                trees.write(leaf)
+            trees.flush()
+            with closing(connect(f"{copy.as_uri()}?immutable=1")) as source:
+                for table in _TABLES:
+                    with suppress(sqlite3.DatabaseError):
+                        damaged += _insert(target, table, _rows(source, table))
+    return damaged
+
+
+def _give_first_page(copy: Path, page: bytes) -> None:
+    """Write the first page of a new store, which says where the tables are, into `copy`, and its log as well."""
+    pages = copy.stat().st_size // _PAGE
+    with copy.open("r+b") as file:
+        file.write(page[:_PAGE_COUNT] + pages.to_bytes(4, "big") + page[_PAGE_COUNT + 4 :])
+    with suppress(sqlite3.DatabaseError), closing(connect(copy)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _as_leaf(page: bytes) -> bytes | None:
+    """A page of a table as one without pages below it; None if it is none."""
+    if len(page) < _PAGE or page[0] not in (_LEAF, _INNER):
+        return None
+    if page[0] == _LEAF:
+        return page
+    # An inner page has the number of a page below in its head and before each row.
+    [number] = struct.unpack_from(">H", page, 3)
+    if 12 + 2 * number > _PAGE:
+        return None
+    places = [place + 4 for place in struct.unpack_from(f">{number}H", page, 12)]
+    head = bytes([_LEAF]) + page[1:8] + struct.pack(f">{number}H", *(min(place, 0xFFFF) for place in places))
+    return head + page[len(head) :]
+
+
+def _rows(source: sqlite3.Connection, table: str) -> Iterator[Sequence[Any]]:
+    yield from source.execute(f"SELECT {', '.join(_TABLES[table])} FROM {table}")  # noqa: S608
+
+
+def _insert(target: sqlite3.Connection, table: str, rows: Iterator[Sequence[Any]]) -> int:
+    """Copy the sound ones of `rows`, and return how many replies are not."""
+    columns = _TABLES[table]
+    insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+    damaged = 0
+    for row in rows:
+        if is_sound(row) if table == "replies" else _is_sound(row, columns):
+            target.execute(insert, row)
+        elif table == "replies" and row[_CREATED] is not None:  # else it is a shorter row, of another table
+            damaged += 1
+    return damaged
+
+
+def _is_sound(row: Sequence[Any], columns: Sequence[str]) -> bool:
+    return all(
+        isinstance(value, int) if name in _NUMBERS else is_text(value)
+        for name, value in zip(columns, row, strict=True)
+    )
 
 
 def _exchanged(path: Path, new: Path) -> Path:
@@ -160,19 +189,3 @@ def _exchanged(path: Path, new: Path) -> Path:
     path.rename(old)
     new.replace(path)
     return old
-
-
-def _is_readable(row: Sequence[Any]) -> bool:
-    return all(isinstance(value, int) or (isinstance(value, str) and _encodes(value)) for value in row)
-
-
-def _encodes(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _key(found: object, otherwise: str) -> str:
-    return found if isinstance(found, str) and _encodes(found) else otherwise
-
-
-def _place(key: str, otherwise: int) -> int:
-    return int(key[:16], 16) if _HEX.match(key) else otherwise

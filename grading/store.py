@@ -48,7 +48,7 @@ def vote_key(identity: dict[str, Any], messages: Iterable[Message], number: int)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-ALL_REPLIES = f"SELECT {', '.join(COLUMNS)} FROM replies"  # noqa: S608
+_ALL = f"SELECT {', '.join(COLUMNS)} FROM replies"  # noqa: S608
 
 
 def is_sound(row: Sequence[Any]) -> bool:
@@ -57,9 +57,14 @@ def is_sound(row: Sequence[Any]) -> bool:
         if name in _NUMBERS:
             if not isinstance(value, int):
                 return False
-        elif not isinstance(value, str) or not (value.isascii() or encodable(value) == value):
+        elif not is_text(value):
             return False
     return row[2] in _STATES
+
+
+def is_text(value: object) -> bool:
+    """Whether `value` is a text that UTF-8 can hold: `connect` reads another one with lone surrogates."""
+    return isinstance(value, str) and (value.isascii() or encodable(value) == value)
 
 
 def _pruned(judge: str | None, days: float | None) -> tuple[str | None, str | None]:
@@ -164,7 +169,7 @@ class VerdictStore:
         """
         damaged = 0
         with explained(self.path):
-            for row in self._db.execute(f"{ALL_REPLIES} WHERE ?1 IS NULL OR judge = ?1", (judge,)):
+            for row in self._db.execute(f"{_ALL} WHERE ?1 IS NULL OR judge = ?1", (judge,)):
                 if is_sound(row):
                     yield dict(zip(COLUMNS, row, strict=True))
                 else:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
+from grading.bounds import load_json, read_text
 
 
 def read_record(path: Path, made_by: str) -> dict[str, Any]:
     """The JSON object in a file; UserError says what would have made it."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = load_json(read_text(path))
     except FileNotFoundError as error:
         raise UserError(f"There is no {path}: name a folder that {made_by} made.") from error
     except (OSError, ValueError) as error:

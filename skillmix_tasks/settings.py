@@ -19,6 +19,9 @@ from grading.judge import default_judge
 from grading.panel import check_panel
 from skillmix_tasks.hub_items import ItemsFrom
 
+MOST_ITEMS = 100_000  # of one task; they are held in memory, and a whole run of the papers has 100
+MOST_CONCURRENCY = 10_000  # requests in flight; each has a task and a connection of its own
+
 
 class Settings(BaseModel):
     """The settings of one run.
@@ -41,14 +44,14 @@ class Settings(BaseModel):
     judge: str | dict[str, Any] | Annotated[list[str | dict[str, Any]], Field(min_length=1)] | None = None
     judge_base_url: str | None = None
     votes: int | None = None
-    items: int = Field(default=100, ge=1)
+    items: int = Field(default=100, ge=1, le=MOST_ITEMS)
     seed: int = 0
     pack: str | None = None
     drop_common: bool = False
     ungrounded: UngroundedRule = "no_verdict"
     controls: bool = False
     max_missing: float = Field(default=0.1, ge=0, le=1)
-    concurrency: int = Field(default=32, ge=1)
+    concurrency: int = Field(default=32, ge=1, le=MOST_CONCURRENCY)
     adaptive: bool = True
     max_usd: float | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=0)

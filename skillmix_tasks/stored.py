@@ -5,7 +5,6 @@ The files are our answer files (skillmix_tasks.answers) or lm-eval's samples.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
+from grading.bounds import load_json, open_file, read_lines
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
 
 
@@ -66,7 +66,7 @@ def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
     UserError says what is missing, or which file is none.
     """
     for path in paths:
-        if not path.is_file():
+        if not path.exists():
             raise UserError(f"There is no file {path}.")
     tasks: dict[str, StoredTask] = {}
     with _readable():
@@ -174,8 +174,8 @@ class _File:
     def answers(self) -> Iterator[tuple[int, str, StoredAnswer]]:
         """All answers, each with its line's first byte and its task."""
         offset = 0
-        with self.path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+        with open_file(self.path) as file:
+            for number, line in enumerate(read_lines(file), start=1):
                 if self.header is None or number > 1:
                     for task, answer in self._parsed(line, f"line {number}"):
                         yield offset, task, answer
@@ -183,16 +183,16 @@ class _File:
 
     def answers_at(self, offsets: Iterable[int]) -> Iterator[tuple[str, StoredAnswer]]:
         """The answers of the lines that begin at `offsets`, each with its task."""
-        with self.path.open("rb") as file:
+        with open_file(self.path) as file:
             for offset in offsets:
                 file.seek(offset)
-                yield from self._parsed(file.readline(), f"byte {offset}")
+                yield from self._parsed(next(read_lines(file), b""), f"byte {offset}")
 
     def _parsed(self, line: bytes, where: str) -> list[tuple[str, StoredAnswer]]:
         if self.header is not None:
             return [(self.header.task, read_answer(self.path, line))]
         try:
-            sample = json.loads(line)
+            sample = load_json(line)
             document = sample["doc"]
             if document["private"]:
                 raise UserError(

@@ -6,7 +6,6 @@ skill fraction before and after.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from grading import UserError
+from grading.bounds import load_json, open_file, read_lines, read_text
 from skillmix_tasks.metrics import METRICS
 from skillmix_tasks.output_files import samples_of
 
@@ -75,14 +75,14 @@ def read_half(folder: Path) -> Half:
     if not found:
         raise UserError(f"{folder} holds no results of `skillmix eval` or `skillmix grade`.")
     newest = found[-1]
-    results: dict[str, Any] = json.loads(newest.read_text(encoding="utf-8"))
+    results: dict[str, Any] = load_json(read_text(newest))
     samples = {}
     for task in results["results"]:
         file = samples_of(newest, task)
         if file is None:
             raise UserError(f"{newest} has no samples of {task} beside it: move {folder} away and compare anew.")
-        with file.open(encoding="utf-8") as lines:
-            samples[task] = [json.loads(line) for line in lines]
+        with open_file(file) as lines:
+            samples[task] = [load_json(line) for line in read_lines(lines)]
     return Half(results, samples)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from grading import UserError
+from grading.bounds import load_json, read_text
 
 _SAMPLES = re.compile(r"samples_.+_(?P<date>\d{4}-\d\d-\d\dT[^_]+)\.jsonl")
 _RESULTS = re.compile(r".+_\d{4}-\d\d-\d\dT[^_]+\.json")
@@ -70,8 +70,8 @@ def _files(path: Path) -> Iterator[Path]:
 def _is_results(file: Path) -> bool:
     """Whether a file found by its name holds results of ours; other programs' files may be called alike."""
     try:
-        text = file.read_text(encoding="utf-8")
-        data = json.loads(text) if '"skillmix"' in text else None
-    except ValueError:
+        text = read_text(file)
+        data = load_json(text) if '"skillmix"' in text else None
+    except (OSError, ValueError):
         return False
     return isinstance(data, dict) and "results" in data and "configs" in data
