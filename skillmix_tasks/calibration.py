@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from grading import UserError
-from grading.bounds import read_bytes
 from grading.agreement import Agreement, Estimate
+from grading.bounds import read_bytes
 from grading.correction import ErrorRates
 
 KINDS = ("all", "skills", "topic", "sense")

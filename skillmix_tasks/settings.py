@@ -17,10 +17,9 @@ from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError, resolve
 from grading.budget import require_price
 from grading.judge import default_judge
 from grading.panel import check_panel
+from grading.throttle import MOST_IN_FLIGHT
 from skillmix_tasks.hub_items import ItemsFrom
-
-MOST_ITEMS = 100_000  # of one task; they are held in memory, and a whole run of the papers has 100
-MOST_CONCURRENCY = 10_000  # requests in flight; each has a task and a connection of its own
+from skillmix_tasks.items import MOST_ITEMS
 
 
 class Settings(BaseModel):
@@ -51,7 +50,7 @@ class Settings(BaseModel):
     ungrounded: UngroundedRule = "no_verdict"
     controls: bool = False
     max_missing: float = Field(default=0.1, ge=0, le=1)
-    concurrency: int = Field(default=32, ge=1, le=MOST_CONCURRENCY)
+    concurrency: int = Field(default=32, ge=1, le=MOST_IN_FLIGHT)
     adaptive: bool = True
     max_usd: float | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=0)

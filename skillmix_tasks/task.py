@@ -26,6 +26,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.utils import create_iterator
 
 from grading import Budget, Panel, State, UserError
+from grading.bounds import cut
 from grading.home import verdict_store
 from grading.panel import panel_name, panel_record
 from grading.stats import total
@@ -532,4 +533,5 @@ _COMMON: dict[str, Any] = {
 
 
 def _text(reply: str | None) -> str:
-    return "" if reply is None else encodable(reply)
+    """A student's reply as it is stored and judged: with a mark where it is cut, if it is longer than any text."""
+    return "" if reply is None else cut(encodable(reply))
