@@ -46,7 +46,7 @@ class Unpacker:
             except zlib.error as error:
                 raise BodyError(f"the reply cannot be unpacked ({error})") from error
             self._made = self._bounded(self._made + len(piece))
-            chunk = self._inflate.unconsumed_tail
+            chunk = self._inflate.unconsumed_tail or self._inflate.unused_data
             yield piece
 
     def _bounded(self, size: int) -> int:

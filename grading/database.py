@@ -151,8 +151,7 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
-    database.execute("PRAGMA journal_mode=WAL")
-    database.execute("PRAGMA synchronous=FULL")  # a reply is paid for: it must survive a power cut
+    # Nothing is changed before it is known whose file it is.
     [version] = database.execute("PRAGMA user_version").fetchone()
     if version > _VERSION:
         raise UserError(
@@ -163,6 +162,9 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
         tables = {name for [name] in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if tables and "replies" not in tables:
             raise UserError(f"{path} is the database of another program: name a verdict store.")
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=FULL")  # a reply is paid for: it must survive a power cut
+    if version < _VERSION:
         _migrate(database)
 
 
