@@ -184,7 +184,7 @@ class BatchApi:
                 except NotFoundError:
                     yield None
                     continue
-                except (APIError, httpx2.HTTPError, BodyError) as error:
+                except (APIError, httpx2.HTTPError) as error:
                     raise self._stopped(error) from error
                 except OSError as error:
                     raise UserError(
@@ -232,7 +232,10 @@ class _Unpacked(httpx2.SyncByteStream):
         self._most = most
 
     def __iter__(self) -> Iterator[bytes]:
-        return unpacked(self._packed, self._encoding, self._most)
+        try:
+            yield from unpacked(self._packed, self._encoding, self._most)
+        except BodyError as error:
+            raise httpx2.DecodingError(str(error)) from error
 
     def close(self) -> None:
         self._packed.close()
@@ -248,7 +251,7 @@ def _bound(response: httpx2.Response) -> None:
 
 def _said(error: Exception) -> str:
     """An error in one line; the openai package calls a body that is too large a failed connection."""
-    cause = error.__cause__ if isinstance(error.__cause__, BodyError) else error
+    cause = error.__cause__ if isinstance(error.__cause__, httpx2.DecodingError) else error
     return f"{type(error).__name__}: {cause}"[:500]
 
 

@@ -1,6 +1,6 @@
 """Limits on what comes from outside, and readers that keep them: files, lines, JSON, YAML, and texts of models.
 
-The readers raise OSError or ValueError, as the ones without a limit do, so that callers say what the file was for.
+The readers raise OSError or ValueError, as those without a limit do: callers say what the file was for.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import re
 import reprlib
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import yaml
+
+from grading.errors import UserError
 
 MOST_FILE: Final = 64 * 2**20  # bytes of a file that is read at once; the largest results of lm-eval have a few MB
 MOST_LINE: Final = 64 * 2**20  # bytes of a line; one sample with three texts of MOST_TEXT, escaped, fits in
@@ -61,6 +64,16 @@ def read_lines(file: BinaryIO, most: int = MOST_LINE) -> Iterator[bytes]:
         if len(line) > most:
             raise OSError(errno.EFBIG, f"a line of it is longer than {_size(most)}", str(file.name))
         yield line
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[Iterator[bytes]]:
+    """The lines of the file `path`; UserError in one sentence if it cannot be read."""
+    try:
+        with open_file(path) as file:
+            yield read_lines(file)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def load_json(text: str | bytes) -> Any:

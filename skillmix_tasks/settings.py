@@ -7,13 +7,13 @@ Keys and tokens are never settings: they come from the environment.
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError, resolve_judge
+from grading.bounds import load_json
 from grading.budget import require_price
 from grading.judge import default_judge
 from grading.panel import check_panel
@@ -116,6 +116,6 @@ def one_setting(text: str) -> tuple[str, Any]:
     if not separator:
         raise UserError(f"--set {text} is not KEY=VALUE.")
     try:
-        return key, json.loads(value)
-    except json.JSONDecodeError:
+        return key, load_json(value)
+    except ValueError:
         return key, value

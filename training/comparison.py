@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from grading import UserError
-from grading.bounds import load_json, open_file, read_lines, read_text
+from grading.bounds import load_json, read_text, readable
 from skillmix_tasks.metrics import METRICS
 from skillmix_tasks.output_files import samples_of
 
@@ -81,8 +81,8 @@ def read_half(folder: Path) -> Half:
         file = samples_of(newest, task)
         if file is None:
             raise UserError(f"{newest} has no samples of {task} beside it: move {folder} away and compare anew.")
-        with open_file(file) as lines:
-            samples[task] = [load_json(line) for line in read_lines(lines)]
+        with readable(file) as lines:
+            samples[task] = [load_json(line) for line in lines]
     return Half(results, samples)
 
 

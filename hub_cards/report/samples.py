@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from grading import UserError
-from grading.bounds import open_file, read_lines
+from grading.bounds import readable
 from skillmix_tasks.pack import Split
 from skillmix_tasks.rubric import LENGTH, SENSE, TOPIC
 
@@ -102,8 +102,8 @@ def kind_of(point: str) -> str:
 
 def read_samples(path: Path) -> Iterator[tuple[Sample, list[Generation]]]:
     """The samples of a file with their judged answers; UserError for a line that is none."""
-    with open_file(path) as file:
-        for number, line in enumerate(read_lines(file), start=1):
+    with readable(path) as lines:
+        for number, line in enumerate(lines, start=1):
             try:
                 sample = Sample.model_validate_json(line)
                 yield sample, sample.generations()

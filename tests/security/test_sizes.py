@@ -133,7 +133,7 @@ def test_a_refusal_without_measure_is_cut(hostile: HostileServer, tmp_path: Path
 def test_the_check_before_a_run_reads_no_more_than_the_limit(hostile: HostileServer, kind: str):
     judge = resolve_judge("judge-1", base_url=hostile.base_url(kind))
     backend = OpenAIBackend(judge, api_key="test", concurrency=1, adaptive=True)
-    with pytest.raises(UserError, match="larger than 4 MiB|Content-Encoding|status 503"):
+    with pytest.raises(UserError, match=r"larger than 4 MiB|Content-Encoding|status 503"):
         backend.check()
 
 
@@ -150,7 +150,7 @@ def test_the_batch_api_reads_no_more_than_the_limit(
     monkeypatch.setattr("grading.batch_api._RETRIES", 0)
     with (
         BatchApi(resolve_judge("judge-1", base_url=hostile.base_url(kind)), "test") as api,
-        pytest.raises(UserError, match="larger than 4 MiB|Content-Encoding|status 400"),
+        pytest.raises(UserError, match=r"larger than 4 MiB|Content-Encoding"),
     ):
         api.busy()
 
@@ -173,7 +173,8 @@ from pathlib import Path
 from grading import Criterion, Grader, GradingRequest, resolve_judge
 judge = resolve_judge("judge-1", base_url=sys.argv[1], votes=1)
 requests = [
-    GradingRequest("Write about rain.", (Criterion("topic", "It is about rain."),), f"Rain {n}.") for n in range(200)
+    GradingRequest("Write about rain.", (Criterion("topic", "It is about rain."),), f"Rain {n}.")
+    for n in range(200)
 ]
 grader = Grader(judge, Path(sys.argv[2]), concurrency=32, adaptive=False)
 grader._asker._backend._throttle._proved = 0.0  # all 32 at once, and no first one alone
@@ -219,7 +220,7 @@ def _huge(path: Path) -> None:
 
 
 def _deep(path: Path) -> None:
-    path.write_text('{"a": ' + "[" * 100_000)
+    path.write_text('{"a": ' + "[" * 10_000)
 
 
 def _digits(path: Path) -> None:
@@ -279,17 +280,18 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    ("reader", "place"),
+    # Pre-training text may have any size.
+    [(reader, place) for reader in READERS for place in PLACES if (reader, place) != ("text to mix", "huge")],
+)
 @pytest.mark.timeout(20)
 def test_what_is_no_file_of_its_kind_is_one_sentence(tmp_path: Path, reader: str, place: str):
     path = tmp_path / "given.jsonl"
     PLACES[place](path)
     started = time.monotonic()
-    with pytest.raises((UserError, OSError), match=r"^(?s:.){10,600}$") as caught:
+    with pytest.raises(UserError, match=r"^.{10,600}$"):
         READERS[reader](path)
-    # Samples and rows are found in folders by our own code, which turns what the system says into a sentence.
-    assert isinstance(caught.value, UserError) or reader in ("samples", "rows")
     assert time.monotonic() - started < 10
 
 
