@@ -282,8 +282,13 @@ READERS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize(
     ("reader", "place"),
-    # Pre-training text may have any size.
-    [(reader, place) for reader in READERS for place in PLACES if (reader, place) != ("text to mix", "huge")],
+    # Pre-training text may have any size, and is not read by us.
+    [
+        (reader, place)
+        for reader in READERS
+        for place in PLACES
+        if reader != "text to mix" or place in ("fifo", "socket", "device", "folder")
+    ],
 )
 @pytest.mark.timeout(20)
 def test_what_is_no_file_of_its_kind_is_one_sentence(tmp_path: Path, reader: str, place: str):
@@ -319,7 +324,7 @@ def test_a_line_is_read_up_to_the_limit(tmp_path: Path):
     path = tmp_path / "lines"
     path.write_bytes(b"abc\n" * 2 + b"x" * 11 + b"\n")
     with open_file(path) as file, pytest.raises(OSError, match="longer than"):
-        assert [next(read_lines(file, 10)) for _ in range(3)] is None
+        list(read_lines(file, 10))
     with open_file(path) as file:
         assert len(list(read_lines(file, 12))) == 3
 
@@ -333,13 +338,11 @@ def test_a_weights_file_with_a_header_without_measure_is_searched(tmp_path: Path
 
 def test_one_text_a_million_times_in_a_small_file_of_items_is_refused(tmp_path: Path):
     path = tmp_path / "items.parquet"
-    text = "x" * 4_000_000
-    skills = [[{"id": text}]] * 64
-    table = pa.table({"hash": ["h"] * 64, "skills": skills, "topic": [{"id": "t"}] * 64})
-    pq.write_table(table, path)
-    assert path.stat().st_size < 10_000_000
+    skills = [[{"id": "x" * 1_200_000}]] * 20
+    pq.write_table(pa.table({"hash": ["h"] * 20, "skills": skills, "topic": [{"id": "t"}] * 20}), path)
+    assert path.stat().st_size < 1_000_000
     with pytest.raises(UserError, match="items of more than"):
-        _rows(path, 64)
+        _rows(path, 20)
 
 
 def test_a_file_of_items_that_is_no_parquet_is_one_sentence(tmp_path: Path):
