@@ -168,7 +168,7 @@ def test_a_line_of_results_without_measure_is_left_out_with_its_reason(tmp_path:
 
 
 GRADING = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from grading import Criterion, Grader, GradingRequest, resolve_judge
 judge = resolve_judge("judge-1", base_url=sys.argv[1], votes=1)
@@ -180,10 +180,12 @@ grader = Grader(judge, Path(sys.argv[2]), concurrency=32, adaptive=False)
 grader._asker._backend._throttle._proved = 0.0  # all 32 at once, and no first one alone
 verdicts = grader.grade(requests, progress=False)
 print({vote.state.value for verdict in verdicts for vote in verdict.votes})
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# What getrusage says is at least what the parent had.
+print(re.search("VmHWM: *([0-9]+)", Path("/proc/self/status").read_text().replace("\\t", " "))[1])
 """
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 @pytest.mark.parametrize("kind", ["endless", "gzip"])
 def test_memory_stays_small_with_32_such_replies_in_flight(hostile: HostileServer, tmp_path: Path, kind: str):
     """Each reply of `endless` has 4 GB."""
@@ -401,7 +403,7 @@ def test_a_recipe_of_such_yaml_is_one_sentence(tmp_path: Path, name: str):
 
 @pytest.mark.parametrize("value", ["[" * 100_000, '{"a":' * 101 + "1" + "}" * 101, "9" * 5000, "\ud800", "{"])
 def test_json_without_measure_is_a_value_error(value: str):
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         load_json(value)
 
 
