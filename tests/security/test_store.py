@@ -80,9 +80,9 @@ def test_an_old_store_is_brought_up_to_date_by_many_processes_at_once(tmp_path: 
     for number in range(8):
         with sqlite3.connect(tmp_path / f"store-{number}.sqlite") as old:
             old.execute(
-                "CREATE TABLE replies (key TEXT PRIMARY KEY, judge TEXT NOT NULL, state TEXT NOT NULL, text TEXT "
-                "NOT NULL, detail TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,"
-                " cached_tokens INTEGER NOT NULL, created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) WITHOUT ROWID"
+                "CREATE TABLE replies (key TEXT PRIMARY KEY, judge TEXT NOT NULL, state TEXT NOT NULL, "
+                "text TEXT NOT NULL, detail TEXT NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER "
+                "NOT NULL, cached_tokens INTEGER NOT NULL, created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) WITHOUT ROWID"
             )
             old.execute("PRAGMA user_version=1")
         old.close()
