@@ -222,7 +222,7 @@ def _huge(path: Path) -> None:
 
 
 def _deep(path: Path) -> None:
-    path.write_text('{"a": ' + "[" * 10_000)
+    path.write_text('{"a": ' + "[" * 2000)
 
 
 def _digits(path: Path) -> None:
@@ -361,8 +361,8 @@ YAML = {
     "alias of itself": "a: &a [*a]\n",
     "alias of a mapping": "a: &a {x: 1}\nb: *a\n",
     "merge key": "a: &a {x: 1}\nb: {<<: *a}\n",
-    "deep lists": "[" * 5000,
-    "deep mappings": "{a: " * 5000,
+    "deep lists": "[" * 1000,
+    "deep mappings": "{a: " * 2000,
     "deep indentation": "\n".join(f"{' ' * depth}a:" for depth in range(2000)),
     "too large": "a: " + "x" * 3_000_000,
     "digits": "a: " + "9" * 5000,
