@@ -20,6 +20,7 @@ from grading.backend import Reply, Sink, VoteCall, save_and_read
 from grading.batch_file import MOST_BYTES, MOST_REQUESTS, Failure, fill, read_results
 from grading.batch_store import Batch, BatchStore
 from grading.chat import Dialect
+from grading.database import explained
 from grading.endpoint import OpenAIBackend
 from grading.errors import UserError
 from grading.store import VerdictStore
@@ -155,7 +156,9 @@ class _Run:
         """Send what is in the queue, as far as the account's limit is known to allow it; whether any was sent."""
         sent = False
         while self._queue and not self._full():
-            with self._lock:
+            with explained(self._backend.store):
+                lock = self._lock.acquire()
+            with lock:
                 self._adopt()
                 if not self._queue:
                     break
@@ -263,6 +266,7 @@ class _Run:
             of_others: list[tuple[str, Reply]] = []
             for name, result in read_results(content, {name: len(keys) for name, keys in requests.items()}):
                 if name not in requests:
+                    lost = result if isinstance(result, Failure) and not name else lost
                     continue
                 if isinstance(result, Failure):
                     failures[name] = result

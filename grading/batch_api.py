@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from openai import APIConnectionError, APIError, APIStatusError, NotFoundError, Omit, OpenAI, RateLimitError
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+import httpx2
+from openai import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    DefaultHttpxClient,
+    NotFoundError,
+    Omit,
+    OpenAI,
+    RateLimitError,
+)
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
 from grading.batch_file import ROUTE
+from grading.bodies import ACCEPTED, MOST_BODY, BodyError, unpacked
 from grading.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,6 +39,7 @@ if TYPE_CHECKING:
 
 _RETRIES = 6  # of one request, with backoff and Retry-After, inside the openai package
 _TIMEOUT = 600.0  # seconds for one request; a file may have 200 MB
+_MOST_RESULTS = 8 * 2**30  # bytes of one file of results: 50,000 requests with 160 kB of reasoning each
 _TAG = "grading_batch"  # the key of our id in a batch's metadata
 _RUNNING = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
 _TOO_MUCH = "token_limit_exceeded"
@@ -33,7 +52,7 @@ class NotSubmittedError(Exception):
     """
 
     def __init__(self, error: APIError) -> None:
-        super().__init__(f"{type(error).__name__}: {error}"[:500])
+        super().__init__(_said(error))
         self.too_many = isinstance(error, RateLimitError) and _passing(error)
         self.surely = self.too_many or not _passing(error)
 
@@ -69,12 +88,13 @@ class BatchApi:
         self._base_url = spec.base_url
         # The package takes these from the environment, and another endpoint must not hear of them.
         private = () if spec.endpoint == "openai" else ("OpenAI-Organization", "OpenAI-Project")
-        headers: dict[str, Any] = {name: Omit() for name in private}
+        headers: dict[str, Any] = {"Accept-Encoding": ACCEPTED, **{name: Omit() for name in private}}
         self._client = OpenAI(
             base_url=spec.base_url,
             api_key=api_key,
             max_retries=_RETRIES,
             timeout=_TIMEOUT,
+            http_client=DefaultHttpxClient(timeout=_TIMEOUT, event_hooks={"response": [_bound]}),
             default_headers=headers,
         )
 
@@ -149,21 +169,46 @@ class BatchApi:
             ) from error
         except APIError as error:
             if _passing(error):
-                raise UnreachableError(f"{type(error).__name__}: {error}"[:500]) from error
+                raise UnreachableError(_said(error)) from error
             raise self._stopped(error) from error
 
-    def results(self, progress: Progress) -> Iterator[bytes | None]:
-        """The files of an ended batch, one after the other; None for one that the provider has deleted."""
-        for file in progress.files:
-            try:
-                yield self._client.files.content(file).content
-            except NotFoundError:
-                yield None
-            except APIError as error:
-                raise self._stopped(error) from error
+    def results(self, progress: Progress) -> Iterator[BinaryIO | None]:
+        """The files of an ended batch, one after the other; None for one that the provider has deleted.
 
-    def _stopped(self, error: APIError) -> UserError:
-        reason = f"status {error.status_code}" if isinstance(error, APIStatusError) else type(error).__name__
+        A file may be larger than the memory: it lies on disk until the next one is asked for.
+        """
+        for file in progress.files:
+            with tempfile.TemporaryFile() as copy:
+                try:
+                    self._download(file, copy)
+                except NotFoundError:
+                    yield None
+                    continue
+                except (APIError, httpx2.HTTPError) as error:
+                    raise self._stopped(error) from error
+                except OSError as error:
+                    raise UserError(
+                        f"The replies of a batch cannot be kept in {tempfile.gettempdir()} ({error.strerror}): "
+                        "free space, or name another folder with TMPDIR; meanwhile they stay at the provider."
+                    ) from error
+                copy.seek(0)
+                yield copy
+
+    def _download(self, file: str, copy: BinaryIO) -> None:
+        # The openai package repeats a request, and no reply that breaks off while it is read.
+        for attempt in Retrying(
+            retry=retry_if_exception_type(httpx2.TransportError),
+            stop=stop_after_attempt(_RETRIES),
+            wait=wait_random_exponential(multiplier=0.5, max=30),
+            reraise=True,
+        ):
+            with attempt, self._client.files.with_streaming_response.content(file) as response:
+                copy.seek(0)
+                copy.truncate()
+                copy.writelines(response.iter_bytes())
+
+    def _stopped(self, error: Exception) -> UserError:
+        reason = f"status {error.status_code}" if isinstance(error, APIStatusError) else _said(error)
         return UserError(
             f"The judge's endpoint {self._base_url} does not say what became of the batches ({reason}): they go "
             "on there; grade the same answers again when the endpoint and its key work."
@@ -176,6 +221,38 @@ class BatchApi:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+
+
+class _Unpacked(httpx2.SyncByteStream):
+    """A body as our own unpacker has it, within its limit."""
+
+    def __init__(self, packed: httpx2.SyncByteStream, encoding: str, most: int) -> None:
+        self._packed = packed
+        self._encoding = encoding
+        self._most = most
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from unpacked(self._packed, self._encoding, self._most)
+        except BodyError as error:
+            raise httpx2.DecodingError(str(error)) from error
+
+    def close(self) -> None:
+        self._packed.close()
+
+
+def _bound(response: httpx2.Response) -> None:
+    """Have the client read `response` within a limit: a file of results may be large, and nothing else."""
+    assert isinstance(response.stream, httpx2.SyncByteStream)
+    results = response.is_success and response.request.url.path.endswith("/content")
+    encoding = response.headers.pop("Content-Encoding", "")
+    response.stream = _Unpacked(response.stream, encoding, _MOST_RESULTS if results else MOST_BODY)
+
+
+def _said(error: Exception) -> str:
+    """An error in one line; the openai package calls a body that is too large a failed connection."""
+    cause = error.__cause__ if isinstance(error.__cause__, httpx2.DecodingError) else error
+    return f"{type(error).__name__}: {cause}"[:500]
 
 
 def _passing(error: BaseException) -> bool:

@@ -6,13 +6,14 @@ import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from pydantic import BaseModel
 
 from grading.backend import Reply, VoteCall
+from grading.bodies import MOST_BODY
+from grading.bounds import brief, load_json
 from grading.chat import Dialect, replies_in
-from grading.text import parse_json
 from grading.verdict import State
 
 MOST_REQUESTS = 50_000  # in one file, as OpenAI documents it
@@ -79,16 +80,22 @@ class _Line(BaseModel):
 
 
 def read_results(
-    content: bytes, votes: Mapping[str, int] | None = None
+    file: BinaryIO, votes: Mapping[str, int] | None = None
 ) -> Iterator[tuple[str, list[Reply] | Failure]]:
     """What an output or error file says of each request, by its custom_id; a line that is none says nothing.
 
-    `votes` is how many were asked for with each request; those that came beyond that are left out.
+    `votes` is how many were asked for with each request; those that came beyond that are left out. Of a line that
+    is too long nobody knows whose it is: it is a Failure under an empty name.
     """
-    for line in content.split(b"\n"):
+    while line := file.readline(MOST_BODY + 1):
+        if len(line) > MOST_BODY:
+            while line and not line.endswith(b"\n"):
+                line = file.readline(MOST_BODY)
+            yield "", Failure(f"its line in the results is longer than {MOST_BODY // 2**20} MiB", passing=False)
+            continue
         try:
-            read = _Line.model_validate(parse_json(line))
-        except (ValueError, RecursionError):
+            read = _Line.model_validate(load_json(line))
+        except ValueError:
             continue
         yield read.custom_id, _result(read, (votes or {}).get(read.custom_id))
 
@@ -100,7 +107,7 @@ def _result(line: _Line, votes: int | None) -> list[Reply] | Failure:
     status, body = line.response.status_code, line.response.body
     if status != 200:
         error_body = body.get("error", body) if isinstance(body, dict) else body
-        return Failure(f"status {status}: {error_body}"[:500], _passing(status, error_body), error_body)
+        return Failure(f"status {status}: {brief(error_body)}"[:500], _passing(status, error_body), error_body)
     replies = replies_in(body, votes)
     return Failure(replies[0].detail) if replies[0].state is State.API_FAILED else replies
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from grading.backend import Reply, VoteCall
+from grading.bounds import MOST_TEXT, brief, cut
 from grading.prompt import verdict_schema
 from grading.text import encodable
 from grading.verdict import State, Usage, counted
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from grading.model_spec import ModelSpec
 
 _OPTIONAL = ("response_format", "temperature", "max_tokens", "reasoning_effort", "seed", "n")
+_MOST_DETAIL = 500  # characters of an endpoint's own words
+_SHOWN = 2000  # characters that are kept of a text that is too long to be read
 
 
 class Dialect:
@@ -107,7 +110,7 @@ def replies_in(content: Any, votes: int | None = None) -> list[Reply]:
         body = _Body.model_validate(content)
     except ValidationError as error:
         # Not a verdict that was paid for: an error page, or a router's error in the place of a reply.
-        detail = f"no chat completion ({type(error).__name__}): {repr(content)[:200]}"
+        detail = f"no chat completion ({type(error).__name__}): {brief(content, 200)}"
         usage = _usage(content.get("usage")) if isinstance(content, dict) else Usage()
         return [Reply(State.API_FAILED, detail=detail, usage=usage)]
     usage = _usage(body.usage)
@@ -119,8 +122,12 @@ def replies_in(content: Any, votes: int | None = None) -> list[Reply]:
 
 def _reply(choice: _Choice, usage: Usage) -> Reply:
     content = _text(choice.message.content)
+    if len(content) > MOST_TEXT:  # not read as far as it goes: half a verdict is none
+        detail = f"the reply has {len(content):,} characters, and at most {MOST_TEXT:,} are read"
+        return Reply(State.TRUNCATED, cut(content, _SHOWN), detail, usage)
     if choice.message.refusal or choice.finish_reason == "content_filter":
-        return Reply(State.REFUSED, content, encodable(choice.message.refusal or "content filter"), usage)
+        reason = encodable(choice.message.refusal or "content filter")
+        return Reply(State.REFUSED, content, cut(reason, _MOST_DETAIL), usage)
     if not content.strip() and (choice.message.reasoning_content or choice.message.reasoning):
         # With a limit that the reasoning used up, too: a higher one helps, a repetition may.
         end = ", which ended at max_tokens" if choice.finish_reason == "length" else ""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from grading.errors import UserError
 
@@ -53,26 +56,85 @@ def open_database(path: Path) -> sqlite3.Connection:
     """The file with its tables up to date; it is made when it is not there. Raises as `explained` says."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The client's thread writes while the caller's thread waits; never two at once.
-        database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "it is not a file")
+        database = connect(path)
         try:
-            _prepare(database, path)
+            # SQLite's own timeout does not hold while a file changes to its write-ahead log, or leaves it.
+            for attempt in Retrying(
+                retry=retry_if_exception(lambda error: _code(error) == sqlite3.SQLITE_BUSY),
+                stop=stop_after_delay(_BUSY_TIMEOUT),
+                wait=wait_random(0.005, 0.05),
+                reraise=True,
+            ):
+                with attempt:
+                    _prepare(database, path)
         except BaseException:
             database.close()
             raise
     return database
 
 
+def connect(path: Path | str) -> sqlite3.Connection:
+    """The file as it is, by its path or URI; bytes in a text that are not UTF-8 are read as lone surrogates."""
+    # The client's thread writes while the caller's thread waits; never two at once.
+    database = sqlite3.connect(
+        path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False, uri=isinstance(path, str)
+    )
+    database.text_factory = lambda text: text.decode(errors="surrogateescape")
+    return database
+
+
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the file system raise into one sentence (UserError)."""
+    """Turn what SQLite and the file system raise into one sentence (UserError), with the advice that fits it."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, NotImplementedError) as error:
+        fault = f"{error} [{name}]" if (name := getattr(error, "sqlite_errorname", None)) else str(error)
         raise UserError(
-            f"The verdict store {path} cannot be used ({error}): free space, mend its permissions, "
-            "or name another folder with SKILLMIX_HOME; verdicts already in it are kept."
+            f"The verdict store {path} {'is damaged' if is_damage(error) else 'cannot be used'} ({fault}): "
+            f"{_advice(error, path)}; verdicts already in it are kept."
         ) from error
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether the file's content is what is wrong."""
+    if not isinstance(error, sqlite3.Error):
+        return False
+    # Tables or columns that are missing give the general code.
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+
+
+def _code(error: BaseException) -> int | None:
+    """SQLite's primary code of an error, without what it says more closely."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _advice(error: BaseException, path: Path) -> str:
+    code = _code(error)
+    cause = getattr(error, "errno", None)
+    if is_damage(error):
+        return f"type `skillmix store repair --file {path}` to copy all that can be read into a new one"
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return "another process holds it: wait for its end, or end it, and type the same command again"
+    if code == sqlite3.SQLITE_FULL or cause in (errno.ENOSPC, errno.EDQUOT):
+        return "free space on its disk, or name a folder on another one with SKILLMIX_HOME"
+    if code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOLFS) or cause in (
+        errno.ENOLCK,
+        errno.ENOSYS,
+        errno.EIO,
+        errno.ESTALE,
+    ):
+        return (
+            "its disk fails, or is a network's and cannot lock: name a folder on a local disk with SKILLMIX_HOME"
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH) or (
+        cause in (errno.EACCES, errno.EPERM, errno.EROFS)
+    ):
+        return "fix the permissions of the file and its folder, or name another folder with SKILLMIX_HOME"
+    return "name another folder with SKILLMIX_HOME"
 
 
 @contextmanager
@@ -89,14 +151,19 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _prepare(database: sqlite3.Connection, path: Path) -> None:
-    database.execute("PRAGMA journal_mode=WAL")
-    database.execute("PRAGMA synchronous=FULL")  # a reply is paid for: it must survive a power cut
+    # Nothing is changed before it is known whose file it is.
     [version] = database.execute("PRAGMA user_version").fetchone()
     if version > _VERSION:
         raise UserError(
             f"The verdict store {path} was written by a newer version of this package: "
             "install that version, or name another folder with SKILLMIX_HOME."
         )
+    if version < _VERSION:
+        tables = {name for [name] in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and "replies" not in tables:
+            raise UserError(f"{path} is the database of another program: name a verdict store.")
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=FULL")  # a reply is paid for: it must survive a power cut
     if version < _VERSION:
         _migrate(database)
 

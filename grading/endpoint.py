@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import io
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+import urllib3
+from tenacity import Retrying, retry_if_exception_type, retry_if_result, stop_after_attempt, wait_exponential
 
 from grading.backend import Sink, VoteCall
+from grading.bodies import ACCEPTED, BodyError, unpacked
+from grading.bounds import load_json
 from grading.chat import Dialect
 from grading.errors import UserError
 from grading.shutdown import check_shutdown
@@ -23,7 +27,9 @@ if TYPE_CHECKING:
     from grading.client import VoteClient
     from grading.model_spec import ModelSpec
 
-_CHECK_TIMEOUT = 15.0  # seconds
+_CHECK_TIMEOUT = 15.0  # seconds until something comes
+_CHECK_LONGEST = 60.0  # seconds until all has come
+_CHECK_ATTEMPTS = 3
 
 
 class OpenAIBackend:
@@ -69,26 +75,20 @@ class OpenAIBackend:
     def ask(self, method: str, route: str) -> requests.Response:
         """The endpoint's reply to a request that costs nothing; UserError if it is down or refuses the key."""
         spec = self._spec
-        retries = Retry(
-            2,
-            backoff_factor=0.3,
-            status_forcelist=(429, 502, 503, 504),
-            raise_on_status=False,
-            respect_retry_after_header=False,  # which may name any time, and urllib3 would sleep as long
+        # Not by the retries of urllib3, which read what a failure says to its end, wherever that is.
+        tries = Retrying(
+            retry=retry_if_exception_type(requests.RequestException)
+            | retry_if_result(lambda response: response.status_code in (429, 502, 503, 504)),
+            stop=stop_after_attempt(_CHECK_ATTEMPTS),
+            wait=wait_exponential(multiplier=0.3),
+            retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
         try:
-            with requests.Session() as session:
-                session.mount("http", HTTPAdapter(max_retries=retries))
-                response = session.request(
-                    method,
-                    f"{spec.base_url.rstrip('/')}/{route}",
-                    headers={"Authorization": f"Bearer {self._api_key}"},
-                    json=None if method == "GET" else {"model": spec.model, "messages": [], "max_tokens": 1},
-                    timeout=_CHECK_TIMEOUT,
-                )
-        except requests.RequestException as error:
+            response: requests.Response = tries(self._ask_once, method, route)
+        except (requests.RequestException, BodyError) as error:
+            reason = str(error) if isinstance(error, BodyError) else type(error).__name__
             raise UserError(
-                f"The {spec.role}'s endpoint {spec.base_url} cannot be reached ({type(error).__name__}): start "
+                f"The {spec.role}'s endpoint {spec.base_url} cannot be reached ({reason}): start "
                 f"it, or set {spec.variable('BASE_URL')} to the right address."
             ) from error
         if response.status_code in (401, 403):
@@ -102,6 +102,19 @@ class OpenAIBackend:
                 f"again when it is up, or name another {spec.role} with {spec.variable('MODEL')} and "
                 f"{spec.variable('BASE_URL')}."
             )
+        return response
+
+    def _ask_once(self, method: str, route: str) -> requests.Response:
+        with requests.Session() as session:
+            response = session.request(
+                method,
+                f"{self._spec.base_url.rstrip('/')}/{route}",
+                headers={"Authorization": f"Bearer {self._api_key}", "Accept-Encoding": ACCEPTED},
+                json=None if method == "GET" else {"model": self._spec.model, "messages": [], "max_tokens": 1},
+                timeout=_CHECK_TIMEOUT,
+                stream=True,
+            )
+            response.raw = io.BytesIO(_body(response))
         return response
 
     def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
@@ -151,10 +164,31 @@ class OpenAIBackend:
         return self._client
 
 
+def _body(response: requests.Response) -> bytes:
+    """The body of a reply that is being read; of an error that is too large nothing."""
+
+    def chunks() -> Iterator[bytes]:
+        deadline = time.monotonic() + _CHECK_LONGEST
+        for chunk in response.raw.stream(2**16, decode_content=False):
+            if time.monotonic() > deadline:
+                raise BodyError(f"the reply does not end within {_CHECK_LONGEST:.0f} seconds")
+            yield chunk
+
+    try:
+        return b"".join(unpacked(chunks(), response.headers.get("Content-Encoding", "")))
+    except BodyError:
+        if response.status_code < 400:
+            raise
+        return b""
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise requests.ConnectionError(error) from error
+
+
 def _model_cards(response: requests.Response) -> dict[str, dict[str, Any]] | None:
     """What the endpoint lists, by model id; None if it has no such list."""
     try:
-        return {str(model["id"]): dict(model) for model in response.json()["data"]} if response.ok else None
+        cards = load_json(response.content)["data"] if response.ok else None
+        return None if cards is None else {str(model["id"]): dict(model) for model in cards}
     except (ValueError, KeyError, TypeError):
         return None
 

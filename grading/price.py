@@ -7,11 +7,12 @@ import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from grading.bounds import MOST_YAML, load_yaml, read_text
 from grading.errors import UserError, wrong_value
 from grading.verdict import Usage
 
@@ -84,7 +85,7 @@ PriceTable = dict[tuple[str, str], Price]
 
 def price_table() -> PriceTable:
     """The prices by provider and model: those of prices.yaml under those of the file SKILLMIX_PRICES."""
-    rows = _Rows.validate_python(_load(_bundled()))
+    rows = _Rows.validate_python(yaml.safe_load(_bundled())["prices"])
     own = os.environ.get(PRICES_VARIABLE)
     if own:
         rows += _own_rows(Path(own))
@@ -109,20 +110,16 @@ def _bundled() -> str:
 
 def _own_rows(path: Path) -> list[_Row]:
     try:
-        return _Rows.validate_python(_load(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError, KeyError, TypeError) as error:
+        return _Rows.validate_python(load_yaml(read_text(path, MOST_YAML))["prices"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"The price file {path} ({PRICES_VARIABLE}) cannot be used ({_reason(error)}): it has a list "
             "`prices` of rows with provider, model, input and output, and where known cached_input, date, source."
         ) from error
 
 
-def _load(text: str) -> Any:
-    return yaml.safe_load(text)["prices"]
-
-
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {wrong_value(first)}"
-    return str(error).splitlines()[0] if isinstance(error, OSError | yaml.YAMLError) else "it has no such list"
+    return str(error).splitlines()[0] if isinstance(error, OSError | ValueError) else "it has no such list"

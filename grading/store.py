@@ -8,15 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grading.backend import Message, Reply
 from grading.database import explained, open_database
+from grading.text import encodable
 from grading.verdict import MOST_TOKENS, State, Usage
 
+# Of the table of replies.
+COLUMNS: tuple[str, ...] = (
+    "key",
+    "judge",
+    "state",
+    "text",
+    "detail",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+)
+COLUMNS += ("created", "refused")
+_NUMBERS = frozenset({"prompt_tokens", "completion_tokens", "cached_tokens"})
 _PRUNED = (
     "FROM replies WHERE (?1 IS NULL OR judge = ?1) AND (?2 IS NULL OR created < datetime('now', ?2 || ' days'))"
 )
@@ -31,13 +47,35 @@ _TOKENS = ", ".join(
         "CASE WHEN cached_tokens BETWEEN 0 AND prompt_tokens THEN cached_tokens ELSE 0 END",
     )
 )
+_STATES = frozenset(State)
 _CHUNK = 500  # keys in one query; SQLite's oldest limit on variables is 999
+
+logger = logging.getLogger(__name__)
 
 
 def vote_key(identity: dict[str, Any], messages: Iterable[Message], number: int) -> str:
     """The store's key of one vote: 64 hexadecimal digits."""
     content = json.dumps([identity, list(messages), number], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+_ALL = f"SELECT {', '.join(COLUMNS)} FROM replies"  # noqa: S608
+
+
+def is_sound(row: Sequence[Any]) -> bool:
+    """Whether a row of replies holds, column by column, what was once written."""
+    for name, value in zip(COLUMNS, row, strict=True):
+        if name in _NUMBERS:
+            if not isinstance(value, int):
+                return False
+        elif not is_text(value):
+            return False
+    return row[2] in _STATES
+
+
+def is_text(value: object) -> bool:
+    """Whether `value` is a text that UTF-8 can hold: `connect` reads another one with lone surrogates."""
+    return isinstance(value, str) and (value.isascii() or encodable(value) == value)
 
 
 def _pruned(judge: str | None, days: float | None) -> tuple[str | None, str | None]:
@@ -67,22 +105,35 @@ class VerdictStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db = open_database(path)
+        self._damaged: set[str] = set()  # keys whose replies cannot be read: the next reply takes their place
 
     def read(self, keys: Iterable[str]) -> dict[str, Reply]:
-        """The stored replies among `keys`."""
+        """The stored replies among `keys`, without those that are damaged, of which the log says how many."""
         wanted = list(keys)
-        found = {}
+        found, damaged = {}, set()
         with explained(self.path):
             for start in range(0, len(wanted), _CHUNK):
                 chunk = wanted[start : start + _CHUNK]
                 rows = self._db.execute(  # only question marks are put into the text
-                    "SELECT key, state, text, detail, prompt_tokens, completion_tokens, cached_tokens, refused "  # noqa: S608
-                    f"FROM replies WHERE key IN ({','.join('?' * len(chunk))})",
+                    f"SELECT {', '.join(COLUMNS)} FROM replies WHERE key IN ({','.join('?' * len(chunk))})",  # noqa: S608
                     chunk,
                 )
-                for key, state, text, detail, prompt, completion, cached, refused in rows:
+                for row in rows:
+                    if not is_sound(row):
+                        damaged.add(row[0])
+                        continue
+                    key, _, state, text, detail, prompt, completion, cached, _, refused = row
                     usage = Usage.read(prompt, completion, cached)
                     found[key] = Reply(State(state), text, detail, usage, frozenset(refused.split()))
+        if damaged:
+            self._damaged |= damaged
+            logger.warning(
+                "%d stored replies in %s are damaged and are asked for again; `skillmix store repair --file %s` "
+                "removes them.",
+                len(damaged),
+                self.path,
+                self.path,
+            )
         return found
 
     def write(self, key: str, judge: str, reply: Reply) -> None:
@@ -97,6 +148,9 @@ class VerdictStore:
         with explained(self.path):
             if not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
+            if key in self._damaged:
+                self._damaged.discard(key)
+                self._db.execute("DELETE FROM replies WHERE key = ?", (key,))
             self._db.execute(
                 "INSERT INTO replies (key, judge, state, text, detail, prompt_tokens, completion_tokens, "
                 "cached_tokens, refused) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
@@ -117,17 +171,26 @@ class VerdictStore:
                 f"MIN(created), MAX(created), SUM(NOT ({_USED})) FROM replies GROUP BY judge ORDER BY judge"
             ).fetchall()
         return [
-            JudgeVotes(judge, votes, graded, Usage(prompt, completion, cached), first, last, without)
-            for judge, votes, graded, prompt, completion, cached, first, last, without in rows
+            JudgeVotes(
+                encodable(str(judge)), votes, graded, Usage(*map(int, tokens)), str(first), str(last), without
+            )
+            for judge, votes, graded, *tokens, first, last, without in rows
         ]
 
     def records(self, judge: str | None = None) -> Iterator[dict[str, Any]]:
-        """All replies, or those of one judge, column by column, in the order of their keys."""
+        """All replies, or those of one judge, column by column, in the order of their keys.
+
+        Damaged ones are left out, and the log says how many in the end.
+        """
+        damaged = 0
         with explained(self.path):
-            cursor = self._db.execute("SELECT * FROM replies WHERE ?1 IS NULL OR judge = ?1", (judge,))
-            names = [column[0] for column in cursor.description]
-            for row in cursor:
-                yield dict(zip(names, row, strict=True))
+            for row in self._db.execute(f"{_ALL} WHERE ?1 IS NULL OR judge = ?1", (judge,)):
+                if is_sound(row):
+                    yield dict(zip(COLUMNS, row, strict=True))
+                else:
+                    damaged += 1
+        if damaged:
+            logger.warning("%d stored replies in %s are damaged and are left out.", damaged, self.path)
 
     def count(self, judge: str | None, days: float | None) -> int:
         """How many replies `prune` would delete."""
@@ -142,8 +205,12 @@ class VerdictStore:
         """
         with explained(self.path):
             deleted = self._db.execute(f"DELETE {_PRUNED}", _pruned(judge, days)).rowcount
-            self._db.execute("VACUUM")
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            try:
+                self._db.execute("VACUUM")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.OperationalError as error:
+                # It needs a moment in which no other process works, and space for a copy.
+                logger.warning("The replies are deleted, but %s does not shrink yet (%s).", self.path, error)
         return deleted
 
     def size(self) -> int:

@@ -1,4 +1,4 @@
-"""`skillmix store`: look into the verdict store, copy it out, and throw away what is no longer wanted."""
+"""`skillmix store`: look into the verdict store, copy it out, repair it, and delete what is no longer wanted."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,9 @@ import typer
 if TYPE_CHECKING:
     from grading.store import VerdictStore
 
-app = typer.Typer(help="The verdict store: what is in it, copies of it, and its pruning.", no_args_is_help=True)
+app = typer.Typer(
+    help="The verdict store: what is in it, copies of it, its pruning and repair.", no_args_is_help=True
+)
 
 _File = Annotated[
     Path | None, typer.Option("--file", help="The store's file, if not verdicts.sqlite under SKILLMIX_HOME.")
@@ -89,6 +92,26 @@ def prune(
         typer.echo(f"Deleted {number} votes." if yes else f"Add --yes to delete {number} votes.")
 
 
+@app.command()
+def repair(file: _File = None, as_json: _Json = False) -> None:
+    """Copy all that can be read of a damaged store into a new one in its place, and set the old one aside."""
+    from grading.repair import repair_store
+
+    path = _path(file)
+    found = repair_store(path)
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"old": found.old and str(found.old)}))
+    elif found.old is None:
+        typer.echo(f"{path} is not damaged: {found.votes} votes and {found.batches} batches can be read.")
+    else:
+        parts = ", and parts of the file could not be read" if found.incomplete else ""
+        typer.echo(
+            f"{path} is a new store with the {found.votes} votes and {found.batches} batches that could be read; "
+            f"{found.damaged} damaged votes are left out{parts}. The next run asks for them again. "
+            f"The damaged file is {found.old}: delete it when you do not need it."
+        )
+
+
 def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
     from grading.batch_store import BatchStore
 
@@ -126,18 +149,23 @@ def _open_batches(path: Path) -> list[dict[str, Any]]:
         batches.close()
 
 
-@contextmanager
-def _open(file: Path | None) -> Iterator[VerdictStore]:
+def _path(file: Path | None) -> Path:
     from grading.errors import UserError
     from grading.home import verdict_store
-    from grading.store import VerdictStore
 
     path = file or verdict_store()
     if not path.is_file():
         raise UserError(
             f"There is no verdict store {path}: name it with --file, or its folder with SKILLMIX_HOME."
         )
-    store = VerdictStore(path)
+    return path
+
+
+@contextmanager
+def _open(file: Path | None) -> Iterator[VerdictStore]:
+    from grading.store import VerdictStore
+
+    store = VerdictStore(_path(file))
     try:
         yield store
     finally:

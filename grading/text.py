@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 import unicodedata
 from typing import Any
 
 _FORMULA = tuple("=+-@")  # what a spreadsheet takes for the beginning of a formula
 _LONE = dict.fromkeys(range(55296, 57344), "�")
-
-
-_LONGEST_INTEGER = 40  # digits; Python refuses to convert thousands of them, and with them the JSON around
-
-
-def parse_json(content: str | bytes) -> Any:
-    """The value of JSON text, in which an integer of very many digits reads as infinite.
-
-    Raises ValueError or RecursionError if it is no JSON.
-    """
-    return json.loads(content, parse_int=_integer)
-
-
-def _integer(digits: str) -> float:
-    return int(digits) if len(digits) < _LONGEST_INTEGER else math.inf
 
 
 def encodable(text: str) -> str:

@@ -16,8 +16,10 @@ import math
 from collections import deque
 from contextlib import suppress
 
+from grading.errors import UserError
 from grading.rate_headers import Quota
 
+MOST_IN_FLIGHT = 10_000  # each has a task and a connection of its own
 _FIRST = 4  # in flight until the first reply
 _FASTEST_START = 30.0  # requests a second after it, or two rounds of replies, whichever is less
 _DOUBLING = (0.25, 1.0)  # seconds, at least and at most, in which the pace then doubles; else the latency
@@ -76,10 +78,13 @@ class Throttle:
 
     With `adaptive` fewer are let out as the endpoint's replies demand; without it the bound alone counts.
     Every `enter` is followed by one `leave`, and then by `accepted` or `refused` if a reply came. What was
-    learned of the endpoint serves one event loop after another; each begins with `open`.
+    learned of the endpoint serves one event loop after another; each begins with `open`. UserError if `bound` is
+    more than MOST_IN_FLIGHT.
     """
 
     def __init__(self, bound: int, *, adaptive: bool) -> None:
+        if bound > MOST_IN_FLIGHT:
+            raise UserError(f"{bound} requests in flight are too many: {MOST_IN_FLIGHT:,} are the most.")
         self.bound = bound
         self.adaptive = adaptive
         self.open()

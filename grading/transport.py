@@ -20,8 +20,9 @@ import aiohttp
 import certifi
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
+from grading.bodies import ACCEPTED, MOST_BODY, BodyError, Unpacker
+from grading.bounds import load_json
 from grading.rate_headers import quota, retry_after
-from grading.text import parse_json
 from grading.throttle import Throttle
 
 _ATTEMPTS = 6  # at one call that fails; enough for a blip, and an endpoint that is gone is soon known
@@ -46,6 +47,12 @@ class CallFailedError(Exception):
 
 class NoReplyError(CallFailedError):
     """The connection failed, broke off or timed out, or what came over it was not JSON."""
+
+
+class UnfitReplyError(CallFailedError):
+    """The reply is too large, or packed in a way that was not asked for: another one would be no better."""
+
+    passing = False
 
 
 class StatusError(CallFailedError):
@@ -90,7 +97,8 @@ class Transport:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.throttle.bound, ssl=_trusted(self._url)),
             timeout=aiohttp.ClientTimeout(total=_TIMEOUT, sock_connect=_CONNECT_TIMEOUT),
-            headers={**self._headers, "Content-Type": "application/json"},
+            headers={**self._headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED},
+            auto_decompress=False,
             proxy=_proxy(self._url),
         )
         return self
@@ -129,7 +137,13 @@ class Transport:
         progress.first = progress.first or progress.last
         try:
             async with self._session.post(self._url, data=data) as response:
-                content = await response.read()
+                try:
+                    content = await _body(response)
+                except BodyError as error:
+                    response.close()  # what is left of it is not waited for
+                    if response.status < 400:
+                        raise UnfitReplyError(str(error)) from error
+                    content = str(error).encode()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise NoReplyError(f"{type(error).__name__}: {error}") from error
         finally:
@@ -152,6 +166,14 @@ class Transport:
         if reply is None:
             raise NoReplyError("the reply is not a JSON object")
         return reply
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    encoding = response.headers.get("Content-Encoding", "")
+    if not encoding and response.content_length is not None and response.content_length <= MOST_BODY:
+        return await response.read()
+    unpacker = Unpacker(encoding)
+    return b"".join([piece async for chunk in response.content.iter_any() for piece in unpacker.feed(chunk)])
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -182,8 +204,8 @@ def _error(body: bytes) -> dict[str, Any]:
 
 def _json_object(content: bytes) -> dict[str, Any] | None:
     try:
-        value = parse_json(content)
-    except (ValueError, RecursionError):
+        value = load_json(content)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
 

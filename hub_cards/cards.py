@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 
 from grading import UserError
+from grading.bounds import load_yaml
 
 if TYPE_CHECKING:
     from huggingface_hub import CardData
@@ -102,14 +103,12 @@ def given(fact: str, value: str | None, *, example: str) -> str:
 
 def is_ours(card: str, kind: str) -> bool:
     """Whether a card was made by `skillmix push` for that kind of repository."""
-    import yaml
-
     front = _FRONT.match(card)
     if front is None:
         return False
     try:
-        metadata = yaml.safe_load(front[1])
-    except yaml.YAMLError:
+        metadata = load_yaml(front[1])
+    except ValueError:
         return False
     tags = metadata.get("tags") if isinstance(metadata, dict) else None
     return isinstance(tags, list) and {MARK, f"skillmix-{kind}"} <= set(map(str, tags))

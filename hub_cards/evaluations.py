@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
+from grading.bounds import load_json, read_text
 from hub_cards.files import File, open_within
 from hub_cards.publication import Remote
 from hub_cards.records import json_file, read_record
@@ -144,7 +145,7 @@ def read_evaluations(
             files = _files(one, whole, root)
             if path is not None:
                 used.add(path)
-                calibration = scrub(json.loads(path.read_text(encoding="utf-8")))
+                calibration = scrub(load_json(read_text(path)))
                 files = (*files, File(f"{one.folder}/{_CALIBRATION}", json_file(calibration)))
                 one = replace(one, calibration=Calibration.model_validate(calibration))
             found[one.folder] = replace(one, files=files)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from grading.bounds import open_file
+
 # What a key is, the texts in lower case one of which it begins with, and its form. To look for beginnings first
 # is ten times as fast.
 _FORMS = (
@@ -25,6 +27,7 @@ _FORMS = (
 _NAMED = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD)$")
 _SHORTEST = 12  # characters; a shorter value of a variable is a placeholder, and may be a word of any text
 _CHUNK = 2**24
+_MOST_HEADER = 100_000_000  # bytes
 _OVERLAP = 512  # more than the longest form that is looked for
 
 
@@ -72,7 +75,7 @@ def _own_keys() -> list[tuple[str, bytes]]:
 
 
 def _read(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         tail = b""
         while chunk := file.read(_CHUNK):
             yield tail + chunk
@@ -80,8 +83,9 @@ def _read(path: Path) -> Iterator[bytes]:
 
 
 def _header(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(int.from_bytes(file.read(8), "little"))
+    with open_file(path) as file:
+        # safetensors itself reads no longer one.
+        return file.read(min(int.from_bytes(file.read(8), "little"), _MOST_HEADER))
 
 
 def _texts(source: Path | bytes) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
+from grading.bounds import load_json, read_text
 from hub_cards.files import open_within
 
 
@@ -14,7 +15,7 @@ def read_record(path: Path, made_by: str, *, within: Path | None = None) -> dict
     """The JSON object in a file; UserError says what would have made it, or that a link leads out of `within`."""
     try:
         source = path if within is None or not path.exists() else open_within(within, path)
-        record = json.loads(source.read_text(encoding="utf-8"))
+        record = load_json(read_text(source))
     except FileNotFoundError as error:
         raise UserError(f"There is no {path}: name a folder that {made_by} made.") from error
     except (OSError, ValueError) as error:

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grading import UserError
+from grading.bounds import open_file, read_lines
 from grading.home import home
 from grading.whole import whole_file
 
@@ -102,8 +103,8 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
 def read_header(path: Path) -> AnswerHeader:
     """The header of a file of `write_answers`; UserError in one sentence if it is none."""
     try:
-        with path.open("rb") as file:
-            header = AnswerHeader.model_validate_json(file.readline())
+        with open_file(path) as file:
+            header = AnswerHeader.model_validate_json(next(read_lines(file), b""))
     except OSError as error:
         raise UserError(f"The answers {path} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
@@ -141,5 +142,5 @@ def _reason(error: ValidationError) -> str:
 
 def is_answer_file(path: Path) -> bool:
     """Whether the first line is a header of ours."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.readline(64).startswith('{"skillmix_answers"')
+    with open_file(path) as file:
+        return file.readline(64).startswith(b'{"skillmix_answers"')

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from grading import UserError
 from grading.agreement import Agreement, Estimate
+from grading.bounds import read_bytes
 from grading.correction import ErrorRates
 
 KINDS = ("all", "skills", "topic", "sense")
@@ -95,10 +96,10 @@ class Calibration(_Part):
 def load_calibration(path: Path) -> Calibration:
     """Read a calibration.json; UserError if it is none."""
     try:
-        return Calibration.model_validate_json(path.read_text(encoding="utf-8"))
+        return Calibration.model_validate_json(read_bytes(path))
     except OSError as error:
         raise UserError(f"The calibration {path} cannot be read ({error.strerror}).") from error
-    except (ValidationError, UnicodeDecodeError) as error:
+    except ValidationError as error:
         raise UserError(
             f"{path} is no calibration: `skillmix calibrate --reference DIR --judge MODEL -o FOLDER` writes one "
             "to FOLDER/calibration.json."

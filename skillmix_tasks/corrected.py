@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grading import UserError
+from grading.bounds import load_json, read_text
 from grading.correction import Corrected, correct
 from skillmix_tasks.calibration import CORRECTABLE, Calibration
 
@@ -57,7 +57,7 @@ def correct_results(path: Path, calibration: Calibration) -> list[CorrectedScore
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = load_json(read_text(path))
     except OSError as error:
         raise UserError(f"The results {path} cannot be read ({error.strerror}).") from error
     except ValueError as error:

@@ -20,6 +20,8 @@ from skillmix_tasks.items import Item, make_item
 from skillmix_tasks.pack import Pack, Split
 
 PACK_FOLDER = "pack"
+_ROWS = 16  # read at a time
+_MOST_ROW = 2**20  # bytes of one item's skills and topic
 
 
 class ItemsFrom(BaseModel):
@@ -55,8 +57,6 @@ def read_hub_items(source: ItemsFrom, *, task: str, split: Split, number: int) -
 
     Raises UserError if it cannot be had, lacks the task or so many items, or an item is not that of its pack.
     """
-    import pyarrow.parquet as pq
-
     from skillmix_tasks.pack_files import read_pack
     from skillmix_tasks.prompts import check_prompts
 
@@ -69,13 +69,32 @@ def read_hub_items(source: ItemsFrom, *, task: str, split: Split, number: int) -
         )
     pack = read_pack(folder / PACK_FOLDER)
     check_prompts(pack)
-    rows = pq.read_table(data, columns=["hash", "skills", "topic"]).slice(0, number).to_pylist()
+    rows = _rows(data, number)
     if len(rows) < number:
         raise UserError(
             f"The data set {source.path} has {len(rows)} items of {task}, and the run asks for {number}: set "
             f'"items" to {len(rows)} or less, or push it again with --items {number}.'
         )
     return HubItems(pack, [_item(pack, split, row, source) for row in rows], folder.name)
+
+
+def _rows(data: Path, number: int) -> list[dict[str, Any]]:
+    """The first rows of a Parquet file; few at a time, as a small file can hold one text a million times."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = []
+    try:
+        with pq.ParquetFile(data) as file:
+            for batch in file.iter_batches(batch_size=_ROWS, columns=["hash", "skills", "topic"]):
+                if batch.nbytes > _ROWS * _MOST_ROW:
+                    raise UserError(f"{data} has items of more than {_MOST_ROW // 2**10} KiB: it is damaged.")
+                rows += batch.to_pylist()
+                if len(rows) >= number:
+                    break
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{data} cannot be read ({str(error).splitlines()[0]}): take another revision.") from error
+    return rows[:number]
 
 
 def _item(pack: Pack, split: Split, row: dict[str, Any], source: ItemsFrom) -> Item:

@@ -17,6 +17,8 @@ from typing import Any
 from grading import UserError
 from skillmix_tasks.pack import STUDENT_PROMPTS, Pack, Skill, Split, Topic
 
+MOST_ITEMS = 200_000  # of one task; they are held in memory, and the papers' runs have 100
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -57,8 +59,10 @@ def sample_items(
 
     With `drop_common` those that hold a very common skill are left out, and the others stay as they are.
 
-    Raises UserError if the pack has fewer than `k` skills, or no topic, in the split.
+    Raises UserError if the pack has fewer than `k` skills, or no topic, in the split, and over MOST_ITEMS.
     """
+    if number > MOST_ITEMS:
+        raise UserError(f"{number} items of {task} are too many: {MOST_ITEMS:,} are the most.")
     skills = {skill.id: skill for skill in pack.skills_of(split)}
     topics = {topic.id: topic for topic in pack.topics_of(split)}
     if k > len(skills):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from grading import GradingRequest, Panel, State, Verdict, Vote
+from grading.bounds import MOST_TEXT, cut, is_cut
 from skillmix_tasks.checks import (
     WORDS,
     Extraction,
@@ -21,6 +22,8 @@ from skillmix_tasks.checks import (
 from skillmix_tasks.items import Item
 from skillmix_tasks.pack import Pack
 from skillmix_tasks.rubric import LENGTH, SENSE, TOPIC, grading_request, skill_points
+
+MOST_ANSWER = 50_000  # characters; the longest that is asked for, seven sentences, has some 1,500
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,16 @@ class Checked:
 def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
     """Everything that code decides about `reply`, which answers `prompts` (one or two turns)."""
     extraction = extract_answer(reply)
+    if len(extraction.text) > MOST_ANSWER:
+        extraction = replace(extraction, text=cut(extraction.text, MOST_ANSWER))
     answer = extraction.text
     counts = sentence_counts(answer)
     void = None
-    if is_empty(answer):
+    if is_cut(reply):
+        void = f"the reply is cut after {MOST_TEXT:,} characters"
+    elif len(answer) > MOST_ANSWER:
+        void = f"longer than {MOST_ANSWER:,} characters"
+    elif is_empty(answer):
         void = "empty"
     elif echoes_prompt(answer, "\n\n".join(prompts)):
         void = "echo of the prompt"

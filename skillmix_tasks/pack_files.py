@@ -21,7 +21,7 @@ import yaml
 from jinja2 import Environment, StrictUndefined, TemplateError
 from pydantic import ValidationError
 
-from grading import UserError
+from grading import UserError, bounds
 from skillmix_tasks.pack import PROMPTS, About, Control, Pack, PackPart, Skill, Topic, bundled_packs
 
 _Entry = TypeVar("_Entry", Skill, Topic)
@@ -79,7 +79,7 @@ def read_prompts(folder: Path) -> dict[str, str]:
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return bounds.read_text(path, bounds.MOST_YAML)
     except FileNotFoundError as error:
         raise UserError(f"The pack lacks the file {path}.") from error
     except UnicodeDecodeError as error:
@@ -168,7 +168,8 @@ def _from_cells(row: dict[str, str]) -> dict[str, Any]:
 
 
 def _yaml(path: Path) -> Any:
+    text = read_text(path)
     try:
-        return yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not valid YAML ({' '.join(str(error).split())}).") from error
+        return bounds.load_yaml(text)
+    except ValueError as error:
+        raise UserError(f"{path} is not valid YAML ({error}).") from error

@@ -10,11 +10,11 @@ The split is the second paper's: literary and rhetorical skills are train, the o
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 from grading import UserError
+from grading.bounds import load_json
 from skillmix_tasks.pack import About, Pack, Skill, Topic, bundled_packs
 from skillmix_tasks.pack_files import read_prompts, read_rows, read_text, refuse_twice, validated
 
@@ -83,8 +83,8 @@ def read_reference_pack(folder: Path) -> Pack:
 def _prompts(folder: Path) -> dict[str, str]:
     path = folder / "prompts" / "generation" / "default.json"
     try:
-        turns = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+        turns = load_json(read_text(path))
+    except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}).") from error
     if not isinstance(turns, list) or len(turns) != 2 or not all(isinstance(turn, str) for turn in turns):
         raise UserError(f"{path} is not a list of two prompts, one for each turn.")

@@ -7,7 +7,6 @@ Keys and tokens are never settings: they come from the environment.
 
 from __future__ import annotations
 
-import json
 import os
 from difflib import get_close_matches
 from typing import Annotated, Any
@@ -15,14 +14,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError, resolve_judge
+from grading.bounds import load_json
 from grading.budget import require_price
 from grading.errors import wrong_value
 from grading.judge import default_judge
 from grading.model_spec import MOST_SEED
 from grading.panel import check_panel
+from grading.throttle import MOST_IN_FLIGHT
 from skillmix_tasks.hub_items import ItemsFrom
-
-_MOST_IN_FLIGHT = 10_000  # requests, each with a connection
+from skillmix_tasks.items import MOST_ITEMS
 
 
 class Settings(BaseModel):
@@ -46,14 +46,14 @@ class Settings(BaseModel):
     judge: str | dict[str, Any] | Annotated[list[str | dict[str, Any]], Field(min_length=1)] | None = None
     judge_base_url: str | None = None
     votes: int | None = Field(default=None, strict=True)
-    items: int = Field(default=100, ge=1, strict=True)
+    items: int = Field(default=100, ge=1, le=MOST_ITEMS, strict=True)
     seed: int = Field(default=0, ge=-MOST_SEED, le=MOST_SEED, strict=True)
     pack: str | None = None
     drop_common: bool = False
     ungrounded: UngroundedRule = "no_verdict"
     controls: bool = False
     max_missing: float = Field(default=0.1, ge=0, le=1, strict=True)
-    concurrency: int = Field(default=32, ge=1, le=_MOST_IN_FLIGHT, strict=True)
+    concurrency: int = Field(default=32, ge=1, le=MOST_IN_FLIGHT, strict=True)
     adaptive: bool = True
     max_usd: float | None = Field(default=None, ge=0, strict=True)
     max_tokens: int | None = Field(default=None, ge=0, strict=True)
@@ -127,6 +127,6 @@ def one_setting(text: str) -> tuple[str, Any]:
     if not separator:
         raise UserError(f"--set {text} is not KEY=VALUE.")
     try:
-        return key, json.loads(value)
-    except ValueError:  # no JSON, or an integer of thousands of digits
+        return key, load_json(value)
+    except ValueError:
         return key, value

@@ -5,7 +5,6 @@ The files are our answer files (skillmix_tasks.answers) or lm-eval's samples.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
+from grading.bounds import load_json, open_file, read_lines
 from skillmix_tasks.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
     UserError says what is missing, or which file is none.
     """
     for path in paths:
-        if not path.is_file():
+        if not path.exists():
             raise UserError(f"There is no file {path}.")
     tasks: dict[str, StoredTask] = {}
     with _readable():
@@ -190,8 +190,8 @@ class _File:
         A last line that is cut short is left out with a warning.
         """
         offset, size = 0, self.path.stat().st_size
-        with self.path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+        with open_file(self.path) as file:
+            for number, line in enumerate(read_lines(file), start=1):
                 self.cut = offset + len(line) == size and not _is_json(line)
                 if self.cut:
                     logger.warning("%s, line %d, is cut short: it is left out.", self.path, number)
@@ -202,16 +202,16 @@ class _File:
 
     def answers_at(self, offsets: Iterable[int]) -> Iterator[tuple[str, StoredAnswer]]:
         """The answers of the lines that begin at `offsets`, each with its task."""
-        with self.path.open("rb") as file:
+        with open_file(self.path) as file:
             for offset in offsets:
                 file.seek(offset)
-                yield from self._parsed(file.readline(), f"byte {offset}")
+                yield from self._parsed(next(read_lines(file), b""), f"byte {offset}")
 
     def _parsed(self, line: bytes, where: str) -> list[tuple[str, StoredAnswer]]:
         if self.header is not None:
             return [(self.header.task, read_answer(self.path, line, where))]
         try:
-            sample = json.loads(line)
+            sample = load_json(line)
             document = sample["doc"]
             if document["private"]:
                 raise UserError(
@@ -238,7 +238,7 @@ class _File:
 
 def _is_json(line: bytes) -> bool:
     try:
-        json.loads(line)
+        load_json(line)
     except ValueError:
         return False
     return True

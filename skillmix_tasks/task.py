@@ -27,6 +27,7 @@ from lm_eval.utils import create_iterator
 from pydantic import ValidationError
 
 from grading import Budget, Panel, State, UserError
+from grading.bounds import cut
 from grading.errors import show_user_errors_in_one_line
 from grading.home import verdict_store
 from grading.panel import panel_name, panel_record
@@ -542,4 +543,5 @@ _COMMON: dict[str, Any] = {
 
 
 def _text(reply: str | None) -> str:
-    return "" if reply is None else encodable(reply)
+    """A student's reply as it is stored and judged: with a mark where it is cut, if it is longer than any text."""
+    return "" if reply is None else cut(encodable(reply))

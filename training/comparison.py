@@ -6,7 +6,6 @@ skill fraction before and after.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from grading import UserError
+from grading.bounds import load_json, read_bytes, readable
 from skillmix_tasks.metrics import METRICS
 from skillmix_tasks.output_files import samples_of
 
@@ -75,13 +75,13 @@ def read_half(folder: Path) -> Half:
     if not found:
         raise UserError(f"{folder} holds no results of `skillmix eval` or `skillmix grade`.")
     newest = found[-1]
-    results: dict[str, Any] = _parsed(newest.read_bytes(), f"{newest}", folder)
+    results: dict[str, Any] = _parsed(read_bytes(newest), f"{newest}", folder)
     samples = {}
     for task in results["results"]:
         file = samples_of(newest, task)
         if file is None:
             raise UserError(f"{newest} has no samples of {task} beside it: move {folder} away and compare anew.")
-        with file.open("rb") as lines:
+        with readable(file) as lines:
             samples[task] = [
                 _parsed(line, f"{file}, line {number},", folder) for number, line in enumerate(lines, start=1)
             ]
@@ -90,7 +90,7 @@ def read_half(folder: Path) -> Half:
 
 def _parsed(text: bytes, where: str, folder: Path) -> dict[str, Any]:
     try:
-        parsed: dict[str, Any] = json.loads(text)
+        parsed: dict[str, Any] = load_json(text)
     except ValueError as error:
         raise UserError(
             f"{where} is cut short or damaged: remove {folder / 'whole'} and type the same command again, which "

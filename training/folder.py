@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from grading import UserError
+from grading.bounds import read_bytes
 from grading.whole import write_whole
 
 _Record = TypeAdapter(dict[str, Any])
@@ -54,7 +55,7 @@ def claimed(
 def record_of(out: Path) -> dict[str, Any] | None:
     """The record of the run in `out`; None if there is none that can be read, which is for `claimed` to say."""
     try:
-        return _Record.validate_json((out / _MARK).read_bytes())
+        return _Record.validate_json(read_bytes(out / _MARK))
     except (OSError, ValidationError):
         return None
 
@@ -63,7 +64,7 @@ def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], b
     """Write down in `out` what is made there; UserError if that is another run already."""
     mark = out / _MARK
     try:
-        there = _Record.validate_json(mark.read_bytes()) if mark.exists() else None
+        there = _Record.validate_json(read_bytes(mark)) if mark.exists() else None
         if there is None or (there.keys() == record.keys() and not begun()):
             write_whole(mark, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
             return

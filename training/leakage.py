@@ -148,7 +148,7 @@ def _all_labels(folder: Path) -> Iterator[Labels]:
                     raise UserError(
                         f"{path} has no column {', '.join(sorted(missing))}: it is no data set of ours."
                     )
-                for batch in file.iter_batches(columns=list(_COLUMNS)):
+                for batch in file.iter_batches(batch_size=1000, columns=list(_COLUMNS)):
                     for one in batch.to_pylist():
                         yield Labels(
                             one["id"], one["source"], one["pack"], tuple(one["skills"]), one["topic"]["id"]

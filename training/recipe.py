@@ -16,10 +16,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from grading import UserError
+from grading.bounds import MOST_YAML, load_yaml, read_text
 
 EMBEDDED = "embedded"  # as a model's name: the small chat model of `skillmix quickstart`
 
@@ -121,15 +121,18 @@ def _read(name: str) -> dict[str, Any]:
         text = files("training").joinpath("recipes", f"{name}.yaml").read_text(encoding="utf-8")
     else:
         try:
-            text = Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(Path(name), MOST_YAML)
+        except FileNotFoundError as error:
             raise UserError(
                 f"There is no recipe {name!r}: choose {', '.join(recipe_names())}, or name a YAML file."
             ) from error
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise UserError(f"The recipe {name} cannot be read ({reason}): name a YAML file.") from error
     try:
-        fields = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # an impossible date is the latter
-        raise UserError(f"The recipe {name} is no YAML ({_one_line(error)}).") from error
+        fields = load_yaml(text)
+    except ValueError as error:
+        raise UserError(f"The recipe {name} is no YAML ({error}).") from error
     if not isinstance(fields, dict):
         raise UserError(f"The recipe {name} holds no fields: it needs lines such as `steps: 4000`.")
     return fields
@@ -141,9 +144,9 @@ def _set(fields: dict[str, Any], change: str) -> None:
     if not equals or not last:
         raise UserError(f"--set {change} sets nothing: type --set FIELD=VALUE, such as --set steps=100.")
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # an impossible date is the latter
-        raise UserError(f"--set {change} has a value that cannot be read ({_one_line(error)}).") from error
+        value = load_yaml(text)
+    except ValueError as error:
+        raise UserError(f"--set {change} has a value that cannot be read ({error}).") from error
     for parent in parents:
         if fields.get(parent) is None:
             fields[parent] = {}
@@ -161,7 +164,3 @@ def _first(error: ValidationError) -> str:
         return f"there is no field {place}; the fields are {', '.join(fields)}"
     reason = fault["msg"].removeprefix("Value error, ")
     return f"{place} ({reason[0].lower()}{reason[1:]})" if place else reason
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

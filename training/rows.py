@@ -18,6 +18,7 @@ from datasets import Features, List, Value
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from grading import UserError
+from grading.bounds import readable
 from grading.text import encodable
 from skillmix_tasks.items import Item
 from skillmix_tasks.judged import Checked
@@ -273,8 +274,8 @@ def rows_files(folder: Path) -> dict[int, Path]:
 
 def read_rows(path: Path) -> Iterator[Row]:
     """The rows of a JSON Lines file, one at a time; UserError names the line that is none."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+    with readable(path) as lines:
+        for number, line in enumerate(lines, start=1):
             try:
                 yield Row.model_validate_json(line)
             except ValidationError as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from grading import UserError
+from grading.bounds import load_json, read_bytes
 
 _SAMPLES = re.compile(r"samples_.+_(?P<date>\d{4}-\d\d-\d\dT[^_]+)\.jsonl")
 _RESULTS = re.compile(r".+_\d{4}-\d\d-\d\dT[^_]+\.json")
@@ -72,9 +72,12 @@ def _is_results(file: Path) -> bool:
 
     One that was cut short is ours, too: its reader says what is wrong with it.
     """
-    text = file.read_text(encoding="utf-8", errors="replace")
     try:
-        data = json.loads(text) if '"skillmix"' in text else None
+        text = read_bytes(file).decode(errors="replace")
+    except OSError:
+        return False
+    try:
+        data = load_json(text) if '"skillmix"' in text else None
     except ValueError:
         return text.startswith('{\n  "results"')
     return isinstance(data, dict) and "results" in data and "configs" in data

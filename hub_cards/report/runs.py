@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from grading import UserError
+from grading.bounds import load_json, read_text
 from hub_cards.report.parties import Party, digest, judge_of, student_of
 from hub_cards.report.samples import known_state
 from skillmix_tasks.metrics import METRICS
@@ -140,7 +141,7 @@ def read_results(path: Path, label: str | None = None) -> tuple[list[Run], list[
     `label` is what the student is called. Other tasks are left out. UserError if the file cannot be understood.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = load_json(read_text(path))
         configs = data["configs"]
         found = [name for name in configs if "skillmix" in (configs[name].get("metadata") or {})]
         judged = [name for name in found if configs[name]["metadata"]["skillmix"]["judge"] is not None]

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from grading import State, UserError
+from grading.bounds import readable
 from skillmix_tasks.pack import Split
 from skillmix_tasks.rubric import LENGTH, SENSE, TOPIC
 
@@ -134,8 +135,8 @@ def read_samples(path: Path, name: Path | None = None) -> Iterator[tuple[Sample,
 
     `name` is what the error calls the file.
     """
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+    with readable(path) as lines:
+        for number, line in enumerate(lines, start=1):
             try:
                 sample = Sample.model_validate_json(line)
                 generations = sample.generations()

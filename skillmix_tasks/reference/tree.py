@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import re
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 
 from grading import UserError
+from grading.bounds import MOST_FILE, open_file
 
 _RUN = re.compile(r"k(?P<k>\d+)_s(?P<seed>-?\d+)_v(?P<version>.+)_r(?P<generation>\d+)")
 _GRADED = re.compile(r"by_(?P<grader>.+)_on_(?P<column>\D+_\d+)_(?P<grading>\d+)_(?P<prompt>[^_]+)")
@@ -114,8 +116,8 @@ def read_table(path: Path) -> tuple[list[dict[str, str | None]], str | None]:
     """
     rows: list[dict[str, str | None]] = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            # Cells that a row has too many stand under None.
+        # Cells that a row has too many stand under None.
+        with TextIOWrapper(open_file(path, MOST_FILE), encoding="utf-8-sig", newline="") as file:
             rows.extend({name: row[name] for name in row if name is not None} for row in csv.DictReader(file))
     except UnicodeDecodeError as error:
         return rows, f"it is not UTF-8 text from byte {error.start} on"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import random
@@ -568,4 +569,4 @@ class TestCheck:
     ],
 )
 def test_a_line_that_is_none_says_nothing(line: bytes):
-    assert list(read_results(line + b"\n")) == []
+    assert list(read_results(io.BytesIO(line + b"\n"))) == []

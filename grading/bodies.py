@@ -1,0 +1,62 @@
+"""The bodies of HTTP replies, unpacked piece by piece and within a limit, whichever client brings them.
+
+The clients' own unpacking makes 64 MB of a packet of 64 kB before anybody can count.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+MOST_BODY: Final = 4 * 2**20  # bytes, packed or not; a reply with 128,000 tokens of reasoning has less than 1 MB
+ACCEPTED: Final = "gzip"  # what is asked for in Accept-Encoding
+_PIECE = 2**16
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+
+
+class BodyError(Exception):
+    """A body is too large, or packed in a way that was not asked for."""
+
+
+class Unpacker:
+    """Unpacks one body whose header Content-Encoding is `encoding`; BodyError past `most` bytes."""
+
+    def __init__(self, encoding: str, most: int = MOST_BODY) -> None:
+        self._most = most
+        self._came = self._made = 0
+        self._inflate = None
+        name = encoding.strip().lower()
+        if name in ("gzip", "x-gzip", "deflate"):
+            self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
+        elif name not in ("", "identity"):
+            raise BodyError(f"the reply has the Content-Encoding {encoding[:40]!r}, which was not asked for")
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """What the next `chunk` unpacks to."""
+        self._came = self._bounded(self._came + len(chunk))
+        if self._inflate is None:
+            yield chunk
+            return
+        while chunk:
+            if self._inflate.eof:
+                raise BodyError("the reply goes on behind the end of its packed data")
+            try:
+                piece = self._inflate.decompress(chunk, _PIECE)
+            except zlib.error as error:
+                raise BodyError(f"the reply cannot be unpacked ({error})") from error
+            self._made = self._bounded(self._made + len(piece))
+            chunk = self._inflate.unconsumed_tail or self._inflate.unused_data
+            yield piece
+
+    def _bounded(self, size: int) -> int:
+        if size > self._most:
+            raise BodyError(f"the reply is larger than {self._most // 2**20} MiB")
+        return size
+
+
+def unpacked(chunks: Iterable[bytes], encoding: str, most: int = MOST_BODY) -> Iterator[bytes]:
+    """The pieces of a body that comes in `chunks`; raises as Unpacker."""
+    unpacker = Unpacker(encoding, most)
+    for chunk in chunks:
+        yield from unpacker.feed(chunk)
