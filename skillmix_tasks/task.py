@@ -51,7 +51,7 @@ from skillmix_tasks.private import hide_texts
 from skillmix_tasks.prompts import render
 from skillmix_tasks.settings import read_settings
 from skillmix_tasks.student import generate, student_identity, takes_seed
-from skillmix_tasks.task_files import TaskSpec, tasks_version
+from skillmix_tasks.task_files import TaskSpec
 
 _BOUNDS = ("full_marks_low", "full_marks_high")
 _FILTER = "none"  # lm-eval's usual name, so that metric keys read "full_marks,none"
@@ -76,7 +76,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             raise UserError(
                 f"The task file of {config['task']} is invalid under `skillmix` ({wrong}): write k, split and "
-                "pack; the version is that of all tasks."
+                "pack."
             ) from error
         # lm-eval merges the user's metadata with model_args, which may hold addresses and tokens: what is
         # needed is taken out, and nothing of it reaches the results.
@@ -104,7 +104,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._in_parts = 0  # answers
         self._panel: Panel | None = None  # of all parts
         self._rank, self._world_size = 0, 1
-        super().__init__(config=config | _COMMON | {"metadata": {"version": tasks_version()}})
+        super().__init__(config=config | _COMMON | {"metadata": {"version": self._spec.full_version}})
         self._filters = [FilterEnsemble(name=_FILTER, filters=[lambda: _Judging(self)])]
 
     def _draw(self, task: str) -> tuple[Pack, list[Item], str | None]:
@@ -327,7 +327,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             pack = str(Path(pack).resolve())  # grading may be started in another directory
         return AnswerHeader(
             task=self.config.task,
-            version=tasks_version(),
+            version=self._spec.full_version,
             student=self._student(),
             settings=self._settings.model_dump(exclude={"judge", "judge_base_url", "votes", "price"})
             | {"pack": pack},
@@ -437,7 +437,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         config.pop("process_results", None)
         config["metric_list"] = [{"metric": metric} for metric in (*METRICS, "coverage", *_BOUNDS)]
         config["metadata"] = {
-            "version": tasks_version(),
+            "version": self._spec.full_version,
             "skillmix": {
                 "k": self._spec.k,
                 "split": self._spec.split,

@@ -22,11 +22,18 @@ class TaskSpec(BaseModel):
     k: int = Field(ge=1)
     split: Split
     pack: str
+    version: str | None = None
+    """Of a task file of the user's own, where it has one."""
+
+    @property
+    def full_version(self) -> str:
+        """The version as results name it: that of all tasks, and after a hyphen the task file's own."""
+        return tasks_version() if self.version is None else f"{tasks_version()}-{self.version}"
 
 
 @cache
 def tasks_version() -> str:
-    """The version of all tasks, as results name it; no setting and no task file of a user's changes it."""
+    """The version of all tasks; no setting and no task file of a user's changes it."""
     file = yaml.safe_load((harness_folder() / "_version.yaml").read_text(encoding="utf-8"))
     return str(file["metadata"]["version"])
 

@@ -96,7 +96,7 @@ def test_a_k_that_is_too_large(start, tmp_path: Path):
     include.mkdir()
     (include / "big.yaml").write_text(
         "class: !function skillmix_tasks.task.SkillMixTask\ntask: skillmix_public_k11\n"
-        "skillmix: {k: 11, split: public, pack: language}\n"
+        "skillmix: {k: 11, split: public, pack: language, version: '1.0'}\n"
         "generation_kwargs: {until: [], max_gen_toks: 8}\n"
     )
     sentence = start(
