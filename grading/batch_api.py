@@ -6,12 +6,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import parse_qsl, urlsplit
 
-from openai import APIConnectionError, APIError, APIStatusError, NotFoundError, Omit, OpenAI, RateLimitError
+from openai import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    DefaultHttpxClient,
+    NotFoundError,
+    Omit,
+    OpenAI,
+    RateLimitError,
+)
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from grading.batch_file import ROUTE
 from grading.errors import UserError
+from grading.keys import redact, redacted
 
 if TYPE_CHECKING:
     from openai.types import Batch as RemoteBatch
@@ -33,7 +44,7 @@ class NotSubmittedError(Exception):
     """
 
     def __init__(self, error: APIError) -> None:
-        super().__init__(f"{type(error).__name__}: {error}"[:500])
+        super().__init__(redact(f"{type(error).__name__}: {error}")[:500])
         self.too_many = isinstance(error, RateLimitError) and _passing(error)
         self.surely = self.too_many or not _passing(error)
 
@@ -71,11 +82,14 @@ class BatchApi:
         private = () if spec.endpoint == "openai" else ("OpenAI-Organization", "OpenAI-Project")
         headers: dict[str, Any] = {name: Omit() for name in private}
         self._client = OpenAI(
-            base_url=spec.base_url,
+            base_url=spec.base_url.partition("?")[0],
+            default_query=dict(parse_qsl(urlsplit(spec.base_url).query)),
             api_key=api_key,
             max_retries=_RETRIES,
             timeout=_TIMEOUT,
             default_headers=headers,
+            # Prompts and the key go to the address that was named, and to no other that it names.
+            http_client=DefaultHttpxClient(follow_redirects=False),
         )
 
     def upload(self, content: bytes) -> str:
@@ -149,7 +163,7 @@ class BatchApi:
             ) from error
         except APIError as error:
             if _passing(error):
-                raise UnreachableError(f"{type(error).__name__}: {error}"[:500]) from error
+                raise UnreachableError(redact(f"{type(error).__name__}: {error}")[:500]) from error
             raise self._stopped(error) from error
 
     def results(self, progress: Progress) -> Iterator[bytes | None]:
@@ -191,7 +205,7 @@ def _progress(remote: RemoteBatch) -> Progress:
     return Progress(
         remote.status,
         tuple(file for file in (remote.output_file_id, remote.error_file_id) if file),
-        "; ".join(f"{error.code}: {error.message}" for error in errors[:3]),
+        redact("; ".join(f"{error.code}: {error.message}" for error in errors[:3])),
         any(error.code == _TOO_MUCH for error in errors),
-        tuple(error.model_dump() for error in errors),
+        tuple(redacted(error.model_dump()) for error in errors),
     )

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from grading.backend import Reply, VoteCall
 from grading.chat import Dialect, replies_in
+from grading.keys import known_keys, redacted
 from grading.verdict import State
 
 MOST_REQUESTS = 50_000  # in one file, as OpenAI documents it
@@ -79,9 +80,10 @@ class _Line(BaseModel):
 
 def read_results(content: bytes) -> Iterator[tuple[str, list[Reply] | Failure]]:
     """What an output or error file says of each request, by its custom_id; a line that is none says nothing."""
+    keys = known_keys()
     for line in content.split(b"\n"):
         try:
-            read = _Line.model_validate(json.loads(line))
+            read = _Line.model_validate(redacted(json.loads(line), keys))
         except (ValueError, RecursionError):
             continue
         yield read.custom_id, _result(read)

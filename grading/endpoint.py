@@ -16,6 +16,7 @@ from urllib3.util import Retry
 from grading.backend import Sink, VoteCall
 from grading.chat import Dialect
 from grading.errors import UserError
+from grading.keys import redact, redacted
 from grading.shutdown import check_shutdown
 from grading.throttle import Throttle
 
@@ -54,6 +55,12 @@ class OpenAIBackend:
         check_shutdown(spec.model, _shutdown((models or {}).get(spec.model, {}), spec.shutdown))
         if models is None:
             response = self.ask("POST", "chat/completions")
+            if response.is_redirect:
+                raise UserError(
+                    f"The {spec.role}'s endpoint {spec.base_url} sends requests to "
+                    f"{redact(response.headers['Location'])}, and prompts are not sent on: set "
+                    f"{spec.variable('BASE_URL')} to the right address."
+                )
             if response.status_code in (404, 405) or "html" in response.headers.get("Content-Type", ""):
                 raise UserError(
                     f"The {spec.role}'s endpoint {spec.base_url} has no chat completions (status "
@@ -75,10 +82,11 @@ class OpenAIBackend:
                 session.mount("http", HTTPAdapter(max_retries=retries))
                 response = session.request(
                     method,
-                    f"{spec.base_url.rstrip('/')}/{route}",
+                    spec.url(route),
                     headers={"Authorization": f"Bearer {self._api_key}"},
                     json=None if method == "GET" else {"model": spec.model, "messages": [], "max_tokens": 1},
                     timeout=_CHECK_TIMEOUT,
+                    allow_redirects=False,  # they would carry the key elsewhere
                 )
         except requests.RequestException as error:
             raise UserError(
@@ -148,7 +156,9 @@ class OpenAIBackend:
 def _model_cards(response: requests.Response) -> dict[str, dict[str, Any]] | None:
     """What the endpoint lists, by model id; None if it has no such list."""
     try:
-        return {str(model["id"]): dict(model) for model in response.json()["data"]} if response.ok else None
+        return (
+            {str(model["id"]): dict(model) for model in redacted(response.json())["data"]} if response.ok else None
+        )
     except (ValueError, KeyError, TypeError):
         return None
 

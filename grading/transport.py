@@ -21,6 +21,7 @@ import aiohttp
 import certifi
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
+from grading.keys import known_keys, redact, redacted
 from grading.rate_headers import quota, retry_after
 from grading.throttle import Throttle
 
@@ -55,6 +56,10 @@ class StatusError(CallFailedError):
         self.status = status
         self.after = retry_after(headers)
         self.error = _error(body)
+        if status < 400:  # followed, it would carry prompts to an address that the user has not named
+            self.error = {
+                "message": f"the endpoint sends requests elsewhere: {redact(headers.get('Location', ''))}"
+            }
         self.busy = status in _BUSY and not self._quota_is_spent()
         self.passing = self.busy or ((status in _PASSING or status >= 500) and not self._quota_is_spent())
         super().__init__(f"status {status}: {self.message}")
@@ -78,11 +83,12 @@ class _Progress:
 
 
 class Transport:
-    """Sends chat requests to `base_url` as `throttle` lets them out; use as an async context manager."""
+    """Sends chat requests to `url` as `throttle` lets them out; use as an async context manager."""
 
-    def __init__(self, base_url: str, headers: Mapping[str, str], throttle: Throttle) -> None:
-        self._url = f"{base_url.rstrip('/')}/chat/completions"
+    def __init__(self, url: str, headers: Mapping[str, str], throttle: Throttle) -> None:
+        self._url = url
         self._headers = dict(headers)
+        self._keys = known_keys()
         self.throttle = throttle
 
     async def __aenter__(self) -> Self:
@@ -128,16 +134,16 @@ class Transport:
         progress.last = time.monotonic()
         progress.first = progress.first or progress.last
         try:
-            async with self._session.post(self._url, data=data) as response:
+            async with self._session.post(self._url, data=data, allow_redirects=False) as response:
                 content = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise NoReplyError(f"{type(error).__name__}: {error}") from error
+            raise NoReplyError(redact(f"{type(error).__name__}: {error}")) from error
         finally:
             self.throttle.leave()
         headers = response.headers
         if self.throttle.adaptive:
             self.throttle.advised(quota(headers, "requests"), quota(headers, "tokens"))
-        if response.status >= 400:
+        if response.status >= 300:
             failure = StatusError(response.status, headers, content)
             if failure.busy:
                 self.throttle.refused(sent, failure.after)
@@ -146,7 +152,7 @@ class Transport:
         reply = _json_object(content)
         if reply is None:
             raise NoReplyError("the reply is not a JSON object")
-        return reply
+        return redacted(reply, self._keys)
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -172,7 +178,7 @@ def _error(body: bytes) -> dict[str, Any]:
     """The `error` object of a body; with the body's beginning as message where there is none."""
     content = _json_object(body)
     error = content.get("error", content) if content else None
-    return error if isinstance(error, dict) else {"message": body[:300].decode(errors="replace")}
+    return redacted(error if isinstance(error, dict) else {"message": redact(body.decode(errors="replace"))[:300]})
 
 
 def _json_object(content: bytes) -> dict[str, Any] | None:

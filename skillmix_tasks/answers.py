@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from grading import UserError
-from grading.home import home
+from grading.home import home, is_own, remember_own
+from grading.keys import redacted
 
 ANSWERS_VARIABLE = "SKILLMIX_ANSWERS"
 _FORMAT = 1
@@ -49,6 +50,13 @@ class AnswerHeader(BaseModel):
     rank: int
     world_size: int
 
+    _own: bool = PrivateAttr(default=False)
+
+    @property
+    def own(self) -> bool:
+        """Whether a run of this user wrote it: only then is followed what it names."""
+        return self._own
+
     @property
     def run(self) -> str:
         """What the files of one run have in common."""
@@ -74,10 +82,13 @@ def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAn
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with draft.open("w", encoding="utf-8") as file:
-            for record in (header, *answers):
-                file.write(json.dumps(record.model_dump(mode="json"), ensure_ascii=True) + "\n")
+            head = json.dumps(redacted(header.model_dump(mode="json")), ensure_ascii=True)
+            file.write(head + "\n")
+            for answer in answers:
+                file.write(json.dumps(answer.model_dump(mode="json"), ensure_ascii=True) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        remember_own(head.encode())
         draft.rename(path)
     except OSError as error:
         raise _unwritable(folder, error) from error
@@ -105,11 +116,14 @@ def read_header(path: Path) -> AnswerHeader:
     """The header of a file of `write_answers`; UserError in one sentence if it is none."""
     try:
         with path.open("rb") as file:
-            return AnswerHeader.model_validate_json(file.readline())
+            line = file.readline()
+        header = AnswerHeader.model_validate_json(line)
     except OSError as error:
         raise UserError(f"The answers {path} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
         raise UserError(f"{path} is not a file of stored answers.") from error
+    header._own = is_own(line)  # noqa: SLF001
+    return header
 
 
 def read_answer(path: Path, line: bytes) -> StoredAnswer:
