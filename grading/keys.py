@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit, urlunsplit
 from urllib.request import getproxies
 
 MARK = "[key]"
@@ -62,7 +62,22 @@ def know_arguments(arguments: Mapping[str, Any]) -> None:
 
 def without_keys(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A model's arguments with MARK in the place of each that is named like a key or holds headers."""
-    return {name: MARK if _ARGUMENT.search(name) else redacted(value) for name, value in arguments.items()}
+    return {
+        name: MARK if _ARGUMENT.search(name) else _without_address_keys(redacted(value))
+        for name, value in arguments.items()
+    }
+
+
+def _without_address_keys(value: Any) -> Any:
+    if not (isinstance(value, str) and "://" in value and key_in_address(value)):
+        return value
+    parts = urlsplit(value)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+
+def know_text(text: str) -> None:
+    """From now on the keys in arguments given as text are known: "model=NAME,api_key=KEY"."""
+    know_arguments({name.strip(): value for name, _, value in (part.partition("=") for part in text.split(","))})
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -103,7 +118,10 @@ def redacted(value: _Value, keys: frozenset[str] | None = None) -> _Value:
 
 def key_in_address(url: str) -> str | None:
     """What may be a key in an address, in words ("a fragment", "a user's name or password"); None if nothing."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None  # no address at all
     if parts.username is not None or parts.password is not None:
         return "a user's name or password"
     if parts.fragment:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
+from grading.keys import know_arguments, redact_logs, redacted, without_keys
 from skillmix_tasks.linking import harness_folder
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     cli = HarnessCLI()
     args = cli.parse_args()
     given = _given(args)
+    redact_logs()
+    for name in ("model_args", "metadata"):
+        if isinstance(given.get(name), dict):
+            know_arguments(given[name])
     names = _task_names(given.get("tasks"))
     unknown = [name for name in names if name.startswith("skillmix") and not _matches(name)]
     if unknown and not given.get("include_path"):
@@ -45,7 +50,7 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     settings = read_settings(given.get("metadata") or {})
     if any(_matches(name) for name in names):
         _check_before_loading(given, settings)
-    with _own_tasks(names):
+    with _own_tasks(names), _results_without_keys():
         if as_json:
             _print_json(cli, args)
         elif settings.controls:
@@ -115,6 +120,37 @@ def _own_tasks(names: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         lm_eval.tasks.TaskManager = manager
+
+
+@contextmanager
+def _results_without_keys() -> Iterator[None]:
+    """Cut keys out of what lm-eval writes and prints: it repeats its --model_args, tokens and headers included.
+
+    Its command has no place for that between the evaluation and its files.
+    """
+    import lm_eval
+
+    evaluate = lm_eval.simple_evaluate
+
+    def clean(*args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        results: dict[str, Any] | None = redacted(evaluate(*args, **kwargs))
+        given = kwargs.get("model_args")
+        if isinstance(given, dict):  # printed after the evaluation
+            cleaned = without_keys(given)
+            given.clear()
+            given.update(cleaned)
+        for config in (results or {}).get("configs", {}).values():
+            if isinstance(config.get("metadata"), dict):
+                config["metadata"] = without_keys(config["metadata"])
+        if results is not None and isinstance(results["config"].get("model_args"), dict):
+            results["config"]["model_args"] = without_keys(results["config"]["model_args"])
+        return results
+
+    lm_eval.simple_evaluate = clean
+    try:
+        yield
+    finally:
+        lm_eval.simple_evaluate = evaluate
 
 
 def _print_failed_controls_first(cli: Any, args: argparse.Namespace) -> None:

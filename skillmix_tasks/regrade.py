@@ -127,7 +127,7 @@ def regrade(
         name: _load(one, settings_to_follow(one, overrides, trust=trust), include_path)
         for name, one in stored.items()
     }
-    model = str(next(iter(stored.values())).student["model"])
+    model = _model_name(next(iter(stored.values())))
     with ExitStack() as stack:
         written = stack.enter_context(SampleFiles(output, model)) if output is not None else None
         results, scores = _evaluate_parts(stored, tasks, written, chat=turns == {2})
@@ -140,6 +140,16 @@ def regrade(
         if written is not None:
             written.finish(results)
     return results
+
+
+def _model_name(stored: StoredTask) -> str:
+    """The student's name, after which lm-eval names a folder: one of dots only would lead out of the output's."""
+    name = str(stored.student.get("model", ""))
+    if not name.strip(". "):
+        raise UserError(
+            f"{stored.path} names no student: its header holds {name!r} in the place of a model's name."
+        )
+    return name
 
 
 def _evaluate_parts(

@@ -27,6 +27,7 @@ from lm_eval.utils import create_iterator
 
 from grading import Budget, Panel, State, UserError
 from grading.home import verdict_store
+from grading.keys import know_arguments, redact
 from grading.panel import panel_name, panel_record
 from grading.stats import total
 from grading.store import VerdictStore
@@ -73,6 +74,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         metadata = config.pop("metadata")
         self._settings = read_settings(metadata)
         self._model_args = {key: value for key, value in metadata.items() if key != "skillmix"}
+        know_arguments(self._model_args)
         self._judges = self._settings.judges()
         self._pack, self._items, self._items_commit = self._draw(config["task"])
         if self._settings.controls and not self._pack.controls:
@@ -532,4 +534,5 @@ _COMMON: dict[str, Any] = {
 
 
 def _text(reply: str | None) -> str:
-    return "" if reply is None else encodable(reply)
+    """A reply as it is stored: an endpoint may repeat the key that it was sent."""
+    return "" if reply is None else redact(encodable(reply))

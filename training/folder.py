@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from grading import UserError
+from grading.home import remember_own
 
 _Record = TypeAdapter(dict[str, Any])
 _LOCK = ".lock"
@@ -58,13 +59,20 @@ def record_of(out: Path) -> dict[str, Any] | None:
         return None
 
 
+def record_bytes(out: Path) -> bytes:
+    """The record of the run in `out` as it stands on the disk."""
+    return (out / _MARK).read_bytes()
+
+
 def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], bool]) -> None:
     """Write down in `out` what is made there; UserError if that is another run already."""
     mark, draft = out / _MARK, out / _DRAFT
     try:
         there = _Record.validate_json(mark.read_bytes()) if mark.exists() else None
         if there is None or (there.keys() == record.keys() and not begun()):
-            draft.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+            draft.write_text(text, encoding="utf-8")
+            remember_own(text.encode())
             draft.replace(mark)
             return
     except ValidationError as error:
