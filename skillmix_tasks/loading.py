@@ -31,7 +31,7 @@ def load_pack(name: str) -> Pack:
 
 
 def _refuse_links(folder: Path) -> None:
-    """A pack's texts go to models and on the Hub: they must be files of its folder, and no others of the user's."""
+    """A pack's texts go to models and to the Hub: they must be files of its folder, not others of the user's."""
     inside = folder.resolve()
     for path in (*folder.glob("*"), *folder.glob("prompts/*"), *folder.glob("prompts/*/*")):
         if path.is_symlink() and not path.resolve().is_relative_to(inside):

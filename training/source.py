@@ -97,8 +97,8 @@ def _check_card(folder: Path, data: str) -> None:
     for name in _file_names(configs):
         if "://" in name or "::" in name or Path(name).is_absolute() or ".." in Path(name).parts:
             raise UserError(
-                f"The card of {data} names the file {name!r}, which is outside its folder, and is not followed: put "
-                "the file into the folder, and its name into the card."
+                f"The card of {data} names the file {name!r}, which is outside its folder, and is not followed: "
+                "put the file into the folder, and its name into the card."
             )
 
 
