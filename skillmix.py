@@ -25,6 +25,7 @@ def main() -> None:
     from grading import UserError
     from grading.cli import app as grading_app
     from grading.judges_cli import app as judges_app
+    from grading.keys import redact
     from grading.store_cli import app as store_app
 
     _check_training()
@@ -40,7 +41,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        sys.exit(f"Error: {error}")
+        sys.exit(f"Error: {redact(str(error))}")
 
 
 def _check_training() -> None:

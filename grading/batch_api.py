@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 from openai import (
@@ -30,6 +31,7 @@ from tenacity import (
 from grading.batch_file import ROUTE
 from grading.bodies import ACCEPTED, MOST_BODY, BodyError, unpacked
 from grading.errors import UserError
+from grading.keys import redact, redacted
 
 if TYPE_CHECKING:
     from openai.types import Batch as RemoteBatch
@@ -90,12 +92,16 @@ class BatchApi:
         private = () if spec.endpoint == "openai" else ("OpenAI-Organization", "OpenAI-Project")
         headers: dict[str, Any] = {"Accept-Encoding": ACCEPTED, **{name: Omit() for name in private}}
         self._client = OpenAI(
-            base_url=spec.base_url,
+            base_url=spec.base_url.partition("?")[0],
+            default_query=dict(parse_qsl(urlsplit(spec.base_url).query)),
             api_key=api_key,
             max_retries=_RETRIES,
             timeout=_TIMEOUT,
-            http_client=DefaultHttpxClient(timeout=_TIMEOUT, event_hooks={"response": [_bound]}),
             default_headers=headers,
+            # Prompts and the key go to the address that was named, and to no other that it names.
+            http_client=DefaultHttpxClient(
+                follow_redirects=False, timeout=_TIMEOUT, event_hooks={"response": [_bound]}
+            ),
         )
 
     def upload(self, content: bytes) -> str:
@@ -268,7 +274,7 @@ def _progress(remote: RemoteBatch) -> Progress:
     return Progress(
         remote.status,
         tuple(file for file in (remote.output_file_id, remote.error_file_id) if file),
-        "; ".join(f"{error.code}: {error.message}" for error in errors[:3]),
+        redact("; ".join(f"{error.code}: {error.message}" for error in errors[:3])),
         any(error.code == _TOO_MUCH for error in errors),
-        tuple(error.model_dump() for error in errors),
+        tuple(redacted(error.model_dump()) for error in errors),
     )

@@ -14,6 +14,7 @@ from grading.backend import Reply, VoteCall
 from grading.bodies import MOST_BODY
 from grading.bounds import brief, load_json
 from grading.chat import Dialect, replies_in
+from grading.keys import known_keys, redacted
 from grading.verdict import State
 
 MOST_REQUESTS = 50_000  # in one file, as OpenAI documents it
@@ -87,6 +88,7 @@ def read_results(
     `votes` is how many were asked for with each request; those that came beyond that are left out. Of a line that
     is too long nobody knows whose it is: it is a Failure under an empty name.
     """
+    keys = known_keys()
     while line := file.readline(MOST_BODY + 1):
         if len(line) > MOST_BODY:
             while line and not line.endswith(b"\n"):
@@ -94,7 +96,7 @@ def read_results(
             yield "", Failure(f"its line in the results is longer than {MOST_BODY // 2**20} MiB", passing=False)
             continue
         try:
-            read = _Line.model_validate(load_json(line))
+            read = _Line.model_validate(redacted(load_json(line), keys))
         except ValueError:
             continue
         yield read.custom_id, _result(read, (votes or {}).get(read.custom_id))

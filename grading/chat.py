@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from grading.backend import Reply, VoteCall
 from grading.bounds import MOST_TEXT, brief, cut
+from grading.keys import redact
 from grading.prompt import verdict_schema
 from grading.text import encodable
 from grading.verdict import State, Usage, counted
@@ -141,7 +142,7 @@ def _reply(choice: _Choice, usage: Usage) -> Reply:
 
 def _text(content: str | list[Any] | None) -> str:
     if isinstance(content, list):  # parts, as some servers send them
-        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+        content = redact("".join(str(part.get("text", "")) for part in content if isinstance(part, dict)))
     return encodable(content or "")  # a parser takes escaped lone surrogates, which no file can hold
 
 

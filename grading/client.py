@@ -40,7 +40,7 @@ class VoteClient:
         """Answer all calls, begun in their order; replies are saved as they come, and then read."""
         saver = Saver(sink)
         waiting = _Waiting(calls)
-        async with Transport(self._spec.base_url, self._headers(), self._throttle) as transport:
+        async with Transport(self._spec.url("chat/completions"), self._headers(), self._throttle) as transport:
 
             async def work(*, once: bool = False) -> None:
                 # The workers take from one iterator and the throttle keeps their order, so that calls which

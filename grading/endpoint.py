@@ -20,6 +20,7 @@ from grading.bodies import ACCEPTED, BodyError, unpacked
 from grading.bounds import load_json
 from grading.chat import Dialect
 from grading.errors import UserError
+from grading.keys import redact, redacted
 from grading.shutdown import check_shutdown
 from grading.throttle import Throttle
 
@@ -60,6 +61,12 @@ class OpenAIBackend:
         check_shutdown(spec.model, _shutdown((models or {}).get(spec.model, {}), spec.shutdown))
         if models is None:
             response = self.ask("POST", "chat/completions")
+            if response.is_redirect:
+                raise UserError(
+                    f"The {spec.role}'s endpoint {spec.base_url} sends requests to "
+                    f"{redact(response.headers['Location'])}, and prompts are not sent on: set "
+                    f"{spec.variable('BASE_URL')} to the right address."
+                )
             if response.status_code in (404, 405) or "html" in response.headers.get("Content-Type", ""):
                 raise UserError(
                     f"The {spec.role}'s endpoint {spec.base_url} has no chat completions (status "
@@ -187,7 +194,7 @@ def _body(response: requests.Response) -> bytes:
 def _model_cards(response: requests.Response) -> dict[str, dict[str, Any]] | None:
     """What the endpoint lists, by model id; None if it has no such list."""
     try:
-        cards = load_json(response.content)["data"] if response.ok else None
+        cards = redacted(load_json(response.content))["data"] if response.ok else None
         return None if cards is None else {str(model["id"]): dict(model) for model in cards}
     except (ValueError, KeyError, TypeError):
         return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from grading.keys import redact
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-_shown_before = sys.excepthook
 
 
 class UserError(Exception):
@@ -17,15 +18,18 @@ class UserError(Exception):
 
 
 def show_user_errors_in_one_line() -> None:
-    """From now on an uncaught UserError prints its sentence and no traceback; the exit status stays 1."""
+    """From now on an uncaught UserError prints its sentence and no traceback; the exit status stays 1.
+
+    A traceback shows no key: the errors of HTTP clients repeat headers and replies.
+    """
     sys.excepthook = _show
 
 
 def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if isinstance(error, UserError):
-        print(f"Error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"Error: {redact(str(error))}", file=sys.stderr)  # noqa: T201
     else:
-        _shown_before(kind, error, trace)
+        print(redact("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)  # noqa: T201
 
 
 def wrong_value(fault: ErrorDetails) -> str:

@@ -6,13 +6,14 @@ import datetime
 import os
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from grading.backend import Backend
 from grading.errors import UserError, wrong_value
 from grading.fingerprint import weights_fingerprint
+from grading.keys import key_in_address
 from grading.price import Price, price_table
 from grading.verdict import MOST_TOKENS, Usage
 
@@ -29,7 +30,8 @@ class ModelSpec(BaseModel):
     in this process. `temperature` is above 0, and None leaves it to the model. `max_tokens` bounds one reply.
     `reasoning_effort` goes to the endpoint as it is. With the response format "text" a reply is not bound to the
     JSON schema of a verdict. `price` overrides the price table. A key for its endpoint, if that is not the
-    provider's own, stands in the environment variable SKILLMIX_<ROLE>_API_KEY.
+    provider's own, stands in the environment variable SKILLMIX_<ROLE>_API_KEY; a `keyless` endpoint gets none,
+    because a file has named it and not the user.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -48,6 +50,7 @@ class ModelSpec(BaseModel):
     dtype: str | None = None
     shutdown: datetime.date | None = None
     price: Price | None = None
+    keyless: bool = Field(default=False, exclude=True)
 
     @field_validator("base_url")
     @classmethod
@@ -55,8 +58,10 @@ class ModelSpec(BaseModel):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("it is not an http or https address")
-        if parts.username or parts.password or parts.query:
-            raise ValueError(f"keys come from the environment ({cls.variable('API_KEY')}), not in the address")
+        if found := key_in_address(url):
+            raise ValueError(
+                f"keys come from the environment ({cls.variable('API_KEY')}), not in the address: it has {found}"
+            )
         return url
 
     @classmethod
@@ -64,12 +69,20 @@ class ModelSpec(BaseModel):
         """The environment variable of this role for "MODEL", "BASE_URL" or "API_KEY"."""
         return f"SKILLMIX_{cls.role.upper()}_{name}"
 
+    def url(self, route: str) -> str:
+        """The address of a route such as "models"; a version in the query of `base_url` stays at its end."""
+        parts = urlsplit(self.base_url)
+        return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{route}"))
+
     @property
     def endpoint(self) -> str:
         """The kind of endpoint: the provider, any compatible server, or this process."""
         if self.kind == "transformers":
             return "transformers"
-        return "openai" if urlsplit(self.base_url).hostname == "api.openai.com" else "openai-compatible"
+        parts = urlsplit(self.base_url)
+        # Over plain http, or at another port, somebody else may answer: the provider's key is not for them.
+        provider = (parts.scheme, parts.hostname) == ("https", "api.openai.com") and parts.port in (None, 443)
+        return "openai" if provider else "openai-compatible"
 
     @property
     def provider(self) -> str:
@@ -150,7 +163,7 @@ class ModelSpec(BaseModel):
                     "process)."
                 )
             return key
-        return os.environ.get(self.variable("API_KEY")) or "none"
+        return "none" if self.keyless else os.environ.get(self.variable("API_KEY")) or "none"
 
 
 def make_spec(kind: type[Spec], fields: dict[str, Any]) -> Spec:

@@ -14,11 +14,12 @@ from importlib.resources import files
 from itertools import count
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined, Template
+from jinja2 import Template
 
 from grading.backend import Message
 from grading.errors import UserError
 from grading.parse import LEAST_WORDS
+from grading.templates import environment
 from grading.untrusted import defused, shown, visible
 from grading.verdict import Criterion, GradingRequest
 
@@ -29,9 +30,8 @@ _LONGEST_ID = 64  # characters
 
 @cache
 def _template(name: str) -> Template:
-    environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)  # noqa: S701
     source = files("grading").joinpath("prompts", name).read_text(encoding="utf-8")
-    return environment.from_string(source)
+    return environment().from_string(source)
 
 
 def build_messages(request: GradingRequest) -> tuple[Message, ...]:

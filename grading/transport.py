@@ -22,6 +22,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_ran
 
 from grading.bodies import ACCEPTED, MOST_BODY, BodyError, Unpacker
 from grading.bounds import load_json
+from grading.keys import known_keys, redact, redacted
 from grading.rate_headers import quota, retry_after
 from grading.throttle import Throttle
 
@@ -62,6 +63,10 @@ class StatusError(CallFailedError):
         self.status = status
         self.after = retry_after(headers)
         self.error = _error(body)
+        if status < 400:  # followed, it would carry prompts to an address that the user has not named
+            self.error = {
+                "message": f"the endpoint sends requests elsewhere: {redact(headers.get('Location', ''))}"
+            }
         self.busy = status in _BUSY and not self._quota_is_spent()
         self.passing = self.busy or ((status in _PASSING or status >= 500) and not self._quota_is_spent())
         super().__init__(f"status {status}: {self.message}")
@@ -85,11 +90,12 @@ class _Progress:
 
 
 class Transport:
-    """Sends chat requests to `base_url` as `throttle` lets them out; use as an async context manager."""
+    """Sends chat requests to `url` as `throttle` lets them out; use as an async context manager."""
 
-    def __init__(self, base_url: str, headers: Mapping[str, str], throttle: Throttle) -> None:
-        self._url = f"{base_url.rstrip('/')}/chat/completions"
+    def __init__(self, url: str, headers: Mapping[str, str], throttle: Throttle) -> None:
+        self._url = url
         self._headers = dict(headers)
+        self._keys = known_keys()
         self.throttle = throttle
 
     async def __aenter__(self) -> Self:
@@ -136,22 +142,22 @@ class Transport:
         progress.last = time.monotonic()
         progress.first = progress.first or progress.last
         try:
-            async with self._session.post(self._url, data=data) as response:
+            async with self._session.post(self._url, data=data, allow_redirects=False) as response:
                 try:
                     content = await _body(response)
                 except BodyError as error:
                     response.close()  # what is left of it is not waited for
-                    if response.status < 400:
+                    if response.status < 300:
                         raise UnfitReplyError(str(error)) from error
                     content = str(error).encode()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise NoReplyError(f"{type(error).__name__}: {error}") from error
+            raise NoReplyError(redact(f"{type(error).__name__}: {error}")) from error
         finally:
             self.throttle.leave()
         headers = response.headers
         if self.throttle.adaptive:
             self.throttle.advised(quota(headers, "requests"), quota(headers, "tokens"))
-        if response.status >= 400:
+        if response.status >= 300:
             failure = StatusError(response.status, headers, content)
             if failure.after is not None:
                 if not self.throttle.believes(failure.after):
@@ -165,7 +171,7 @@ class Transport:
         reply = _json_object(content)
         if reply is None:
             raise NoReplyError("the reply is not a JSON object")
-        return reply
+        return redacted(reply, self._keys)
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -199,7 +205,7 @@ def _error(body: bytes) -> dict[str, Any]:
     """The `error` object of a body; with the body's beginning as message where there is none."""
     content = _json_object(body)
     error = content.get("error", content) if content else None
-    return error if isinstance(error, dict) else {"message": body[:300].decode(errors="replace")}
+    return redacted(error if isinstance(error, dict) else {"message": redact(body.decode(errors="replace"))[:300]})
 
 
 def _json_object(content: bytes) -> dict[str, Any] | None:

@@ -6,9 +6,9 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+from jinja2 import Environment, PackageLoader, UndefinedError
 
-from grading import UserError
+from grading import UserError, templates
 from grading.bounds import load_yaml
 
 if TYPE_CHECKING:
@@ -44,14 +44,7 @@ def render_card(template: str, metadata: CardData, **facts: Any) -> str:
 @cache
 def environment() -> Environment:
     """Our templates: a name that is not known, or a value that is None, is an error and never an empty place."""
-    made = Environment(
-        loader=PackageLoader("hub_cards"),
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - Markdown
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_known,
-    )
+    made = templates.environment(loader=PackageLoader("hub_cards"), lstrip_blocks=True, finalize=_known)
     made.filters["share"] = lambda value: f"{value:.3f}"
     made.filters["plain"] = _plain
     return made

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from grading import UserError
 from grading.bounds import open_file, read_lines
-from grading.home import home
+from grading.home import home, is_own, remember_own
+from grading.keys import redacted
 from grading.whole import whole_file
 
 ANSWERS_VARIABLE = "SKILLMIX_ANSWERS"
@@ -51,6 +52,13 @@ class AnswerHeader(BaseModel):
     rank: int
     world_size: int
 
+    _own: bool = PrivateAttr(default=False)
+
+    @property
+    def own(self) -> bool:
+        """Whether a run of this user wrote it: only then is followed what it names."""
+        return self._own
+
     @property
     def run(self) -> str:
         """What the files of one run have in common."""
@@ -76,8 +84,11 @@ def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAn
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
-            for record in (header, *answers):
-                file.write(json.dumps(record.model_dump(mode="json"), ensure_ascii=True) + "\n")
+            head = json.dumps(redacted(header.model_dump(mode="json")), ensure_ascii=True)
+            file.write(head + "\n")
+            for answer in answers:
+                file.write(json.dumps(answer.model_dump(mode="json"), ensure_ascii=True) + "\n")
+        remember_own(head.encode())
     except OSError as error:
         raise _unwritable(folder, error) from error
     return path
@@ -104,7 +115,8 @@ def read_header(path: Path) -> AnswerHeader:
     """The header of a file of `write_answers`; UserError in one sentence if it is none."""
     try:
         with open_file(path) as file:
-            header = AnswerHeader.model_validate_json(next(read_lines(file), b""))
+            line = next(read_lines(file), b"")
+        header = AnswerHeader.model_validate_json(line)
     except OSError as error:
         raise UserError(f"The answers {path} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
@@ -120,6 +132,7 @@ def read_header(path: Path) -> AnswerHeader:
         json.dumps(header.model_dump(), allow_nan=False)
     except ValueError as error:
         raise UserError(f"{path}, line 1, has NaN or Infinity in the place of a number: correct it.") from error
+    header._own = is_own(line)  # noqa: SLF001
     return header
 
 

@@ -47,6 +47,9 @@ def grade(
     ] = None,
     include_path: Annotated[Path | None, typer.Option(help="Folder of YAML files of tasks of your own.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for results and samples.")] = None,
+    trust_file: Annotated[
+        bool, typer.Option("--trust-file", help="Use the pack, data set and judge that a file of others names.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """Judge answers that are on disk: finish a run that died, or grade logged samples with another judge."""
@@ -69,7 +72,7 @@ def grade(
     overrides = {key: value for key, value in overrides.items() if value is not None}
     overrides |= dict(one_setting(text) for text in settings or ())  # where null is a value
     with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
-        results = regrade(files, overrides, include_path=include_path, output=output)
+        results = regrade(files, overrides, include_path=include_path, output=output, trust=trust_file)
     if as_json:
         typer.echo(strict_json(results))
         return

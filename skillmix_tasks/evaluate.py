@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
+from grading.keys import know_arguments, redact_logs, redacted, without_keys
 from skillmix_tasks.task_files import harness_folder
 
 if TYPE_CHECKING:
@@ -43,12 +44,16 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     cli = HarnessCLI()
     args = cli.parse_args()
     given = _given(args)
+    redact_logs()
+    for name in ("model_args", "metadata"):
+        if isinstance(given.get(name), dict):
+            know_arguments(given[name])
     names = _task_names(given.get("tasks"))
     unknown = [name for name in names if name.startswith("skillmix") and not _matches(name)]
     if unknown and not given.get("include_path"):
         raise _no_task(unknown)
     settings = check_run(args)
-    with _own_tasks(names), _whole_files(given.get("output_path")), quiet_git():
+    with _own_tasks(names), _whole_files(given.get("output_path")), _results_without_keys(), quiet_git():
         if as_json:
             _print_json(cli, args)
         elif settings.controls:
@@ -211,6 +216,36 @@ def _whole_files(output: str | None) -> Iterator[None]:
             f"verdicts are saved: free space, then run `skillmix grade ANSWERS -o {output}` with the file of "
             "answers that the log names."
         )
+
+
+@contextmanager
+def _results_without_keys() -> Iterator[None]:
+    """Cut keys out of what lm-eval writes and prints: it repeats its --model_args, tokens and headers included.
+
+    Its command has no place for that between the evaluation and its files.
+    """
+    import lm_eval
+
+    from skillmix_tasks.logs import replaced
+
+    evaluate = lm_eval.simple_evaluate
+
+    def clean(*args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        results: dict[str, Any] | None = redacted(evaluate(*args, **kwargs))
+        given = kwargs.get("model_args")
+        if isinstance(given, dict):  # printed after the evaluation
+            cleaned = without_keys(given)
+            given.clear()
+            given.update(cleaned)
+        for config in (results or {}).get("configs", {}).values():
+            if isinstance(config.get("metadata"), dict):
+                config["metadata"] = without_keys(config["metadata"])
+        if results is not None and isinstance(results["config"].get("model_args"), dict):
+            results["config"]["model_args"] = without_keys(results["config"]["model_args"])
+        return results
+
+    with replaced(lm_eval, "simple_evaluate", clean):
+        yield
 
 
 def _print_failed_controls_first(cli: Any, args: argparse.Namespace) -> None:

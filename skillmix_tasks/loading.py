@@ -24,6 +24,15 @@ def load_pack(name: str) -> Pack:
             f"There is no pack {name!r}: name one of {', '.join(bundled_packs())}, or a directory that holds "
             "pack.yaml, skills and topics (.yaml or .csv), and prompts/."
         )
+    _refuse_links(folder)
     pack = read_reference_pack(folder) if is_reference_pack(folder) else read_pack(folder)
     check_prompts(pack)
     return pack
+
+
+def _refuse_links(folder: Path) -> None:
+    """A pack's texts go to models and to the Hub: they must be files of its folder, not others of the user's."""
+    inside = folder.resolve()
+    for path in (*folder.glob("*"), *folder.glob("prompts/*"), *folder.glob("prompts/*/*")):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise UserError(f"{path} is a link to a file outside the pack {folder}: put the file in its place.")

@@ -8,7 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from skillmix_tasks.checks.normalise import words
 
 Split = Literal["all", "train", "heldout", "public"]
 Source = Literal["released", "paper", "ours"]  # made public by the papers' authors, named by them, or neither
@@ -16,6 +18,10 @@ STUDENT_PROMPTS = ("turn1", "turn2", "single")
 PROMPTS = (*STUDENT_PROMPTS, "judge")
 _ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 _Text = Field(min_length=1)
+# Of a skill's name. Patterns are made of names, and the work of a pattern doubles with each word.
+_LONGEST_NAME = 100  # characters
+_MOST_WORDS = 8
+_MOST_ALIASES = 50
 
 
 class PackPart(BaseModel):
@@ -33,13 +39,21 @@ class Skill(PackPart):
 
     id: str = Field(pattern=_ID)
     name: str = _Text
-    aliases: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = Field(default=(), max_length=_MOST_ALIASES)
     category: str = _Text
     source: Source = "ours"
     wikipedia: str | None = None
     definition: str = _Text
     example: str = _Text
     common: str | None = None
+
+    @field_validator("name", "aliases")
+    @classmethod
+    def _short(cls, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for name in [given] if isinstance(given, str) else given:
+            if len(name) > _LONGEST_NAME or len(words(name)) > _MOST_WORDS:
+                raise ValueError(f"a name has at most {_LONGEST_NAME} characters and {_MOST_WORDS} words")
+        return given
 
 
 class Topic(PackPart):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-from jinja2 import Environment, StrictUndefined, Template, TemplateError
-
 from grading import UserError
+from grading.templates import Plain, TemplateRefusedError, render_foreign
 from skillmix_tasks.items import Item
 from skillmix_tasks.pack import PROMPTS, Pack
 
@@ -22,13 +19,18 @@ def sentence_limit(limit: int) -> str:
 def render(pack: Pack, name: str, item: Item) -> str:
     """Render the prompt `name` (turn1, turn2, single, judge) for an item.
 
-    The template sees `topic` (its name), `skills` (objects with name, definition, example) and `limit`.
+    The template sees `topic` (its name), `skills` (each with name, definition, example) and `limit`.
     """
+    values: dict[str, Plain] = {
+        "topic": item.topic.name,
+        "skills": [
+            {"name": one.name, "definition": one.definition, "example": one.example} for one in item.skills
+        ],
+        "limit": sentence_limit(item.limit),
+    }
     try:
-        return _template(pack.prompts[name]).render(
-            topic=item.topic.name, skills=item.skills, limit=sentence_limit(item.limit)
-        )
-    except (TemplateError, TypeError) as error:
+        return render_foreign(pack.prompts[name], values)
+    except TemplateRefusedError as error:
         raise UserError(
             f"The prompt {name}.jinja of the pack {pack.about.id!r} cannot be filled in ({error}); it may use "
             "topic, skills and limit."
@@ -48,9 +50,3 @@ def check_prompts(pack: Pack) -> None:
                     f"The prompt {name}.jinja of the pack {pack.about.id!r} leaves out {part!r}: it has to "
                     "show the topic, and each skill with its definition."
                 )
-
-
-@cache
-def _template(source: str) -> Template:
-    environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)  # noqa: S701
-    return environment.from_string(source)

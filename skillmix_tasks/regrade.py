@@ -29,6 +29,7 @@ from skillmix_tasks.sample_files import SampleFiles
 from skillmix_tasks.stored import StoredTask, find_answers
 from skillmix_tasks.task import SkillMixTask
 from skillmix_tasks.task_files import harness_folder
+from skillmix_tasks.trust import settings_to_follow
 
 # Items of one part: enough to keep a judge busy, and their prompts, votes and samples take some tens of MB.
 _PART = 300
@@ -103,13 +104,15 @@ def regrade(
     *,
     include_path: Path | None = None,
     output: Path | None = None,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Judge the answers in `files` and return lm-eval's results.
 
     `overrides` are settings (skillmix_tasks.settings) that replace those of the run; without a judge among
-    them, the run's own judge is taken, or for sample files the environment's. `include_path` holds YAML files
-    of tasks that are not ours. With `output`, results and
-    samples are written there as lm_eval --output_path --log_samples does.
+    them, the run's own judge is taken, or for sample files the environment's. What a file names that is not of
+    the user's own runs is followed only with `trust` (skillmix_tasks.trust). `include_path` holds YAML files of
+    tasks that are not ours. With `output`, results and samples are written there as lm_eval --output_path
+    --log_samples does.
     """
     stored = {one.task: one for one in find_answers(files, GENERATIONS)}
     turns = {one.turns for one in stored.values()}
@@ -118,8 +121,11 @@ def regrade(
     students = {json.dumps(one.student, sort_keys=True) for one in stored.values()}
     if len(students) > 1:
         raise UserError("These answers are from different students: grade each student in a command of its own.")
-    tasks = {name: _load(one, overrides, include_path) for name, one in stored.items()}
-    model = str(next(iter(stored.values())).student["model"])
+    tasks = {
+        name: _load(one, settings_to_follow(one, overrides, trust=trust), include_path)
+        for name, one in stored.items()
+    }
+    model = _model_name(next(iter(stored.values())))
     with ExitStack() as stack:
         written = stack.enter_context(SampleFiles(output, model)) if output is not None else None
         results, scores = _evaluate_parts(stored, tasks, written, chat=turns == {2})
@@ -132,6 +138,16 @@ def regrade(
         if written is not None:
             written.finish(results)
     return results
+
+
+def _model_name(stored: StoredTask) -> str:
+    """The student's name, after which lm-eval names a folder: one of dots only would lead out of the output's."""
+    name = str(stored.student.get("model", ""))
+    if not name.strip(". "):
+        raise UserError(
+            f"{stored.path} names no student: its header holds {name!r} in the place of a model's name."
+        )
+    return name
 
 
 def _evaluate_parts(
@@ -246,8 +262,7 @@ def _manager(settings: dict[str, Any], include_path: Path | None) -> TaskManager
     return TaskManager(include_path=paths, include_defaults=False, metadata={"skillmix": settings})
 
 
-def _load(stored: StoredTask, overrides: dict[str, Any], include_path: Path | None) -> SkillMixTask:
-    settings = stored.settings | overrides
+def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | None) -> SkillMixTask:
     last = max(item.index for item in stored.items.values())
     settings["items"] = max(settings.get("items", 0), 1 + last)
     manager = _manager(settings, include_path)

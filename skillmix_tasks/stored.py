@@ -18,6 +18,9 @@ from skillmix_tasks.answers import AnswerHeader, StoredAnswer, is_answer_file, r
 
 logger = logging.getLogger(__name__)
 
+# Settings that a run's header does not have, since it has the judges that came of them.
+_JUDGE = frozenset({"judge", "judge_base_url", "votes", "price"})
+
 
 @dataclass(slots=True)
 class StoredItem:
@@ -37,6 +40,7 @@ class StoredTask:
     turns: int
     settings: dict[str, Any]
     student: dict[str, Any]
+    own: bool = True  # of a run of this user, or without anything that could be followed
     run: str = ""
     ranks: list[int] = field(default_factory=list)
     world_size: int = 1
@@ -177,8 +181,10 @@ class _File:
             files,
             self.path,
             turns,
-            header.settings | {"judge": header.judge},
+            {name: value for name, value in header.settings.items() if name not in _JUDGE}
+            | {"judge": header.judge},
             header.student,
+            own=header.own,
             run=header.run,
             ranks=[header.rank],
             world_size=header.world_size,

@@ -9,6 +9,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
 from grading.fingerprint import weights_fingerprint
+from grading.keys import redact
 
 
 def student_identity(lm: LM | None, model_args: dict[str, Any]) -> dict[str, Any]:
@@ -18,7 +19,7 @@ def student_identity(lm: LM | None, model_args: dict[str, Any]) -> dict[str, Any
     """
     # A model that was handed over as an object knows its own name, if anybody does.
     own = getattr(getattr(lm, "config", None), "_name_or_path", None)
-    name = str(model_args.get("pretrained") or model_args.get("model") or own or "unknown")
+    name = redact(str(model_args.get("pretrained") or model_args.get("model") or own or "unknown"))
     identity: dict[str, Any] = {"class": type(lm).__name__ if lm else None, "model": name}
     if own or "pretrained" in model_args:
         identity["weights"] = weights_fingerprint(name, model_args.get("revision"))

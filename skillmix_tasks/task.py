@@ -30,6 +30,7 @@ from grading import Budget, Panel, State, UserError
 from grading.bounds import cut
 from grading.errors import show_user_errors_in_one_line
 from grading.home import verdict_store
+from grading.keys import know_arguments, redact
 from grading.panel import panel_name, panel_record
 from grading.stats import total
 from grading.store import VerdictStore
@@ -83,6 +84,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         metadata = config.pop("metadata")
         self._settings = read_settings(metadata)
         self._model_args = {key: value for key, value in metadata.items() if key != "skillmix"}
+        know_arguments(self._model_args)
         self._judges = self._settings.judges()
         self._pack, self._items, self._items_commit = self._draw(config["task"])
         if self._settings.controls and not self._pack.controls:
@@ -543,5 +545,5 @@ _COMMON: dict[str, Any] = {
 
 
 def _text(reply: str | None) -> str:
-    """A student's reply as it is stored and judged: with a mark where it is cut, if it is longer than any text."""
-    return "" if reply is None else cut(encodable(reply))
+    """A student's reply as it is stored and judged: without keys, and cut with a mark if it is too long."""
+    return "" if reply is None else cut(redact(encodable(reply)))

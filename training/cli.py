@@ -204,6 +204,9 @@ def compare(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Another setting of the tasks, as KEY=JSON or KEY=TEXT.")
     ] = None,
+    trust_file: Annotated[
+        bool, typer.Option("--trust-file", help="Load the base model that a run of others names.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Evaluate the base model and the trained one on the same items; other arguments go to lm_eval.
@@ -222,7 +225,9 @@ def compare(
     given = {"judge": judge or None, "judge_base_url": judge_base_url, "votes": votes, "max_usd": max_usd}
     chosen = {name: value for name, value in given.items() if value is not None}
     chosen |= dict(one_setting(text) for text in settings or ())
-    made = compare_models(read_run(run), tasks or (), chosen, model=model, arguments=context.args)
+    made = compare_models(
+        read_run(run), tasks or (), chosen, model=model, arguments=context.args, trust=trust_file
+    )
     typer.echo(json.dumps(made.record()) if as_json else made.text())
 
 

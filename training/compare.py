@@ -28,6 +28,7 @@ from typing import Any
 
 from grading import UserError
 from grading.fingerprint import weights_fingerprint
+from grading.keys import know_text, redacted
 from grading.panel import panel_name, panel_record
 from grading.whole import write_whole
 from skillmix_tasks.answers import ANSWERS_VARIABLE, read_header
@@ -36,7 +37,7 @@ from skillmix_tasks.task_files import tasks_named
 from training.comparison import ComparedTask, compare_halves, comparison_record, comparison_text, read_half
 from training.folder import claimed
 from training.recipe import EMBEDDED
-from training.trained import TrainedRun
+from training.trained import TrainedRun, check_base
 
 logger = logging.getLogger(__name__)
 
@@ -80,22 +81,27 @@ def compare(
     *,
     model: str = "hf",
     arguments: Sequence[str] = (),
+    trust: bool = True,
 ) -> Comparison:
     """Evaluate the base model of `run` and the trained one on `tasks` (none: the recipe's), and write the table.
 
-    `settings` are the tasks' (skillmix_tasks.settings), `model` and `arguments` go to lm_eval. Raises UserError
-    for what can be known to fail before anything is generated, if another comparison is there already, and if a
-    model or the judge fails.
+    `settings` are the tasks' (skillmix_tasks.settings), `model` and `arguments` go to lm_eval. Without `trust`, a
+    base model that only the folder of others names is not loaded. Raises UserError for what can be known to fail
+    before anything is generated, if another comparison is there already, and if a model or the judge fails.
     """
     settings = dict(settings or {})
     names = _task_names(run, tasks)
     _check_arguments(arguments)
+    for argument in arguments:
+        know_text(argument)
     read = read_settings({"skillmix": settings})
     judges = read.judges()
     sides = run.model_arguments(model)
     from skillmix_tasks.beforehand import check_judges
 
     check_judges(judges, batch=read.batch)
+    if not trust:
+        check_base(run)
     base_weights = weights_fingerprint(run.base, run.revision)
     if Path(run.base).is_dir() and run.fingerprint not in (EMBEDDED, base_weights):
         logger.warning(
@@ -107,7 +113,7 @@ def compare(
     record: dict[str, Any] = {
         "tasks": names,
         "model": model,
-        "arguments": _telling(arguments),
+        "arguments": redacted(_telling(arguments)),
         "settings": read.model_dump(mode="json", exclude=_HOW | _JUDGE),
         "judge": panel_record(judges),
         "base_weights": base_weights,
@@ -119,7 +125,7 @@ def compare(
             # A cap that stood in the answers' settings would hold for every later judging of them.
             told = {name: value for name, value in settings.items() if name not in _HOW}
             _answer(out / side / "answers", names, asked, told)
-        failures = _judge([out / side for side in sides], settings, read)
+        failures = _judge([out / side for side in sides], settings, read, trust=trust)
         comparison = Comparison(
             compare_halves(*(read_half(out / side) for side in sides)),
             run.recipe.model,
@@ -186,7 +192,7 @@ def _answered(folder: Path) -> dict[str, Path]:
     return {read_header(path).task: path for path in sorted(folder.glob("*.jsonl"))}
 
 
-def _judge(sides: Sequence[Path], settings: dict[str, Any], read: Settings) -> list[str]:
+def _judge(sides: Sequence[Path], settings: dict[str, Any], read: Settings, *, trust: bool) -> list[str]:
     """Have the answers of each side judged that are not yet; sentences on control answers that a judge failed.
 
     Sides share a cap in equal parts, as they are judged one after the other.
@@ -202,6 +208,6 @@ def _judge(sides: Sequence[Path], settings: dict[str, Any], read: Settings) -> l
         caps["max_tokens"] = read.max_tokens // max(1, len(missing))
     for side in missing:
         with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
-            regrade(list(_answered(side / "answers").values()), settings | caps, output=side)
+            regrade(list(_answered(side / "answers").values()), settings | caps, output=side, trust=trust)
         (side / _WHOLE).touch()
     return take_failures()

@@ -14,10 +14,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
 from grading import UserError
 from grading.bounds import load_json, read_bytes, readable
+from grading.templates import environment
 from skillmix_tasks.metrics import METRICS
 from skillmix_tasks.output_files import samples_of
 
@@ -140,9 +139,9 @@ def comparison_record(rows: Sequence[ComparedTask], about: Mapping[str, Any]) ->
 
 def comparison_text(rows: Sequence[ComparedTask], about: Sequence[str]) -> str:
     """The comparison as a page of Markdown; `about` are sentences for its beginning."""
-    template = files("training").joinpath("templates", "comparison.md.jinja").read_text(encoding="utf-8")
-    environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)  # noqa: S701
-    return environment.from_string(template).render(
+    source = files("training").joinpath("templates", "comparison.md.jinja").read_text(encoding="utf-8")
+    template = environment().from_string(source)
+    return template.render(
         about=about,
         names=[metric.replace("_", " ") for metric in METRICS],
         rows=[

@@ -24,9 +24,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from jinja2 import Environment, StrictUndefined
 
 from grading import UserError
+from grading.templates import environment
 from grading.whole import sync_all, write_whole
 from training.mix import Mix, draw_texts, read_texts
 from training.rows import COLUMNS, FEATURES, Row, read_rows, rows_files
@@ -161,8 +161,11 @@ def _readme(configs: Sequence[Config], mix: Mix | None) -> str:
         for config in configs
     ]
     template = files("training").joinpath("templates", "dataset.md.jinja").read_text(encoding="utf-8")
-    environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)  # noqa: S701
-    body = environment.from_string(template).render(
-        configs=configs, splits=SPLITS, columns=COLUMNS, mixed=mix is not None, share=mix.share if mix else 0
+    body = (
+        environment()
+        .from_string(template)
+        .render(
+            configs=configs, splits=SPLITS, columns=COLUMNS, mixed=mix is not None, share=mix.share if mix else 0
+        )
     )
     return f"---\n{yaml.safe_dump({'configs': header}, sort_keys=False)}---\n\n{body}\n"

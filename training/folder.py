@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from grading import UserError
 from grading.bounds import read_bytes
+from grading.home import remember_own
 from grading.whole import write_whole
 
 _Record = TypeAdapter(dict[str, Any])
@@ -60,13 +61,20 @@ def record_of(out: Path) -> dict[str, Any] | None:
         return None
 
 
+def record_bytes(out: Path) -> bytes:
+    """The record of the run in `out` as it stands on the disk."""
+    return (out / _MARK).read_bytes()
+
+
 def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], bool]) -> None:
     """Write down in `out` what is made there; UserError if that is another run already."""
     mark = out / _MARK
     try:
         there = _Record.validate_json(read_bytes(mark)) if mark.exists() else None
         if there is None or (there.keys() == record.keys() and not begun()):
-            write_whole(mark, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+            text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+            remember_own(text.encode())
+            write_whole(mark, text)
             return
     except ValidationError as error:
         raise UserError(f"{mark} is no record of a run: name another folder with --out.") from error

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yaml import YAMLError
+
 from grading import UserError
 from training.leakage import Leakage, check_leaks
 
@@ -53,6 +55,7 @@ def open_source(data: str, config: str | None) -> Source:
     folder, name, revision = _folder_of(data)
     import datasets
 
+    _check_card(folder, data)
     try:
         names = datasets.get_dataset_config_names(str(folder))
         chosen = config or datasets.get_dataset_default_config_name(str(folder)) or names[0]
@@ -75,6 +78,46 @@ def texts_of(rows: Dataset) -> Iterator[dict[str, Any]]:
     """What is trained on of each row: its `id`, `messages` and `text`."""
     columns = [name for name in ("id", "messages", "text") if name in rows.column_names]
     yield from rows.select_columns(columns)
+
+
+def _check_card(folder: Path, data: str) -> None:
+    """A card says which files are read: of its own folder, and neither addresses nor other files of this machine.
+
+    Raises UserError with the first that is another.
+    """
+    from huggingface_hub import DatasetCard
+
+    card = folder / "README.md"
+    if not card.is_file():
+        return
+    try:
+        configs = DatasetCard.load(card).data.to_dict().get("configs")
+    except (ValueError, OSError, YAMLError) as error:
+        raise UserError(f"The card {card} cannot be read ({' '.join(str(error).split())}).") from error
+    for name in _file_names(configs):
+        if "://" in name or "::" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UserError(
+                f"The card of {data} names the file {name!r}, which is outside its folder, and is not followed: "
+                "put the file into the folder, and its name into the card."
+            )
+
+
+def _file_names(value: Any) -> Iterator[str]:
+    """All that stands under data_files or data_dir."""
+    if isinstance(value, list):
+        for one in value:
+            yield from _file_names(one)
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield from _texts(one) if name in ("data_files", "data_dir") else _file_names(one)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
 
 
 def _folder_of(data: str) -> tuple[Path, str, str | None]:

@@ -8,8 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-
+from grading.templates import environment
 from grading.whole import whole_file, write_whole
 from skillmix_tasks.pack import Pack
 from training.charts import draw
@@ -23,10 +22,10 @@ def write_summary(folder: Path, counts: Counts, pack: Pack, *, about: Sequence[s
     `about` are sentences for its beginning: the plan, the teacher, the judge, why the run ended.
     """
     counts.check()
-    template = files("training").joinpath("templates", "summary.md.jinja").read_text(encoding="utf-8")
-    environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)  # noqa: S701
+    source = files("training").joinpath("templates", "summary.md.jinja").read_text(encoding="utf-8")
+    template = environment().from_string(source)
     skills = skill_tallies(counts)
-    page = environment.from_string(template).render(
+    page = template.render(
         about=about,
         kinds=[_kind(k, kind) for k, kind in sorted(counts.kinds.items())],
         ks=sorted(counts.kinds),

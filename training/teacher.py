@@ -14,6 +14,7 @@ from grading import Budget, State, Usage, UserError
 from grading.asker import Asker
 from grading.backend import Backend, Message, Reply, Sink, VoteCall, save_and_read
 from grading.fingerprint import check_model_path
+from grading.keys import know_text, redact
 from grading.model_spec import LOCAL_PREFIX, ModelSpec, make_spec
 from grading.progress import CallBar
 from grading.store import vote_key
@@ -97,6 +98,7 @@ def resolve_teacher(
             )
         address = {} if base_url is None else {"base_url": base_url}
         return make_spec(TeacherSpec, {"model": teacher} | address | given)
+    know_text(lm_args or "")
     arguments = _arguments(lm_args or "")
     if teacher.startswith(LOCAL_PREFIX):
         arguments = {"batch_size": _BATCH} | arguments | {"pretrained": teacher.removeprefix(LOCAL_PREFIX)}
@@ -229,7 +231,7 @@ class LmEvalBackend:
             ],
             disable_tqdm=True,
         )
-        return [self._reply(model, prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+        return [self._reply(model, prompt, redact(text)) for prompt, text in zip(prompts, texts, strict=True)]
 
     def _reply(self, model: LM, prompt: str, text: str) -> Reply:
         usage = Usage(len(model.tok_encode(prompt)), len(model.tok_encode(text)))

@@ -8,10 +8,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from grading import UserError
-from grading.home import home
+from grading.home import home, is_own
 from skillmix_tasks.embedded import convert_embedded_model
-from training.folder import record_of
-from training.recipe import EMBEDDED, Recipe
+from training.folder import record_bytes, record_of
+from training.recipe import EMBEDDED, Recipe, load_recipe, recipe_names
 from training.whole import check_model
 
 
@@ -46,6 +46,19 @@ class TrainedRun:
                 "`skillmix train` command again with --merge."
             )
         return {"before": before, "after": f"pretrained={merged}"}
+
+
+def check_base(run: TrainedRun) -> None:
+    """Raise UserError, which names the base model, if neither a recipe of ours nor a run of this user names it.
+
+    Whoever made the folder chose it, and it would be loaded.
+    """
+    known = {EMBEDDED, *(load_recipe(name).model for name in recipe_names())}
+    if run.recipe.model not in known and not is_own(record_bytes(run.folder)):
+        raise UserError(
+            f"{run.folder} is not of a run of yours and names the base model {run.recipe.model!r}, which would be "
+            "loaded: type --trust-file if you trust the folder."
+        )
 
 
 def read_run(folder: Path) -> TrainedRun:

@@ -15,8 +15,9 @@ from importlib.resources import files
 from typing import Any, Literal
 
 import yaml
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment
 
+from grading.templates import environment
 from grading.verdict import Criterion, GradingRequest
 
 KS = (2, 3, 5)
@@ -117,9 +118,9 @@ def _read(name: str) -> dict[str, Any]:
 
 @cache
 def _jinja() -> Environment:
-    environment = Environment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)  # noqa: S701
-    environment.filters |= {"tags": _tags, "zero_width": _zero_width, "mirrored": _mirrored}
-    return environment
+    made = environment()
+    made.filters |= {"tags": _tags, "zero_width": _zero_width, "mirrored": _mirrored}
+    return made
 
 
 def _tags(text: str) -> str:

@@ -8,8 +8,9 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import PackageLoader
 
+from grading.templates import environment
 from hub_cards.report.answers import CHUNK
 from hub_cards.report.board import Cell, Row
 from hub_cards.report.pictures import Picture
@@ -39,10 +40,8 @@ def render_page(study: Study, overlays: dict[str, Picture], students: dict[str, 
     letters = _letters(study)
     script = "\n".join(_text(name) for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = Environment(
-        loader=PackageLoader("hub_cards.report"), undefined=StrictUndefined, autoescape=True, trim_blocks=True
-    )
-    return environment.get_template("page.html.jinja").render(
+    ours = environment(loader=PackageLoader("hub_cards.report"), autoescape=True)
+    return ours.get_template("page.html.jinja").render(
         script=script,
         script_hash=f"sha256-{digest}",
         style=_text("page.css"),

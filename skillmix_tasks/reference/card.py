@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
-
 from grading.prompt import PROMPT_VERSION
+from grading.templates import environment
 from skillmix_tasks import calibration
 from skillmix_tasks.calibration import Calibration
 
 
 def card(one: Calibration) -> str:
     """All figures of a calibration, with the thresholds of its verdict."""
-    environment = Environment(
-        undefined=StrictUndefined,
-        autoescape=False,  # noqa: S701 - Markdown
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     source = files("skillmix_tasks.reference").joinpath("calibration.md.jinja").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    template = environment(lstrip_blocks=True, keep_trailing_newline=True).from_string(source)
+    return template.render(
         one=one,
         prompt=PROMPT_VERSION,
         refusals={metric: rates.refusal() for metric, rates in one.errors.items()},

@@ -1,0 +1,1 @@
+"""Attacks: texts, files and endpoints of others against what a user trusts this project with."""
