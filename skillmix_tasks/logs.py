@@ -40,11 +40,13 @@ def no_loading_bars() -> Iterator[None]:
     from transformers.utils import logging as transformers_logging
 
     bars: Any = transformers_logging  # which is not typed
+    shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
     try:
         yield
     finally:
-        bars.enable_progress_bar()
+        if shown:
+            bars.enable_progress_bar()
 
 
 @contextmanager

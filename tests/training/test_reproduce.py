@@ -55,6 +55,25 @@ def test_mistakes(tmp_path: Path, arguments: tuple[str, ...], sentence: str):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_tiny_run_without_an_accepted_text_ends_well(tmp_path: Path):
+    commands = tmp_path / "commands"
+    python = tmp_path / "python"  # whose commands do nothing, so no text is there
+    python.write_text(f'#!/bin/sh\necho "$3" >> {commands}\n')
+    python.chmod(0o755)
+    done = subprocess.run(
+        [SCRIPT, "--tiny", "--yes"],
+        env=environment(tmp_path / "home", PYTHON=str(python)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nothing to train on" in done.stdout
+    assert commands.read_text().split() == ["embedded", "generate"]
+
+
 def test_help(tmp_path: Path):
     done = start(tmp_path, "--help")
     assert (done.returncode, done.stderr) == (0, "")
