@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 
 import typer
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     help="SKILL-MIX for lm-evaluation-harness: evaluate, grade, make training data, and look at packs.",
@@ -35,6 +38,13 @@ def main() -> None:
         app()
     except UserError as error:
         sys.exit(f"Error: {error}")
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        sys.exit(
+            f"Error: {error.filename or 'A file'} cannot be written ({error.strerror}): free space, then run the "
+            "same command again. What is whole on the disk is not made again."
+        )
 
 
 def _check_training() -> None:

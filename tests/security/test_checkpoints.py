@@ -112,9 +112,10 @@ def flipped(name: str) -> Callable[[Path], None]:
 
 
 def of_another_step(name: str) -> Callable[[Path], None]:
-    return lambda checkpoint: (checkpoint / name).write_bytes(
-        (checkpoint.with_name("checkpoint-2") / name).read_bytes()
-    )
+    def damage(checkpoint: Path) -> None:
+        (checkpoint / name).write_bytes((checkpoint.with_name("checkpoint-2") / name).read_bytes())
+
+    return damage
 
 
 def old(checkpoint: Path) -> None:
