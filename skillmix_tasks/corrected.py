@@ -47,6 +47,11 @@ def correct_results(path: Path, calibration: Calibration) -> list[CorrectedScore
         if not items:
             raise UserError(f"{task} in {path} has no item with a verdict: there is no score to correct.")
         for metric in CORRECTABLE:
+            if metric not in calibration.errors:
+                raise UserError(
+                    f"The calibration of {calibration.name} has no error rates of {metric}: make it again with "
+                    "`skillmix calibrate`."
+                )
             granted = round(_share(path, values, metric) * items)
             found = correct(granted, items, calibration.errors[metric])
             scores.append(CorrectedScore(task, metric, found))

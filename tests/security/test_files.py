@@ -284,7 +284,7 @@ def test_a_run_without_any_verdict_is_compared_and_not_corrected(made: Results, 
         correct_results(results_of(made.unjudged), load_calibration(make_calibration(tmp_path, judge)))
 
 
-@pytest.mark.parametrize(("name", "value"), [("coverage", NAN), ("full_marks", INF), ("all_skills", None)])
+@pytest.mark.parametrize(("name", "value"), [("coverage", NAN), ("coverage", -1), ("coverage", None)])
 def test_results_with_no_numbers_are_not_corrected(made: Results, tmp_path: Path, name: str, value: Any):
     copy = shutil.copytree(made.judged, tmp_path / "copy")
     judge = read_half(copy).results["configs"][TASK]["metadata"]["skillmix"]["judge"]
