@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from io import TextIOWrapper
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import skillmix_tasks  # noqa: F401  # isort: skip  (first: it says if a package of ours is hidden or too old)
 
 import typer
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     help="SKILL-MIX for lm-evaluation-harness: evaluate, grade, make training data, and look at packs.",
@@ -42,6 +45,13 @@ def main() -> None:
         app()
     except UserError as error:
         sys.exit(f"Error: {redact(str(error))}")
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        sys.exit(
+            f"Error: {error.filename or 'A file'} cannot be written ({error.strerror}): free space, then run the "
+            "same command again. What is whole on the disk is not made again."
+        )
 
 
 def _check_training() -> None:

@@ -94,6 +94,8 @@ def model(
     )
     after = run / "evaluation" / "after"
     evaluations = read_evaluations([after], within=run) if after.is_dir() else []
+    for one in evaluations:
+        one.check_samples()
     _push(
         Target(repo, "model", MARK, public),
         lambda remote: plan(weights, facts, evaluations, remote, within=run),
@@ -124,6 +126,8 @@ def results(
 
     evaluations = read_evaluations(files, calibration or ())
     refuse_others(evaluations, [repo, *([student] if student else [])])
+    for one in evaluations:
+        one.check_samples()
     _push(
         Target(repo, "model", MARK, public, must_exist=True),
         lambda remote: plan(evaluations, remote),

@@ -78,6 +78,12 @@ class Evaluation:
             return wilson(round(score.value * self.run.covered), self.run.covered)
         return mean_interval(score.value, score.error or 0.0, self.run.covered)
 
+    def check_samples(self) -> None:
+        """Raise UserError, as the report does, unless the samples that go up are whole and give the scores."""
+        for file in self.files:
+            if file.path.endswith("/samples.jsonl"):
+                read_tally(self.run, file.source)
+
     def results(self) -> list[EvalResult]:
         """Its metrics as a card's model-index has them."""
         from huggingface_hub import EvalResult
@@ -121,9 +127,8 @@ def read_evaluations(
 ) -> list[Evaluation]:
     """The evaluations in results files, or in all below folders, by task, with the judges' `calibrations`.
 
-    UserError if there is none, one has no samples or no verdicts, its samples are not whole, a link leads out of
-    `within` (None: the folder of each path), two are of the same task and judge, or a calibration is of none of
-    the judges.
+    UserError if there is none, one has no samples or no verdicts, a link leads out of `within` (None: the folder
+    of each path), two are of the same task and judge, or a calibration is of none of the judges.
     """
     known = {path: load_calibration(path) for path in calibrations}
     used = set()
@@ -229,7 +234,6 @@ def _files(one: Evaluation, whole: dict[str, Any], root: Path) -> tuple[File, ..
             "score without its verdicts cannot be checked."
         )
     samples = open_within(root, one.run.samples)
-    read_tally(one.run, samples)
     paths = set(local_paths(whole)) | _local_arguments(whole)
     return (
         File(f"{one.folder}/results.json", json_file(one.record)),

@@ -59,19 +59,20 @@ def open_within(root: Path, path: Path) -> Path:
     A link may lead to another place in the folder `root`. Raises UserError if it leads out of it, or `path` is no
     regular file. Where there is no /proc, as on macOS, the path is checked and not held open.
     """
-    real, home = Path(os.path.realpath(path)), Path(os.path.realpath(root))
-    if not real.is_relative_to(home):
-        raise UserError(
-            f"{path} leads out of {root}, to {real}: nothing was pushed. Copy the file to where the link is, or "
-            "remove the link."
-        )
     try:
+        real, home = Path(os.path.realpath(path)), Path(os.path.realpath(root))
+        if not real.is_relative_to(home):
+            raise UserError(
+                f"{path} leads out of {root}, to {real}: nothing was pushed. Copy the file to where the link is, "
+                "or remove the link."
+            )
         place = _open(home, real.relative_to(home).parts)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): nothing was pushed.") from error
-    file = os.fdopen(place, "rb")
     if not stat.S_ISREG(os.fstat(place).st_mode):
+        os.close(place)
         raise UserError(f"{path} is no regular file: nothing was pushed.")
+    file = os.fdopen(place, "rb")
     if not _DESCRIPTORS.is_dir():
         return real
     held = _Held(_DESCRIPTORS / str(place))

@@ -43,16 +43,28 @@ def correct_results(path: Path, calibration: Calibration) -> list[CorrectedScore
                 "parameters, prompt version and number of votes have to be the same."
             )
         values = results["results"][task]
-        items = round(values["coverage,none"] * results["n-samples"][task]["effective"])
+        items = round(_share(path, values, "coverage") * results["n-samples"][task]["effective"])
         if not items:
             raise UserError(f"{task} in {path} has no item with a verdict: there is no score to correct.")
         for metric in CORRECTABLE:
-            granted = round(values[f"{metric},none"] * items)
+            if metric not in calibration.errors:
+                raise UserError(
+                    f"The calibration of {calibration.name} has no error rates of {metric}: make it again with "
+                    "`skillmix calibrate`."
+                )
+            granted = round(_share(path, values, metric) * items)
             found = correct(granted, items, calibration.errors[metric])
             scores.append(CorrectedScore(task, metric, found))
     if not scores:
         raise UserError(f"{path} has no results of a judged SKILL-MIX task.")
     return scores
+
+
+def _share(path: Path, values: dict[str, Any], metric: str) -> float:
+    share = values.get(f"{metric},none")
+    if not isinstance(share, float | int) or not 0 <= share <= 1:  # NaN is neither
+        raise UserError(f"{path} has {metric} = {share}, which is no share: grade the answers again.")
+    return share
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -46,11 +46,13 @@ class CheckedTracker(EvaluationTracker):  # type: ignore[misc]
         self._verify(file, lambda path: _lines(path) == number)
 
     def _verify(self, file: Path, is_whole: Callable[[Path], bool]) -> None:
-        if file.exists() and is_whole(file):
+        if not file.exists():
+            self.lost.append(file.name)
+        elif is_whole(file):
             sync(file)
-            return
-        self.lost.append(file.name)
-        file.unlink(missing_ok=True)
+        else:
+            self.lost.append(file.name)
+            file.unlink()
 
     def _folder(self) -> Path:
         # lm-eval takes a path with this ending for the name of the results file.

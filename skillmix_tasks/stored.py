@@ -106,9 +106,14 @@ def _look_through(files: Sequence[_File], number: int, tasks: dict[str, StoredTa
             _add_file(tasks, files, file, task, len(answer.replies))
         _add_answer(tasks[task], answer, (number, offset), generations)
     if not new:
-        raise UserError(f"{file.path} holds no whole answer." if file.cut else f"{file.path} is empty.")
+        if file.cut:
+            raise UserError(
+                f"{file.path} holds no whole answer, as line {file.cut} is cut short: name "
+                "samples_skillmix_*.jsonl files of lm_eval --log_samples, or files of stored answers."
+            )
+        raise UserError(f"{file.path} is empty.")
     for task in new:
-        tasks[task].cut |= file.cut
+        tasks[task].cut |= file.cut > 0
 
 
 def _add_file(tasks: dict[str, StoredTask], files: Sequence[_File], file: _File, task: str, turns: int) -> None:
@@ -162,11 +167,14 @@ def _check_whole(task: StoredTask) -> None:
 
 
 class _File:
-    """One file of either kind; `header` is None for samples, `cut` is known once all answers were read."""
+    """One file of either kind; `header` is None for samples.
+
+    `cut` is the number of a last line that is cut short, or 0, once all lines were read.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.cut = False
+        self.cut = 0
         self.header: AnswerHeader | None = read_header(path) if is_answer_file(path) else None
 
     def task(self, name: str, turns: int, files: Sequence[_File]) -> StoredTask:
@@ -198,8 +206,8 @@ class _File:
         offset, size = 0, self.path.stat().st_size
         with open_file(self.path) as file:
             for number, line in enumerate(read_lines(file), start=1):
-                self.cut = offset + len(line) == size and not _is_json(line)
-                if self.cut:
+                if offset + len(line) == size and not _is_json(line):
+                    self.cut = number
                     logger.warning("%s, line %d, is cut short: it is left out.", self.path, number)
                 elif self.header is None or number > 1:
                     for task, answer in self._parsed(line, f"line {number}"):

@@ -68,6 +68,19 @@ class _Trainer(SFTTrainer):
         self.totals.trained_tokens += int(items)
         return batches, items
 
+    def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
+        """Save; UserError if the disk does not take it, with what is whole kept."""
+        try:
+            super()._save_checkpoint(*arguments, **options)  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError:
+            raise
+        except (OSError, SafetensorError, RuntimeError) as error:  # the last one is torch's own writer's
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise UserError(
+                f"The checkpoint of step {self.state.global_step} cannot be written ({reason}): free space, then "
+                "run the same command again. It resumes from the last whole checkpoint."
+            ) from error
+
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write none."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -130,19 +131,19 @@ def kind_of(point: str) -> str:
     return point if point in (TOPIC, SENSE, LENGTH) else "skill"
 
 
-def read_samples(path: Path, name: Path | None = None) -> Iterator[tuple[Sample, list[Generation]]]:
-    """The samples of a file with their judged answers; UserError for a line that is none.
+def read_samples(source: Path | bytes, name: Path) -> Iterator[tuple[Sample, list[Generation]]]:
+    """The samples of a file, or in its content, with their judged answers; UserError for a line that is none.
 
     `name` is what the error calls the file.
     """
-    with readable(path) as lines:
+    with readable(source) if isinstance(source, Path) else BytesIO(source) as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 sample = Sample.model_validate_json(line)
                 generations = sample.generations()
             except ValueError as error:
                 raise UserError(
-                    f"Line {number} of {name or path} is no sample of a judged SKILL-MIX task ({_reason(error)}): "
+                    f"Line {number} of {name} is no sample of a judged SKILL-MIX task ({_reason(error)}): "
                     "if the file was cut short, remove it to report the results without its answers, or run the "
                     "task again."
                 ) from error

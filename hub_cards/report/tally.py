@@ -107,7 +107,9 @@ class Tally:
 
 
 def read_tally(
-    run: Run, source: Path | None = None, take: Callable[[Sample, Sequence[Generation]], None] | None = None
+    run: Run,
+    source: Path | bytes | None = None,
+    take: Callable[[Sample, Sequence[Generation]], None] | None = None,
 ) -> Tally:
     """The tally of a run's samples, each of which goes to `take`, too; `source` is read in place of their file.
 
@@ -115,7 +117,7 @@ def read_tally(
     """
     assert run.samples is not None
     tally = Tally()
-    for sample, generations in read_samples(source or run.samples, run.samples):
+    for sample, generations in read_samples(run.samples if source is None else source, run.samples):
         tally.add(sample, generations)
         if take is not None:
             take(sample, generations)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ def main(secret: str) -> None:
     made = make_training_data(here / "made")
 
     def texts(name: str, spoil: Callable[[Path], None]) -> Path:
-        folder = make_training_data(here / name)
+        folder = shutil.copytree(made, here / name)
         spoil(folder)
         return folder
 
