@@ -127,8 +127,8 @@ def _advice(error: BaseException, path: Path) -> str:
         errno.ESTALE,
     ):
         return (
-            "its disk fails, does not let the file grow, or is a network's and cannot lock: free space on it, or name "
-            "a folder on a local disk with SKILLMIX_HOME"
+            "its disk fails, does not let the file grow, or is a network's and cannot lock: free space on it, or "
+            "name a folder on a local disk with SKILLMIX_HOME"
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH) or (
         cause in (errno.EACCES, errno.EPERM, errno.EROFS)
