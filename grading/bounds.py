@@ -23,6 +23,7 @@ from grading.errors import UserError
 MOST_FILE: Final = 64 * 2**20  # bytes of a file that is read at once; the largest results of lm-eval have a few MB
 MOST_LINE: Final = 64 * 2**20  # bytes of a line; one sample with three texts of MOST_TEXT, escaped, fits in
 MOST_YAML: Final = 2 * 2**20  # bytes; the YAML parser reads some 100 kB a second, and the bundled packs have 60 kB
+MOST_VALUES: Final = 200_000  # of a YAML text; without aliases MOST_YAML holds no more
 MOST_TEXT: Final = 1_000_000  # characters of one model's text; 128,000 tokens of reasoning have some 600,000
 MOST_DEPTH: Final = 100  # lists and objects inside one another
 _LONGEST_INTEGER = 40  # digits
@@ -108,7 +109,7 @@ def _integer(digits: str) -> float:
 def load_yaml(text: str) -> Any:
     """The YAML value in `text`; ValueError in one line if there is none.
 
-    An alias may stand for a single value only: aliases of lists of aliases make gigabytes of a few lines.
+    Aliases of lists of aliases make gigabytes of a few lines: written out, it may hold MOST_VALUES.
     """
     if len(text) > MOST_YAML:
         raise ValueError(f"it is larger than {_size(MOST_YAML)}")
@@ -122,13 +123,30 @@ def load_yaml(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        alias = self.check_event(yaml.AliasEvent)
-        node = super().compose_node(parent, index)
-        if alias and not isinstance(node, yaml.ScalarNode):
-            line = node.start_mark.line + 1 if node else 0
-            raise ValueError(f"an alias stands for the list or mapping of line {line}: write it out")
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            _count_values(node, {})
         return node
+
+
+def _count_values(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node holds, those of its aliases each time; ValueError over MOST_VALUES."""
+    if id(node) in known:
+        if not known[id(node)]:
+            raise ValueError("an alias stands for a value that holds it")
+        return known[id(node)]
+    known[id(node)] = 0  # as long as it is counted
+    inner: list[yaml.Node] = []
+    if isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    elif isinstance(node, yaml.MappingNode):
+        inner = [one for pair in node.value for one in pair]
+    number = 1 + sum(_count_values(one, known) for one in inner)
+    if number > MOST_VALUES:
+        raise ValueError(f"it holds more than {MOST_VALUES:,} values: its aliases stand for one another")
+    known[id(node)] = number
+    return number
 
 
 def brief(value: object, most: int = 300) -> str:

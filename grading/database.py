@@ -91,9 +91,8 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError, NotImplementedError) as error:
-        fault = f"{error} [{name}]" if (name := getattr(error, "sqlite_errorname", None)) else str(error)
         raise UserError(
-            f"The verdict store {path} {'is damaged' if is_damage(error) else 'cannot be used'} ({fault}): "
+            f"The verdict store {path} {'is damaged' if is_damage(error) else 'cannot be used'} ({error}): "
             f"{_advice(error, path)}; verdicts already in it are kept."
         ) from error
 
@@ -128,7 +127,8 @@ def _advice(error: BaseException, path: Path) -> str:
         errno.ESTALE,
     ):
         return (
-            "its disk fails, or is a network's and cannot lock: name a folder on a local disk with SKILLMIX_HOME"
+            "its disk fails, does not let the file grow, or is a network's and cannot lock: free space on it, or "
+            "name a folder on a local disk with SKILLMIX_HOME"
         )
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH) or (
         cause in (errno.EACCES, errno.EPERM, errno.EROFS)

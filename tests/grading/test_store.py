@@ -82,7 +82,7 @@ def test_a_store_that_cannot_be_used_is_one_sentence(tmp_path: Path):
         VerdictStore(tmp_path / "file" / "v.sqlite")
     broken = tmp_path / "broken.sqlite"
     broken.write_bytes(b"not a database, but long enough to be taken for one" * 40)
-    with pytest.raises(UserError, match=r"broken\.sqlite cannot be used"):
+    with pytest.raises(UserError, match=r"broken\.sqlite is damaged"):
         VerdictStore(broken)
 
 

@@ -167,13 +167,13 @@ def _no_space(_: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "name", "advice"),
     [
-        (_busy, "SQLITE_BUSY", "another process holds it"),
-        (_full, "SQLITE_FULL", "free space"),
+        (_busy, "database is locked", "another process holds it"),
+        (_full, "disk is full", "free space"),
         (_no_space, "No space left", "free space"),
-        (_read_only, "SQLITE_READONLY", "fix the permissions"),
+        (_read_only, "readonly database", "fix the permissions"),
         (_no_table, "is damaged", "skillmix store repair"),
-        (_no_database, "SQLITE_NOTADB", "skillmix store repair"),
-        (_damaged_page, "SQLITE_CORRUPT", "skillmix store repair"),
+        (_no_database, "not a database", "skillmix store repair"),
+        (_damaged_page, "malformed", "skillmix store repair"),
         (_folder, "it is not a file", "name another folder"),
     ],
 )
@@ -209,7 +209,7 @@ def test_a_disk_that_fails_is_named(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, tmp_path / "v.sqlite"], capture_output=True, text=True, check=True
     )
-    assert "SQLITE_IOERR" in done.stdout
+    assert "disk I/O error" in done.stdout
     assert "local disk" in done.stdout
     assert resource.RLIMIT_FSIZE  # the process's own limit, and not this one's
     assert len(VerdictStore(tmp_path / "v.sqlite").read(map(str, range(1000)))) > 0
