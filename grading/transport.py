@@ -57,9 +57,8 @@ class StatusError(CallFailedError):
         self.after = retry_after(headers)
         self.error = _error(body)
         if status < 400:  # followed, it would carry prompts to an address that the user has not named
-            self.error = {
-                "message": f"the endpoint sends requests elsewhere: {redact(headers.get('Location', ''))}"
-            }
+            elsewhere = redact(headers.get("Location", "another address"))
+            self.error = {"message": f"the endpoint sends requests to {elsewhere}, and prompts are not sent on"}
         self.busy = status in _BUSY and not self._quota_is_spent()
         self.passing = self.busy or ((status in _PASSING or status >= 500) and not self._quota_is_spent())
         super().__init__(f"status {status}: {self.message}")

@@ -38,7 +38,7 @@ RUNS_CODE = {
     "namespace": "{% set n = namespace(f=lipsum.__globals__.os.popen) %}{{ n.f('touch MARK').read() }}",
     "a macro": ("{% macro m() %}{{ cycler.__init__.__globals__.os.system('touch MARK') }}{% endmacro %}{{ m() }}"),
     "a test": "{% if cycler.__init__.__globals__.os.system('touch MARK') is defined %}{% endif %}",
-    "a loop's condition": "{% for s in skills if joiner.__init__.__globals__.os.system('touch MARK') %}{% endfor %}",
+    "a loop's condition": "{% for s in skills if lipsum.__globals__.os.system('touch MARK') %}{% endfor %}",
     "a filter's argument": "{{ topic|center(cycler.__init__.__globals__.os.system('touch MARK')) }}",
 }
 OTHERS = {
