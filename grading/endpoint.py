@@ -159,7 +159,7 @@ def _model_cards(response: requests.Response) -> dict[str, dict[str, Any]] | Non
         return (
             {str(model["id"]): dict(model) for model in redacted(response.json())["data"]} if response.ok else None
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -148,10 +148,10 @@ class Transport:
                 self.throttle.refused(sent, failure.after)
             raise failure
         self.throttle.accepted(sent)
-        reply = _json_object(content)
+        reply = _json_object(content, self._keys)
         if reply is None:
             raise NoReplyError("the reply is not a JSON object")
-        return redacted(reply, self._keys)
+        return reply
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -175,14 +175,15 @@ def _wait(state: RetryCallState) -> float:
 
 def _error(body: bytes) -> dict[str, Any]:
     """The `error` object of a body; with the body's beginning as message where there is none."""
-    content = _json_object(body)
+    content = _json_object(body, known_keys())
     error = content.get("error", content) if content else None
-    return redacted(error if isinstance(error, dict) else {"message": redact(body.decode(errors="replace"))[:300]})
+    return error if isinstance(error, dict) else {"message": redact(body.decode(errors="replace"))[:300]}
 
 
-def _json_object(content: bytes) -> dict[str, Any] | None:
+def _json_object(content: bytes, keys: frozenset[str]) -> dict[str, Any] | None:
+    """The object without `keys`; None if it is none, or too deep."""
     try:
-        value = json.loads(content)
+        value = redacted(json.loads(content), keys)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -37,6 +37,9 @@ FORMS: dict[str, Callable[[str], str]] = {
     "JSON": json.dumps,
     "JSON in JSON": lambda key: json.dumps(json.dumps({"Authorization": f"Bearer {key}"})),
     "an address": lambda key: f"https://host/?key={quote(key, safe='')}",
+    "every letter of an address": lambda key: "".join(f"%{ord(char):02x}" for char in key),
+    "every letter of JSON": lambda key: "".join(f"\\u{ord(char):04x}" for char in key),
+    "some letters of HTML": lambda key: key.replace("k", "&#107;").replace("T", "&#x54;").replace("e", "&#0101"),
     "an address with lower case": lambda key: quote(key, safe="").replace("%2F", "%2f").replace("%2B", "%2b"),
     "a path": quote,
     "a form": quote_plus,
@@ -53,7 +56,7 @@ OK = {"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}]}
 
 
 def remains(key: str, text: str) -> bool:
-    """Whether a reader can still make out 12 characters of `key`: as they are, unescaped, or decoded from base64."""
+    """Whether a reader can make out 12 characters of `key`: as they are, unescaped, or decoded from base64."""
     bare = "".join(text.split())
     readings = [text, bare, unquote(bare), html.unescape(bare)]
     letters = "".join(re.findall(r"[A-Za-z0-9+/]", bare))
@@ -206,6 +209,11 @@ class TestEcho:
             api.upload(b"{}")
         assert MARK in str(raised.value)
         assert PLAIN not in str(raised.value)
+
+    def test_a_reply_as_deep_as_the_parser_takes_is_no_reply(self, serve):
+        deep = 900
+        server = serve(lambda _: (400, {}, b'{"error":' * deep + b"1" + b"}" * deep))
+        assert ask(server.base_url).state is State.API_FAILED
 
 
 class TestAddresses:
@@ -396,7 +404,7 @@ class TestAnswersOfOthers:
             "skillmix_k2",
         ]
         settings = {"judge": "judge-1", "judge_base_url": chat_server.base_url, "votes": 1, "pack": str(pack)}
-        output = ["--apply_chat_template", "--log_samples", "--output_path", tmp_path / "out"]
+        output: list[str | Path] = ["--apply_chat_template", "--log_samples", "--output_path", tmp_path / "out"]
         done = run("skillmix", "eval", *options, *output, *metadata(**settings), env=env, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
 

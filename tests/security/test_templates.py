@@ -210,12 +210,12 @@ def test_a_data_set_of_the_hub_runs_nothing(named: str, tmp_path: Path):
         "by the file, trusted": ["--trust-file"],
         "by the file": [],
     }[named]
-    command = ["grade", answers, "--judge", "judge-1", *options]
+    command: list[str | Path] = ["grade", answers, "--judge", "judge-1", *options]
     env = variables(tmp_path / "home", HF_HOME=str(tmp_path / "hf")) | {"PYTHONPATH": os.pathsep.join(sys.path)}
     if named == "by the file":
         done = run("skillmix", *command, env=env, cwd=tmp_path)
     else:  # a process of its own: the Hub's client reads HF_HOME when it is imported
-        module = [sys.executable, "-m", "skillmix", *command]
+        module: list[str | Path] = [sys.executable, "-m", "skillmix", *command]
         done = subprocess.run(module, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     [sentence] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
