@@ -42,8 +42,8 @@ KEY_FORMS = (
     ("a private key", (b"-----begin ",), rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----"),
     ("a bearer token", (b"authorization",), rb"(?i:authorization\W{1,5}bearer) [A-Za-z0-9._~+/-]{16,}"),
 )
-# White space between the characters of a key, which may be escaped as they may. Both have bounds: a text made for it
-# would keep the pattern busy.
+# White space between the characters of a key, which may be escaped as they may. Both have bounds: a text made for
+# the purpose would keep the pattern busy.
 _SLASHES = r"\\{1,4}"
 _GAP = rf"(?:\s|(?i:%(?:20|09|0a|0d)|{_SLASHES}u00(?:20|09|0a|0d)|{_SLASHES}[nrt]|&#(?:32|10|13|9);?)){{0,100}}"
 _Value = TypeVar("_Value")
