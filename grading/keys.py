@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import html
+import html.entities
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, quote, quote_plus, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
 from urllib.request import getproxies
 
 MARK = "[key]"
@@ -41,6 +42,10 @@ KEY_FORMS = (
     ("a private key", (b"-----begin ",), rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----"),
     ("a bearer token", (b"authorization",), rb"(?i:authorization\W{1,5}bearer) [A-Za-z0-9._~+/-]{16,}"),
 )
+# White space between the characters of a key, which may be escaped as they may. Both have bounds: a text made for
+# the purpose would keep the pattern busy.
+_SLASHES = r"\\{1,4}"
+_GAP = rf"(?:\s|(?i:%(?:20|09|0a|0d)|{_SLASHES}u00(?:20|09|0a|0d)|{_SLASHES}[nrt]|&#(?:32|10|13|9);?)){{0,100}}"
 _Value = TypeVar("_Value")
 _given: set[str] = set()
 
@@ -196,13 +201,25 @@ def _redact(text: str, keys: frozenset[str]) -> str:
     for form in _forms(keys):
         if form in text:
             text = text.replace(form, MARK)
-    bare: str | None = None
-    for key, broken in _broken(keys):
-        if key[:1] in text and key[-1:] in text:
-            bare = "".join(text.split()) if bare is None else bare
-            if key in bare:
-                text = broken.sub(MARK, text)
+    readings = ["".join(reading.split()) for reading in _readings(text)]
+    for key, disguised in _disguised(keys):
+        if any(key in reading for reading in readings):
+            text = disguised.sub(MARK, text)
+            if any(key in "".join(reading.split()) for reading in _readings(text)):
+                return MARK  # in a disguise that the pattern does not know: nothing of the text is kept
     return text
+
+
+def _readings(text: str) -> Iterator[str]:
+    """The text without white space, and as it reads when the escapes of addresses, HTML or JSON are undone."""
+    bare = "".join(text.split())
+    yield bare
+    if "%" in bare:
+        yield unquote(bare)
+    if "&" in bare:
+        yield html.unescape(bare)
+    if "\\" in bare:
+        yield re.sub(r"\\+(?:u([0-9a-fA-F]{4}))?", lambda code: chr(int(code[1], 16)) if code[1] else "", bare)
 
 
 @lru_cache(maxsize=16)
@@ -216,7 +233,7 @@ def _forms_of(key: str) -> Iterator[str]:
     escaped = json.dumps(key)[1:-1]
     encoded = quote(key, safe="")
     yield from (key, escaped, json.dumps(escaped)[1:-1], html.escape(key))
-    yield from (encoded, quote_plus(key), re.sub("%..", lambda code: code[0].lower(), encoded), quote(key))
+    yield from (encoded, quote_plus(key))
     content = key.encode(errors="replace")
     yield from (content.hex(), content.hex().upper())
     for before in range(3):  # base64 of a text in which the key begins at any byte
@@ -227,7 +244,16 @@ def _forms_of(key: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=16)
-def _broken(keys: frozenset[str]) -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple(
-        (key, re.compile(r"\s*".join(map(re.escape, key)))) for key in sorted(keys) if not re.search(r"\s", key)
+def _disguised(keys: frozenset[str]) -> tuple[tuple[str, re.Pattern[str]], ...]:
+    """Each key without white space, and its pattern with any character escaped, and broken anywhere."""
+    bare = sorted({"".join(key.split()) for key in keys} - {""})
+    return tuple((key, re.compile(_GAP.join(map(_escapes, key)))) for key in bare)
+
+
+def _escapes(char: str) -> str:
+    bytes_ = "".join(f"%{byte:02x}" for byte in char.encode(errors="replace"))
+    names = "|".join(
+        f"&{name}" for name, value in html.entities.html5.items() if value == char and name[-1] == ";"
     )
+    coded = f"{bytes_}|u{ord(char):04x}|&#0*{ord(char)};?|&#x0*{ord(char):x};?" + (f"|{names}" if names else "")
+    return rf"\\{{0,4}}(?:{re.escape(char)}|(?i:{coded}))"

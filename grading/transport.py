@@ -64,9 +64,8 @@ class StatusError(CallFailedError):
         self.after = retry_after(headers)
         self.error = _error(body)
         if status < 400:  # followed, it would carry prompts to an address that the user has not named
-            self.error = {
-                "message": f"the endpoint sends requests elsewhere: {redact(headers.get('Location', ''))}"
-            }
+            elsewhere = redact(headers.get("Location", "another address"))
+            self.error = {"message": f"the endpoint sends requests to {elsewhere}, and prompts are not sent on"}
         self.busy = status in _BUSY and not self._quota_is_spent()
         self.passing = self.busy or ((status in _PASSING or status >= 500) and not self._quota_is_spent())
         super().__init__(f"status {status}: {self.message}")
@@ -168,10 +167,10 @@ class Transport:
                 self.throttle.refused(sent, failure.after)
             raise failure
         self.throttle.accepted(sent)
-        reply = _json_object(content)
+        reply = _json_object(content, self._keys)
         if reply is None:
             raise NoReplyError("the reply is not a JSON object")
-        return redacted(reply, self._keys)
+        return reply
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -203,14 +202,15 @@ def _wait(state: RetryCallState) -> float:
 
 def _error(body: bytes) -> dict[str, Any]:
     """The `error` object of a body; with the body's beginning as message where there is none."""
-    content = _json_object(body)
+    content = _json_object(body, known_keys())
     error = content.get("error", content) if content else None
-    return redacted(error if isinstance(error, dict) else {"message": redact(body.decode(errors="replace"))[:300]})
+    return error if isinstance(error, dict) else {"message": redact(body.decode(errors="replace"))[:300]}
 
 
-def _json_object(content: bytes) -> dict[str, Any] | None:
+def _json_object(content: bytes, keys: frozenset[str]) -> dict[str, Any] | None:
+    """The object without `keys`; None if it is none, or too deep."""
     try:
-        value = load_json(content)
+        value = redacted(load_json(content), keys)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

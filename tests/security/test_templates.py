@@ -38,7 +38,7 @@ RUNS_CODE = {
     "namespace": "{% set n = namespace(f=lipsum.__globals__.os.popen) %}{{ n.f('touch MARK').read() }}",
     "a macro": ("{% macro m() %}{{ cycler.__init__.__globals__.os.system('touch MARK') }}{% endmacro %}{{ m() }}"),
     "a test": "{% if cycler.__init__.__globals__.os.system('touch MARK') is defined %}{% endif %}",
-    "loop if": "{% for s in skills if joiner.__init__.__globals__.os.system('touch MARK') %}{% endfor %}",
+    "a loop's condition": "{% for s in skills if lipsum.__globals__.os.system('touch MARK') %}{% endfor %}",
     "a filter's argument": "{{ topic|center(cycler.__init__.__globals__.os.system('touch MARK')) }}",
 }
 OTHERS = {
@@ -210,12 +210,12 @@ def test_a_data_set_of_the_hub_runs_nothing(named: str, tmp_path: Path):
         "by the file, trusted": ["--trust-file"],
         "by the file": [],
     }[named]
-    command = ["grade", str(answers), "--judge", "judge-1", *options]
+    command: list[str | Path] = ["grade", answers, "--judge", "judge-1", *options]
     env = variables(tmp_path / "home", HF_HOME=str(tmp_path / "hf")) | {"PYTHONPATH": os.pathsep.join(sys.path)}
     if named == "by the file":
         done = run("skillmix", *command, env=env, cwd=tmp_path)
     else:  # a process of its own: the Hub's client reads HF_HOME when it is imported
-        module = [sys.executable, "-m", "skillmix", *command]
+        module: list[str | Path] = [sys.executable, "-m", "skillmix", *command]
         done = subprocess.run(module, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     [sentence] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
