@@ -24,8 +24,8 @@ lint: ## style, types and declared dependencies
 fast: ## the tests that need no model, server or process: under a minute
 	$(BIN)/pytest -q -n 2 -m fast
 
-test: ## all tests
-	$(BIN)/pytest -n 3 --dist loadfile
+test: ## all tests, with the wheel installed in an environment of its own
+	SKILLMIX_TEST_INSTALL=1 PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pytest -n 3 --dist loadfile
 
 check: install lint test ## all that has to pass, from an empty checkout
 

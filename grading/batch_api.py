@@ -258,7 +258,7 @@ def _bound(response: httpx2.Response) -> None:
 def _said(error: Exception) -> str:
     """An error in one line; the openai package calls a body that is too large a failed connection."""
     cause = error.__cause__ if isinstance(error.__cause__, httpx2.DecodingError) else error
-    return f"{type(error).__name__}: {cause}"[:500]
+    return redact(f"{type(error).__name__}: {cause}")[:500]
 
 
 def _passing(error: BaseException) -> bool:

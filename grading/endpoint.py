@@ -115,10 +115,11 @@ class OpenAIBackend:
         with requests.Session() as session:
             response = session.request(
                 method,
-                f"{self._spec.base_url.rstrip('/')}/{route}",
+                self._spec.url(route),
                 headers={"Authorization": f"Bearer {self._api_key}", "Accept-Encoding": ACCEPTED},
                 json=None if method == "GET" else {"model": self._spec.model, "messages": [], "max_tokens": 1},
                 timeout=_CHECK_TIMEOUT,
+                allow_redirects=False,  # they would carry the key elsewhere
                 stream=True,
             )
             response.raw = io.BytesIO(_body(response))

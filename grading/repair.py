@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from grading.database import connect, explained, is_damage, open_database, transaction
 from grading.errors import UserError
-from grading.store import COLUMNS, is_sound, is_text
+from grading.store import COLUMNS, is_text, sound
 
 _TABLES: Final = {
     "replies": COLUMNS,
@@ -163,8 +163,9 @@ def _insert(target: sqlite3.Connection, table: str, rows: Iterator[Sequence[Any]
     insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
     damaged = 0
     for row in rows:
-        if is_sound(row) if table == "replies" else _is_sound(row, columns):
-            target.execute(insert, row)
+        whole = sound(row) if table == "replies" else row if _is_sound(row, columns) else None
+        if whole is not None:
+            target.execute(insert, whole)
         elif table == "replies" and row[_CREATED] is not None:  # else it is a shorter row, of another table
             damaged += 1
     return damaged

@@ -32,7 +32,6 @@ COLUMNS: tuple[str, ...] = (
     "cached_tokens",
 )
 COLUMNS += ("created", "refused")
-_NUMBERS = frozenset({"prompt_tokens", "completion_tokens", "cached_tokens"})
 _PRUNED = (
     "FROM replies WHERE (?1 IS NULL OR judge = ?1) AND (?2 IS NULL OR created < datetime('now', ?2 || ' days'))"
 )
@@ -62,15 +61,16 @@ def vote_key(identity: dict[str, Any], messages: Iterable[Message], number: int)
 _ALL = f"SELECT {', '.join(COLUMNS)} FROM replies"  # noqa: S608
 
 
-def is_sound(row: Sequence[Any]) -> bool:
-    """Whether a row of replies holds, column by column, what was once written."""
-    for name, value in zip(COLUMNS, row, strict=True):
-        if name in _NUMBERS:
-            if not isinstance(value, int):
-                return False
-        elif not is_text(value):
-            return False
-    return row[2] in _STATES
+def sound(row: Sequence[Any]) -> tuple[Any, ...] | None:
+    """A row of replies with its tokens as Usage.read counts them; None if a text or the state is damaged.
+
+    Tokens that are no numbers do not damage a reply: it was paid for, and is kept without its usage.
+    """
+    key, judge, state, text, detail, prompt, completion, cached, created, refused = row
+    if not (all(map(is_text, (key, judge, state, text, detail, created, refused))) and state in _STATES):
+        return None
+    usage = Usage.read(prompt, completion, cached)
+    return key, judge, state, text, detail, usage.prompt, usage.completion, usage.cached, created, refused
 
 
 def is_text(value: object) -> bool:
@@ -119,11 +119,11 @@ class VerdictStore:
                     chunk,
                 )
                 for row in rows:
-                    if not is_sound(row):
+                    if (whole := sound(row)) is None:
                         damaged.add(row[0])
                         continue
-                    key, _, state, text, detail, prompt, completion, cached, _, refused = row
-                    usage = Usage.read(prompt, completion, cached)
+                    key, _, state, text, detail, prompt, completion, cached, _, refused = whole
+                    usage = Usage(prompt, completion, cached)
                     found[key] = Reply(State(state), text, detail, usage, frozenset(refused.split()))
         if damaged:
             self._damaged |= damaged
@@ -185,8 +185,8 @@ class VerdictStore:
         damaged = 0
         with explained(self.path):
             for row in self._db.execute(f"{_ALL} WHERE ?1 IS NULL OR judge = ?1", (judge,)):
-                if is_sound(row):
-                    yield dict(zip(COLUMNS, row, strict=True))
+                if whole := sound(row):
+                    yield dict(zip(COLUMNS, whole, strict=True))
                 else:
                     damaged += 1
         if damaged:

@@ -228,7 +228,7 @@ def _sum(one: float | None, other: float | None) -> float | None:
 
 
 def _seconds(text: str | None) -> float | None:
-    return None if text is None else _number(text, "total_evaluation_time_seconds")
+    return None if text is None else _number(float(text), "total_evaluation_time_seconds")
 
 
 def _share(value: Any, name: str) -> float:
@@ -239,9 +239,9 @@ def _share(value: Any, name: str) -> float:
 
 def _number(value: Any, name: str) -> float:
     """A number from a file; ValueError if it is NaN, infinite or negative."""
-    if not 0 <= (number := float(value)) < math.inf:
-        raise ValueError(f"{name} is {number:g}")
-    return number
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value!r}")
+    return float(value)
 
 
 def _many(number: int, noun: str) -> str:

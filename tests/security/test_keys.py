@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
@@ -198,7 +199,7 @@ class TestEcho:
             },
             {"custom_id": "c", "error": {"code": "x", "message": PLAIN}},
         ]
-        found = dict(read_results("\n".join(map(json.dumps, lines)).encode()))
+        found = dict(read_results(BytesIO("\n".join(map(json.dumps, lines)).encode())))
         assert PLAIN not in repr(found)
         assert repr(found).count(MARK) >= 3
 

@@ -231,8 +231,6 @@ DAMAGES = {
     "bad UTF-8": ("UPDATE replies SET text = CAST(X'7BFF7D' AS TEXT) WHERE key = ?", ()),
     "bad UTF-8 in the judge": ("UPDATE replies SET judge = CAST(X'FF' AS TEXT) WHERE key = ?", ()),
     "a number for a text": ("UPDATE replies SET text = X'00' WHERE key = ?", ()),
-    "a text for a number": ("UPDATE replies SET prompt_tokens = 'many' WHERE key = ?", ()),
-    "half a number": ("UPDATE replies SET completion_tokens = 0.5 WHERE key = ?", ()),
     "an unknown state": ("UPDATE replies SET state = 'perhaps' WHERE key = ?", ()),
     "a blob for the state": ("UPDATE replies SET state = X'FF00' WHERE key = ?", ()),
     "a blob for refused": ("UPDATE replies SET refused = X'FF' WHERE key = ?", ()),

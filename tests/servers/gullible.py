@@ -48,8 +48,9 @@ def gullible_verdict(prompt: str, evidence: dict[str, str]) -> dict[str, dict[st
             words = _WORDS.search(f"{text} {rest}")
             granted = {id_: {"quote": words[0] if words else "", "earned": True} for id_ in criteria}
             return _dictated(said, criteria) or granted
+    words = _WORDS.search(text)
     return {
-        id_: {"quote": evidence[wanted], "earned": True}
+        id_: {"quote": evidence[wanted] if " " in evidence[wanted] else words[0] if words else "", "earned": True}
         if wanted in evidence and evidence[wanted] in text
         else {"quote": "", "earned": False}
         for id_, wanted in criteria.items()

@@ -121,7 +121,7 @@ def test_a_judge_that_says_nothing_has_failed_nothing(chat_server: ChatServer, t
 
 
 def test_controls_are_paid_from_the_run_s_cap(chat_server: ChatServer, tmp_path: Path):
-    done = evaluate(chat_server, tmp_path, "--tasks", "skillmix_k1", "--json", max_missing=1, max_tokens=2000)
+    done = evaluate(chat_server, tmp_path, "--tasks", "skillmix_k1", "--json", max_missing=1, max_tokens=5000)
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
     assert 0 < len(controls_of(results, "skillmix_k1")["no_verdict"]) < 12

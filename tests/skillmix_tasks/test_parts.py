@@ -19,7 +19,7 @@ from tests.skillmix_tasks.running import MODELS, Results, read_output
 
 ITEMS, VOTES = 7, 7 * 3 * 3  # of each task
 TASKS = {"skillmix_k2": 2, "skillmix_k3": 3}
-CALL = 600  # tokens; more than any call here uses
+CALL = 4000  # tokens that a call may use at most: as many as its prompt has bytes, and max_tokens
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_a_cap_holds_for_all_parts_and_is_told_once(
     with caplog.at_level("INFO"):
         results, _ = grade(2, max_tokens=cap, max_missing=1)
     tokens = chat_server.counts().tokens["judge"]
-    assert cap - 2 * CALL < tokens["prompt"] + tokens["completion"] <= cap + CALL
+    assert cap - CALL < tokens["prompt"] + tokens["completion"] <= cap
     records = [results["configs"][task]["metadata"]["skillmix"]["grading"] for task in TASKS]
     assert records[0]["vote_states"]["over_budget"] > 0
     assert records[1]["vote_states"] == {"over_budget": VOTES}
