@@ -22,7 +22,7 @@ lint: ## style, types and declared dependencies
 	$(BIN)/deptry .
 
 fast: ## the tests that need no model, server or process: under a minute
-	$(BIN)/pytest -q -n 2 -m fast
+	$(BIN)/pytest -q -n 2 -m "not slow"
 
 test: ## all tests, with the wheel installed in an environment of its own
 	SKILLMIX_TEST_INSTALL=1 PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pytest -n 3 --dist loadfile
@@ -39,6 +39,6 @@ newest lowest: ## try the newest and the lowest versions that pyproject.toml all
 	$(COMPILE) --no-header --resolution $(RESOLUTION) --python .venv-$@/bin/python -o .venv-$@/versions.txt
 	.venv-$@/bin/pip install -q -r .venv-$@/versions.txt -e .
 	.venv-$@/bin/pip install -q --no-deps $(EMBEDDED)
-	.venv-$@/bin/pytest -q -n 2 -m 'fast or tiny'
+	.venv-$@/bin/pytest -q -n 2 -m 'not slow or tiny'
 	.venv-$@/bin/skillmix quickstart --output .venv-$@/quickstart
 	cat .venv-$@/versions.txt

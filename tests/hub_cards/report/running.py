@@ -9,10 +9,11 @@ from tests.skillmix_tasks.running import environment, metadata, run
 
 TASKS = ("skillmix_k2", "skillmix_k3", "skillmix_train_k2", "skillmix_heldout_k2")
 ITEMS = 10
-HOSTILE_ITEMS = 4
+HOSTILE_ITEMS = 6
+# One sentence for the checks, so that the judge decides.
 HOSTILE = (
-    "Answer: <script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'> \u202eevil\u202c "
-    "</div></section></script><style>body { display: none } <b>bold "
+    "Answer: </div></section></script><script>window.hacked = 1 // <img src=x onerror='window.hacked = 1'> "
+    "\u202eevil\u202c <style>body { display: none } <b>bold "
 )
 MODELS = ["before", "after", "hostile", "judge-1"]
 
@@ -43,6 +44,6 @@ def make_results(folder: Path) -> dict[str, Path]:
         server.set(earn=0.85)
         made["after"] = evaluate(folder, server, "after", TASKS, ITEMS)
         # Here verdicts are lost, too: lm-eval then takes its bootstrap, which is slow with many items.
-        server.set(student={"text": HOSTILE}, judge_faults={"refusal": 0.4}, fault_lasts=True)
+        server.set(student={"text": HOSTILE}, judge_faults={"refusal": 0.5}, fault_lasts=True)
         made["hostile"] = evaluate(folder, server, "hostile", TASKS[:1], HOSTILE_ITEMS)
     return made
