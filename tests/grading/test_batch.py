@@ -25,6 +25,8 @@ from tests.forks import Fork
 from tests.grading.batch_run import REQUESTS, batch_grader, decided, run_batch
 from tests.servers.chat import ChatServer, expected_marks
 
+pytestmark = pytest.mark.slow
+
 FEW = REQUESTS[:12]  # which make as many requests to the endpoint, of three votes each
 PRICE = {"input": 2.0, "cached_input": 0.5, "output": 8.0, "batch": 0.5}
 

@@ -31,6 +31,8 @@ from grading.prompt import build_messages
 from grading.stats import total
 from tests.servers.chat import ChatServer
 
+pytestmark = pytest.mark.slow
+
 CRITERIA = (Criterion("s1", "It has a metaphor."), Criterion("topic", "It is about rain."))
 REQUESTS = [
     GradingRequest(

@@ -191,6 +191,7 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, call):
     assert not (tmp_path / "v.sqlite").exists()
 
 
+@pytest.mark.slow
 def test_the_commands_are_part_of_skillmix(store: Path, tmp_path: Path):
     env = environment(tmp_path)
     done = run("skillmix", "store", "stats", "--json", env=env, cwd=tmp_path)

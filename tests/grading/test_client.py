@@ -17,6 +17,8 @@ from grading import State, resolve_judge, transport
 from grading.backend import Reply, VoteCall
 from tests.grading.taking import Taking
 
+pytestmark = pytest.mark.slow
+
 OK: dict[str, Any] = {"choices": [{"message": {"content": "{}"}, "finish_reason": "stop"}]}
 Answer = tuple[int, dict[str, str], dict[str, Any]]
 

@@ -20,6 +20,8 @@ from grading.batch_store import BatchStore
 from grading.store import VerdictStore
 from tests.servers.chat import ChatServer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 REQUESTS = [
     GradingRequest("Write about rain.", (Criterion("rain", "It is about rain."),), f"Rain number {number} fell.")

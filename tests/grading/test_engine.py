@@ -15,6 +15,8 @@ from grading.chat import replies_in
 from grading.parse import read_vote
 from tests.servers.chat import ChatServer, expected_marks
 
+pytestmark = pytest.mark.slow
+
 CRITERIA = (Criterion("s1", "It has a metaphor."), Criterion("topic", "It is about rain."))
 REQUESTS = [
     GradingRequest("Write about rain.", CRITERIA, f"Rain number {number} fell like a tired drum.")

@@ -149,6 +149,7 @@ def some_reply(answer: str, random: Random) -> str:
 
 @settings(max_examples=2000, deadline=None)
 @given(answers, st.integers(0, 2**32))
+@pytest.mark.slow
 def test_every_reply_that_the_grammar_allows_is_a_verdict_with_evidence(answer: str, seed: int):
     reply = Reply(State.GRADED, some_reply(answer, Random(seed)))
     messages = build_messages(GradingRequest("Write.", tuple(Criterion(one, "It rains.") for one in IDS), answer))

@@ -9,9 +9,13 @@ import sqlite3
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.forks import Fork
 from tests.grading.graded_run import ANSWERS, CONCURRENCY, VOTES, grade_into
 from tests.servers.chat import ChatServer
+
+pytestmark = pytest.mark.slow
 
 KILLS = 20
 ALL = ANSWERS * VOTES

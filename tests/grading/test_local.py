@@ -141,7 +141,7 @@ def test_a_missing_package_says_what_to_type(tmp_path, monkeypatch):
         local(tmp_path).check()
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_a_model_without_a_chat_template_is_refused(embedded_model, tmp_path):
     for file in embedded_model.iterdir():
         if file.name not in ("chat_template.jinja", "model.safetensors"):
@@ -150,7 +150,7 @@ def test_a_model_without_a_chat_template_is_refused(embedded_model, tmp_path):
         local(tmp_path).check()
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_every_reply_is_a_verdict_with_quotes_from_its_answer(embedded_model):
     calls = [call(answer, seed) for answer in [*NASTY, "", "Rain."] for seed in (1, 2)]
     replies = run(local(embedded_model), calls)
@@ -176,6 +176,7 @@ LLAMA = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
         ("bloom", {"hidden_size": 32, "n_layer": 2, "n_head": 4}),  # counts positions by the mask
     ],
 )
+@pytest.mark.slow
 def test_a_step_reads_on_where_its_own_row_was(family: str, config: dict[str, Any]):
     """Each step's logits are those of the row's whole text, whatever rows are beside it and however long."""
     import torch
@@ -229,13 +230,13 @@ def test_without_temperature_the_likeliest_allowed_token_is_taken():
     assert chr(local("unused", temperature=0.0)._choose(row, -logits)) == '"'
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_more_votes_than_a_batch_holds_are_all_answered(embedded_model: Path):
     calls = [call("Rain fell.", seed) for seed in range(3)]
     assert len(run(local(embedded_model, max_tokens=12, batch_size=2), calls)) == 3
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_a_model_without_a_cache_is_refused(embedded_model: Path, tmp_path: Path):
     tiny_judge("openai-gpt", n_embd=8, n_layer=1, n_head=1).model.save_pretrained(tmp_path)
     for file in embedded_model.iterdir():
@@ -245,7 +246,7 @@ def test_a_model_without_a_cache_is_refused(embedded_model: Path, tmp_path: Path
         run(local(tmp_path), [call("Rain.")])
 
 
-@pytest.mark.model
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [2, 12])
 def test_a_reply_that_reaches_the_limit_is_truncated(embedded_model, limit):
     [reply] = run(local(embedded_model, max_tokens=limit), [call("Rain fell like a drum.")])
@@ -255,7 +256,7 @@ def test_a_reply_that_reaches_the_limit_is_truncated(embedded_model, limit):
     assert reply.text.startswith('{"rain'[: len(reply.text)])
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_a_prompt_beyond_the_context_fails_alone(embedded_model):
     long, short = run(local(embedded_model), [call("rain " * 9000), call("Rain.")])
     assert long.state is State.API_FAILED
@@ -263,7 +264,7 @@ def test_a_prompt_beyond_the_context_fails_alone(embedded_model):
     assert short.state is State.GRADED
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_an_answer_cannot_end_its_own_message(embedded_model):
     tokenizer = grading.local._load_tokenizer(str(embedded_model))
     ends = [
@@ -273,7 +274,7 @@ def test_an_answer_cannot_end_its_own_message(embedded_model):
     assert ends[0] == ends[1] > 0
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_a_template_without_system_messages_gets_one_user_message(embedded_model, monkeypatch):
     tokenizer = grading.local._load_tokenizer(str(embedded_model))
     refusing = (

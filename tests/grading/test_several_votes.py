@@ -11,6 +11,8 @@ from grading import Budget, Criterion, Grader, GradingRequest, State, Verdict, r
 from grading.verdict import Decision
 from tests.servers.chat import ChatServer
 
+pytestmark = pytest.mark.slow
+
 CRITERIA = (Criterion("s1", "It has a metaphor."), Criterion("topic", "It is about rain."))
 REQUESTS = [
     GradingRequest("Write about rain.", CRITERIA, f"Rain number {number} fell like a tired drum.")

@@ -11,6 +11,8 @@ import pytest
 from grading import Grader, UserError, resolve_judge
 from tests.servers.chat import ChatServer
 
+pytestmark = pytest.mark.slow
+
 
 def in_days(days: int) -> str:
     return str(datetime.date.today() + datetime.timedelta(days=days))

@@ -63,6 +63,7 @@ for number in range(200):
 """
 
 
+@pytest.mark.slow
 def test_four_processes_write_at_once(tmp_path: Path):
     path = tmp_path / "v.sqlite"
 

@@ -21,6 +21,8 @@ from tests.servers.chat import ChatServer
 from tests.servers.hub.server import TOKEN, HubServer
 from tests.skillmix_tasks.running import read_output
 
+pytestmark = pytest.mark.slow
+
 TASKS = {name: spec for name, spec in bundled_tasks().items() if spec.pack == "language"}
 
 

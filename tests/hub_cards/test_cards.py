@@ -129,6 +129,7 @@ def publications(texts: Path) -> dict[str, Publication]:
     }
 
 
+@pytest.mark.slow
 def test_cards_are_whole_and_valid(texts: Path):
     for mark, publication in publications(texts).items():
         kind = "space" if mark == "space" else "dataset"

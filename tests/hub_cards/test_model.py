@@ -22,6 +22,8 @@ from tests.skillmix_tasks.running import read_output
 from training.leakage import check_leaks
 from training.rows import COLUMNS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,8 @@ from tests.hub_cards.driving import drive
 from tests.hub_cards.faulty_pushes import PASSING
 from tests.servers.hub.server import TOKEN, HubServer
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-proj-" + "a1B2c3D4" * 5
 
 

@@ -23,6 +23,8 @@ from training.rows import rows_file
 from training.trained import read_run
 from training.whole import MARK, find_damage
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("trl")
 
 LORA = {"method": "lora", "lora": {"r": 2, "alpha": 4, "dropout": 0.1}}

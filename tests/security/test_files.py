@@ -37,6 +37,8 @@ from tests.servers.hub.server import HubServer
 from tests.skillmix_tasks.running import environment, metadata, student_arguments
 from training.comparison import compare_halves, comparison_text, read_half
 
+pytestmark = pytest.mark.slow
+
 TASK = "skillmix_k2"
 NAN, INF = float("nan"), float("inf")
 SECRET = b"the marked secret of this test, which no Hub may see"

@@ -30,6 +30,8 @@ from tests.servers.told import Answer, Came, ToldServer
 from tests.skillmix_tasks.running import MODELS, environment, metadata, run
 from training.trained import check_base, read_run
 
+pytestmark = pytest.mark.slow
+
 KEY = 'sk-Te+st/Key "of" 2026?'
 PLAIN = "sk-TestKeyOfThisVeryTest"
 FORMS: dict[str, Callable[[str], str]] = {

@@ -25,6 +25,8 @@ from training.plan import choose_plan
 from training.recipe import load_recipe
 from training.teacher import Teacher, resolve_teacher
 
+pytestmark = pytest.mark.slow
+
 CRITERIA = (Criterion("s1", "It has a metaphor."), Criterion("topic", "It is about rain."))
 REQUESTS = [
     GradingRequest("Write about rain.", CRITERIA, f"Rain number {number} fell like a tired drum.")

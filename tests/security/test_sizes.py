@@ -91,6 +91,7 @@ REPLIES = {
 
 
 @pytest.mark.parametrize("kind", REPLIES)
+@pytest.mark.slow
 def test_a_reply_without_measure_is_a_failed_vote(
     hostile: HostileServer, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -106,6 +107,7 @@ def test_a_reply_without_measure_is_a_failed_vote(
     assert VerdictStore(tmp_path / "v.sqlite").summarise() == []
 
 
+@pytest.mark.slow
 def test_a_packed_reply_of_usual_size_is_read(hostile: HostileServer, tmp_path: Path):
     judge = resolve_judge("judge-1", base_url=hostile.base_url("good-gzip"), votes=1)
     [verdict] = Grader(judge, tmp_path / "v.sqlite").grade([REQUEST], progress=False)
@@ -113,6 +115,7 @@ def test_a_packed_reply_of_usual_size_is_read(hostile: HostileServer, tmp_path: 
     assert (verdict.votes[0].reply, verdict.votes[0].usage.prompt) == ("{}", 10)
 
 
+@pytest.mark.slow
 def test_a_text_without_measure_is_stored_cut_and_never_read_as_a_vote(hostile: HostileServer, tmp_path: Path):
     judge = resolve_judge("judge-1", base_url=hostile.base_url("long-text"), votes=1)
     [verdict] = Grader(judge, tmp_path / "v.sqlite").grade([REQUEST], progress=False)
@@ -123,6 +126,7 @@ def test_a_text_without_measure_is_stored_cut_and_never_read_as_a_vote(hostile: 
     assert VerdictStore(tmp_path / "v.sqlite").size() < 200_000
 
 
+@pytest.mark.slow
 def test_a_refusal_without_measure_is_cut(hostile: HostileServer, tmp_path: Path):
     judge = resolve_judge("judge-1", base_url=hostile.base_url("long-refusal"), votes=1)
     [verdict] = Grader(judge, tmp_path / "v.sqlite").grade([REQUEST], progress=False)
@@ -131,6 +135,7 @@ def test_a_refusal_without_measure_is_cut(hostile: HostileServer, tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["gzip", "gzip-in-gzip", "br", "five-megabytes", "endless", "endless-503"])
+@pytest.mark.slow
 def test_the_check_before_a_run_reads_no_more_than_the_limit(hostile: HostileServer, kind: str):
     judge = resolve_judge("judge-1", base_url=hostile.base_url(kind))
     backend = OpenAIBackend(judge, api_key="test", concurrency=1, adaptive=True)
@@ -139,12 +144,14 @@ def test_the_check_before_a_run_reads_no_more_than_the_limit(hostile: HostileSer
 
 
 @pytest.mark.parametrize("kind", ["good", "good-gzip"])
+@pytest.mark.slow
 def test_the_check_before_a_run_reads_what_is_sound(hostile: HostileServer, kind: str):
     judge = resolve_judge("judge-1", base_url=hostile.base_url(kind))
     OpenAIBackend(judge, api_key="test", concurrency=1, adaptive=True).check()
 
 
 @pytest.mark.parametrize("kind", ["gzip", "br", "endless", "endless-error"])
+@pytest.mark.slow
 def test_the_batch_api_reads_no_more_than_the_limit(
     hostile: HostileServer, kind: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -188,6 +195,7 @@ print(re.search("VmHWM: *([0-9]+)", Path("/proc/self/status").read_text().replac
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from /proc")
 @pytest.mark.parametrize("kind", ["endless", "gzip"])
+@pytest.mark.slow
 def test_memory_stays_small_with_32_such_replies_in_flight(hostile: HostileServer, tmp_path: Path, kind: str):
     """Each reply of `endless` has 4 GB."""
     command = [sys.executable, "-c", GRADING, hostile.base_url(kind), str(tmp_path / "v.sqlite")]
@@ -294,6 +302,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     ],
 )
 @pytest.mark.timeout(20)
+@pytest.mark.slow
 def test_what_is_no_file_of_its_kind_is_one_sentence(tmp_path: Path, reader: str, place: str):
     path = tmp_path / "given.jsonl"
     PLACES[place](path)
@@ -448,6 +457,7 @@ def test_so_many_requests_in_flight_are_refused(tmp_path: Path):
         ("Answer: " + "Rain fell. " * 9_000 + "Explanation: rain.", f"longer than {MOST_ANSWER:,} characters"),
     ],
 )
+@pytest.mark.slow
 def test_a_student_s_text_without_measure_is_cut_and_not_judged(text: str, reason: str):
     pack = load_pack("language")
     [item] = sample_items(pack, task="skillmix_k2", k=2, split="all", seed=0, number=1)

@@ -71,11 +71,13 @@ def change(path: Path, statement: str, *values: object) -> None:
 
 
 @pytest.mark.parametrize("processes", [2, 4, 8])
+@pytest.mark.slow
 def test_a_fresh_store_is_opened_by_many_processes_at_once(tmp_path: Path, processes: int):
     """`python -m benchmarks.store_opens` does so 200 times."""
     assert open_at_once(tmp_path, processes, times=6) == []
 
 
+@pytest.mark.slow
 def test_an_old_store_is_brought_up_to_date_by_many_processes_at_once(tmp_path: Path):
     for number in range(4):
         with sqlite3.connect(tmp_path / f"store-{number}.sqlite") as old:
@@ -106,6 +108,7 @@ for number in range(10**9):
 @pytest.mark.parametrize(
     "arguments", [["stats", "--json"], ["export"], ["prune", "--judge", "judge", "--yes"], ["prune", "--batches"]]
 )
+@pytest.mark.slow
 def test_the_verbs_work_while_a_run_writes(store: Path, arguments: list[str]):
     with subprocess.Popen([sys.executable, "-c", WRITER, store], stdout=subprocess.PIPE) as run:
         assert run.stdout is not None
@@ -205,6 +208,7 @@ except UserError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_disk_that_fails_is_named(tmp_path: Path):
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, tmp_path / "v.sqlite"], capture_output=True, text=True, check=True
@@ -256,6 +260,7 @@ def test_a_damaged_reply_blocks_no_other(store: Path, damage: str, caplog: pytes
 
 
 @pytest.mark.parametrize("damage", ["bad UTF-8", "a number for a text", "an unknown state"])
+@pytest.mark.slow
 def test_a_vote_whose_reply_is_damaged_is_asked_for_again_once(
     chat_server: ChatServer, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ):

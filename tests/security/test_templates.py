@@ -111,6 +111,7 @@ def test_no_template_runs_code(name: str, tmp_path: Path):
     assert not mark.exists()
 
 
+@pytest.mark.slow
 def test_the_attack_would_work_in_a_plain_environment(tmp_path: Path):
     mark = tmp_path / "mark"
     template = RUNS_CODE["a global's globals"].replace("MARK", str(mark))
@@ -173,6 +174,7 @@ def test_honest_templates_say_what_they_did(template: str, text: str):
     assert environment().from_string(template).render(values) == text
 
 
+@pytest.mark.slow
 def test_the_command_that_vets_a_pack_runs_nothing(tmp_path: Path):
     mark = tmp_path / "mark"
     pack = write_pack(tmp_path / "pack", RUNS_CODE["a global's globals"].replace("MARK", str(mark)))
@@ -183,6 +185,7 @@ def test_the_command_that_vets_a_pack_runs_nothing(tmp_path: Path):
 
 
 @pytest.mark.parametrize("trust", [(), ("--trust-file",)])
+@pytest.mark.slow
 def test_an_answers_file_runs_nothing(trust: tuple[str, ...], tmp_path: Path):
     mark = tmp_path / "mark"
     pack = write_pack(tmp_path / "pack", RUNS_CODE["lipsum"].replace("MARK", str(mark)))
@@ -196,6 +199,7 @@ def test_an_answers_file_runs_nothing(trust: tuple[str, ...], tmp_path: Path):
 
 
 @pytest.mark.parametrize("named", ["by the user", "by the file, trusted", "by the file"])
+@pytest.mark.slow
 def test_a_data_set_of_the_hub_runs_nothing(named: str, tmp_path: Path):
     mark, commit = tmp_path / "mark", "a" * 40
     snapshot = tmp_path / "hf" / "hub" / "datasets--some--body" / "snapshots" / commit
@@ -295,6 +299,7 @@ def test_the_card_of_training_data_leads_nowhere_else(name: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("student", [{"model": ".."}, {"model": ""}, {}])
+@pytest.mark.slow
 def test_the_student_s_name_leads_out_of_no_folder(student: dict[str, str], tmp_path: Path):
     answers = write_answers_file(tmp_path / "a.jsonl", student=student)
     judge = ("--judge", "judge-1", "--judge-base-url", "http://127.0.0.1:9/v1", "-o", tmp_path / "in" / "out")

@@ -26,6 +26,8 @@ from tests.servers.asking import ANSWER, IDS, earned, grading, judge, marks_in, 
 from tests.servers.chat import ChatServer, expected_marks, student_text, vote_seed
 from tests.servers.judge import read_prompt
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

@@ -12,6 +12,8 @@ from tests.servers.asking import ANSWER, IDS, earned, judge, student, text
 from tests.servers.chat import ChatServer, expected_marks
 from tests.servers.faults import ANY_ROLE, JUDGE_ONLY, chosen_fault
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 

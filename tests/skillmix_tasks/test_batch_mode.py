@@ -13,6 +13,8 @@ import pytest
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import BIN, MODELS, environment, metadata, run, student_arguments
 
+pytestmark = pytest.mark.slow
+
 REQUESTS = 4 * 3  # items, generations; each request asks for three votes
 PRICE = {"input": 2.0, "output": 8.0, "batch": 0.5}
 

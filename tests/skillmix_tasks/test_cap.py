@@ -11,6 +11,8 @@ import pytest
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import MODELS, environment, metadata, run, student_arguments
 
+pytestmark = pytest.mark.slow
+
 TASKS = ("skillmix_k2", "skillmix_k3")
 VOTES = len(TASKS) * 4 * 3 * 3  # items, generations, votes
 CALL = 6000  # tokens; more than any call here may use

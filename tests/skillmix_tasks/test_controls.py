@@ -17,6 +17,8 @@ from skillmix_tasks.task_files import harness_folder
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import MODELS, environment, metadata, run, student_arguments
 
+pytestmark = pytest.mark.slow
+
 PACK = load_pack("language")
 BY_KIND = {"good": 4, "bad": 4, "empty": 2, "off_topic": 2}
 ALL = [control.id for control in PACK.controls]

@@ -15,7 +15,7 @@ from tests.skillmix_tasks.running import environment, metadata, read_output, run
 from tests.skillmix_tasks.test_pack import ABOUT, REFERENCE, SKILLS, TOPICS
 from tests.tiny_model import write_tiny_model
 
-pytestmark = pytest.mark.model
+pytestmark = pytest.mark.slow
 
 
 def evaluate(model: Path, folder: Path, *arguments: str, **settings: Any) -> dict[str, Any]:
@@ -66,7 +66,10 @@ def test_two_turns_with_a_pack_of_ones_own(embedded_model: Path, tmp_path: Path)
     assert done.returncode == 1
 
 
-@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference data is not there")
+@pytest.mark.skipif(
+    not REFERENCE.is_dir(),
+    reason="no reference data: put the reference implementation's files into ../shared/reference",
+)
 def test_one_turn_with_a_pack_in_the_references_format(embedded_model: Path, tmp_path: Path):
     results = evaluate(embedded_model, tmp_path, "--tasks", "skillmix_k2", pack=str(REFERENCE))
     record = results["configs"]["skillmix_k2"]["metadata"]["skillmix"]

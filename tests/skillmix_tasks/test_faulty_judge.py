@@ -16,6 +16,8 @@ from skillmix_tasks.loading import load_pack
 from skillmix_tasks.metrics import item_metrics
 from tests.servers.chat import ChatServer, student_text
 
+pytestmark = pytest.mark.slow
+
 ITEMS, GENERATIONS = 24, 3
 # A rate limit, a server error, a timeout, a broken connection, a reply that is no JSON, a text that is no JSON,
 # JSON of another form, a refusal, an empty text.

@@ -7,8 +7,12 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import BIN, MODELS, environment, metadata, run, student_arguments
+
+pytestmark = pytest.mark.slow
 
 ITEMS, CONCURRENCY, VOTES = 6, 4, 54
 

@@ -41,6 +41,7 @@ def test_a_split_keeps_to_its_side(split):
     assert {skill.category for item in items for skill in item.skills} <= set(categories)
 
 
+@pytest.mark.slow
 def test_every_skill_and_topic_has_its_share():
     number, k = 10_000, 4
     items = draw(k=k, number=number, task="skillmix_k4")

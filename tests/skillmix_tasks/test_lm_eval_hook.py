@@ -79,6 +79,7 @@ def test_the_entry_point_names_a_package_of_yaml_files():
     assert {file.stem for file in folder.glob("*.yaml") if not file.stem.startswith("_")} == NAMES
 
 
+@pytest.mark.slow
 def test_our_own_list_has_the_names(tmp_path: Path):
     done = run("skillmix", "tasks", env=environment(tmp_path), cwd=tmp_path)
     assert set(done.stdout.split()) == NAMES
@@ -139,16 +140,19 @@ def listed(python: Path, folder: Path, *arguments: str, **variables: str) -> set
     return set(found)
 
 
+@pytest.mark.slow
 def test_lm_eval_lists_our_tasks_once(python: Path, tmp_path: Path):
     assert listed(python, tmp_path) == NAMES
     assert listed(python, tmp_path, "--include_path", str(harness_folder())) == NAMES
 
 
+@pytest.mark.slow
 def test_it_can_be_switched_off(shared_python: Path, tmp_path: Path):
     assert listed(shared_python, tmp_path, SKILLMIX_NO_LM_EVAL_HOOK="1") == set()
     assert call(shared_python, "-m", "skillmix", "path", folder=tmp_path).stdout.strip() == str(harness_folder())
 
 
+@pytest.mark.slow
 def test_an_lm_eval_that_reads_the_entry_point_has_them_once(tmp_path: Path):
     python = python_with_hook(tmp_path, editable=False)
     [manager] = tmp_path.glob("**/lm_eval/tasks/manager.py")
@@ -159,6 +163,7 @@ def test_an_lm_eval_that_reads_the_entry_point_has_them_once(tmp_path: Path):
     assert listed(python, tmp_path) == NAMES
 
 
+@pytest.mark.slow
 def test_imports_stay_as_they_are(shared_python: Path, tmp_path: Path):
     (tmp_path / "imports.py").write_text(IMPORTS)
     done = call(shared_python, "imports.py", folder=tmp_path)
@@ -176,6 +181,7 @@ OTHER_LM_EVAL = {
 
 
 @pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.slow
 def test_an_lm_eval_of_another_form_is_left_alone(installed: bool, tmp_path: Path):
     """Also where the .pth file is all that is left of us."""
     venv.create(tmp_path / "venv", symlinks=True)
@@ -206,6 +212,7 @@ def test_an_lm_eval_of_another_form_is_left_alone(installed: bool, tmp_path: Pat
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_mistake_about_our_tasks_is_one_sentence(
     arguments: list[str], sentence: str, shared_python: Path, tmp_path: Path
 ):
@@ -215,6 +222,7 @@ def test_a_mistake_about_our_tasks_is_one_sentence(
     assert line.startswith(f"Error: {sentence}")
 
 
+@pytest.mark.slow
 def test_a_mistake_about_other_tasks_is_as_it_was(shared_python: Path, tmp_path: Path):
     done = call(shared_python, "-m", "lm_eval", "--model", "dummy", "--tasks", "arc_eazy", folder=tmp_path)
     assert done.returncode == 1

@@ -10,6 +10,8 @@ from skillmix_tasks.task_files import harness_folder
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment, metadata, run, student_arguments
 
+pytestmark = pytest.mark.slow
+
 PLAIN = ("lm_eval", "--include_path", str(harness_folder()))
 REAL = ("python", "-m", "skillmix", "eval")  # lm_eval is what PYTHONPATH says only in a process of its own
 TASK = ["--tasks", "skillmix_k2", "--limit", "1", "--apply_chat_template"]

@@ -95,7 +95,10 @@ class TestBundled:
         half = len(topics) // 2
         assert [topic.split for topic in order] == ["train"] * half + ["heldout"] * half
 
-    @pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference data is not there")
+    @pytest.mark.skipif(
+        not REFERENCE.is_dir(),
+        reason="no reference data: put the reference implementation's files into ../shared/reference",
+    )
     def test_the_released_names_are_in_and_no_text_is(self):
         ours, theirs = load_pack("language"), load_pack(str(REFERENCE))
         released = {skill.name for skill in ours.skills if skill.source == "released"}
@@ -274,7 +277,10 @@ def test_a_template_that_cannot_serve_is_found_out_with_the_pack(own_pack: Path,
         load_pack(str(own_pack))
 
 
-@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the reference data is not there")
+@pytest.mark.skipif(
+    not REFERENCE.is_dir(),
+    reason="no reference data: put the reference implementation's files into ../shared/reference",
+)
 class TestReference:
     def test_its_prompts_are_used_as_they_stand(self):
         """What we render for the skills and topic of a recorded conversation is what its student was asked."""

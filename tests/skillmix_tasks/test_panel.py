@@ -12,6 +12,8 @@ import pytest
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import MODELS, environment, metadata, read_output, run, student_arguments
 
+pytestmark = pytest.mark.slow
+
 PRICE = {"input": 2, "output": 8}
 
 

@@ -17,6 +17,8 @@ from skillmix_tasks.regrade import regrade
 from tests.servers.chat import ChatServer, student_text
 from tests.skillmix_tasks.running import MODELS, Results, read_output
 
+pytestmark = pytest.mark.slow
+
 ITEMS, VOTES = 7, 7 * 3 * 3  # of each task
 TASKS = {"skillmix_k2": 2, "skillmix_k3": 3}
 CALL = 4000  # tokens that a call may use at most: as many as its prompt has bytes, and max_tokens

@@ -14,6 +14,8 @@ from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.ranked_model import run_rank
 from tests.skillmix_tasks.running import MODELS, environment, run
 
+pytestmark = pytest.mark.slow
+
 
 def free_port() -> int:
     with socket.socket() as probe:

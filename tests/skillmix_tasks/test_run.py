@@ -24,6 +24,8 @@ from tests.skillmix_tasks.running import (
     student_arguments,
 )
 
+pytestmark = pytest.mark.slow
+
 METRICS = ("full_marks", "all_skills", "skill_fraction")
 EARN = 0.6  # low enough for scores between 0 and 1
 

@@ -11,6 +11,8 @@ from skillmix_tasks.task_files import harness_folder
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

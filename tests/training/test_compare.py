@@ -18,6 +18,8 @@ from training.compare import compare
 from training.recipe import load_recipe
 from training.trained import TrainedRun, read_run
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--limit", "2", "--gen_kwargs", "max_gen_toks=8", "--batch_size", "6", "--device", "cpu")
 
 

@@ -42,6 +42,7 @@ def test_configs_of_ks():
     assert list(config_names([2, 4, 10])) == ["k2", "k4", "k10", "k2-4", "k2-4-10"]
 
 
+@pytest.mark.slow
 def test_load_dataset_gives_each_config(tmp_path: Path):
     rows = write_rows(tmp_path / "out", {1: 30, 2: 60, 3: 12})
     made = build_dataset(tmp_path / "out", validation=0.1)
@@ -64,6 +65,7 @@ def test_load_dataset_gives_each_config(tmp_path: Path):
         assert json.dumps(row) == json.dumps(by_id[row["id"]])
 
 
+@pytest.mark.slow
 def test_plain_datasets_reads_it_offline_in_a_process_of_its_own(tmp_path: Path):
     write_rows(tmp_path / "out", {1: 25, 2: 25})
     build_dataset(tmp_path / "out")
@@ -82,6 +84,7 @@ def test_plain_datasets_reads_it_offline_in_a_process_of_its_own(tmp_path: Path)
     assert done.stdout == "{'train': 48, 'validation': 2}\n"
 
 
+@pytest.mark.slow
 def test_the_same_rows_give_the_same_bytes_wherever_they_are(tmp_path: Path):
     text = tmp_path / "text.txt"
     text.write_text("\n\n".join(f"Paragraph {number}." for number in range(200)))
@@ -155,6 +158,7 @@ def write_source(folder: Path, form: str) -> Path:
 
 
 @pytest.mark.parametrize("form", [".txt", ".jsonl", ".parquet", "-saved", "-folder"])
+@pytest.mark.slow
 def test_pre_training_text_is_mixed_into_train(tmp_path: Path, form: str):
     write_rows(tmp_path / "out", {1: 30, 2: 60})
     source = write_source(tmp_path, form)

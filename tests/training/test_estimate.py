@@ -50,6 +50,7 @@ def test_it_grows_with_the_plan_and_the_model(paper: list[Part]):
     assert told(own_plan([1, 5], 670)).parts[0].work == "4,350 tries with k = 1, 5"
 
 
+@pytest.mark.slow
 def test_what_is_not_known_is_said(paper: list[Part]):
     text = told(load_plan("paper"), judge="local-example").text()
     assert "the price is not known" in text

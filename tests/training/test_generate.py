@@ -29,6 +29,8 @@ from training.plan import Kind, Plan, load_plan, own_plan, scaled
 from training.rows import read_rows, rows_file
 from training.teacher import resolve_teacher
 
+pytestmark = pytest.mark.slow
+
 PAPER = {"3": 0.66, "4": 0.66, "5": 0.38}  # by number of criteria, which is k + 2
 MODELS = ["teacher-1", "judge-1", "judge-2"]
 SOUND = "Every old sailor praised the quiet harbour, for whoever doubted it had never once been out at sea."
@@ -321,7 +323,7 @@ def test_endpoints_that_fail_end_the_run(server: ChatServer, tmp_path: Path):
     assert report.outcome.counts.kinds[1].tally.accepted == 10
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_a_teacher_and_a_judge_in_this_process(embedded_model: Path, tmp_path: Path):
     model = f"hf:{embedded_model}"
     run = Run(

@@ -14,6 +14,8 @@ from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment, run
 from tests.training.made import lock_for_ever
 
+pytestmark = pytest.mark.slow
+
 START = ("generate", "--k", "1", "--accept", "2")
 Start = Callable[..., str]
 

@@ -16,6 +16,8 @@ from training.dataset import build_dataset
 from training.leakage import HELDOUT_SKILL, HELDOUT_SKILL_ALONE, HELDOUT_TOPIC, TASK_ITEM, check_leaks
 from training.rows import FEATURES, Row, rows_file
 
+pytestmark = pytest.mark.slow
+
 SKILLS = {skill.id: skill for skill in PACK.skills}
 TOPICS = {topic.id: topic for topic in PACK.topics}
 

@@ -82,6 +82,7 @@ def test_scaling():
             scaled(load_plan("paper"), factor)
 
 
+@pytest.mark.slow
 def test_the_same_cells_in_every_process():
     script = (
         "import json; from itertools import islice; from skillmix_tasks.loading import load_pack\n"
@@ -117,6 +118,7 @@ def test_the_first_cells_do_not_change():
 
 
 @pytest.mark.parametrize("name", ["paper", "balanced"])
+@pytest.mark.slow
 def test_cells_are_different_and_of_the_split_and_not_excluded(name):
     plan = load_plan(name)
     excluded = evaluation_cells(PACK, plan.ks)
@@ -152,6 +154,7 @@ def test_a_random_stream_ends_with_the_last_cell():
     assert {cell_of(item) for item in take(kind, 10_000, excluded=excluded)} == everything - excluded
 
 
+@pytest.mark.slow
 def test_balanced_skills_and_topics_are_even_at_every_place():
     plan = load_plan("balanced")
     excluded = evaluation_cells(PACK, plan.ks)
@@ -167,6 +170,7 @@ def test_balanced_skills_and_topics_are_even_at_every_place():
             assert spread(topics) <= 1
 
 
+@pytest.mark.slow
 def test_balanced_pairs_of_categories_are_even():
     plan = load_plan("balanced")
     kind = plan.kinds[1]

@@ -10,6 +10,8 @@ import pytest
 
 from tests.skillmix_tasks.running import environment
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[2] / "reproduce" / "paper.sh"
 
 

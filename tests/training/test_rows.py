@@ -39,7 +39,7 @@ def test_messages():
     assert Row.of_text("Once upon a time").messages == []
 
 
-@pytest.mark.model
+@pytest.mark.slow
 def test_messages_pass_through_a_chat_template_unchanged(embedded_model: Path):
     tokenizer = AutoTokenizer.from_pretrained(embedded_model)
     for turns in (1, 2):

@@ -14,6 +14,8 @@ from tests.training.test_counts import PACK, counted
 from training.counts import Counts
 from training.summary import write_summary
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -32,6 +32,8 @@ from tests.training.tuning import (
 from training.dataset import build_dataset
 from training.rows import rows_file
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("trl")
 
 STEPS = 14

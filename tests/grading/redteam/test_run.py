@@ -18,6 +18,8 @@ from grading.redteam.items import families, shown_by
 from tests.grading.redteam.undefended import undefended_messages
 from tests.servers.chat import ChatServer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests.hub_cards.report.anew import anew, mcnemar, wilson
 from tests.hub_cards.report.running import TASKS
 
+pytestmark = pytest.mark.slow
+
 PLACE = {
     "skillmix_k2": ("all", 2),
     "skillmix_k3": ("all", 3),

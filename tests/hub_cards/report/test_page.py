@@ -16,7 +16,10 @@ from tests.hub_cards.report.running import HOSTILE, HOSTILE_ITEMS, ITEMS, TASKS
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect  # it waits; wait_for_function would, too, but by eval, which the page forbids
 CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser: install Debian's chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no browser: install Debian's chromium"),
+]
 VIEWS = ("leaderboard", "students", "comparisons", "samples", "method")
 
 # The lowest contrast of text that is seen, with that text; for AA it must be 4.5.

@@ -43,6 +43,7 @@ def samples_file(folder: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_folders_files_samples_and_names_lead_to_the_same_results(hostile: Path):
     file = results_file(hostile)
     named = [str(one) for one in (hostile, file, samples_file(hostile))]
@@ -74,6 +75,7 @@ def test_a_file_that_holds_no_results(text: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("dollars", ["-485.63", "NaN", "1e999", "-Infinity", '"5"', "[5]"])
+@pytest.mark.slow
 def test_a_cost_that_is_none_is_named(dollars: str, hostile: Path):
     file = results_file(hostile)
     data = json.loads(file.read_text(encoding="utf-8"))
@@ -91,6 +93,7 @@ def test_results_of_other_tasks_are_nothing_to_report(tmp_path: Path):
         study(file)
 
 
+@pytest.mark.slow
 def test_samples_that_were_cut_short_or_belong_to_another_run(hostile: Path):
     file = samples_file(hostile)
     text = file.read_text(encoding="utf-8")
@@ -102,6 +105,7 @@ def test_samples_that_were_cut_short_or_belong_to_another_run(hostile: Path):
         study(hostile)
 
 
+@pytest.mark.slow
 def test_without_samples_scores_stay_and_the_report_says_what_is_missing(hostile: Path):
     [whole] = study(hostile).measured
     samples_file(hostile).unlink()
@@ -113,6 +117,7 @@ def test_without_samples_scores_stay_and_the_report_says_what_is_missing(hostile
     assert found.portraits[0].kinds == {}
 
 
+@pytest.mark.slow
 def test_a_newer_result_replaces_an_older_one_and_the_report_says_so(hostile: Path, tmp_path: Path):
     file = results_file(hostile)
     data = json.loads(file.read_text(encoding="utf-8"))
@@ -126,6 +131,7 @@ def test_a_newer_result_replaces_an_older_one_and_the_report_says_so(hostile: Pa
         assert any(f"{file.name} has an older result of hostile" in note for note in found.notes)
 
 
+@pytest.mark.slow
 def test_answers_that_were_not_judged_are_left_out(hostile: Path, results: dict[str, Path]):
     file = results_file(hostile)
     data = json.loads(file.read_text(encoding="utf-8"))
@@ -146,6 +152,7 @@ def test_names_are_no_markdown():
     assert plain("a|b <i>\n*c*") == r"a\|b \<i\> \*c\*"
 
 
+@pytest.mark.slow
 def test_rows_carry_the_calibration_of_their_judge_and_of_no_other(hostile: Path, tmp_path: Path):
     [run], _ = read_results(results_file(hostile))
     other = tmp_path / "other"

@@ -28,7 +28,7 @@ def tell(figure: str) -> None:
 def folder() -> Path:
     """The data's folder."""
     if not FOLDER.is_dir():
-        pytest.skip("the reference data is not beside this checkout")
+        pytest.skip("no reference data: put the reference implementation's files into ../shared/reference")
     return FOLDER
 
 

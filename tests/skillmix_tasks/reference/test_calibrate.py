@@ -25,6 +25,8 @@ from skillmix_tasks.reference.metrics import reference_metrics
 from tests.servers.chat import ChatServer
 from tests.servers.judge import flipped
 
+pytestmark = pytest.mark.slow
+
 REPLAY, NOISY = "judge-replay", "judge-noisy"
 FLIPS = 0.2
 
