@@ -21,9 +21,12 @@ from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.skipif(
-    "SKILLMIX_TEST_INSTALL" not in os.environ, reason="SKILLMIX_TEST_INSTALL=1 runs it: it downloads packages"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        "SKILLMIX_TEST_INSTALL" not in os.environ, reason="SKILLMIX_TEST_INSTALL=1 runs it: it downloads packages"
+    ),
+]
 
 
 def test_lm_eval_runs_our_tasks_where_only_pip_install_was_run(chat_server: ChatServer, tmp_path: Path):
