@@ -86,8 +86,9 @@ def compare(
     """Evaluate the base model of `run` and the trained one on `tasks` (none: the recipe's), and write the table.
 
     `settings` are the tasks' (skillmix_tasks.harness.settings), `model` and `arguments` go to lm_eval. Without
-    `trust`, a base model that only the folder of others names is not loaded. Raises UserError for
-    what can be known to fail before anything is generated, if another comparison is there already, and if a model or the judge fails.
+    `trust`, a base model that only the folder of others names is not loaded. Raises UserError for what can be
+    known to fail before anything is generated, if another comparison is there already, and if a model or the
+    judge fails.
     """
     settings = dict(settings or {})
     names = _task_names(run, tasks)
