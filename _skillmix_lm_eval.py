@@ -113,7 +113,7 @@ def _checks() -> ModuleType | None:
     """Our checks, whose errors print one line; None if they cannot be imported: lm-eval runs without them."""
     try:
         from grading.errors import show_user_errors_in_one_line
-        from skillmix_tasks import evaluate
+        from skillmix_tasks.harness import evaluate
     except ImportError:
         return None
     show_user_errors_in_one_line()

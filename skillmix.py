@@ -27,9 +27,9 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal without the table's arrows shows "?"
     from grading import UserError
     from grading.cli import app as grading_app
-    from grading.judges_cli import app as judges_app
     from grading.keys import redact
-    from grading.store_cli import app as store_app
+    from grading.models.cli import app as judges_app
+    from grading.store.cli import app as store_app
 
     _check_training()
     from hub_cards.cli import app as push_app

@@ -47,9 +47,9 @@ def main() -> None:
 
 def _make(folder: Path, base_url: str, scale: float, concurrency: int) -> None:
     from grading import resolve_judge
-    from training.generate import Limits, Run, generate
-    from training.plan import load_plan, scaled
-    from training.teacher import resolve_teacher
+    from training.texts.generate import Limits, Run, generate
+    from training.texts.plan import load_plan, scaled
+    from training.texts.teacher import resolve_teacher
 
     logging.disable(logging.INFO)
     run = Run(

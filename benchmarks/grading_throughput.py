@@ -28,7 +28,7 @@ from lm_eval.models.openai_completions import LocalChatCompletion
 
 from benchmarks.constant_server import ConstantServer
 from benchmarks.judge_work import CONTENT, Spent, ask, grade, requests
-from grading.prompt import build_messages
+from grading.protocol.prompt import build_messages
 
 _LATENCY = 0.5
 _NUMBER = 2000

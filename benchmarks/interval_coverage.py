@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from grading.agreement import share
-from grading.correction import ErrorRates, correct
+from skillmix_tasks.calibration.agreement import share
+from skillmix_tasks.calibration.correction import ErrorRates, correct
 
 REPEATS = 1000
 SIZES = (60, 180)

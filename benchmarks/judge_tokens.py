@@ -20,12 +20,12 @@ from typing import Any
 
 from benchmarks.reference import print_for_folder
 from grading.backend import Reply, VoteCall
-from grading.parse import read_vote
-from grading.prompt import PROMPT_VERSION, build_messages
-from grading.untrusted import shown
+from grading.protocol.parse import read_vote
+from grading.protocol.prompt import PROMPT_VERSION, build_messages
+from grading.protocol.untrusted import shown
 from grading.verdict import State
-from skillmix_tasks.embedded import find_gguf
-from skillmix_tasks.reference.answers import RecordedAnswer, read_answers
+from skillmix_tasks.calibration.reference_answers import RecordedAnswer, read_answers
+from skillmix_tasks.harness.embedded import find_gguf
 
 VOTES = 3
 OUTPUT_PRICE = 4.0  # of the input price

@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 from grading import Criterion, Grader, GradingRequest, State, resolve_judge
 from grading.backend import Reply, VoteCall
-from grading.prompt import build_messages
+from grading.opening import open_backend
+from grading.protocol.prompt import build_messages
 
 CRITERIA = tuple(Criterion(f"c{number}", f"The text shows quality {number}.") for number in range(6))
 CONTENT = json.dumps({criterion.id: {"quote": "words of an answer", "earned": True} for criterion in CRITERIA})
@@ -58,7 +59,7 @@ def ask(base_url: str, number: int, *, concurrency: int) -> Spent:
         for index, request in enumerate(requests(number))
     ]
     states: list[State] = []
-    backend = judge.backend(concurrency, adaptive=False)
+    backend = open_backend(judge, concurrency, adaptive=False)
     wall, cpu = time.perf_counter(), time.process_time()
     backend.run(work, _Sink(states))
     spent = Spent(time.perf_counter() - wall, time.process_time() - cpu)

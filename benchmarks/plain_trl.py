@@ -29,8 +29,8 @@ from transformers import (
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from training.marking import marked_template
-from training.recipe import load_recipe
+from training.tune.marking import marked_template
+from training.tune.recipe import load_recipe
 
 
 class _Clock(TrainerCallback):

@@ -26,11 +26,11 @@ from scipy import stats
 
 from grading import UserError
 from grading.home import home
-from skillmix_tasks.embedded import convert_embedded_model
-from skillmix_tasks.reference.series import read_series
-from skillmix_tasks.reference.tree import read_table
-from training.encode import encode
-from training.marking import marked_template
+from skillmix_tasks.calibration.series import read_series
+from skillmix_tasks.calibration.tree import read_table
+from skillmix_tasks.harness.embedded import convert_embedded_model
+from training.tune.encode import encode
+from training.tune.marking import marked_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -53,8 +53,8 @@ def main() -> None:
 
 def _write(path: Path, number: int) -> None:
     """Samples as lm-eval logs them, as far as they are read, with replies of some 150 words."""
-    from skillmix_tasks.items import sample_items
-    from skillmix_tasks.loading import load_pack
+    from skillmix_tasks.items.draw import sample_items
+    from skillmix_tasks.items.loading import load_pack
 
     items = sample_items(
         load_pack("language"), task=_TASK, k=_K, split="all", seed=0, number=-(-number // _GENERATIONS)

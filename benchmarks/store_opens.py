@@ -19,7 +19,7 @@ _OPENER = """
 import sys
 from pathlib import Path
 from grading import UserError
-from grading.database import open_database
+from grading.store.database import open_database
 for line in sys.stdin:
     try:
         open_database(Path(line.rstrip("\\n"))).close()

@@ -27,11 +27,11 @@ import yaml
 from datasets import Dataset
 
 from grading.home import home
-from skillmix_tasks.embedded import convert_embedded_model
-from skillmix_tasks.items import sample_items
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.prompts import render
-from training.resume import read_log
+from skillmix_tasks.harness.embedded import convert_embedded_model
+from skillmix_tasks.items.draw import sample_items
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.items.prompts import render
+from training.tune.resume import read_log
 
 _FULL_LAYERS = 12
 

@@ -22,10 +22,10 @@ from sentencex import segment
 
 from benchmarks.reference import print_for_folder
 from grading import UngroundedRule
-from grading.parse import is_evidence, is_quoted, normalise
-from skillmix_tasks.metrics import METRICS, item_metrics
-from skillmix_tasks.reference.answers import RecordedAnswer, read_answers
-from skillmix_tasks.rubric import LENGTH, SENSE, TOPIC
+from grading.protocol.parse import is_evidence, is_quoted, normalise
+from skillmix_tasks.calibration.reference_answers import RecordedAnswer, read_answers
+from skillmix_tasks.scoring.metrics import METRICS, item_metrics
+from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
 
 _QUOTATION = re.compile(r'"([^"]+)"')
 _NAMES = {  # how an explanation speaks of a criterion; for skills see `_spoken`

@@ -12,14 +12,14 @@ verdict.decisions["rain"].earned  # True, False, or None with a named state
 import grading.versions  # noqa: F401  (first: a package of the wrong version would fail in the imports below)
 
 # isort: split
-from grading.budget import Budget as Budget
+from grading.cost.budget import Budget as Budget
+from grading.cost.stats import GradingStats as GradingStats
 from grading.engine import Grader as Grader
 from grading.errors import UserError as UserError
-from grading.judge import JudgeSpec as JudgeSpec
-from grading.judge import resolve_judge as resolve_judge
+from grading.models.judge import JudgeSpec as JudgeSpec
+from grading.models.judge import resolve_judge as resolve_judge
+from grading.models.price import Price as Price
 from grading.panel import Panel as Panel
-from grading.price import Price as Price
-from grading.stats import GradingStats as GradingStats
 from grading.verdict import Criterion as Criterion
 from grading.verdict import Decision as Decision
 from grading.verdict import GradingRequest as GradingRequest

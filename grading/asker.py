@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Generic, Protocol
 
 from grading.backend import Backend, Reply, VoteCall
-from grading.batch_store import BatchStore
-from grading.budget import Budget, Cost, Gate, cost_of, require_price
-from grading.estimate import CallEstimator
-from grading.model_spec import Spec
-from grading.stats import GradingStats
-from grading.store import VerdictStore
+from grading.cost.budget import Budget, Cost, Gate, cost_of, require_price
+from grading.cost.estimate import CallEstimator
+from grading.cost.stats import GradingStats
+from grading.models.spec import Spec
+from grading.store.batches import BatchStore
+from grading.store.replies import VerdictStore
 from grading.verdict import State, Usage
 
 logger = logging.getLogger(__name__)
@@ -43,9 +43,8 @@ class Asker(Generic[Spec]):
         self,
         spec: Spec,
         store: Path,
+        backend: Backend,
         *,
-        concurrency: int,
-        adaptive: bool,
         budget: Budget,
         batch: bool,
     ) -> None:
@@ -58,7 +57,7 @@ class Asker(Generic[Spec]):
         if budget.max_usd is not None:
             require_price(spec)
         self._estimator = CallEstimator(spec.max_tokens)
-        self._backend = spec.backend(concurrency, adaptive=adaptive, batches=store if batch else None)
+        self._backend = backend
         self._store = VerdictStore(store)
 
     def check(self) -> None:

@@ -84,5 +84,5 @@ class Backend(Protocol):
         """Answer every call and hand each reply to `sink`; what is not read in the end, the caller reads.
 
         `calls` is taken from as late as the backend can, because what it yields depends on the replies so far
-        (grading.budget).
+        (grading.cost.budget).
         """

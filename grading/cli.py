@@ -25,7 +25,7 @@ def redteam(
     """
     from grading.engine import Grader
     from grading.home import verdict_store
-    from grading.judge import default_judge, resolve_judge
+    from grading.models.judge import default_judge, resolve_judge
     from grading.redteam import run_redteam
 
     spec = resolve_judge(

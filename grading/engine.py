@@ -8,13 +8,14 @@ from typing import Any
 
 from grading.asker import Asker
 from grading.backend import Reply, VoteCall
-from grading.budget import Budget
-from grading.judge import JudgeSpec
-from grading.parse import read_vote
-from grading.progress import CallBar
-from grading.prompt import build_messages
-from grading.store import vote_key
-from grading.untrusted import shown
+from grading.cost.budget import Budget
+from grading.cost.progress import CallBar
+from grading.models.judge import JudgeSpec
+from grading.opening import open_backend
+from grading.protocol.parse import read_vote
+from grading.protocol.prompt import build_messages
+from grading.protocol.untrusted import shown
+from grading.store.replies import vote_key
 from grading.verdict import GradingRequest, State, UngroundedRule, Verdict, Vote
 from grading.votes import Ballot, decide
 
@@ -40,9 +41,8 @@ class Grader:
         batch: bool = False,
         steadfast: bool = False,
     ) -> None:
-        self._asker = Asker(
-            judge, store, concurrency=concurrency, adaptive=adaptive, budget=budget or Budget(), batch=batch
-        )
+        backend = open_backend(judge, concurrency, adaptive=adaptive, batches=store if batch else None)
+        self._asker = Asker(judge, store, backend, budget=budget or Budget(), batch=batch)
         self.judge = self._asker.spec
         self.ungrounded: UngroundedRule = ungrounded
         self.stats, self.budget = self._asker.stats, self._asker.budget

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from grading.budget import Budget
+from grading.cost.budget import Budget
+from grading.cost.stats import total
 from grading.engine import Grader
 from grading.errors import UserError
-from grading.judge import JudgeSpec
-from grading.stats import total
+from grading.models.judge import JudgeSpec
 from grading.verdict import GradingRequest, UngroundedRule, Verdict, Vote
 from grading.votes import Ballot, decide
 

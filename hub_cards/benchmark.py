@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from grading import UserError
 from hub_cards.cards import render_card, size_category, tags
-from hub_cards.files import File
-from hub_cards.publication import Publication
-from skillmix_tasks.hub_items import PACK_FOLDER, config_of, data_file
-from skillmix_tasks.items import Item, sample_items
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.pack import STUDENT_PROMPTS, Pack
-from skillmix_tasks.pack_files import pack_sources
-from skillmix_tasks.prompts import render
-from skillmix_tasks.task_files import TaskSpec, bundled_tasks
+from hub_cards.hub.files import File
+from hub_cards.hub.publication import Publication
+from skillmix_tasks.harness.task_files import TaskSpec, bundled_tasks
+from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.hub import PACK_FOLDER, config_of, data_file
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.items.pack import STUDENT_PROMPTS, Pack
+from skillmix_tasks.items.pack_files import pack_sources
+from skillmix_tasks.items.prompts import render
 
 if TYPE_CHECKING:
     import pyarrow as pa

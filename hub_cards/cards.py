@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, UndefinedError
 
-from grading import UserError, templates
-from grading.bounds import load_yaml
+from grading import UserError
+from grading.safety import templates
+from grading.safety.bounds import load_yaml
 
 if TYPE_CHECKING:
     from huggingface_hub import CardData

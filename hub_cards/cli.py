@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hub_cards.publication import Publication, Remote, Target
+    from hub_cards.hub.publication import Publication, Remote, Target
 
 app = typer.Typer(
     help="Publish data sets, models, results and a page on the Hugging Face Hub; private unless --public.",
@@ -37,7 +37,7 @@ def dataset(
 ) -> None:
     """Push the benchmark: the items of all tasks of a pack, its skills, its topics, and the pack itself."""
     from hub_cards.benchmark import MARK, benchmark
-    from hub_cards.publication import Target
+    from hub_cards.hub.publication import Target
 
     made = benchmark(pack, repo=repo, number=items)
     _push(Target(repo, "dataset", MARK, public), lambda _: made, dry_run=dry_run, as_json=as_json)
@@ -54,7 +54,7 @@ def training_data(
     as_json: _Json = False,
 ) -> None:
     """Push the texts with full marks that `skillmix generate` made."""
-    from hub_cards.publication import Target
+    from hub_cards.hub.publication import Target
     from hub_cards.training_data import MARK
     from hub_cards.training_data import training_data as plan
 
@@ -78,10 +78,10 @@ def model(
 ) -> None:
     """Push a model or adapter; while the training runs, its last whole checkpoint."""
     from hub_cards.evaluations import read_evaluations
+    from hub_cards.hub.publication import Target
+    from hub_cards.hub.push import read_data_run
     from hub_cards.model import MARK, model_facts
     from hub_cards.model import model as plan
-    from hub_cards.publication import Target
-    from hub_cards.push import read_data_run
 
     weights, facts = model_facts(
         run,
@@ -120,9 +120,9 @@ def results(
 ) -> None:
     """Push results and samples of a model that was pushed before, into its card's model-index."""
     from hub_cards.evaluations import read_evaluations, refuse_others
+    from hub_cards.hub.publication import Target
     from hub_cards.model import MARK
     from hub_cards.model import results as plan
-    from hub_cards.publication import Target
 
     evaluations = read_evaluations(files, calibration or ())
     refuse_others(evaluations, [repo, *([student] if student else [])])
@@ -148,7 +148,7 @@ def space(
     as_json: _Json = False,
 ) -> None:
     """Push a page with the published results and one's own."""
-    from hub_cards.publication import Target
+    from hub_cards.hub.publication import Target
     from hub_cards.space import MARK
     from hub_cards.space import space as plan
 
@@ -159,9 +159,9 @@ def space(
 def _push(target: Target, plan: Callable[[Remote], Publication], *, dry_run: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from hub_cards.files import refuse_keys
-    from hub_cards.publication import Remote
-    from hub_cards.push import look, push
+    from hub_cards.hub.files import refuse_keys
+    from hub_cards.hub.publication import Remote
+    from hub_cards.hub.push import look, push
 
     if dry_run:
         # A push that only adds has to know what it adds to.

@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
-from grading.bounds import load_json, read_text
-from hub_cards.files import File, open_within
-from hub_cards.publication import Remote
-from hub_cards.records import json_file, read_record
-from hub_cards.report.find import find_results
-from hub_cards.report.runs import Run, read_results
+from grading.safety.bounds import load_json, read_text
+from hub_cards.hub.files import File, open_within
+from hub_cards.hub.publication import Remote
+from hub_cards.hub.records import json_file, read_record
+from hub_cards.hub.scrub import is_local, local_paths, public_name, scrub, scrub_model_args
+from hub_cards.report.results.find import find_results
+from hub_cards.report.results.runs import Run, read_results
+from hub_cards.report.results.tally import read_tally
 from hub_cards.report.stats.intervals import Interval, mean_interval, wilson
-from hub_cards.report.tally import read_tally
-from hub_cards.scrub import is_local, local_paths, public_name, scrub, scrub_model_args
-from skillmix_tasks.calibration import Calibration, load_calibration
-from skillmix_tasks.hub_items import config_of
+from skillmix_tasks.calibration.record import Calibration, load_calibration
+from skillmix_tasks.items.hub import config_of
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

@@ -11,11 +11,11 @@ from typing import Any
 from grading import UserError
 from hub_cards.cards import given, need
 from hub_cards.evaluations import FOLDER, Evaluation, joined, published_evaluations, untouched
-from hub_cards.files import File, LeftOut, files_of, open_within
+from hub_cards.hub.files import File, LeftOut, files_of, open_within
+from hub_cards.hub.publication import Publication, Remote
+from hub_cards.hub.records import json_file, read_record
+from hub_cards.hub.scrub import local_paths, public_name, scrub
 from hub_cards.model_card import model_card
-from hub_cards.publication import Publication, Remote
-from hub_cards.records import json_file, read_record
-from hub_cards.scrub import local_paths, public_name, scrub
 
 MARK = "model"
 FACTS = "skillmix.json"  # what the card is made of, so that results pushed later can make it anew
@@ -147,8 +147,8 @@ def _digest(folder: Path) -> str:
 
 def _weights(run_folder: Path, *, merged: bool) -> tuple[Path, dict[str, Any]]:
     """The folder of the weights, and the figures of the whole run or of the checkpoint that it has come to."""
-    from training.resume import last_whole, read_log
-    from training.whole import check_model
+    from training.tune.resume import last_whole, read_log
+    from training.tune.whole import check_model
 
     if (run_folder / "result.json").is_file():
         result = read_record(run_folder / "result.json", _MADE_BY, within=run_folder)

@@ -7,10 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hub_cards.cards import environment, render_card, tags
-from hub_cards.files import File, files_of, open_within
-from hub_cards.publication import Publication
-from skillmix_tasks.output_files import all_samples_of
-from skillmix_tasks.published import load_published
+from hub_cards.hub.files import File, files_of, open_within
+from hub_cards.hub.publication import Publication
+from hub_cards.report.study.published import load_published
+from skillmix_tasks.stored.output_files import all_samples_of
 
 MARK = "space"
 _TITLE = "SKILL-MIX leaderboard"
@@ -44,10 +44,10 @@ def space_files(results: Sequence[Path]) -> list[File]:
         page = template.render(title=_TITLE, rows=load_published())
         return [File("index.html", (page.strip() + "\n").encode())]
     from hub_cards.evaluations import results_within
-    from hub_cards.report.find import Found
+    from hub_cards.report.page.write import write_report
+    from hub_cards.report.results.find import Found
     from hub_cards.report.stats.novelty import Corpus
-    from hub_cards.report.study import make_study
-    from hub_cards.report.write import write_report
+    from hub_cards.report.study.study import make_study
 
     found = []
     for path, root in results_within(results):

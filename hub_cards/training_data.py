@@ -10,10 +10,10 @@ from typing import Any
 
 from grading import UserError
 from hub_cards.cards import given, need, render_card, size_category, tags
-from hub_cards.files import File, LeftOut, files_of, open_within
-from hub_cards.publication import CARD, Publication
-from hub_cards.records import json_file, read_record
-from hub_cards.scrub import local_paths, scrub
+from hub_cards.hub.files import File, LeftOut, files_of, open_within
+from hub_cards.hub.publication import CARD, Publication
+from hub_cards.hub.records import json_file, read_record
+from hub_cards.hub.scrub import local_paths, scrub
 
 MARK = "training-data"
 _MADE_BY = "`skillmix generate`"
@@ -25,8 +25,8 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
 
     Raises UserError if the folder is none of ours, a fact is missing, or the rows give away what a task asks.
     """
-    from training.leakage import check_leaks
-    from training.rows import COLUMNS
+    from training.data.leakage import check_leaks
+    from training.data.rows import COLUMNS
 
     run = read_record(folder / "run.json", _MADE_BY, within=folder)
     counts = read_record(folder / "counts.json", _MADE_BY, within=folder)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from skillmix_tasks.reference.cli import app as reference_app
+from skillmix_tasks.calibration.cli import app as reference_app
 
 app = typer.Typer()
 app.add_typer(reference_app)
@@ -25,7 +25,7 @@ def evaluate(context: typer.Context, as_json: _Json = False) -> None:
 
     skillmix eval --model hf --model_args pretrained=MODEL --tasks skillmix_k4 --apply_chat_template
     """
-    from skillmix_tasks.evaluate import run_lm_eval
+    from skillmix_tasks.harness.evaluate import run_lm_eval
 
     run_lm_eval(context.args, as_json=as_json)
 
@@ -55,10 +55,10 @@ def grade(
     """Judge answers that are on disk: finish a run that died, or grade logged samples with another judge."""
     from lm_eval.utils import make_table, setup_logging
 
-    from skillmix_tasks.controls import take_failures
-    from skillmix_tasks.evaluate import strict_json
+    from skillmix_tasks.harness.evaluate import strict_json
+    from skillmix_tasks.harness.settings import one_setting
     from skillmix_tasks.regrade import regrade
-    from skillmix_tasks.settings import one_setting
+    from skillmix_tasks.scoring.controls import take_failures
 
     setup_logging()
     overrides: dict[str, Any] = {
@@ -82,7 +82,7 @@ def grade(
 @app.command()
 def tasks(as_json: _Json = False) -> None:
     """List the tasks and groups."""
-    from skillmix_tasks.evaluate import own_names
+    from skillmix_tasks.harness.evaluate import own_names
 
     names = own_names()
     typer.echo(json.dumps(names) if as_json else "\n".join(names))
@@ -91,7 +91,7 @@ def tasks(as_json: _Json = False) -> None:
 @app.command()
 def path() -> None:
     """Print the folder of the task files, which tasks of your own may include."""
-    from skillmix_tasks.task_files import harness_folder
+    from skillmix_tasks.harness.task_files import harness_folder
 
     typer.echo(harness_folder())
 
@@ -104,7 +104,7 @@ def quickstart(
     as_json: _Json = False,
 ) -> None:
     """Run skillmix_k2 here and now with a small embedded model as student and judge (a minute)."""
-    from skillmix_tasks.quickstart import quickstart as run
+    from skillmix_tasks.harness.quickstart import quickstart as run
 
     run(output, items, seed, as_json=as_json)
 
@@ -113,7 +113,7 @@ def quickstart(
 def embedded() -> None:
     """Print the directory of the small chat model of `quickstart`, made there if it is missing (half a minute)."""
     from grading.home import home
-    from skillmix_tasks.embedded import convert_embedded_model
+    from skillmix_tasks.harness.embedded import convert_embedded_model
 
     typer.echo(convert_embedded_model(home() / "models" / "smollm2-135m-instruct"))
 
@@ -124,7 +124,7 @@ _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a director
 @pack_app.command("check")
 def check_pack(pack: _Pack, as_json: _Json = False) -> None:
     """Validate a pack, count what it holds, and list what its author should look at."""
-    from skillmix_tasks.loading import load_pack
+    from skillmix_tasks.items.loading import load_pack
     from skillmix_tasks.pack_check import counts, findings
 
     loaded = load_pack(pack)
@@ -144,7 +144,7 @@ def show_pack(pack: _Pack = "language", as_json: _Json = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from skillmix_tasks.loading import load_pack
+    from skillmix_tasks.items.loading import load_pack
 
     loaded = load_pack(pack)
     if as_json:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from skillmix_tasks.checks import find_named
 from skillmix_tasks.checks.normalise import words
-from skillmix_tasks.controls import control_item
-from skillmix_tasks.judged import check_reply
-from skillmix_tasks.pack import Control, Pack, Skill
+from skillmix_tasks.items.pack import Control, Pack, Skill
+from skillmix_tasks.scoring.controls import control_item
+from skillmix_tasks.scoring.points import check_reply
 
 RUN = 5  # words in a row that an example may not share with its definition or with a topic's name
 

@@ -22,14 +22,14 @@ from lm_eval.tasks import TaskManager
 from tqdm import tqdm
 
 from grading import UserError
-from skillmix_tasks.gathered import GatheredCoverage
-from skillmix_tasks.logs import quiet_git, quiet_lm_eval
-from skillmix_tasks.metrics import GENERATIONS
-from skillmix_tasks.sample_files import SampleFiles
-from skillmix_tasks.stored import StoredTask, find_answers
-from skillmix_tasks.task import SkillMixTask
-from skillmix_tasks.task_files import harness_folder
-from skillmix_tasks.trust import settings_to_follow
+from skillmix_tasks.harness.gathered import GatheredCoverage
+from skillmix_tasks.harness.logs import quiet_git, quiet_lm_eval
+from skillmix_tasks.harness.task import SkillMixTask
+from skillmix_tasks.harness.task_files import harness_folder
+from skillmix_tasks.scoring.metrics import GENERATIONS
+from skillmix_tasks.stored.places import StoredTask, find_answers
+from skillmix_tasks.stored.sample_files import SampleFiles
+from skillmix_tasks.stored.trust import settings_to_follow
 
 # Items of one part: enough to keep a judge busy, and their prompts, votes and samples take some tens of MB.
 _PART = 300
@@ -108,10 +108,10 @@ def regrade(
 ) -> dict[str, Any]:
     """Judge the answers in `files` and return lm-eval's results.
 
-    `overrides` are settings (skillmix_tasks.settings) that replace those of the run; without a judge among
+    `overrides` are settings (skillmix_tasks.harness.settings) that replace those of the run; without a judge among
     them, the run's own judge is taken, or for sample files the environment's. What a file names that is not of
-    the user's own runs is followed only with `trust` (skillmix_tasks.trust). `include_path` holds YAML files of
-    tasks that are not ours. With `output`, results and samples are written there as lm_eval --output_path
+    the user's own runs is followed only with `trust` (skillmix_tasks.stored.trust). `include_path` holds YAML
+    files of tasks that are not ours. With `output`, results and samples are written there as lm_eval --output_path
     --log_samples does.
     """
     stored = {one.task: one for one in find_answers(files, GENERATIONS)}

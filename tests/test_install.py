@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from skillmix_tasks.evaluate import own_names
+from skillmix_tasks.harness.evaluate import own_names
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment
 

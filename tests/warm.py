@@ -15,11 +15,11 @@ import grading.cli
 import hub_cards.cli
 import hub_cards.report.cli
 import skillmix_tasks.cli
-import skillmix_tasks.evaluate
+import skillmix_tasks.harness.evaluate
 import skillmix_tasks.regrade
 import tests.grading.batch_run
 import tests.grading.graded_run
 import tests.skillmix_tasks.ranked_model
 import tests.training.made
-import training.charts
 import training.cli
+import training.texts.charts

@@ -29,7 +29,7 @@ def leaks(
 
     The exit status is 1 if it does.
     """
-    from training.leakage import check_leaks
+    from training.data.leakage import check_leaks
 
     found = check_leaks(directory, tasks=task or (), pack=pack, items=items, seed=seed)
     typer.echo(json.dumps(found.record()) if as_json else found.text())
@@ -86,15 +86,15 @@ def generate(
     from lm_eval.utils import setup_logging
 
     from grading import Budget
-    from skillmix_tasks.logs import show_our_logs
-    from skillmix_tasks.settings import read_settings
-    from training.dataset import check_share
-    from training.generate import Limits, Run
-    from training.generate import generate as make
-    from training.mix import Mix
-    from training.outcome import finish
-    from training.plan import choose_plan
-    from training.teacher import resolve_teacher
+    from skillmix_tasks.harness.logs import show_our_logs
+    from skillmix_tasks.harness.settings import read_settings
+    from training.data.dataset import check_share
+    from training.data.mix import Mix
+    from training.texts.generate import Limits, Run
+    from training.texts.generate import generate as make
+    from training.texts.outcome import finish
+    from training.texts.plan import choose_plan
+    from training.texts.teacher import resolve_teacher
 
     setup_logging()
     show_our_logs()
@@ -149,13 +149,13 @@ def train(
     """
     from lm_eval.utils import setup_logging
 
-    from skillmix_tasks.logs import show_our_logs
-    from training.distributed import is_main
-    from training.lengths import check_policy
-    from training.prepare import Options
-    from training.recipe import load_recipe
-    from training.result import result_text
-    from training.train import train as run
+    from skillmix_tasks.harness.logs import show_our_logs
+    from training.tune.distributed import is_main
+    from training.tune.lengths import check_policy
+    from training.tune.prepare import Options
+    from training.tune.recipe import load_recipe
+    from training.tune.result import result_text
+    from training.tune.train import train as run
 
     setup_logging()
     show_our_logs()
@@ -168,7 +168,7 @@ def train(
 @app.command()
 def recipes() -> None:
     """List the recipes of fine-tuning, each with the model that it trains."""
-    from training.recipe import load_recipe, recipe_names
+    from training.tune.recipe import load_recipe, recipe_names
 
     for name in recipe_names():
         typer.echo(f"{name:32} {load_recipe(name).model}")
@@ -182,7 +182,7 @@ def fsdp2() -> None:
     """
     from importlib.resources import files
 
-    typer.echo(str(files("training").joinpath("accelerate", "fsdp2.yaml")))
+    typer.echo(str(files("training.tune").joinpath("accelerate", "fsdp2.yaml")))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -215,8 +215,8 @@ def compare(
     """
     from lm_eval.utils import setup_logging
 
-    from skillmix_tasks.logs import show_our_logs
-    from skillmix_tasks.settings import one_setting
+    from skillmix_tasks.harness.logs import show_our_logs
+    from skillmix_tasks.harness.settings import one_setting
     from training.compare import compare as compare_models
     from training.trained import read_run
 
@@ -252,11 +252,11 @@ def estimate(
 
     skillmix estimate --plan paper --teacher MODEL --judge MODEL --recipe mistral-7b-instruct-paper
     """
-    from skillmix_tasks.settings import read_settings
+    from skillmix_tasks.harness.settings import read_settings
     from training.estimate import estimate as make
-    from training.plan import choose_plan
-    from training.recipe import load_recipe
-    from training.teacher import resolve_teacher
+    from training.texts.plan import choose_plan
+    from training.texts.teacher import resolve_teacher
+    from training.tune.recipe import load_recipe
 
     given = {"judge": judge or None, "judge_base_url": judge_base_url}
     settings = read_settings({"skillmix": {name: value for name, value in given.items() if value is not None}})

@@ -27,17 +27,17 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
-from grading.fingerprint import weights_fingerprint
 from grading.keys import know_text, redacted
+from grading.models.fingerprint import weights_fingerprint
 from grading.panel import panel_name, panel_record
-from grading.whole import write_whole
-from skillmix_tasks.answers import ANSWERS_VARIABLE, read_header
-from skillmix_tasks.settings import Settings, read_settings
-from skillmix_tasks.task_files import tasks_named
+from grading.safety.whole import write_whole
+from skillmix_tasks.harness.settings import Settings, read_settings
+from skillmix_tasks.harness.task_files import tasks_named
+from skillmix_tasks.stored.answers import ANSWERS_VARIABLE, read_header
 from training.comparison import ComparedTask, compare_halves, comparison_record, comparison_text, read_half
-from training.folder import claimed
-from training.recipe import EMBEDDED
+from training.data.folder import claimed
 from training.trained import TrainedRun, check_base
+from training.tune.recipe import EMBEDDED
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +85,10 @@ def compare(
 ) -> Comparison:
     """Evaluate the base model of `run` and the trained one on `tasks` (none: the recipe's), and write the table.
 
-    `settings` are the tasks' (skillmix_tasks.settings), `model` and `arguments` go to lm_eval. Without `trust`, a
-    base model that only the folder of others names is not loaded. Raises UserError for what can be known to fail
-    before anything is generated, if another comparison is there already, and if a model or the judge fails.
+    `settings` are the tasks' (skillmix_tasks.harness.settings), `model` and `arguments` go to lm_eval. Without
+    `trust`, a base model that only the folder of others names is not loaded. Raises UserError for what can be
+    known to fail before anything is generated, if another comparison is there already, and if a model or the
+    judge fails.
     """
     settings = dict(settings or {})
     names = _task_names(run, tasks)
@@ -97,7 +98,7 @@ def compare(
     read = read_settings({"skillmix": settings})
     judges = read.judges()
     sides = run.model_arguments(model)
-    from skillmix_tasks.beforehand import check_judges
+    from skillmix_tasks.harness.beforehand import check_judges
 
     check_judges(judges, batch=read.batch)
     if not trust:
@@ -197,8 +198,8 @@ def _judge(sides: Sequence[Path], settings: dict[str, Any], read: Settings, *, t
 
     Sides share a cap in equal parts, as they are judged one after the other.
     """
-    from skillmix_tasks.controls import take_failures
     from skillmix_tasks.regrade import regrade
+    from skillmix_tasks.scoring.controls import take_failures
 
     missing = [side for side in sides if not (side / _WHOLE).exists()]
     caps: dict[str, Any] = {}

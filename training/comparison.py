@@ -15,10 +15,10 @@ from statistics import fmean, stdev
 from typing import Any
 
 from grading import UserError
-from grading.bounds import load_json, read_bytes, readable
-from grading.templates import environment
-from skillmix_tasks.metrics import METRICS
-from skillmix_tasks.output_files import samples_of
+from grading.safety.bounds import load_json, read_bytes, readable
+from grading.safety.templates import environment
+from skillmix_tasks.scoring.metrics import METRICS
+from skillmix_tasks.stored.output_files import samples_of
 
 SPLITS = {"all": "all", "train": "train", "heldout": "held-out", "public": "public"}
 

@@ -17,20 +17,20 @@ from typing import Any
 import yaml
 
 from grading import JudgeSpec, Usage
-from grading.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETION_PER_CRITERION
-from grading.model_spec import ModelSpec
-from grading.prompt import build_messages
-from skillmix_tasks.items import Item, sample_items
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.metrics import GENERATIONS
-from skillmix_tasks.pack import Pack
-from skillmix_tasks.prompts import render
-from skillmix_tasks.rubric import grading_request
-from skillmix_tasks.task_files import bundled_tasks, tasks_named
-from training.cells import evaluation_cells
-from training.plan import Kind, Plan, cells
-from training.recipe import Recipe
-from training.teacher import TeacherSpec
+from grading.cost.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETION_PER_CRITERION
+from grading.models.spec import ModelSpec
+from grading.protocol.prompt import build_messages
+from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
+from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.items.pack import Pack
+from skillmix_tasks.items.prompts import render
+from skillmix_tasks.scoring.metrics import GENERATIONS
+from skillmix_tasks.scoring.rubric import grading_request
+from training.data.cells import evaluation_cells
+from training.texts.plan import Kind, Plan, cells
+from training.texts.teacher import TeacherSpec
+from training.tune.recipe import Recipe
 
 _LOOKED_AT = 20  # cells of a kind, and items of a task
 _MODELS = 2  # before and after

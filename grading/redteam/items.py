@@ -17,7 +17,7 @@ from typing import Any, Literal
 import yaml
 from jinja2 import Environment
 
-from grading.templates import environment
+from grading.safety.templates import environment
 from grading.verdict import Criterion, GradingRequest
 
 KS = (2, 3, 5)

@@ -39,11 +39,11 @@ def report(
 
     skillmix report results -o report
     """
-    from hub_cards.report.find import find_results
+    from hub_cards.report.page.write import write_report
+    from hub_cards.report.results.find import find_results
     from hub_cards.report.stats.novelty import corpus_of
-    from hub_cards.report.study import make_study
-    from hub_cards.report.write import write_report
-    from skillmix_tasks.calibration import load_calibration
+    from hub_cards.report.study.study import make_study
+    from skillmix_tasks.calibration.record import load_calibration
 
     calibrations = [load_calibration(path) for path in calibration or ()]
     corpus = corpus_of(corpus_tokens, skill_frequency, topic_frequency, tokens_per_sentence)
@@ -81,8 +81,8 @@ def novelty(
 
     skillmix novelty --k 5 --corpus-tokens 2e12
     """
+    from hub_cards.report.page.words import power_of_ten
     from hub_cards.report.stats.novelty import ASSUMPTIONS, corpus_of, novel_share, sensitivity
-    from hub_cards.report.words import power_of_ten
 
     corpus = corpus_of(corpus_tokens, skill_frequency, topic_frequency, tokens_per_sentence)
     bounds = {number: corpus.bound(number) for number in k}

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.judge_tokens import QUOTE, REFERENCE, Tokens, completion, line, measure
 from grading import UserError
-from skillmix_tasks.reference.answers import read_answers
+from skillmix_tasks.calibration.reference_answers import read_answers
 from tests.skillmix_tasks.checks.reference import folder, tell
 
 

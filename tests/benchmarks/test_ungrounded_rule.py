@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.ungrounded_rule import Evidence, evidence, report, scores
-from skillmix_tasks.reference.answers import RecordedAnswer, read_answers
+from skillmix_tasks.calibration.reference_answers import RecordedAnswer, read_answers
 from tests.skillmix_tasks.checks.reference import folder, tell
 
 # As the reference's own script prints them: full marks, all skills, skill fraction.

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from grading import Criterion, Grader, GradingRequest, UserError, Verdict, resolve_judge
-from grading.batch import BatchBackend
-from grading.budget import Budget
+from grading.batch.backend import BatchBackend
+from grading.cost.budget import Budget
 
 CRITERIA = (Criterion("s1", "It has a metaphor."), Criterion("topic", "It is about rain."))
 REQUESTS = [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from grading import State, Usage, UserError
 from grading.backend import Reply
-from grading.store import VerdictStore
+from grading.store.replies import VerdictStore
 
 
 def main(path: str, first: int, number: int, size: int | None = None) -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, precision_score, recall_score
 
-from grading.agreement import Agreement, compare, mean, repeated, share
+from skillmix_tasks.calibration.agreement import Agreement, compare, mean, repeated, share
 
 Pairs = list[tuple[bool, bool]]
 

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from grading import Grader, State, UserError, Verdict, resolve_judge
-from grading.batch_file import read_results
-from grading.batch_store import BatchStore
-from grading.budget import Budget
+from grading.batch.file import read_results
+from grading.cost.budget import Budget
+from grading.store.batches import BatchStore
 from grading.verdict import Vote
 from tests.forks import Fork
 from tests.grading.batch_run import REQUESTS, batch_grader, decided, run_batch

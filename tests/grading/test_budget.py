@@ -25,10 +25,10 @@ from grading import (
     resolve_judge,
 )
 from grading.backend import Reply, VoteCall
-from grading.budget import Cost, Gate
-from grading.estimate import CallEstimator
-from grading.prompt import build_messages
-from grading.stats import total
+from grading.cost.budget import Cost, Gate
+from grading.cost.estimate import CallEstimator
+from grading.cost.stats import total
+from grading.protocol.prompt import build_messages
 from tests.servers.chat import ChatServer
 
 pytestmark = pytest.mark.slow

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from grading import State, Usage, UserError
 from grading.backend import Reply
-from grading.batch_store import BatchStore
-from grading.judges_cli import app as judges_app
-from grading.store import VerdictStore
-from grading.store_cli import app as store_app
+from grading.models.cli import app as judges_app
+from grading.store.batches import BatchStore
+from grading.store.cli import app as store_app
+from grading.store.replies import VerdictStore
 from tests.skillmix_tasks.running import environment, run
 
 GPT = "gpt-4.1-2025-04-14"

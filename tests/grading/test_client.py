@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from grading import State, resolve_judge, transport
+from grading import State, resolve_judge
 from grading.backend import Reply, VoteCall
+from grading.endpoint import transport
+from grading.opening import open_backend
 from tests.grading.taking import Taking
 
 pytestmark = pytest.mark.slow
@@ -88,7 +90,7 @@ def ask(endpoint: Endpoint, number: int = 1, *, concurrency: int = 8, adaptive: 
     judge = resolve_judge("judge", base_url=endpoint.base_url)
     calls = [VoteCall(str(n), n, ({"role": "user", "content": str(n)},), ("c",), "text", n) for n in range(number)]
     replies: list[Reply] = []
-    judge.backend(concurrency, adaptive=adaptive).run(calls, Taking(lambda _, reply: replies.append(reply)))
+    open_backend(judge, concurrency, adaptive=adaptive).run(calls, Taking(lambda _, reply: replies.append(reply)))
     assert len(replies) == number
     return replies
 

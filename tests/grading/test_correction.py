@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grading.correction import ErrorRates, correct
+from skillmix_tasks.calibration.correction import ErrorRates, correct
 
 
 def rates(both: int, judge_only: int, reference_only: int, neither: int) -> ErrorRates:

@@ -16,8 +16,8 @@ import pytest
 
 from grading import Criterion, Grader, GradingRequest, State, Usage, UserError, resolve_judge
 from grading.backend import Reply
-from grading.batch_store import BatchStore
-from grading.store import VerdictStore
+from grading.store.batches import BatchStore
+from grading.store.replies import VerdictStore
 from tests.servers.chat import ChatServer
 
 pytestmark = pytest.mark.slow

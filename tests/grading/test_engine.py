@@ -11,8 +11,8 @@ import pytest
 
 from grading import Criterion, Grader, GradingRequest, State, UngroundedRule, UserError, Verdict, resolve_judge
 from grading.backend import VoteCall
-from grading.chat import replies_in
-from grading.parse import read_vote
+from grading.endpoint.chat import replies_in
+from grading.protocol.parse import read_vote
 from tests.servers.chat import ChatServer, expected_marks
 
 pytestmark = pytest.mark.slow

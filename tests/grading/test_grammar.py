@@ -12,10 +12,10 @@ from llguidance import LLMatcher, LLTokenizer
 
 from grading import Criterion, GradingRequest, State
 from grading.backend import Reply, VoteCall
-from grading.local import MAX_QUOTE, verdict_grammar
-from grading.parse import read_vote
-from grading.prompt import build_messages
-from grading.untrusted import shown
+from grading.local.backend import MAX_QUOTE, verdict_grammar
+from grading.protocol.parse import read_vote
+from grading.protocol.prompt import build_messages
+from grading.protocol.untrusted import shown
 
 BYTES = LLTokenizer("byte")
 DICTATED = '{"a":{"quote":"the rain fell","earned":true},"b \\"c\\"":{"quote":"","earned":false}}'

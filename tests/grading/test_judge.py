@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from grading import Usage, UserError, resolve_judge
-from grading.judge import default_judge, known_judges
+from grading.models.judge import default_judge, known_judges
+from grading.opening import open_backend
 
 
 def test_the_judges_in_the_data_file_are_pinned():
@@ -43,12 +44,12 @@ def test_a_wrong_spec_is_one_sentence(judge, overrides, word: str):
 def test_the_providers_key_is_needed_and_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(UserError, match="export OPENAI_API_KEY"):
-        resolve_judge(default_judge()).backend(1)
+        open_backend(resolve_judge(default_judge()), 1)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-provider")
     elsewhere = resolve_judge("m", base_url="http://127.0.0.1:9/v1")
-    assert elsewhere._api_key() == "none"
+    assert elsewhere.api_key() == "none"
     monkeypatch.setenv("SKILLMIX_JUDGE_API_KEY", "sk-other")
-    assert elsewhere._api_key() == "sk-other"
+    assert elsewhere.api_key() == "sk-other"
 
 
 def test_an_address_is_in_no_record():

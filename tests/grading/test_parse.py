@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from grading import Criterion, GradingRequest, State
 from grading.backend import Reply, VoteCall
-from grading.parse import is_evidence, is_quoted, normalise, read_vote
-from grading.prompt import build_messages
-from grading.untrusted import shown
+from grading.protocol.parse import is_evidence, is_quoted, normalise, read_vote
+from grading.protocol.prompt import build_messages
+from grading.protocol.untrusted import shown
 
 ANSWER = 'The kettle sang, “a small brass opera”, and nobody\nclapped. {"a": {"quote": "kettle", "earned": true}}'
 CALL = VoteCall("key", 0, (), ("a", "b"), ANSWER, 0)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grading import Criterion, GradingRequest, UserError
-from grading.prompt import build_messages
-from grading.untrusted import shown
+from grading.protocol.prompt import build_messages
+from grading.protocol.untrusted import shown
 from tests.servers.judge import read_prompt
 
 CRITERIA = (Criterion("s1", "It has a metaphor."), Criterion("topic", "It is about rain."))
@@ -63,7 +63,7 @@ def test_a_fence_that_stands_in_the_answer_is_not_taken(monkeypatch: pytest.Monk
         def hexdigest(self) -> str:
             return self.number * 64
 
-    monkeypatch.setattr("grading.prompt.hashlib.sha256", Digest)
+    monkeypatch.setattr("grading.protocol.prompt.hashlib.sha256", Digest)
     assert user_text("", CRITERIA, "0" * 12 + " and " + "1" * 12).endswith("</text 222222222222>")
 
 

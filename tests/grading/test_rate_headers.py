@@ -5,7 +5,7 @@ from email.utils import formatdate
 
 import pytest
 
-from grading.rate_headers import Quota, quota, retry_after
+from grading.endpoint.rate_headers import Quota, quota, retry_after
 
 
 @pytest.mark.parametrize(

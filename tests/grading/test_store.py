@@ -10,7 +10,7 @@ import pytest
 
 from grading import State, Usage, UserError
 from grading.backend import Reply
-from grading.store import VerdictStore, vote_key
+from grading.store.replies import VerdictStore, vote_key
 
 REPLY = Reply(State.GRADED, "{}", "", Usage(10, 5, 2))
 
@@ -56,7 +56,7 @@ import sys
 from pathlib import Path
 from grading import State
 from grading.backend import Reply
-from grading.store import VerdictStore
+from grading.store.replies import VerdictStore
 store = VerdictStore(Path(sys.argv[1]))
 for number in range(200):
     store.write(f"{sys.argv[2]}-{number}", "judge", Reply(State.GRADED, "x"))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from grading.rate_headers import Quota
-from grading.throttle import Throttle
+from grading.endpoint.rate_headers import Quota
+from grading.endpoint.throttle import Throttle
 from tests.grading.virtual_time import run_in_virtual_time
 
 

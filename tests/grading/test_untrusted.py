@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grading.parse import is_quoted, normalise
-from grading.untrusted import shown
+from grading.protocol.parse import is_quoted, normalise
+from grading.protocol.untrusted import shown
 
 TAGS = "".join(chr(0xE0000 + ord(char)) for char in "mark all")
 HONEST = (

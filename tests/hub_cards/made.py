@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from grading import resolve_judge
-from grading.agreement import Agreement, Estimate
 from grading.panel import panel_record
-from skillmix_tasks.calibration import Calibration
+from skillmix_tasks.calibration.agreement import Agreement, Estimate
+from skillmix_tasks.calibration.record import Calibration
 from tests.training.making import PACK, items, write_rows
-from training.counts import Counts
-from training.dataset import build_dataset
-from training.plan import own_plan
-from training.summary import write_summary
-from training.teacher import resolve_teacher
+from training.data.dataset import build_dataset
+from training.texts.counts import Counts
+from training.texts.plan import own_plan
+from training.texts.summary import write_summary
+from training.texts.teacher import resolve_teacher
 
 
 def make_training_data(folder: Path, *, model: str = "teacher-1") -> Path:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from hub_cards.key_scan import find_key
-from skillmix_tasks.hub_items import config_of
-from skillmix_tasks.items import sample_items
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.pack_files import pack_sources, read_pack
-from skillmix_tasks.prompts import render
-from skillmix_tasks.task_files import bundled_tasks
+from hub_cards.hub.key_scan import find_key
+from skillmix_tasks.harness.task_files import bundled_tasks
+from skillmix_tasks.items.draw import sample_items
+from skillmix_tasks.items.hub import config_of
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.items.pack_files import pack_sources, read_pack
+from skillmix_tasks.items.prompts import render
 from tests.hub_cards.driving import drive
 from tests.servers.chat import ChatServer
 from tests.servers.hub.server import TOKEN, HubServer

@@ -15,13 +15,13 @@ from grading import UserError
 from hub_cards.benchmark import benchmark
 from hub_cards.cards import find_gaps, is_ours, need
 from hub_cards.evaluations import read_evaluations, untouched
-from hub_cards.key_scan import find_key
+from hub_cards.hub.key_scan import find_key
+from hub_cards.hub.publication import Publication, Remote
+from hub_cards.hub.scrub import scrub, scrub_model_args
 from hub_cards.model import model, model_facts
-from hub_cards.publication import Publication, Remote
-from hub_cards.scrub import scrub, scrub_model_args
 from hub_cards.space import space
 from hub_cards.training_data import training_data
-from skillmix_tasks.loading import load_pack
+from skillmix_tasks.items.loading import load_pack
 from tests.hub_cards.made import make_calibration, make_run, make_training_data
 from tests.hub_cards.numbers import unknown_numbers
 from tests.servers.hub.validation import faults

@@ -13,14 +13,14 @@ import yaml
 from statsmodels.stats.proportion import proportion_confint
 
 from hub_cards.cards import find_gaps
-from hub_cards.key_scan import find_key
+from hub_cards.hub.key_scan import find_key
 from tests.hub_cards.driving import drive
 from tests.hub_cards.numbers import unknown_numbers
 from tests.servers.chat import ChatServer
 from tests.servers.hub.server import TOKEN, HubServer
 from tests.skillmix_tasks.running import read_output
-from training.leakage import check_leaks
-from training.rows import COLUMNS
+from training.data.leakage import check_leaks
+from training.data.rows import COLUMNS
 
 pytestmark = pytest.mark.slow
 

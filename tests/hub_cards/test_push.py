@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hub_cards.key_scan import find_key
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.pack import Pack
-from skillmix_tasks.pack_files import pack_sources
+from hub_cards.hub.key_scan import find_key
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.items.pack import Pack
+from skillmix_tasks.items.pack_files import pack_sources
 from tests.hub_cards.driving import drive
 from tests.hub_cards.faulty_pushes import PASSING
 from tests.servers.hub.server import TOKEN, HubServer

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from skillmix_tasks.items import sample_items
-from skillmix_tasks.loading import load_pack
+from skillmix_tasks.items.draw import sample_items
+from skillmix_tasks.items.loading import load_pack
 
 ABOUT = {
     "id": "foreign",

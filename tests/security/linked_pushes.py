@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hub_cards.publication import Publication, Remote, Target
-from hub_cards.push import push
+from hub_cards.hub.publication import Publication, Remote, Target
+from hub_cards.hub.push import push
 from hub_cards.training_data import MARK, training_data
 from tests.hub_cards.driving import skillmix
 from tests.hub_cards.made import make_run, make_training_data

@@ -17,11 +17,11 @@ from hub_cards.model import model_facts
 from tests.tiny_model import write_tiny_model
 from tests.training.making import items, row_of
 from tests.training.tuning import TrainServer, exact, train_arguments, weights, write_recipe
-from training.dataset import build_dataset
-from training.resume import last_whole, read_log
-from training.rows import rows_file
+from training.data.dataset import build_dataset
+from training.data.rows import rows_file
 from training.trained import read_run
-from training.whole import MARK, find_damage
+from training.tune.resume import last_whole, read_log
+from training.tune.whole import MARK, find_damage
 
 pytestmark = pytest.mark.slow
 

@@ -16,19 +16,19 @@ from typing import Any
 import pytest
 
 from grading import UserError
-from grading.agreement import compare, mean, repeated, share
-from grading.correction import ErrorRates
-from grading.text import csv_cell, csv_text
-from grading.whole import whole_file, write_whole
+from grading.safety.text import csv_cell, csv_text
+from grading.safety.whole import whole_file, write_whole
 from hub_cards.evaluations import read_evaluations
-from hub_cards.files import open_within
-from hub_cards.report.find import find_results
+from hub_cards.hub.files import open_within
+from hub_cards.report.page.write import write_report
+from hub_cards.report.results.find import find_results
 from hub_cards.report.stats.novelty import Corpus
-from hub_cards.report.study import Study, make_study
-from hub_cards.report.write import write_report
-from skillmix_tasks.calibration import conclude, load_calibration
-from skillmix_tasks.corrected import correct_results
-from skillmix_tasks.stored import find_answers
+from hub_cards.report.study.study import Study, make_study
+from skillmix_tasks.calibration.agreement import compare, mean, repeated, share
+from skillmix_tasks.calibration.corrected import correct_results
+from skillmix_tasks.calibration.correction import ErrorRates
+from skillmix_tasks.calibration.record import conclude, load_calibration
+from skillmix_tasks.stored.places import find_answers
 from tests.forks import Fork, skillmix
 from tests.hub_cards.driving import drive
 from tests.hub_cards.made import make_calibration

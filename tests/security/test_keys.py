@@ -20,9 +20,10 @@ import pytest
 import skillmix
 from grading import Criterion, Grader, GradingRequest, State, UserError, resolve_judge
 from grading.backend import Reply, VoteCall
-from grading.batch_api import BatchApi, NotSubmittedError
-from grading.batch_file import read_results
+from grading.batch.api import BatchApi, NotSubmittedError
+from grading.batch.file import read_results
 from grading.keys import MARK, know_arguments, redact, redact_logs, without_keys
+from grading.opening import open_backend
 from tests.grading.taking import Taking
 from tests.security.foreign import write_answers_file, write_pack
 from tests.servers.chat import ChatServer
@@ -89,7 +90,7 @@ def ask(base_url: str) -> Reply:
     judge = resolve_judge("judge", base_url=base_url)
     replies: list[Reply] = []
     call = VoteCall("0", 0, ({"role": "user", "content": "A prompt."},), ("c",), "text", 0)
-    judge.backend(4).run([call], Taking(lambda _, reply: replies.append(reply)))
+    open_backend(judge, 4).run([call], Taking(lambda _, reply: replies.append(reply)))
     [reply] = replies
     return reply
 
@@ -189,7 +190,7 @@ class TestEcho:
     def test_the_list_of_models_shows_no_key(self, serve):
         server = serve(lambda came: (200, {}, body({"data": [{"id": came.headers["Authorization"]}]})))
         with pytest.raises(UserError) as raised:
-            resolve_judge("judge", base_url=server.base_url).backend(1).check()
+            open_backend(resolve_judge("judge", base_url=server.base_url), 1).check()
         assert f"to one of Bearer {MARK}" in str(raised.value)
 
     def test_the_results_of_a_batch_show_no_key(self):
@@ -258,8 +259,8 @@ class TestAddresses:
     )
     def test_the_provider_s_key_goes_to_the_provider_only(self, url: str, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("OPENAI_API_KEY", "sk-provider-key")
-        assert resolve_judge("judge", base_url=url)._api_key() == PLAIN
-        assert resolve_judge("judge")._api_key() == "sk-provider-key"
+        assert resolve_judge("judge", base_url=url).api_key() == PLAIN
+        assert resolve_judge("judge").api_key() == "sk-provider-key"
 
 
 class TestRedirects:
@@ -293,7 +294,7 @@ class TestRedirects:
     @pytest.mark.parametrize("status", [302, 307, 308])
     def test_the_check_beforehand_stays(self, status: int, pointing, elsewhere: ToldServer):
         with pytest.raises(UserError, match="set SKILLMIX_JUDGE_BASE_URL to the right address"):
-            resolve_judge("judge", base_url=pointing(status).base_url).backend(1).check()
+            open_backend(resolve_judge("judge", base_url=pointing(status).base_url), 1).check()
         assert not elsewhere.came
 
     @pytest.mark.parametrize("status", [302, 307, 308])
@@ -304,7 +305,7 @@ class TestRedirects:
         assert not elsewhere.came
 
     def test_the_batch_api_downloads_nothing_elsewhere(self, pointing, elsewhere: ToldServer):
-        from grading.batch_api import Progress
+        from grading.batch.api import Progress
 
         judge = resolve_judge("judge", base_url=pointing(307).base_url)
         progress = Progress("completed", ("file-1",), "", refused_for_size=False, details=())
@@ -429,8 +430,8 @@ class TestAnswersOfOthers:
 
 
 def test_a_base_model_that_others_name_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from training.folder import claimed
-    from training.recipe import load_recipe
+    from training.data.folder import claimed
+    from training.tune.recipe import load_recipe
 
     monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path / "home"))
     recipe = load_recipe("smollm2-135m-cpu", ["model=some/model"]).model_dump(mode="json")

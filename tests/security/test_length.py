@@ -20,11 +20,11 @@ from skillmix_tasks.checks import (
     names_skill,
     splitter_versions,
 )
-from skillmix_tasks.items import sample_items
-from skillmix_tasks.judged import check_reply
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.task import SkillMixTask
-from skillmix_tasks.task_files import bundled_tasks, tasks_version
+from skillmix_tasks.harness.task import SkillMixTask
+from skillmix_tasks.harness.task_files import bundled_tasks, tasks_version
+from skillmix_tasks.items.draw import sample_items
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.scoring.points import check_reply
 from tests.skillmix_tasks.checks.reference import rows, tell
 from tests.skillmix_tasks.checks.test_naming import Skill
 

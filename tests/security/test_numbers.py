@@ -17,13 +17,13 @@ from typer.testing import CliRunner
 
 from grading import Budget, Criterion, Grader, GradingRequest, State, Usage, UserError, Verdict, resolve_judge
 from grading.backend import Reply
-from grading.store import VerdictStore
-from grading.store_cli import app as store_app
-from skillmix_tasks.settings import one_setting, read_settings
+from grading.store.cli import app as store_app
+from grading.store.replies import VerdictStore
+from skillmix_tasks.harness.settings import one_setting, read_settings
 from tests.servers.charging import Charge, ChargingServer, honest
-from training.plan import choose_plan
-from training.recipe import load_recipe
-from training.teacher import Teacher, resolve_teacher
+from training.texts.plan import choose_plan
+from training.texts.teacher import Teacher, resolve_teacher
+from training.tune.recipe import load_recipe
 
 pytestmark = pytest.mark.slow
 

@@ -17,10 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from grading import Criterion, Grader, GradingRequest, State, UserError, resolve_judge
-from grading.batch_api import BatchApi
-from grading.batch_file import Failure, read_results
-from grading.bodies import MOST_BODY
-from grading.bounds import (
+from grading.batch.api import BatchApi
+from grading.batch.file import Failure, read_results
+from grading.endpoint.backend import OpenAIBackend
+from grading.endpoint.bodies import MOST_BODY
+from grading.models.price import price_table
+from grading.safety.bounds import (
     MOST_FILE,
     MOST_LINE,
     MOST_TEXT,
@@ -31,32 +33,30 @@ from grading.bounds import (
     open_file,
     read_lines,
 )
-from grading.endpoint import OpenAIBackend
-from grading.price import price_table
-from grading.store import VerdictStore
-from grading.store_cli import _path as store_path
-from hub_cards.key_scan import find_key
-from hub_cards.records import read_record
-from hub_cards.report.find import find_results
-from hub_cards.report.runs import read_results as read_run_results
-from hub_cards.report.samples import read_samples
-from skillmix_tasks.calibration import load_calibration
-from skillmix_tasks.corrected import correct_results
-from skillmix_tasks.hub_items import _rows
-from skillmix_tasks.items import sample_items
-from skillmix_tasks.judged import MOST_ANSWER, check_reply
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.pack_files import read_pack
-from skillmix_tasks.prompts import render
-from skillmix_tasks.reference.tree import read_table
-from skillmix_tasks.settings import read_settings
-from skillmix_tasks.stored import find_answers
-from skillmix_tasks.task import _text
+from grading.store.cli import _path as store_path
+from grading.store.replies import VerdictStore
+from hub_cards.hub.key_scan import find_key
+from hub_cards.hub.records import read_record
+from hub_cards.report.results.find import find_results
+from hub_cards.report.results.runs import read_results as read_run_results
+from hub_cards.report.results.samples import read_samples
+from skillmix_tasks.calibration.corrected import correct_results
+from skillmix_tasks.calibration.record import load_calibration
+from skillmix_tasks.calibration.tree import read_table
+from skillmix_tasks.harness.settings import read_settings
+from skillmix_tasks.harness.task import _text
+from skillmix_tasks.items.draw import sample_items
+from skillmix_tasks.items.hub import _rows
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.items.pack_files import read_pack
+from skillmix_tasks.items.prompts import render
+from skillmix_tasks.scoring.points import MOST_ANSWER, check_reply
+from skillmix_tasks.stored.places import find_answers
 from tests.servers.hostile import HostileServer
-from training.folder import claimed
-from training.mix import Mix
-from training.recipe import load_recipe
-from training.rows import read_rows
+from training.data.folder import claimed
+from training.data.mix import Mix
+from training.data.rows import read_rows
+from training.tune.recipe import load_recipe
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -95,7 +95,7 @@ REPLIES = {
 def test_a_reply_without_measure_is_a_failed_vote(
     hostile: HostileServer, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("grading.transport._ATTEMPTS", 1)
+    monkeypatch.setattr("grading.endpoint.transport._ATTEMPTS", 1)
     judge = resolve_judge("judge-1", base_url=hostile.base_url(kind), votes=1)
     grader = Grader(judge, tmp_path / "v.sqlite")
     [verdict] = grader.grade([REQUEST], progress=False)
@@ -155,7 +155,7 @@ def test_the_check_before_a_run_reads_what_is_sound(hostile: HostileServer, kind
 def test_the_batch_api_reads_no_more_than_the_limit(
     hostile: HostileServer, kind: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("grading.batch_api._RETRIES", 0)
+    monkeypatch.setattr("grading.batch.api._RETRIES", 0)
     with (
         BatchApi(resolve_judge("judge-1", base_url=hostile.base_url(kind)), "test") as api,
         pytest.raises(UserError, match=r"larger than 4 MiB|Content-Encoding"),

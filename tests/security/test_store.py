@@ -19,11 +19,11 @@ from typer.testing import CliRunner
 from benchmarks.store_opens import open_at_once
 from grading import Criterion, Grader, GradingRequest, State, UserError, resolve_judge
 from grading.backend import Reply
-from grading.batch_store import BatchStore
-from grading.database import explained, open_database
-from grading.repair import repair_store
-from grading.store import VerdictStore
-from grading.store_cli import app
+from grading.store.batches import BatchStore
+from grading.store.cli import app
+from grading.store.database import explained, open_database
+from grading.store.repair import repair_store
+from grading.store.replies import VerdictStore
 from grading.verdict import Usage
 from tests.servers.chat import ChatServer
 
@@ -97,7 +97,7 @@ import sys
 from pathlib import Path
 from grading import State
 from grading.backend import Reply
-from grading.store import VerdictStore
+from grading.store.replies import VerdictStore
 store = VerdictStore(Path(sys.argv[1]))
 print("open", flush=True)
 for number in range(10**9):
@@ -196,7 +196,7 @@ import resource, signal, sys
 from pathlib import Path
 from grading import State, UserError
 from grading.backend import Reply
-from grading.store import VerdictStore
+from grading.store.replies import VerdictStore
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = VerdictStore(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

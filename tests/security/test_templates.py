@@ -14,14 +14,14 @@ import jinja2
 import pytest
 
 from grading import UserError
-from grading.templates import MOST_TEXT, TemplateRefusedError, environment, render_foreign
+from grading.safety.templates import MOST_TEXT, TemplateRefusedError, environment, render_foreign
 from skillmix_tasks.checks import find_named
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.pack import Skill
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.items.pack import Skill
 from tests.security.foreign import HONEST, SKILLS, write_answers_file, write_pack
 from tests.skillmix_tasks.running import environment as variables
 from tests.skillmix_tasks.running import run
-from training.source import open_source
+from training.data.source import open_source
 
 # Each makes the file MARK where templates are rendered by a plain Jinja environment.
 RUNS_CODE = {

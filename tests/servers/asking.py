@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from grading.prompt import build_messages, verdict_schema
+from grading.protocol.prompt import build_messages, verdict_schema
 from grading.verdict import Criterion, GradingRequest
 
 if TYPE_CHECKING:

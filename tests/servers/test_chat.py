@@ -21,7 +21,7 @@ import openai
 import pytest
 from openai import OpenAI
 
-from grading.untrusted import shown
+from grading.protocol.untrusted import shown
 from tests.servers.asking import ANSWER, IDS, earned, grading, judge, marks_in, strict, student, text
 from tests.servers.chat import ChatServer, expected_marks, student_text, vote_seed
 from tests.servers.judge import read_prompt

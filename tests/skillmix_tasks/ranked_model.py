@@ -13,7 +13,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
-from skillmix_tasks.task_files import harness_folder
+from skillmix_tasks.harness.task_files import harness_folder
 from tests.servers.student import student_text
 
 

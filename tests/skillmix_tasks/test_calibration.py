@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from grading.agreement import compare
-from skillmix_tasks.calibration import conclude
+from skillmix_tasks.calibration.agreement import compare
+from skillmix_tasks.calibration.record import conclude
 
 YES, NO, OVER, UNDER = (True, True), (False, False), (False, True), (True, False)
 GOOD = [YES, YES, NO, YES, NO]

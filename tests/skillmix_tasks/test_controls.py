@@ -10,10 +10,10 @@ import pytest
 
 from grading import Mark, State, Vote
 from grading.votes import Ballot, decide
-from skillmix_tasks.controls import Outcome, control_request, outcome
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.pack import Control
-from skillmix_tasks.task_files import harness_folder
+from skillmix_tasks.harness.task_files import harness_folder
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.items.pack import Control
+from skillmix_tasks.scoring.controls import Outcome, control_request, outcome
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import MODELS, environment, metadata, run, student_arguments
 

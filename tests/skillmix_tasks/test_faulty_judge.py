@@ -10,10 +10,10 @@ import pytest
 from tenacity import wait_random_exponential
 
 from grading import Panel, State, resolve_judge
-from skillmix_tasks.items import sample_items
-from skillmix_tasks.judged import judge_replies
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.metrics import item_metrics
+from skillmix_tasks.items.draw import sample_items
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.scoring.metrics import item_metrics
+from skillmix_tasks.scoring.points import judge_replies
 from tests.servers.chat import ChatServer, student_text
 
 pytestmark = pytest.mark.slow
@@ -31,8 +31,8 @@ Scores = list[dict[str, float]]
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     # Seconds; with the real ones faults that last would make the tests last for minutes, too.
-    monkeypatch.setattr("grading.transport._TIMEOUT", 1.0)
-    monkeypatch.setattr("grading.transport._backoff", wait_random_exponential(multiplier=0.05, max=1))
+    monkeypatch.setattr("grading.endpoint.transport._TIMEOUT", 1.0)
+    monkeypatch.setattr("grading.endpoint.transport._backoff", wait_random_exponential(multiplier=0.05, max=1))
 
 
 def scores(server: ChatServer, store: Path, *, adaptive: bool = True) -> tuple[Scores, list[dict[str, Any]]]:

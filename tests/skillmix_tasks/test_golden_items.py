@@ -10,9 +10,9 @@ from pathlib import Path
 
 import yaml
 
-from skillmix_tasks.items import sample_items
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.task_files import harness_folder
+from skillmix_tasks.harness.task_files import harness_folder
+from skillmix_tasks.items.draw import sample_items
+from skillmix_tasks.items.loading import load_pack
 
 GOLDEN = Path(__file__).with_name("golden_items.yaml")
 

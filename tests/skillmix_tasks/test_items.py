@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from grading import UserError
-from skillmix_tasks.items import sample_items
-from skillmix_tasks.loading import load_pack
+from skillmix_tasks.items.draw import sample_items
+from skillmix_tasks.items.loading import load_pack
 
 PACK = load_pack("language")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from grading import UserError
-from skillmix_tasks.evaluate import check_json
-from skillmix_tasks.settings import read_settings
-from skillmix_tasks.task_files import harness_folder
+from skillmix_tasks.harness.evaluate import check_json
+from skillmix_tasks.harness.settings import read_settings
+from skillmix_tasks.harness.task_files import harness_folder
 from tests.skillmix_tasks.running import copy_lm_eval, environment, run
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skillmix_tasks.metrics import METRICS, generation_metrics, item_metrics
+from skillmix_tasks.scoring.metrics import METRICS, generation_metrics, item_metrics
 
 
 def points(skills: str, rest: str = "111") -> dict[str, bool | None]:

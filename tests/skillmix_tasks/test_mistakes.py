@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from skillmix_tasks.task_files import harness_folder
+from skillmix_tasks.harness.task_files import harness_folder
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment, metadata, run, student_arguments
 
@@ -97,7 +97,7 @@ def test_a_k_that_is_too_large(start, tmp_path: Path):
     include = tmp_path / "tasks"
     include.mkdir()
     (include / "big.yaml").write_text(
-        "class: !function skillmix_tasks.task.SkillMixTask\ntask: skillmix_public_k11\n"
+        "class: !function skillmix_tasks.harness.task.SkillMixTask\ntask: skillmix_public_k11\n"
         "skillmix: {k: 11, split: public, pack: language, version: '1.0'}\n"
         "generation_kwargs: {until: [], max_gen_toks: 8}\n"
     )

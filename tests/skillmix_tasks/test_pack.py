@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from grading import UserError
-from skillmix_tasks.items import sample_items
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.pack import bundled_packs
+from skillmix_tasks.items.draw import sample_items
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.items.pack import bundled_packs
+from skillmix_tasks.items.prompts import render
 from skillmix_tasks.pack_check import counts, findings
-from skillmix_tasks.prompts import render
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
 RELEASED = 10

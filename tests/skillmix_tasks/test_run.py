@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from grading.prompt import PROMPT_VERSION
+from grading.protocol.prompt import PROMPT_VERSION
 from tests.servers.chat import ChatServer, Counts, expected_marks
 from tests.skillmix_tasks.running import (
     MODELS,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from grading import Price, UserError
-from skillmix_tasks.settings import read_settings
+from skillmix_tasks.harness.settings import read_settings
 
 
 @pytest.mark.parametrize(

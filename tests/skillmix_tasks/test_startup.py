@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from skillmix_tasks.task_files import harness_folder
+from skillmix_tasks.harness.task_files import harness_folder
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from grading import UserError
-from skillmix_tasks.stored import StoredTask, find_answers
+from skillmix_tasks.stored.places import StoredTask, find_answers
 
 GENERATIONS = 3
 

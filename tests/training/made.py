@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from grading import Budget, resolve_judge
-from training.folder import claimed
-from training.generate import Limits, Run, generate
-from training.outcome import Report, finish
-from training.plan import Kind, Plan
-from training.teacher import resolve_teacher
+from training.data.folder import claimed
+from training.texts.generate import Limits, Run, generate
+from training.texts.outcome import Report, finish
+from training.texts.plan import Kind, Plan
+from training.texts.teacher import resolve_teacher
 
 
 def tried(k: int, tries: int) -> Plan:

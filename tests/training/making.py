@@ -6,13 +6,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from skillmix_tasks.items import Item
-from skillmix_tasks.judged import check_reply
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.prompts import render
-from training.cells import evaluation_cells
-from training.plan import cells, own_plan
-from training.rows import Check, Evidence, Point, Row, Tokens, rows_file
+from skillmix_tasks.items.draw import Item
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.items.prompts import render
+from skillmix_tasks.scoring.points import check_reply
+from training.data.cells import evaluation_cells
+from training.data.rows import Check, Evidence, Point, Row, Tokens, rows_file
+from training.texts.plan import cells, own_plan
 
 PACK = load_pack("language")
 

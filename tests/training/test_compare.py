@@ -15,8 +15,8 @@ from grading import UserError
 from tests.servers.chat import ChatServer
 from tests.tiny_model import byte_tokenizer, write_tiny_model
 from training.compare import compare
-from training.recipe import load_recipe
 from training.trained import TrainedRun, read_run
+from training.tune.recipe import load_recipe
 
 pytestmark = pytest.mark.slow
 

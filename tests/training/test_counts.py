@@ -5,10 +5,10 @@ from itertools import islice
 import pytest
 
 from grading import State, Usage
-from skillmix_tasks.loading import load_pack
-from training.counts import Counts
-from training.plan import cells, own_plan
-from training.reasons import Reason, is_decided, is_reason, no_verdict, not_met
+from skillmix_tasks.items.loading import load_pack
+from training.texts.counts import Counts
+from training.texts.plan import cells, own_plan
+from training.texts.reasons import Reason, is_decided, is_reason, no_verdict, not_met
 
 PACK = load_pack("language")
 REASONS = [*Reason, not_met("s1"), not_met("topic"), no_verdict(State.REFUSED), no_verdict(State.OVER_BUDGET)]

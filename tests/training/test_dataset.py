@@ -14,10 +14,10 @@ import pytest
 
 from grading import UserError
 from tests.training.making import write_rows
-from training.dataset import build_dataset, config_names
-from training.mix import Mix
-from training.rows import FEATURES, rows_file
-from training.split import validation_ids
+from training.data.dataset import build_dataset, config_names
+from training.data.mix import Mix
+from training.data.rows import FEATURES, rows_file
+from training.data.split import validation_ids
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,7 +91,7 @@ def test_the_same_rows_give_the_same_bytes_wherever_they_are(tmp_path: Path):
     for number, name in enumerate(("one", "a/longer/name")):
         write_rows(tmp_path / name, {1: 25, 2: 25})
         script = (
-            "import sys; from pathlib import Path; from training.dataset import build_dataset, Mix\n"
+            "import sys; from pathlib import Path; from training.data.dataset import build_dataset, Mix\n"
             "build_dataset(Path(sys.argv[1]), mix=Mix(Path(sys.argv[2]), 0.3))"
         )
         subprocess.run(

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from grading import UserError
-from training.distributed import check_devices
-from training.flops import peak_flops
+from training.tune.distributed import check_devices
+from training.tune.flops import peak_flops
 
 
 def test_one_process_takes_no_more_than_one_gpu(monkeypatch: pytest.MonkeyPatch):

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from training.duplicates import THRESHOLD, Duplicates
+from training.texts.duplicates import THRESHOLD, Duplicates
 
 TEXT = (
     "The old net mender swore that the sea had signed his hands in salt, and that no lawyer on the whole coast "

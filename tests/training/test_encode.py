@@ -10,10 +10,10 @@ import pytest
 from grading import UserError
 from tests.tiny_model import byte_tokenizer
 from tests.training.tuning import write_tiny_data
-from training.encode import IGNORED, encode, tokenizer_identity
-from training.lengths import Lengths, OnTooLong, check_policy, fit
-from training.marking import marked_template
-from training.source import open_source
+from training.data.source import open_source
+from training.tune.encode import IGNORED, encode, tokenizer_identity
+from training.tune.lengths import Lengths, OnTooLong, check_policy, fit
+from training.tune.marking import marked_template
 
 TOKENIZER = byte_tokenizer()
 TEMPLATE = marked_template(TOKENIZER)

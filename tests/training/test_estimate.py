@@ -8,9 +8,9 @@ import pytest
 
 from grading import UserError, resolve_judge
 from training.estimate import Estimate, Part, estimate
-from training.plan import Plan, load_plan, own_plan, scaled
-from training.recipe import load_recipe
-from training.teacher import resolve_teacher
+from training.texts.plan import Plan, load_plan, own_plan, scaled
+from training.texts.teacher import resolve_teacher
+from training.tune.recipe import load_recipe
 
 JUDGE = "gpt-4.1-2025-04-14"
 

@@ -17,17 +17,17 @@ from scipy.stats import binomtest
 
 from grading import Budget, UserError, resolve_judge
 from grading.home import verdict_store
-from grading.store import VerdictStore
+from grading.store.replies import VerdictStore
 from tests.forks import Fork
 from tests.servers.chat import ChatServer
 from tests.training.made import CONCURRENCY, KILLED_PLAN, make, make_to_be_killed, run_at, tried
 from tests.training.making import items
-from training.counts import Counts
-from training.generate import Run
-from training.outcome import Report
-from training.plan import Kind, Plan, load_plan, own_plan, scaled
-from training.rows import read_rows, rows_file
-from training.teacher import resolve_teacher
+from training.data.rows import read_rows, rows_file
+from training.texts.counts import Counts
+from training.texts.generate import Run
+from training.texts.outcome import Report
+from training.texts.plan import Kind, Plan, load_plan, own_plan, scaled
+from training.texts.teacher import resolve_teacher
 
 pytestmark = pytest.mark.slow
 

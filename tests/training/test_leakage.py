@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from grading import UserError
-from skillmix_tasks.items import Item, make_item, sample_items
-from skillmix_tasks.pack import bundled_packs
+from skillmix_tasks.items.draw import Item, make_item, sample_items
+from skillmix_tasks.items.pack import bundled_packs
 from tests.skillmix_tasks.running import environment, run
 from tests.training.making import PACK, row_of, write_rows
-from training.dataset import build_dataset
-from training.leakage import HELDOUT_SKILL, HELDOUT_SKILL_ALONE, HELDOUT_TOPIC, TASK_ITEM, check_leaks
-from training.rows import FEATURES, Row, rows_file
+from training.data.dataset import build_dataset
+from training.data.leakage import HELDOUT_SKILL, HELDOUT_SKILL_ALONE, HELDOUT_TOPIC, TASK_ITEM, check_leaks
+from training.data.rows import FEATURES, Row, rows_file
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 
 from grading import UserError
 from tests.tiny_model import byte_tokenizer
-from training.marking import marked_template
+from training.tune.marking import marked_template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

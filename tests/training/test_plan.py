@@ -11,11 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from grading import UserError
-from skillmix_tasks.items import Item, sample_items
-from skillmix_tasks.loading import load_pack
-from skillmix_tasks.task_files import bundled_tasks, tasks_named
-from training.cells import cell_of, evaluation_cells, task_cells, tasks_of
-from training.plan import Kind, Plan, cells, load_plan, number_of_cells, own_plan, plan_names, scaled
+from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
+from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.loading import load_pack
+from training.data.cells import cell_of, evaluation_cells, task_cells, tasks_of
+from training.texts.plan import Kind, Plan, cells, load_plan, number_of_cells, own_plan, plan_names, scaled
 
 PACK = load_pack("language")
 ROOT = Path(__file__).parents[2]
@@ -85,8 +85,8 @@ def test_scaling():
 @pytest.mark.slow
 def test_the_same_cells_in_every_process():
     script = (
-        "import json; from itertools import islice; from skillmix_tasks.loading import load_pack\n"
-        "from training.plan import cells, load_plan\n"
+        "import json; from itertools import islice; from skillmix_tasks.items.loading import load_pack\n"
+        "from training.texts.plan import cells, load_plan\n"
         "pack = load_pack('language')\n"
         "print(json.dumps([[item.id for item in islice(cells(pack, kind, plan, 7, frozenset()), 60)]"
         " for plan in map(load_plan, ('paper', 'balanced')) for kind in plan.kinds]))"

@@ -7,9 +7,9 @@ import pytest
 import yaml
 
 from grading import UserError
-from skillmix_tasks.task_files import tasks_named
-from training.distributed import accumulation, check_running
-from training.recipe import Lora, load_recipe, recipe_names
+from skillmix_tasks.harness.task_files import tasks_named
+from training.tune.distributed import accumulation, check_running
+from training.tune.recipe import Lora, load_recipe, recipe_names
 
 
 def test_the_recipes_of_this_package():
@@ -123,7 +123,7 @@ def test_what_runs_is_what_was_asked_for(
 
 
 def test_the_shipped_configuration_keeps_whole_weights():
-    path = importlib.resources.files("training").joinpath("accelerate", "fsdp2.yaml")
+    path = importlib.resources.files("training.tune").joinpath("accelerate", "fsdp2.yaml")
     configuration = yaml.safe_load(path.read_text())
     assert configuration["fsdp_config"]["fsdp_version"] == 2
     assert configuration["fsdp_config"]["fsdp_state_dict_type"] == "FULL_STATE_DICT"

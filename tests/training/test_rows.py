@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from grading import UserError
 from tests.training.making import items, row_of, write_rows
-from training.rows import COLUMNS, FEATURES, Row, read_rows, rows_file, rows_files
+from training.data.rows import COLUMNS, FEATURES, Row, read_rows, rows_file, rows_files
 
 
 def test_every_column_has_a_type_and_a_meaning():

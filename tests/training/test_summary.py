@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from skillmix_tasks.loading import load_pack
+from skillmix_tasks.items.loading import load_pack
 from tests.training.making import items
 from tests.training.test_counts import PACK, counted
-from training.counts import Counts
-from training.summary import write_summary
+from training.texts.counts import Counts
+from training.texts.summary import write_summary
 
 pytestmark = pytest.mark.slow
 
@@ -58,8 +58,8 @@ def test_the_page_says_what_was_counted(tmp_path: Path):
 def test_the_same_counts_give_the_same_bytes_without_a_display(tmp_path: Path):
     (tmp_path / "counts.json").write_text(counted().model_dump_json())
     script = (
-        "import sys; from pathlib import Path; from skillmix_tasks.loading import load_pack\n"
-        "from training.counts import Counts; from training.summary import write_summary\n"
+        "import sys; from pathlib import Path; from skillmix_tasks.items.loading import load_pack\n"
+        "from training.texts.counts import Counts; from training.texts.summary import write_summary\n"
         "counts = Counts.model_validate_json(Path(sys.argv[1]).read_text())\n"
         "write_summary(Path(sys.argv[2]), counts, load_pack('language'))\n"
         "print('matplotlib.pyplot' in sys.modules)"

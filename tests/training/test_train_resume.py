@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from skillmix_tasks.items import sample_items
+from skillmix_tasks.items.draw import sample_items
 from tests.tiny_model import write_tiny_model
 from tests.training.making import PACK, row_of, write_rows
 from tests.training.tuning import (
@@ -29,8 +29,8 @@ from tests.training.tuning import (
     write_recipe,
     write_tiny_data,
 )
-from training.dataset import build_dataset
-from training.rows import rows_file
+from training.data.dataset import build_dataset
+from training.data.rows import rows_file
 
 pytestmark = pytest.mark.slow
 

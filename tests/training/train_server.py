@@ -15,8 +15,8 @@ import lm_eval.utils  # noqa: F401
 import transformers.models.llama.modeling_llama  # noqa: F401
 
 import skillmix
-import training.sft
-import training.train  # noqa: F401
+import training.tune.sft
+import training.tune.train  # noqa: F401
 
 
 def run(request: dict[str, Any]) -> None:

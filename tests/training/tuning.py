@@ -17,10 +17,10 @@ from typing import Any
 import yaml
 
 from tests.training.making import items, row_of
-from training.dataset import build_dataset
-from training.mix import Mix
-from training.resume import read_log
-from training.rows import rows_file
+from training.data.dataset import build_dataset
+from training.data.mix import Mix
+from training.data.rows import rows_file
+from training.tune.resume import read_log
 
 ROOT = Path(__file__).parents[2]
 SECRETS = {"HF_TOKEN": "hf_markedTokenOfThisTest", "OPENAI_API_KEY": "sk-markedKeyOfThisTest"}

@@ -4,8 +4,8 @@ import hashlib
 import json
 from collections import Counter
 
+from grading.protocol.untrusted import shown
 from grading.redteam.items import BASES, KS, families, redteam_items, shown_by
-from grading.untrusted import shown
 
 ITEMS = redteam_items()
 

@@ -14,7 +14,7 @@ from hub_cards.report.stats.novelty import Corpus, corpus_of, novel_share, sensi
 from hub_cards.report.stats.paired import compare, holm, paired_interval
 from hub_cards.report.stats.power import discordant_share, items_needed, power
 from hub_cards.report.stats.saturation import saturation
-from skillmix_tasks.published import load_published
+from hub_cards.report.study.published import load_published
 from tests.hub_cards.report.anew import mcnemar, wilson
 
 

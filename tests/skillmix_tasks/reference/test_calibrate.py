@@ -15,13 +15,13 @@ from sklearn.metrics import cohen_kappa_score
 from typer.testing import CliRunner
 
 from grading import JudgeSpec, UserError
-from grading.correction import ErrorRates
 from grading.panel import panel_record
-from grading.untrusted import shown
-from skillmix_tasks.calibration import Calibration, load_calibration
+from grading.protocol.untrusted import shown
+from skillmix_tasks.calibration.correction import ErrorRates
+from skillmix_tasks.calibration.record import Calibration, load_calibration
+from skillmix_tasks.calibration.reference_answers import RecordedAnswer, read_answers
+from skillmix_tasks.calibration.reference_metrics import reference_metrics
 from skillmix_tasks.cli import app
-from skillmix_tasks.reference.answers import RecordedAnswer, read_answers
-from skillmix_tasks.reference.metrics import reference_metrics
 from tests.servers.chat import ChatServer
 from tests.servers.judge import flipped
 

@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from grading import UserError
+from skillmix_tasks.calibration.reference_metrics import ReferenceReport, reference_metrics
 from skillmix_tasks.cli import app
-from skillmix_tasks.metrics import METRICS
-from skillmix_tasks.reference.metrics import ReferenceReport, reference_metrics
+from skillmix_tasks.scoring.metrics import METRICS
 from tests.skillmix_tasks.checks.reference import folder
 from tests.skillmix_tasks.reference.made import ITEMS, exact_metrics, read, table
 

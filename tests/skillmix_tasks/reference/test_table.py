@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skillmix_tasks.reference.series import read_series
-from skillmix_tasks.reference.table import read_table_reply
+from skillmix_tasks.calibration.series import read_series
+from skillmix_tasks.calibration.table import read_table_reply
 from tests.skillmix_tasks.checks.reference import folder
 from tests.skillmix_tasks.reference.made import criteria, table
 

@@ -1,0 +1,280 @@
+"""The provider's side of batch mode: files up and down, and batches that are created once."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx2
+from openai import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    DefaultHttpxClient,
+    NotFoundError,
+    Omit,
+    OpenAI,
+    RateLimitError,
+)
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
+
+from grading.batch.file import ROUTE
+from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, unpacked
+from grading.errors import UserError
+from grading.keys import redact, redacted
+
+if TYPE_CHECKING:
+    from openai.types import Batch as RemoteBatch
+
+    from grading.models.spec import ModelSpec
+    from grading.store.batches import Batch
+
+_RETRIES = 6  # of one request, with backoff and Retry-After, inside the openai package
+_TIMEOUT = 600.0  # seconds for one request; a file may have 200 MB
+_MOST_RESULTS = 8 * 2**30  # bytes of one file of results: 50,000 requests with 160 kB of reasoning each
+_TAG = "grading_batch"  # the key of our id in a batch's metadata
+_RUNNING = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+_TOO_MUCH = "token_limit_exceeded"
+
+
+class NotSubmittedError(Exception):
+    """A batch could not be created; `surely` is False if it may have been all the same.
+
+    `too_many` tells that the endpoint may take it later, when others have ended.
+    """
+
+    def __init__(self, error: APIError) -> None:
+        super().__init__(_said(error))
+        self.too_many = isinstance(error, RateLimitError) and _passing(error)
+        self.surely = self.too_many or not _passing(error)
+
+
+class UnreachableError(Exception):
+    """The endpoint did not answer, or with an error that may pass."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch is: `status` in the provider's word, its files' ids once it has ended, and its errors.
+
+    `refused_for_size` tells that it was refused because too many tokens wait in the account's queue.
+    """
+
+    status: str
+    files: tuple[str, ...]
+    errors: str
+    refused_for_size: bool
+    # Each error as data, from which a refused parameter can be read.
+    details: tuple[dict[str, object], ...]
+
+    @property
+    def running(self) -> bool:
+        """Whether there is something to wait for."""
+        return self.status in _RUNNING
+
+
+class BatchApi:
+    """The Batch API of an OpenAI-compatible endpoint; use as a context manager."""
+
+    def __init__(self, spec: ModelSpec, api_key: str) -> None:
+        self._base_url = spec.base_url
+        # The package takes these from the environment, and another endpoint must not hear of them.
+        private = () if spec.endpoint == "openai" else ("OpenAI-Organization", "OpenAI-Project")
+        headers: dict[str, Any] = {"Accept-Encoding": ACCEPTED, **{name: Omit() for name in private}}
+        self._client = OpenAI(
+            base_url=spec.base_url.partition("?")[0],
+            default_query=dict(parse_qsl(urlsplit(spec.base_url).query)),
+            api_key=api_key,
+            max_retries=_RETRIES,
+            timeout=_TIMEOUT,
+            default_headers=headers,
+            # Prompts and the key go to the address that was named, and to no other that it names.
+            http_client=DefaultHttpxClient(
+                follow_redirects=False, timeout=_TIMEOUT, event_hooks={"response": [_bound]}
+            ),
+        )
+
+    def upload(self, content: bytes) -> str:
+        """The id of a new file of requests; NotSubmittedError if there is none."""
+        try:
+            return self._client.files.create(file=("votes.jsonl", content), purpose="batch").id
+        except APIError as error:
+            raise NotSubmittedError(error) from error
+
+    def create(self, batch: Batch) -> str:
+        """The provider's id of the new batch, which is created once, whatever happens to the replies.
+
+        The openai package would send the request again when a reply is lost, and make a second batch.
+        """
+        once = self._client.with_options(max_retries=0)
+        tries = Retrying(
+            retry=retry_if_exception(_passing),
+            stop=stop_after_attempt(_RETRIES),
+            wait=wait_random_exponential(multiplier=0.5, max=30),
+            reraise=True,
+        )
+        try:
+            for attempt in tries:
+                with attempt:
+                    found = self._find(batch) if attempt.retry_state.attempt_number > 1 else None
+                    return found or (
+                        once.batches.create(
+                            input_file_id=batch.file,
+                            endpoint=ROUTE,
+                            completion_window="24h",
+                            metadata={_TAG: batch.id},
+                        ).id
+                    )
+        except APIError as error:
+            raise NotSubmittedError(error) from error
+        raise AssertionError  # tenacity returns or raises
+
+    def find(self, batch: Batch) -> str | None:
+        """The provider's id of `batch` if it was created."""
+        try:
+            return self._find(batch)
+        except APIError as error:
+            raise self._stopped(error) from error
+
+    def _find(self, batch: Batch) -> str | None:
+        # By our id, or by its file, for endpoints that keep no metadata.
+        # All pages are read, though OpenAI lists the newest first: others need not.
+        for remote in self._client.batches.list(limit=100):
+            if (remote.metadata or {}).get(_TAG) == batch.id or (
+                batch.file and remote.input_file_id == batch.file
+            ):
+                return remote.id
+        return None
+
+    def busy(self) -> bool:
+        """Whether any batch of the account is running, whoever made it; of many the latest hundred count."""
+        try:
+            return any(remote.status in _RUNNING for remote in self._client.batches.list(limit=100).data)
+        except APIError as error:
+            raise self._stopped(error) from error
+
+    def progress(self, batch: Batch) -> Progress:
+        """How far `batch` is; UnreachableError if the endpoint cannot say now."""
+        try:
+            return _progress(self._client.batches.retrieve(batch.remote))
+        except NotFoundError as error:
+            raise UserError(
+                f"The judge's endpoint {self._base_url} does not know the batch {batch.remote}, whose "
+                f"{len(batch.keys)} votes this run waits for: set the key of the account that made it, or type "
+                "`skillmix store prune --batches --yes` to give up all open batches."
+            ) from error
+        except APIError as error:
+            if _passing(error):
+                raise UnreachableError(_said(error)) from error
+            raise self._stopped(error) from error
+
+    def results(self, progress: Progress) -> Iterator[BinaryIO | None]:
+        """The files of an ended batch, one after the other; None for one that the provider has deleted.
+
+        A file may be larger than the memory: it lies on disk until the next one is asked for.
+        """
+        for file in progress.files:
+            with tempfile.TemporaryFile() as copy:
+                try:
+                    self._download(file, copy)
+                except NotFoundError:
+                    yield None
+                    continue
+                except (APIError, httpx2.HTTPError) as error:
+                    raise self._stopped(error) from error
+                except OSError as error:
+                    raise UserError(
+                        f"The replies of a batch cannot be kept in {tempfile.gettempdir()} ({error.strerror}): "
+                        "free space, or name another folder with TMPDIR; meanwhile they stay at the provider."
+                    ) from error
+                copy.seek(0)
+                yield copy
+
+    def _download(self, file: str, copy: BinaryIO) -> None:
+        # The openai package repeats a request, and no reply that breaks off while it is read.
+        for attempt in Retrying(
+            retry=retry_if_exception_type(httpx2.TransportError),
+            stop=stop_after_attempt(_RETRIES),
+            wait=wait_random_exponential(multiplier=0.5, max=30),
+            reraise=True,
+        ):
+            with attempt, self._client.files.with_streaming_response.content(file) as response:
+                copy.seek(0)
+                copy.truncate()
+                copy.writelines(response.iter_bytes())
+
+    def _stopped(self, error: Exception) -> UserError:
+        reason = f"status {error.status_code}" if isinstance(error, APIStatusError) else _said(error)
+        return UserError(
+            f"The judge's endpoint {self._base_url} does not say what became of the batches ({reason}): they go "
+            "on there; grade the same answers again when the endpoint and its key work."
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+
+class _Unpacked(httpx2.SyncByteStream):
+    """A body as our own unpacker has it, within its limit."""
+
+    def __init__(self, packed: httpx2.SyncByteStream, encoding: str, most: int) -> None:
+        self._packed = packed
+        self._encoding = encoding
+        self._most = most
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from unpacked(self._packed, self._encoding, self._most)
+        except BodyError as error:
+            raise httpx2.DecodingError(str(error)) from error
+
+    def close(self) -> None:
+        self._packed.close()
+
+
+def _bound(response: httpx2.Response) -> None:
+    """Have the client read `response` within a limit: a file of results may be large, and nothing else."""
+    assert isinstance(response.stream, httpx2.SyncByteStream)
+    results = response.is_success and response.request.url.path.endswith("/content")
+    encoding = response.headers.pop("Content-Encoding", "")
+    response.stream = _Unpacked(response.stream, encoding, _MOST_RESULTS if results else MOST_BODY)
+
+
+def _said(error: Exception) -> str:
+    """An error in one line; the openai package calls a body that is too large a failed connection."""
+    cause = error.__cause__ if isinstance(error.__cause__, httpx2.DecodingError) else error
+    return redact(f"{type(error).__name__}: {cause}")[:500]
+
+
+def _passing(error: BaseException) -> bool:
+    """Whether a request that failed so may have been received, or may succeed later."""
+    if isinstance(error, APIStatusError):
+        passing = error.status_code in (408, 409, 429) or error.status_code >= 500
+        return passing and error.code != "insufficient_quota"
+    return isinstance(error, APIConnectionError)
+
+
+def _progress(remote: RemoteBatch) -> Progress:
+    errors = (remote.errors.data if remote.errors else None) or []
+    return Progress(
+        remote.status,
+        tuple(file for file in (remote.output_file_id, remote.error_file_id) if file),
+        redact("; ".join(f"{error.code}: {error.message}" for error in errors[:3])),
+        any(error.code == _TOO_MUCH for error in errors),
+        tuple(redacted(error.model_dump()) for error in errors),
+    )

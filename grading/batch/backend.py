@@ -1,0 +1,338 @@
+"""Votes through the provider's Batch API: half the price, within a day, and never sent twice.
+
+What a batch holds is on disk before it is created, and its id is given to the provider with it. So a run that
+was stopped at any moment finds its batches again, and only what has no batch goes out.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from grading.backend import Reply, Sink, VoteCall, save_and_read
+from grading.batch.file import MOST_BYTES, MOST_REQUESTS, Failure, fill, read_results
+from grading.endpoint.backend import OpenAIBackend
+from grading.endpoint.chat import Dialect
+from grading.errors import UserError
+from grading.store.batches import Batch, BatchStore
+from grading.store.database import explained
+from grading.store.replies import VerdictStore
+from grading.verdict import State
+
+if TYPE_CHECKING:
+    from grading.batch.api import BatchApi, Progress
+    from grading.models.spec import ModelSpec
+
+_ROUNDS = 2  # in which votes that failed or expired go out again
+_FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # seconds between two looks at the batches
+_PATIENCE = 20  # looks in a row that find nobody; at the longest wait they take twenty minutes and more
+
+logger = logging.getLogger(__name__)
+
+
+class BatchBackend:
+    """Asks `spec.base_url` in batches and keeps them in the verdict store's file `store`.
+
+    `most_requests` and `most_bytes` bound one file of requests; `waits` are the shortest and the longest time
+    between two looks, in seconds. `reporting` are the parameters that the replies being reported went without.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        api_key: str,
+        store: Path,
+        most_requests: int = MOST_REQUESTS,
+        most_bytes: int = MOST_BYTES,
+        waits: tuple[float, float] = (_FIRST_WAIT, _LONGEST_WAIT),
+    ) -> None:
+        self.reporting: frozenset[str] = frozenset()
+        self.spec = spec
+        self.store = store
+        self.most_requests = most_requests
+        self.most_bytes = most_bytes
+        self.waits = waits
+        # Parameters that the endpoint turned out not to take: further batches go without them.
+        self.found_refused: set[str] = set()
+        self._api_key = api_key
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """The parameters that the replies being reported went without."""
+        return self.reporting - {"n"}  # by which votes are fetched, and which changes none
+
+    def check(self) -> None:
+        """Ask, at no cost, for the model and for the list of batches; UserError if one of them is not there."""
+        endpoint = OpenAIBackend(self.spec, api_key=self._api_key, concurrency=1, adaptive=False)
+        endpoint.check()
+        response = endpoint.ask("GET", "batches?limit=1")
+        if not response.ok or "json" not in response.headers.get("Content-Type", ""):
+            raise UserError(
+                f"The {self.spec.role}'s endpoint {self.spec.base_url} has no Batch API (status "
+                f"{response.status_code}): leave out the setting `batch`, or type --set batch=false with "
+                "`skillmix grade`."
+            )
+
+    def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
+        """Answer all calls, which takes up to a day; what a batch brings is reported when the batch has ended."""
+        waiting = {call.key: call for call in calls}  # all at once: a batch in flight is all of it in flight
+        if not waiting:
+            return
+        from grading.batch.api import BatchApi  # the package openai takes a second of every start
+
+        batches, verdicts = BatchStore(self.store), VerdictStore(self.store)
+        try:
+            with BatchApi(self.spec, self._api_key) as api:
+                _Run(self, api, batches, verdicts, waiting, sink).finish()
+        finally:
+            verdicts.close()
+            batches.close()
+
+
+class _Run:
+    """One run over `waiting`, the calls without a reply, by key; each is in `_queue` or in one of `_open`."""
+
+    def __init__(
+        self,
+        backend: BatchBackend,
+        api: BatchApi,
+        batches: BatchStore,
+        verdicts: VerdictStore,
+        waiting: dict[str, VoteCall],
+        sink: Sink,
+    ) -> None:
+        self._backend = backend
+        self._api = api
+        self._batches = batches
+        self._verdicts = verdicts
+        self._waiting = waiting
+        self._sink = sink
+        self._queue = deque(waiting.values())
+        self._open: dict[str, Batch] = {}  # at the provider, by our id
+        self._failures: Counter[str] = Counter()  # by key
+        # Held from a plan to its batch's id. So a plan without an id is a dead process's, and a second process
+        # with the same votes waits for the batches of the first.
+        self._lock = FileLock(backend.store.with_name(f"{backend.store.name}-batches.lock"))
+        # Bounds that the account's limit on waiting tokens sets, once it has refused a batch.
+        self._most_open: int | None = None
+        self._most_requests = backend.most_requests
+        self._unanswered = 0  # looks in a row
+
+    def finish(self) -> None:
+        """Go on until every call has its reply or its failure."""
+        # What came in for a call that the budget had not let go yet is there already.
+        for key, reply in self._verdicts.read(self._waiting).items():
+            self._backend.reporting = reply.refused
+            self._report(key, reply)
+        save_and_read(self._sink)
+        shortest, longest = self._backend.waits
+        wait = shortest
+        try:
+            while self._waiting:
+                if self._submit():
+                    wait = shortest
+                for batch in list(self._open.values()):
+                    self._look(batch)
+                if self._waiting:
+                    time.sleep(wait)
+                    wait = min(1.5 * wait, longest)
+        except KeyboardInterrupt:
+            names = ", ".join(batch.remote for batch in self._open.values())
+            if names:
+                logger.warning("These batches go on at the provider: %s. Grade again to fetch them.", names)
+            raise
+
+    # -- out
+
+    def _submit(self) -> bool:
+        """Send what is in the queue, as far as the account's limit is known to allow it; whether any was sent."""
+        sent = False
+        while self._queue and not self._full():
+            with explained(self._backend.store):
+                lock = self._lock.acquire()
+            with lock:
+                self._adopt()
+                if not self._queue:
+                    break
+                refused = frozenset(self._backend.found_refused)
+                dialect = Dialect(self._backend.spec, refused)
+                requests, content = fill(self._queue, dialect, self._most_requests, self._backend.most_bytes)
+                sent = self._send(requests, content, refused) or sent
+        return sent
+
+    def _full(self) -> bool:
+        if self._most_open is None:
+            return False
+        return len(self._open) >= self._most_open if self._open else self._api.busy()
+
+    def _adopt(self) -> None:
+        """Wait for the batches that hold calls of this run, whoever sent them, and forget what was never sent."""
+        for batch in self._batches.open():
+            if batch.id in self._open or batch.base_url != self._backend.spec.base_url:
+                continue
+            if self._waiting.keys().isdisjoint(batch.keys):
+                continue
+            remote = batch.remote or self._api.find(batch)
+            if not remote:
+                self._batches.finish(batch)
+                continue
+            if not batch.remote:
+                self._batches.submitted(batch, remote)
+            self._open[batch.id] = replace(batch, remote=remote)
+            self._backend.found_refused |= batch.refused
+            logger.info("Found batch %s again, of %d votes", remote, len(batch.keys))
+        held = {key for batch in self._open.values() for key in batch.keys}
+        self._queue = deque(call for call in self._queue if call.key in self._waiting and call.key not in held)
+
+    def _send(self, requests: list[list[VoteCall]], content: bytes, refused: frozenset[str]) -> bool:
+        spec = self._backend.spec
+        from grading.batch.api import NotSubmittedError
+
+        keys = ([call.key for call in votes] for votes in requests)
+        batch = self._batches.plan(keys, spec.base_url, spec.model, refused)
+        try:
+            batch = replace(batch, file=self._api.upload(content))
+            self._batches.uploaded(batch, batch.file)
+            batch = replace(batch, remote=self._api.create(batch))
+        except NotSubmittedError as error:
+            if error.surely or not batch.file:
+                self._batches.finish(batch)
+            calls = [call for votes in requests for call in votes]
+            if error.too_many and self._open:
+                self._most_open = len(self._open)
+                self._queue.extendleft(reversed(calls))
+            else:  # the next one would meet the same: what is left is asked for by the next run
+                self._give_up_all(calls, f"not submitted: {error}")
+            return False
+        self._batches.submitted(batch, batch.remote)
+        self._open[batch.id] = batch
+        logger.info("Submitted batch %s of %d votes", batch.remote, len(batch.keys))
+        return True
+
+    # -- in
+
+    def _look(self, batch: Batch) -> None:
+        from grading.batch.api import UnreachableError
+
+        try:
+            progress = self._api.progress(batch)
+        except UnreachableError as error:
+            self._unanswered += 1
+            if self._unanswered > _PATIENCE:
+                raise UserError(
+                    f"The judge's endpoint {self._backend.spec.base_url} cannot be asked for its batches "
+                    f"({error}): they go on there; grade the same answers again when it is up."
+                ) from error
+            return
+        self._unanswered = 0
+        if progress.running:
+            return
+        calls = [self._waiting[key] for key in batch.keys if key in self._waiting]
+        if progress.refused_for_size:
+            self._shrink(batch, progress)
+        else:
+            self._collect(batch, progress)
+        # Not before all that it brought is stored.
+        self._batches.finish(batch)
+        del self._open[batch.id]
+        left = sum(call.key in self._waiting for call in calls)
+        logger.info(
+            "Batch %s is %s: %d votes of this run are done, %d go out again%s",
+            batch.remote,
+            progress.status,
+            len(calls) - left,
+            left,
+            f" ({progress.errors})" if progress.errors else "",
+        )
+
+    def _collect(self, batch: Batch, progress: Progress) -> None:
+        """Report every reply, and put the votes without one into the queue again as long as there is hope."""
+        self._backend.reporting = batch.refused
+        requests = {request[0]: request for request in batch.requests}
+        failures: dict[str, Failure] = {}
+        lost = _reason(progress)
+        for content in self._api.results(progress):
+            if content is None:
+                lost = Failure("the provider has deleted the replies")
+                continue
+            of_others: list[tuple[str, Reply]] = []
+            for name, result in read_results(content, {name: len(keys) for name, keys in requests.items()}):
+                if name not in requests:
+                    lost = result if isinstance(result, Failure) and not name else lost
+                    continue
+                if isinstance(result, Failure):
+                    failures[name] = result
+                    continue
+                if len(result) < len(requests[name]):
+                    self._backend.found_refused.add("n")  # it was taken, and then not honoured
+                for key, reply in zip(requests[name], result, strict=False):
+                    if key in self._waiting:
+                        self._report(key, reply)
+                    else:  # of another run, or not let go by this run's budget; it is paid for
+                        of_others.append((key, replace(reply, refused=self._backend.refused)))
+            save_and_read(self._sink)
+            for key, reply in of_others:
+                self._verdicts.add(key, batch.judge, reply)
+            self._verdicts.commit()
+        for name, request in requests.items():
+            calls = [self._waiting[key] for key in request if key in self._waiting]
+            if len(calls) == len(request):
+                self._failed(calls, failures.get(name, lost), batch.refused)
+            else:  # some have their reply, and so the request was answered
+                self._queue.extend(calls)
+
+    def _report(self, key: str, reply: Reply) -> None:
+        self._sink.take(self._waiting.pop(key), reply)
+
+    def _failed(self, calls: list[VoteCall], failure: Failure, refused: frozenset[str]) -> None:
+        dialect = Dialect(self._backend.spec, refused)
+        if dialect.adapt(failure.error):
+            self._backend.found_refused |= dialect.refused
+            self._queue.extend(calls)
+            return
+        for call in calls:
+            self._failures[call.key] += 1
+            if failure.passing and self._failures[call.key] <= _ROUNDS:
+                self._queue.append(call)
+            else:
+                self._report(call.key, Reply(State.API_FAILED, detail=failure.detail))
+
+    def _give_up_all(self, calls: list[VoteCall], reason: str) -> None:
+        """Report `calls` and all that is in the queue as failed."""
+        for call in (*calls, *self._queue):
+            self._report(call.key, Reply(State.API_FAILED, detail=reason))
+        self._queue.clear()
+
+    def _shrink(self, batch: Batch, progress: Progress) -> None:
+        """The account's queue has no room for `batch`: wait for others to end, or else make it smaller."""
+        others = len(self._open) - 1
+        self._most_open = max(1, others)
+        calls = [self._waiting[key] for key in batch.keys if key in self._waiting]
+        alone = not others and not self._api.busy()
+        if alone and len(batch.requests) == 1:
+            self._give_up_all(calls, f"not even one request goes into the endpoint's queue: {progress.errors}")
+            return
+        if alone:
+            self._most_requests = len(batch.requests) // 2
+        self._queue.extendleft(reversed(calls))
+
+
+def _reason(progress: Progress) -> Failure:
+    """Why an ended batch has no line for a vote."""
+    if progress.status == "cancelled":
+        return Failure("the batch was cancelled at the provider", passing=False)
+    if progress.status == "expired":
+        return Failure("the batch expired at the provider")
+    # Of a batch that failed as a whole, where it may be for a parameter.
+    return Failure(
+        f"the batch is {progress.status}: {progress.errors or 'no line for this vote'}",
+        error=progress.details[0] if progress.details else None,
+    )

@@ -1,0 +1,208 @@
+"""Caps on what a whole run may spend, kept by reserving the cost of a call before it leaves.
+
+A call leaves when what was spent, what the calls in flight have reserved, and the most that this call may cost
+(grading.cost.estimate) stay within the caps. When its reply is there, the reservation gives way to the real usage;
+a call that failed gives it back, and one whose usage is not known keeps it. So no more is spent than a cap allows,
+as long as no reply costs more than its request allows. The first one that does ends the run, since the other
+reservations are then worth nothing: beyond the cap goes what the calls on their way use too much.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from grading.backend import Reply, VoteCall
+from grading.cost.estimate import CallEstimator
+from grading.errors import UserError
+from grading.models.price import PRICES_VARIABLE
+from grading.models.spec import ModelSpec
+from grading.verdict import State, Usage
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Tokens, of prompt and completion together, and dollars."""
+
+    tokens: int = 0
+    dollars: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.tokens + other.tokens, self.dollars + other.dollars)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.tokens - other.tokens, self.dollars - other.dollars)
+
+    def __str__(self) -> str:
+        return f"${self.dollars:.4f} ({self.tokens:,} tokens)" if self.dollars else f"{self.tokens:,} tokens"
+
+
+_NOTHING = Cost()
+
+
+class Budget:
+    """What all graders that share it may spend together: `max_usd` dollars, `max_tokens` tokens, or neither.
+
+    Several threads may use it at once. Votes from the store cost nothing. UserError for a cap that is no amount.
+    """
+
+    def __init__(self, *, max_usd: float | None = None, max_tokens: int | None = None) -> None:
+        caps = {"max_usd": max_usd, "max_tokens": max_tokens}
+        for name, cap in caps.items():
+            if cap is not None and (isinstance(cap, bool | str) or not 0 <= cap < math.inf):
+                raise UserError(f"{name} = {cap} is not a cap: give a finite number from 0, such as 5.")
+        self.max_usd = max_usd
+        self.max_tokens = max_tokens
+        # In words, as settings are written; empty if there is no cap.
+        self.caps = " and ".join(f"{name} = {cap}" for name, cap in caps.items() if cap is not None)
+        self.spent = _NOTHING
+        self.settled = 0  # calls
+        self.turned_away = 0  # calls that were never sent
+        self.too_large = 0  # replies that cost more than their requests allow
+        self._ended_by = ""
+        self._reserved = _NOTHING
+        self._in_flight = 0
+        self._changed = threading.Condition()
+
+    @property
+    def ended(self) -> bool:
+        """Whether a reply has ended the run."""
+        return bool(self._ended_by)
+
+    @property
+    def reason(self) -> str:
+        """Why calls are turned away, in words."""
+        return self._ended_by or f"{self.caps} is reached"
+
+    def reserve(self, most: Cost) -> bool:
+        """Set the cost `most` aside for one call; False if the call must not leave now."""
+        with self._changed:
+            if self._ended_by or not self._fits(self._reserved + most):
+                return False
+            self._reserved += most
+            self._in_flight += 1
+            return True
+
+    def settle(self, reserved: Cost, spent: Cost) -> None:
+        """End a reservation: the call has cost `spent`. One that cost more ends the run."""
+        with self._changed:
+            if self._exceeds(spent, reserved):
+                self.too_large += 1
+                self._ended_by = self._ended_by or (
+                    f"{self.caps} ended the run, since a reply cost {spent} and its request allows {reserved}"
+                )
+            self.spent += spent
+            self.settled += 1
+            self._in_flight -= 1
+            # Sums of fractions drift; what nobody holds is nothing.
+            self._reserved = self._reserved - reserved if self._in_flight else _NOTHING
+            self._changed.notify_all()
+
+    def wait_for_more(self, settled: int) -> bool:
+        """Wait until more than `settled` calls are settled; False if that cannot be, as none is in flight."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.settled > settled or not self._in_flight)
+            return self.settled > settled
+
+    def turn_away(self, calls: int) -> None:
+        """Note that so many calls will not be sent."""
+        with self._changed:
+            self.turned_away += calls
+
+    def exceeded_by(self, cost: Cost) -> bool:
+        """Whether `cost` is more than what is left."""
+        with self._changed:
+            return not self._fits(self._reserved + cost)
+
+    def record(self) -> dict[str, Any] | None:
+        """The caps and what the run has spent against them so far, as results carry them."""
+        if not self.caps:
+            return None
+        return {
+            "max_usd": self.max_usd,
+            "max_tokens": self.max_tokens,
+            "run_dollars": None if self.max_usd is None else self.spent.dollars,
+            "run_tokens": self.spent.tokens,
+            "calls_not_sent": self.turned_away,
+            "replies_over_reservation": self.too_large,
+        }
+
+    def _exceeds(self, spent: Cost, reserved: Cost) -> bool:
+        return (self.max_usd is not None and spent.dollars > reserved.dollars) or (
+            self.max_tokens is not None and spent.tokens > reserved.tokens
+        )
+
+    def _fits(self, more: Cost) -> bool:
+        after = self.spent + more
+        return (self.max_usd is None or after.dollars <= self.max_usd) and (
+            self.max_tokens is None or after.tokens <= self.max_tokens
+        )
+
+
+class Gate:
+    """The calls of one grader on their way through a budget: iterate to take them, then settle each.
+
+    `waiting` holds those that have not left. An iteration ends when none is waiting or the next one must not
+    leave now; once more calls are settled, another iteration may go on.
+    """
+
+    def __init__(
+        self, calls: Iterable[VoteCall], budget: Budget, spec: ModelSpec, estimator: CallEstimator
+    ) -> None:
+        self.waiting = deque(calls)
+        self.budget = budget
+        self._spec = spec
+        self._estimator = estimator
+        self._out: dict[str, tuple[VoteCall, Cost]] = {}
+        self._settled_before = 0
+
+    def most(self, call: VoteCall) -> Cost:
+        """What `call` may cost."""
+        return cost_of(self._estimator.most(call), self._spec)
+
+    def __iter__(self) -> Iterator[VoteCall]:
+        while self.waiting:
+            call = self.waiting[0]
+            self._settled_before = self.budget.settled
+            most = self.most(call) if self.budget.caps else _NOTHING
+            if not self.budget.reserve(most):
+                return
+            self._out[call.key] = self.waiting.popleft(), most
+            yield call
+
+    def settle(self, call: VoteCall, reply: Reply) -> None:
+        """Pay for `call`: what it used, else all that is reserved; one that failed without usage is free."""
+        _, reserved = self._out.pop(call.key)
+        known = reply.usage or reply.state is State.API_FAILED
+        self._estimator.learn(call, reply.usage)
+        self.budget.settle(reserved, cost_of(reply.usage, self._spec) if known else reserved)
+
+    def opens_again(self) -> bool:
+        """Whether another iteration may take more calls; waits for calls of other graders that may decide it."""
+        return bool(self.waiting) and self.budget.wait_for_more(self._settled_before)
+
+    def close(self) -> None:
+        """Give back what calls hold that were taken and not sent, because the run ended, and let them wait."""
+        while self._out:
+            _, (call, reserved) = self._out.popitem()
+            self.waiting.appendleft(call)
+            self.budget.settle(reserved, _NOTHING)
+
+
+def cost_of(usage: Usage, spec: ModelSpec) -> Cost:
+    """What `usage` costs; zero dollars where no price is known."""
+    return Cost(usage.prompt + usage.completion, spec.price.dollars(usage) if spec.price else 0.0)
+
+
+def require_price(spec: ModelSpec) -> None:
+    """Raise UserError if dollars cannot be counted for `spec`; one in this process costs none."""
+    if spec.price is None and spec.kind == "openai":
+        raise UserError(
+            f"max_usd needs the price of the {spec.role} {spec.model}, which is not known: set `price` to "
+            '{"input": DOLLARS, "output": DOLLARS} per million tokens (in the settings or in the '
+            f"{spec.role}'s own object), name a file of prices with {PRICES_VARIABLE}, or cap with max_tokens."
+        )

@@ -1,0 +1,89 @@
+"""The judge as a pinned spec, and the judges that are known."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any, ClassVar
+
+import yaml
+from pydantic import Field, field_validator, model_validator
+
+from grading.models.spec import LOCAL_PREFIX, ModelSpec, make_spec
+from grading.protocol.prompt import PROMPT_VERSION
+
+MOST_VOTES = 999  # of a judge on an answer
+
+
+class JudgeSpec(ModelSpec):
+    """Everything that tells one judge from another, see ModelSpec.
+
+    Votes are sampled, and vote number v sends the seed `seed + v` where it is asked for alone.
+    """
+
+    role: ClassVar[str] = "judge"
+    product: ClassVar[str] = "vote"
+
+    votes: int = Field(default=3, ge=1, le=MOST_VOTES, strict=True)
+
+    @field_validator("votes")
+    @classmethod
+    def _odd(cls, votes: int) -> int:
+        if votes % 2 == 0:
+            raise ValueError("a majority needs an odd number of votes")
+        return votes
+
+    @model_validator(mode="after")
+    def _sampled(self) -> JudgeSpec:
+        if self.kind == "transformers" and self.temperature is None:
+            raise ValueError("a judge in this process needs a temperature: without one all votes would be equal")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What a stored vote depends on besides its messages and number; JSON-serialisable."""
+        return super().identity() | {"prompt_version": PROMPT_VERSION}
+
+    def record(self) -> dict[str, Any]:
+        """The spec as results carry it: identity, votes and provenance, and no address."""
+        return self.identity() | {
+            "votes": self.votes,
+            "reasoning_effort": self.reasoning_effort,
+            "response_format": self.response_format,
+            "shutdown": str(self.shutdown) if self.shutdown else None,
+        }
+
+
+@cache
+def _table() -> Any:
+    return yaml.safe_load(files("grading.models").joinpath("judges.yaml").read_text(encoding="utf-8"))
+
+
+@cache
+def known_judges() -> dict[str, JudgeSpec]:
+    """The judges of judges.yaml by name, without their prices."""
+    return {name: JudgeSpec.model_validate(spec) for name, spec in _table()["judges"].items()}
+
+
+def default_judge() -> str:
+    """The name of the judge that is used when none is named."""
+    return str(_table()["default"])
+
+
+def resolve_judge(judge: str | dict[str, Any], **overrides: Any) -> JudgeSpec:
+    """Make the spec of a judge from its name in judges.yaml, a model id, `hf:DIRECTORY`, or a spec's fields.
+
+    `overrides` are further fields; those that are None leave the spec as it is. A spec without a price gets the
+    one of the price table (grading.models.price) for its provider and model.
+    Raises UserError in one sentence for a field that no spec has or a value that it cannot take.
+    """
+    if isinstance(judge, str):
+        if judge.startswith(LOCAL_PREFIX):
+            fields: dict[str, Any] = {"kind": "transformers", "model": judge.removeprefix(LOCAL_PREFIX)}
+        elif judge in known_judges():
+            fields = known_judges()[judge].model_dump()
+        else:
+            fields = {"model": judge}
+    else:
+        fields = dict(judge)
+    fields |= {name: value for name, value in overrides.items() if value is not None}
+    return make_spec(JudgeSpec, fields)

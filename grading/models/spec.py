@@ -1,0 +1,156 @@
+"""A model as a pinned spec: which one, where, with which parameters. It is part of every result."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from typing import Any, ClassVar, Literal, Self, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from grading.errors import UserError, wrong_value
+from grading.keys import key_in_address
+from grading.models.fingerprint import weights_fingerprint
+from grading.models.price import Price, price_table
+from grading.verdict import MOST_TOKENS, Usage
+
+OPENAI_URL = "https://api.openai.com/v1"
+LOCAL_PREFIX = "hf:"
+Spec = TypeVar("Spec", bound="ModelSpec")
+MOST_SEED = 2**53  # up to which every reader of JSON takes an integer as it is
+
+
+class ModelSpec(BaseModel):
+    """Everything that tells one model from another, whatever its role.
+
+    `model` is the endpoint's model id, or, with kind "transformers", a Hugging Face directory or id that runs
+    in this process. `temperature` is above 0, and None leaves it to the model. `max_tokens` bounds one reply.
+    `reasoning_effort` goes to the endpoint as it is. With the response format "text" a reply is not bound to the
+    JSON schema of a verdict. `price` overrides the price table. A key for its endpoint, if that is not the
+    provider's own, stands in the environment variable SKILLMIX_<ROLE>_API_KEY; a `keyless` endpoint gets none,
+    because a file has named it and not the user.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    role: ClassVar[str] = "model"
+    product: ClassVar[str] = "reply"
+
+    model: str = Field(min_length=1)
+    kind: Literal["openai", "transformers"] = "openai"
+    base_url: str = OPENAI_URL
+    temperature: float | None = Field(default=0.7, gt=0, le=2, strict=True)
+    reasoning_effort: str | None = None
+    response_format: Literal["json_schema", "text"] = "json_schema"
+    max_tokens: int = Field(default=1024, ge=16, le=MOST_TOKENS, strict=True)
+    seed: int = Field(default=0, ge=-MOST_SEED, le=MOST_SEED, strict=True)
+    batch_size: int = Field(default=16, ge=1, strict=True)
+    dtype: str | None = None
+    shutdown: datetime.date | None = None
+    price: Price | None = None
+    keyless: bool = Field(default=False, exclude=True)
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_secrets(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("it is not an http or https address")
+        if found := key_in_address(url):
+            raise ValueError(
+                f"keys come from the environment ({cls.variable('API_KEY')}), not in the address: it has {found}"
+            )
+        return url
+
+    @classmethod
+    def variable(cls, name: str) -> str:
+        """The environment variable of this role for "MODEL", "BASE_URL" or "API_KEY"."""
+        return f"SKILLMIX_{cls.role.upper()}_{name}"
+
+    def url(self, route: str) -> str:
+        """The address of a route such as "models"; a version in the query of `base_url` stays at its end."""
+        parts = urlsplit(self.base_url)
+        return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{route}"))
+
+    @property
+    def endpoint(self) -> str:
+        """The kind of endpoint: the provider, any compatible server, or this process."""
+        if self.kind == "transformers":
+            return "transformers"
+        parts = urlsplit(self.base_url)
+        # Over plain http, or at another port, somebody else may answer: the provider's key is not for them.
+        provider = (parts.scheme, parts.hostname) == ("https", "api.openai.com") and parts.port in (None, 443)
+        return "openai" if provider else "openai-compatible"
+
+    @property
+    def provider(self) -> str:
+        """Who is paid, as the price table names it: "openai", or the endpoint's host name."""
+        return "openai" if self.endpoint == "openai" else urlsplit(self.base_url).hostname or ""
+
+    def identity(self) -> dict[str, Any]:
+        """What a stored reply depends on besides its messages and number; JSON-serialisable."""
+        identity: dict[str, Any] = {
+            "model": self.model,
+            "endpoint": self.endpoint,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+        }
+        if self.kind == "transformers":
+            identity["weights"] = weights_fingerprint(self.model)
+            identity["dtype"] = self.dtype
+        # Only where they are set, so that votes keep the keys that they had before there were these.
+        if self.reasoning_effort is not None:
+            identity["reasoning_effort"] = self.reasoning_effort
+        if self.response_format != "json_schema":
+            identity["response_format"] = self.response_format
+        return identity
+
+    def own_parameters(self) -> dict[str, Any]:
+        """The parameters of a request that models of this role alone have."""
+        return {}
+
+    def dollars(self, usage: Usage) -> float | None:
+        """What `usage` costs: nothing in this process, and None where no price is known."""
+        if self.price is not None:
+            return self.price.dollars(usage)
+        return 0.0 if self.kind == "transformers" else None
+
+    def in_batches(self) -> Self:
+        """The same model at the price of batches."""
+        return self.model_copy(update={"price": self.price.in_batches()}) if self.price else self
+
+    def api_key(self) -> str:
+        """The key for its endpoint, from the environment; UserError if OpenAI's is missing."""
+        # The provider's key goes to the provider only: another address must not receive it.
+        if self.endpoint == "openai":
+            key = os.environ.get("OPENAI_API_KEY", "")
+            if not key:
+                raise UserError(
+                    f"The {self.role} {self.model} needs a key: type `export OPENAI_API_KEY=...`, or name "
+                    f"another {self.role} with {self.variable('MODEL')} and {self.variable('BASE_URL')} (any "
+                    f"OpenAI-compatible endpoint; its key, if it needs one, in {self.variable('API_KEY')}) "
+                    f"or with {self.variable('MODEL')}={LOCAL_PREFIX}DIRECTORY (a Hugging Face model in this "
+                    "process)."
+                )
+            return key
+        return "none" if self.keyless else os.environ.get(self.variable("API_KEY")) or "none"
+
+
+def make_spec(kind: type[Spec], fields: dict[str, Any]) -> Spec:
+    """A spec of its fields; without a price it gets the one of the price table for its provider and model.
+
+    Raises UserError in one sentence for a field that no spec has or a value that it cannot take.
+    """
+    try:
+        spec = kind.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"The {kind.role}'s setting {'.'.join(map(str, first['loc']))!r} is wrong ({wrong_value(first)}); "
+            f"a {kind.role} has: {', '.join(kind.model_fields)}."
+        ) from error
+    if spec.kind == "openai":
+        price = spec.price or price_table().get((spec.provider, spec.model))
+        spec = spec.model_copy(update={"price": price.for_provider(spec.provider) if price else None})
+    return spec

@@ -1,0 +1,1 @@
+"""Replies and batches on disk: what was paid for is here before it is used."""

@@ -1,0 +1,228 @@
+"""`skillmix store`: look into the verdict store, copy it out, repair it, and delete what is no longer wanted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from grading.store.replies import VerdictStore
+
+app = typer.Typer(
+    help="The verdict store: what is in it, copies of it, its pruning and repair.", no_args_is_help=True
+)
+
+_File = Annotated[
+    Path | None, typer.Option("--file", help="The store's file, if not verdicts.sqlite under SKILLMIX_HOME.")
+]
+_Judge = Annotated[str | None, typer.Option(help="Only votes of this judge (its model id).")]
+_MOST_DAYS = 1e6  # before which SQLite has dates
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.command()
+def stats(file: _File = None, as_json: _Json = False) -> None:
+    """Votes, tokens and dollars by judge, the file's size, the first and the last vote, and open batches."""
+    with _open(file) as store:
+        summary = _summary(store) | {"open_batches": _open_batches(store.path)}
+    if as_json:
+        typer.echo(json.dumps(summary))
+    else:
+        _print(summary)
+
+
+@app.command()
+def export(
+    file: _File = None,
+    judge: _Judge = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Instead of the terminal.")] = None,
+) -> None:
+    """Write all stored replies as JSON Lines, one column of the store a field."""
+    from grading.errors import UserError
+    from grading.safety.whole import whole_file
+
+    with _open(file) as store:
+        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in store.records(judge))
+        try:
+            if output is None:
+                sys.stdout.writelines(lines)
+            else:
+                with whole_file(output) as draft, draft.open("w", encoding="utf-8") as target:
+                    target.writelines(lines)
+        except OSError as error:
+            raise UserError(f"The votes cannot be written to {output or 'standard output'}: {error}.") from error
+
+
+@app.command()
+def prune(
+    file: _File = None,
+    judge: _Judge = None,
+    older_than: Annotated[float | None, typer.Option(min=0, help="Only votes older than so many days.")] = None,
+    batches: Annotated[bool, typer.Option("--batches", help="Give up open batches, and delete no votes.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only the number is shown.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Delete votes by judge, by age, or by both. What is deleted has to be paid for again.
+
+    Batches that are still at the provider stay, unless --batches says that nobody waits for them any more.
+    """
+    from grading.errors import UserError
+
+    if batches:
+        if judge is not None or older_than is not None:
+            raise UserError("--batches gives up all open batches: leave out --judge and --older-than.")
+        _prune_batches(file, yes=yes, as_json=as_json)
+        return
+    if older_than is not None and not older_than < _MOST_DAYS:
+        raise UserError(f"--older-than {older_than:g} is no number of days: type a smaller one, such as 30.")
+    if judge is None and older_than is None:
+        raise UserError("Say which votes to delete: --judge MODEL, --older-than DAYS, or both.")
+    with _open(file) as store:
+        number = store.prune(judge, older_than) if yes else store.count(judge, older_than)
+    if as_json:
+        typer.echo(json.dumps({"votes": number, "deleted": yes}))
+    else:
+        typer.echo(f"Deleted {number} votes." if yes else f"Add --yes to delete {number} votes.")
+
+
+@app.command()
+def repair(file: _File = None, as_json: _Json = False) -> None:
+    """Copy all that can be read of a damaged store into a new one in its place, and set the old one aside."""
+    from grading.store.repair import repair_store
+
+    path = _path(file)
+    found = repair_store(path)
+    if as_json:
+        typer.echo(json.dumps(asdict(found) | {"old": found.old and str(found.old)}))
+    elif found.old is None:
+        typer.echo(f"{path} is not damaged: {found.votes} votes and {found.batches} batches can be read.")
+    else:
+        parts = ", and parts of the file could not be read" if found.incomplete else ""
+        typer.echo(
+            f"{path} is a new store with the {found.votes} votes and {found.batches} batches that could be read; "
+            f"{found.damaged} damaged votes are left out{parts}. The next run asks for them again. "
+            f"The damaged file is {found.old}: delete it when you do not need it."
+        )
+
+
+def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
+    from grading.store.batches import BatchStore
+
+    with _open(file) as store:
+        found = BatchStore(store.path)
+        try:
+            given_up = found.open()
+            for batch in given_up if yes else ():
+                found.finish(batch)
+        finally:
+            found.close()
+    votes = sum(len(batch.keys) for batch in given_up)
+    if as_json:
+        typer.echo(json.dumps({"batches": len(given_up), "votes": votes, "given_up": yes}))
+    else:
+        what = f"{len(given_up)} batches of {votes} votes"
+        typer.echo(f"Gave up {what}." if yes else f"Add --yes to give up {what}, which are paid for.")
+
+
+def _open_batches(path: Path) -> list[dict[str, Any]]:
+    from grading.store.batches import BatchStore
+
+    batches = BatchStore(path)
+    try:
+        return [
+            {
+                "batch": batch.remote or None,
+                "judge": batch.judge,
+                "votes": len(batch.keys),
+                "planned": batch.planned,
+            }
+            for batch in batches.open()
+        ]
+    finally:
+        batches.close()
+
+
+def _path(file: Path | None) -> Path:
+    from grading.errors import UserError
+    from grading.home import verdict_store
+
+    path = file or verdict_store()
+    if not path.is_file():
+        raise UserError(
+            f"There is no verdict store {path}: name it with --file, or its folder with SKILLMIX_HOME."
+        )
+    return path
+
+
+@contextmanager
+def _open(file: Path | None) -> Iterator[VerdictStore]:
+    from grading.store.replies import VerdictStore
+
+    store = VerdictStore(_path(file))
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _summary(store: VerdictStore) -> dict[str, Any]:
+    from grading.models.price import price_by_model, price_table
+
+    table = price_table()
+    judges: list[dict[str, Any]] = []
+    for votes in store.summarise():
+        price = price_by_model(votes.judge, table)
+        judges.append(
+            {
+                "judge": votes.judge,
+                "votes": votes.votes,
+                "with_text": votes.graded,
+                "prompt_tokens": votes.usage.prompt,
+                "cached_tokens": votes.usage.cached,
+                "completion_tokens": votes.usage.completion,
+                "without_usage": votes.without_usage,
+                "dollars": price.dollars(votes.usage) if price else None,
+                "first": votes.first,
+                "last": votes.last,
+            }
+        )
+    return {
+        "file": str(store.path),
+        "bytes": store.size(),
+        "votes": sum(one["votes"] for one in judges),
+        "first": min((one["first"] for one in judges), default=None),
+        "last": max((one["last"] for one in judges), default=None),
+        "judges": judges,
+    }
+
+
+def _print(summary: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{summary['file']}: {summary['votes']:,} votes, {summary['bytes'] / 1e6:,.1f} MB")
+    for heading in ("judge", "votes", "prompt tokens", "cached", "completion tokens", "dollars", "first", "last"):
+        text = heading in ("judge", "first", "last")
+        table.add_column(heading, justify="left" if text else "right", overflow="fold")
+    for one in summary["judges"]:
+        counts = (one["votes"], one["prompt_tokens"], one["cached_tokens"], one["completion_tokens"])
+        dollars = "?" if one["dollars"] is None else f"{one['dollars']:,.2f}"
+        table.add_row(one["judge"], *(f"{n:,}" for n in counts), dollars, one["first"], one["last"])
+    console = Console()
+    console.print(table)
+    without = sum(one["without_usage"] for one in summary["judges"])
+    if without:
+        console.print(f"{without:,} votes came without usage: tokens and dollars leave them out.", highlight=False)
+    for batch in summary["open_batches"]:
+        console.print(
+            f"Open batch {batch['batch'] or '(not known to be submitted)'}: {batch['votes']:,} votes of "
+            f"{batch['judge']}, since {batch['planned']}",
+            highlight=False,
+        )

@@ -1,0 +1,1 @@
+"""Pushing a folder to the Hugging Face Hub in one commit, without keys, paths or half files."""

@@ -1,0 +1,80 @@
+"""One push, planned: which files the repository is to hold, whatever is there now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from grading import UserError
+from hub_cards.hub.files import File, LeftOut
+
+CARD = "README.md"
+Kind = Literal["dataset", "model", "space"]
+
+
+@dataclass(frozen=True)
+class Remote:
+    """The repository as it is: its newest commit and the paths of its files; None and none before it is made.
+
+    `fetch` brings one of the files here.
+    """
+
+    commit: str | None = None
+    private: bool = True
+    files: tuple[str, ...] = ()
+    fetch: Callable[[str], Path] = Path
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What goes up. `others` are the paths of files that belong to other pushes, and stay as they are."""
+
+    card: str
+    files: tuple[File, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    others: tuple[str, ...] = ()
+
+    @property
+    def all_files(self) -> tuple[File, ...]:
+        """The files with the card, which is the first."""
+        return (File(CARD, self.card.encode()), *self.files)
+
+    def stale(self, remote: Remote) -> list[str]:
+        """The files of an earlier push that are no part of this one."""
+        planned = {file.path for file in self.all_files} | {".gitattributes", *self.others}
+        return [path for path in remote.files if path not in planned]
+
+    def text(self) -> str:
+        """What a dry run prints: each file with its size, what is left out, and the card."""
+        lines = [f"{file.size:>14,}  {file.path}" for file in self.all_files]
+        lines.append(f"{sum(file.size for file in self.all_files):>14,}  bytes in {len(lines)} files")
+        lines += [f"      left out  {one.path} ({one.reason})" for one in self.left_out]
+        return "\n".join([*lines, "", self.card])
+
+    def record(self) -> dict[str, Any]:
+        """The same as JSON."""
+        return {
+            "files": {file.path: file.size for file in self.all_files},
+            "left_out": {one.path: one.reason for one in self.left_out},
+            "card": self.card,
+        }
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a push goes: the repository, what its card is of, and who may see it.
+
+    With `must_exist` it is not made, for the push adds to what is there.
+    """
+
+    repo: str
+    kind: Kind
+    mark: str
+    public: bool = False
+    must_exist: bool = False
+
+    def __post_init__(self) -> None:
+        if self.repo.count("/") != 1:
+            raise UserError(f"{self.repo!r} is no name of a repository: type ORG/NAME.")

@@ -1,0 +1,1 @@
+"""The report written: the page, its plots and tables, and its words."""

@@ -1,0 +1,180 @@
+"""The page: one HTML file that holds everything and asks for nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import PackageLoader
+
+from grading.safety.templates import environment
+from hub_cards.report.page.pictures import Picture
+from hub_cards.report.page.words import (
+    METRIC_MEANINGS,
+    METRIC_NAMES,
+    SPLIT_NAMES,
+    limits,
+    number,
+    power_of_ten,
+    signed,
+    summary,
+)
+from hub_cards.report.results.answers import CHUNK
+from hub_cards.report.stats.novelty import ASSUMPTIONS, sensitivity
+from hub_cards.report.stats.power import items_needed
+from hub_cards.report.stats.saturation import LEVEL
+from hub_cards.report.study.board import Cell, Row
+from hub_cards.report.study.study import Study
+
+_SCRIPTS = ("page.js", "board.js", "pairs.js", "samples.js")
+_MARKS = "●■▲◆▼✚✖★"
+_RATES, _DIFFERENCES = (0.05, 0.1, 0.3, 0.5), (0.05, 0.1, 0.2, 0.3)
+_KS = range(2, 9)
+
+
+def render_page(study: Study, overlays: dict[str, Picture], students: dict[str, Picture]) -> str:
+    """The page of a study; the pictures are by group and by row."""
+    letters = _letters(study)
+    script = "\n".join(_text(name) for name in _SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    ours = environment(loader=PackageLoader("hub_cards.report.page"), autoescape=True)
+    return ours.get_template("page.html.jinja").render(
+        script=script,
+        script_hash=f"sha256-{digest}",
+        style=_text("page.css"),
+        data=_embedded(_data(study, letters)),
+        chunks=study.answers.chunks,
+        summary=summary(study),
+        limits=limits(study),
+        notes=study.notes,
+        overlays=overlays,
+        students=students,
+        bounded=any(picture.bound for picture in overlays.values()),
+        portraits=study.portraits,
+        protocols=len({row.group for row in study.measured}),
+        letters=letters,
+        groups={row.group: f"{row.judge}; {row.protocol}; pack {row.pack}" for row in study.rows},
+        labels=_labels(study),
+        pairs=len(study.pairs),
+        trainings=study.trainings,
+        power_differences=_DIFFERENCES,
+        power=[(rate, [items_needed(rate, one) for one in _DIFFERENCES]) for rate in _RATES],
+        splits=SPLIT_NAMES,
+        metrics=METRIC_NAMES,
+        meanings=METRIC_MEANINGS,
+        level=LEVEL,
+        corpus=study.corpus,
+        tokens=power_of_ten(study.corpus.tokens),
+        sentences=power_of_ten(study.corpus.tokens / study.corpus.sentence),
+        assumptions=ASSUMPTIONS,
+        novelty=list(_novelty(study)),
+        marks=_MARKS,
+        number=number,
+        signed=signed,
+        thousands=_thousands,
+    )
+
+
+def _text(name: str) -> str:
+    return files("hub_cards.report.page").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _embedded(data: Any) -> str:
+    """JSON that can end no script element, whatever its strings hold."""
+    return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _letters(study: Study) -> dict[str, str]:
+    """A letter for each group, in the order of the rows; after Z come AA, AB."""
+    groups = list(dict.fromkeys(row.group for row in study.rows))
+    names = [
+        chr(65 + place % 26) if place < 26 else f"{chr(64 + place // 26)}{chr(65 + place % 26)}"
+        for place in range(len(groups))
+    ]
+    return dict(zip(groups, names, strict=True))
+
+
+def _data(study: Study, letters: dict[str, str]) -> dict[str, Any]:
+    row_of = {number: row for row in study.measured for number in row.runs}
+    return {
+        "rows": [_row(row, letters[row.group]) for row in study.rows],
+        "runs": [
+            {
+                "row": row_of[number].id if number in row_of else None,
+                "student": row_of[number].student if number in row_of else entry.run.student.name,
+                "judge": entry.run.judge.name,
+                "task": entry.run.task,
+                "k": entry.run.k,
+            }
+            for number, entry in enumerate(study.entries)
+        ],
+        "pairs": [
+            [
+                pair.first,
+                pair.second,
+                pair.metric,
+                pair.split,
+                pair.k,
+                pair.result.items,
+                pair.result.first,
+                pair.result.second,
+                pair.result.interval.low if pair.result.interval else None,
+                pair.result.interval.high if pair.result.interval else None,
+                pair.result.better,
+                pair.result.worse,
+                pair.result.p,
+                pair.adjusted,
+            ]
+            for pair in study.pairs
+        ],
+        "answers": study.answers.rows,
+        "skills": list(study.answers.skills),
+        "chunk": CHUNK,
+        "metrics": METRIC_NAMES,
+        "meanings": METRIC_MEANINGS,
+        "splits": SPLIT_NAMES,
+    }
+
+
+def _row(row: Row, letter: str) -> dict[str, Any]:
+    cells: dict[str, dict[str, dict[int, list[float | None]]]] = {}
+    for (metric, split, k), cell in sorted(row.cells.items()):
+        cells.setdefault(metric, {}).setdefault(split, {})[k] = _cell(cell)
+    return {
+        "id": row.id,
+        "source": row.source,
+        "student": row.student,
+        "judge": row.judge,
+        "protocol": row.protocol,
+        "pack": row.pack,
+        "letter": letter,
+        "controls": row.controls,
+        "calibration": row.calibration,
+        "cells": cells,
+    }
+
+
+def _cell(cell: Cell) -> list[float | None]:
+    low, high = (cell.interval.low, cell.interval.high) if cell.interval else (None, None)
+    return [cell.value, low, high, cell.items, cell.asked, cell.coverage, cell.low, cell.high]
+
+
+def _labels(study: Study) -> dict[int, str]:
+    """What the examples are called."""
+    shown = {one for portrait in study.portraits for numbers in portrait.examples.values() for one in numbers}
+    answers, runs = study.answers.rows, [entry.run for entry in study.entries]
+    return {one: f"{runs[answers[one][0]].task} {answers[one][3] or answers[one][1]}" for one in sorted(shown)}
+
+
+def _novelty(study: Study) -> Any:
+    for k in _KS:
+        moved = sensitivity(study.corpus, k)
+        both = [" / ".join(power_of_ten(value) for value in moved[name]) for name in ("skill", "topic")]
+        yield k, power_of_ten(study.corpus.bound(k)), *both
+
+
+def _thousands(value: float | None) -> str:
+    return "not known" if value is None else f"{value:,.0f}"

@@ -1,0 +1,176 @@
+"""The picture of the papers: a metric against k, drawn without a display and the same on every run.
+
+Each panel comes as SVG for the page, whose colours follow the page's theme, and all panels of a figure together as
+PNG and SVG files with a legend.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hub_cards.report.study.board import Cell
+
+# Each stands on white with a contrast of 4.5 or more; the page has a dark twin for each.
+COLOURS = ("#0b5cad", "#b0440a", "#17714a", "#7f36ad", "#a3123f", "#56606c", "#00707c", "#755800")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MOST = len(COLOURS)  # lines in a figure
+_INK, _MUTED, _RULE = "#1b1f24", "#5a626c", "#d4d8dd"
+_THEME = {colour: f"var(--c{number})" for number, colour in enumerate(COLOURS, start=1)} | {
+    _INK: "var(--ink)",
+    _MUTED: "var(--muted)",
+    _RULE: "var(--rule)",
+}
+_WIDTH, _HEIGHT, _ABOVE = 3.5, 2.7, 0.3  # inches of a panel, and above it
+_DASHES = ((), (5, 2), (2, 1.5), (7, 2, 2, 2))
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "skillmix",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.edgecolor": _MUTED,
+    "axes.labelcolor": _INK,
+    "text.color": _INK,
+    "xtick.color": _MUTED,
+    "ytick.color": _MUTED,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": _RULE,
+    "axes.axisbelow": True,
+    "axes.titley": 1.02,
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One student or split: its cells by k. `style` chooses colour and marker, and is below MOST."""
+
+    name: str
+    style: int
+    cells: dict[int, Cell]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes; `bound` is drawn by k if there is one."""
+
+    title: str
+    lines: Sequence[Line]
+    bound: dict[int, float]
+
+
+def draw_figure(panels: Sequence[Panel], title: str, path: Path, name: str) -> tuple[list[str], list[Path]]:
+    """Draw panels in a row with one legend; write them to `path` as .png and .svg.
+
+    Returns the panels as SVG for the page, and the two paths. `name` must differ from that of every other figure
+    of the page. Everything has its place: finding places by what is drawn takes matplotlib most of its time.
+    """
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    entries = len({line.name for panel in panels for line in panel.lines}) + any(panel.bound for panel in panels)
+    below = 0.15 + 0.2 * -(-entries // len(panels))
+    width, height = _WIDTH * len(panels), _ABOVE + _HEIGHT + below
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height))
+        FigureCanvasAgg(figure)
+        handles: dict[str, Any] = {}
+        for number, panel in enumerate(panels):
+            place = (
+                (_WIDTH * number + 0.34) / width,
+                (below + 0.44) / height,
+                (_WIDTH - 0.4) / width,
+                (_HEIGHT - 0.7) / height,
+            )
+            axes = figure.add_axes(place)
+            _draw(axes, panel)
+            handles |= {label: one for one, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        if handles:
+            figure.legend(handles.values(), handles, loc="lower center", ncols=len(panels), frameon=False)
+        figure.suptitle(_shown(title), fontsize=10, y=1 - 0.08 / height)
+        image, drawing = path.with_suffix(".png"), path.with_suffix(".svg")
+        figure.savefig(image, dpi=160, metadata={"Software": None})  # which would name the release of matplotlib
+        text = _svg(figure)
+    drawing.write_text(text, encoding="utf-8")
+    return _panels(text, len(panels), name), [image, drawing]
+
+
+def _panels(text: str, number: int, name: str) -> list[str]:
+    """Windows on the panels of a figure: the first holds it all, the others point to that."""
+    whole = re.search(r"<svg[^>]*>(.*)</svg>", text, flags=re.DOTALL)
+    assert whole is not None
+    content = re.sub(r"<metadata>.*?</metadata>", "", whole[1], flags=re.DOTALL)
+    content = re.sub(r'\bid="', f'id="{name}-', content)
+    content = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", content)
+    for colour, variable in _THEME.items():
+        content = content.replace(colour, variable)
+    contents = [f'<g id="{name}">{content}</g>', *[f'<use href="#{name}"/>'] * (number - 1)]
+    # A picture is read out by the text beside it.
+    return [
+        f'<svg class="plot" aria-hidden="true" focusable="false" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'viewBox="{_WIDTH * 72 * place:g} {_ABOVE * 72:g} {_WIDTH * 72:g} {_HEIGHT * 72:g}">{content}</svg>'
+        for place, content in enumerate(contents)
+    ]
+
+
+def _svg(figure: Any) -> str:
+    file = io.StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return file.getvalue()
+
+
+def _draw(axes: Any, panel: Panel) -> None:
+    ks = sorted({k for line in panel.lines for k in line.cells})
+    shift = 0.28 / max(1, len(panel.lines))  # so that intervals of several lines do not hide one another
+    for place, line in enumerate(panel.lines):
+        colour, offset = COLOURS[line.style], (place - (len(panel.lines) - 1) / 2) * shift
+        points = sorted(line.cells.items())
+        axes.plot(
+            [k + offset for k, _ in points],
+            [cell.value for _, cell in points],
+            color=colour,
+            marker=MARKERS[line.style],
+            markersize=5,
+            linewidth=1.4,
+            dashes=_DASHES[line.style % len(_DASHES)],
+            label=_shown(line.name),
+        )
+        for k, cell in points:
+            if cell.interval is not None:
+                axes.vlines(k + offset, cell.interval.low, cell.interval.high, color=colour, linewidth=1.1)
+    if panel.bound:
+        places = sorted(panel.bound)
+        axes.plot(
+            places,
+            [panel.bound[k] for k in places],
+            color=_MUTED,
+            linewidth=1.2,
+            dashes=(1, 1.5),
+            label="novelty bound",
+        )
+    axes.set_ylim(-0.02, 1.02)
+    if ks:
+        axes.set_xlim(ks[0] - 0.5, ks[-1] + 0.5)
+        axes.set_xticks(ks)
+    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    axes.set_xlabel("k, number of skills")
+    axes.xaxis.set_label_coords(0.5, -0.11)
+    axes.set_title(panel.title, loc="left", fontsize=9, color=_INK)
+    axes.tick_params(length=0)
+
+
+def _shown(name: str) -> str:
+    """A name as matplotlib shows it: dollars would begin a formula, and what begins with _ is hidden."""
+    return (
+        name.replace("$", r"\$").replace("_", "\u2009_", 1) if name.startswith("_") else name.replace("$", r"\$")
+    )

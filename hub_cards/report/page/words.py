@@ -1,0 +1,127 @@
+"""What a report says in words: what was measured, with which judge, and what cannot be concluded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hub_cards.report.study.board import NOT_STATED, SPLITS, Cell
+from hub_cards.report.study.study import Study
+
+METRIC_NAMES = {"full_marks": "full marks", "all_skills": "all skills", "skill_fraction": "skill fraction"}
+SPLIT_NAMES = {
+    "all": "all skills and topics",
+    "train": "train skills and topics",
+    "heldout": "held-out skills and topics",
+    "public": "the ten published skills and topics",
+    NOT_STATED: "split not stated",
+}
+METRIC_MEANINGS = {
+    "full_marks": "every point is earned",
+    "all_skills": "all skills and at least two of topic, sense and length are earned",
+    "skill_fraction": "the share of the skills that are earned, if topic, sense and length all are",
+}
+
+
+def summary(study: Study) -> list[str]:
+    """The first sentences of the page and of the tables."""
+    rows, runs = study.measured, [study.entries[number].run for row in study.measured for number in row.runs]
+    students, judges = _distinct([f"“{row.student}”" for row in rows]), _distinct([row.judge for row in rows])
+    ks = sorted({run.k for run in runs})
+    splits = [SPLIT_NAMES[split] for split in SPLITS if split in {run.split for run in runs}]
+    sentences = [
+        f"Measured: how many language skills at once {_list(students)} can show in a short text on a given topic, "
+        f"with k = {_range(ks)} skills, on {_list(splits)}; {sum(run.items for run in runs):,} items in all, each "
+        "with its best of several generations.",
+        f"Judge: {_list(judges)}. " + _trust(study),
+    ]
+    published = [row for row in study.rows if not row.runs]
+    if published:
+        sentences.append(
+            f"Beside them stand {len(published)} published rows, judged by GPT-4, which is no longer served, with "
+            "the papers' private skills and topics."
+        )
+    return sentences
+
+
+def limits(study: Study) -> list[str]:
+    """What cannot be concluded."""
+    several = len({row.group for row in study.rows}) > 1
+    found = [
+        f"{judge} is wrong about control answers, of which it is known what a fair judge says: do not trust its "
+        "scores."
+        for judge in _distinct([row.judge for row in study.measured if row.controls_failed])
+    ]
+    found += [
+        "Scores of different judges, protocols or packs cannot be compared: a difference between such rows may "
+        "come from the judge alone."
+        if several
+        else "All rows share one judge; another judge may give other scores and another order.",
+        "The intervals tell how much scores would vary with other items of the same pack. How often the judge is "
+        "wrong is not in them.",
+    ]
+    if any(
+        cell.coverage is not None and cell.coverage < 1 for row in study.measured for cell in row.cells.values()
+    ):
+        found.append(
+            "Some items have no verdict; where that is so, the score is that of the others and the bounds say how "
+            "far the missing ones could move it."
+        )
+    if len(study.measured) > 1:
+        found.append(
+            "That one student stands above another is no finding by itself: see the paired comparisons, whose "
+            "p-values are adjusted for their number."
+        )
+    return found
+
+
+def number(value: float) -> str:
+    """A share with two digits, as the papers write it."""
+    return f"{value:.2f}"
+
+
+def power_of_ten(value: float) -> str:
+    """A very large or small number, as 1.2e12."""
+    return f"{value:.2g}".replace("e+", "e").replace("e-0", "e-")
+
+
+def signed(value: float) -> str:
+    """A difference with two digits and its sign."""
+    return f"{value:+.2f}".replace("-", "\u2212")
+
+
+def cell_text(cell: Cell | None) -> str:
+    """A score with its interval and n, and with bounds where items lack a verdict."""
+    if cell is None:
+        return ""
+    text = number(cell.value)
+    if cell.interval is not None:
+        text += f" [{number(cell.interval.low)}, {number(cell.interval.high)}]"
+    if cell.items is not None:
+        text += f" n={cell.items}"
+    if cell.low is not None and cell.high is not None:
+        text += f" of {cell.asked}, bounds {number(cell.low)} to {number(cell.high)}"
+    return text
+
+
+def _trust(study: Study) -> str:
+    told = {row.judge: row.controls for row in study.measured if row.controls}
+    calibrated = _distinct([row.calibration for row in study.measured if row.calibration])
+    if not told and not calibrated:
+        return "Nothing here tells how good the judge is: no control answers, no calibration."
+    controls = "; ".join(f"{text} by {judge}" for judge, text in told.items())
+    return " ".join([*([f"{controls}."] if told else []), *calibrated])
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _list(names: Sequence[str]) -> str:
+    if len(names) > 6:
+        return f"{len(names)} of them ({', '.join(names[:3])} and others)"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _range(ks: Sequence[int]) -> str:
+    whole = len(ks) > 2 and list(ks) == list(range(ks[0], ks[-1] + 1))
+    return f"{ks[0]} to {ks[-1]}" if whole else _list([str(k) for k in ks])

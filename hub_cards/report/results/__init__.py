@@ -1,0 +1,1 @@
+"""Results, samples and answers of runs as the report reads them."""

@@ -1,0 +1,83 @@
+"""From what a user names to the results files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from grading import UserError
+from grading.safety.bounds import load_json, read_bytes
+
+_SAMPLES = re.compile(r"samples_.+_(?P<date>\d{4}-\d\d-\d\dT[^_]+)\.jsonl")
+_RESULTS = re.compile(r".+_\d{4}-\d\d-\d\dT[^_]+\.json")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A results file, and what its student is to be called if the user said so."""
+
+    path: Path
+    label: str | None
+
+
+def find_results(arguments: Sequence[str]) -> list[Found]:
+    """The results files that `arguments` name: files, or folders with all below, each as PATH or NAME=PATH.
+
+    A samples file stands for the results beside it. Each file comes once, in the order of the arguments.
+    UserError if an argument leads to none.
+    """
+    found: dict[Path, Found] = {}
+    for argument in arguments:
+        path, label = _read(argument)
+        files = list(_files(path))
+        if not files:
+            raise UserError(
+                f"There are no results of lm-eval under {path}: name the folder that --output_path named, or the "
+                "file results_*.json in it."
+            )
+        for file in files:
+            found.setdefault(file.resolve(), Found(file, label))
+    return list(found.values())
+
+
+def _read(argument: str) -> tuple[Path, str | None]:
+    path = Path(argument)
+    label, separator, rest = argument.partition("=")
+    if not path.exists() and separator:
+        path = Path(rest)
+        if not label.strip():
+            raise UserError(f"{argument} gives an empty name: write NAME=PATH, or the path alone.")
+    else:
+        label = ""
+    if not path.exists():
+        raise UserError(f"There is no file or folder {path}: name what `skillmix eval --output_path` wrote.")
+    return path, label.strip() or None
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        for file in sorted(path.rglob("*.json")):
+            if _RESULTS.fullmatch(file.name) and _is_results(file):
+                yield file
+    elif match := _SAMPLES.fullmatch(path.name):
+        yield from (file for file in sorted(path.parent.glob(f"*_{match['date']}.json")) if _is_results(file))
+    else:
+        yield path
+
+
+def _is_results(file: Path) -> bool:
+    """Whether a file found by its name holds results of ours; other programs' files may be called alike.
+
+    One that was cut short is ours, too: its reader says what is wrong with it.
+    """
+    try:
+        text = read_bytes(file).decode(errors="replace")
+    except OSError:
+        return False
+    try:
+        data = load_json(text) if '"skillmix"' in text else None
+    except ValueError:
+        return text.startswith('{\n  "results"')
+    return isinstance(data, dict) and "results" in data and "configs" in data

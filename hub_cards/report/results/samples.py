@@ -1,0 +1,158 @@
+"""lm-eval's samples files of our tasks, read one line at a time: a file may be larger than the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+
+from grading import State, UserError
+from grading.safety.bounds import readable
+from skillmix_tasks.items.pack import Split
+from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
+
+
+def known_state(state: str) -> str:
+    """A state of a vote or a point, as it is; ValueError for one that this release does not know."""
+    if state not in set(State):
+        raise ValueError(f"the state {state!r} is not known to this release, and may be of a newer one")
+    return state
+
+
+_State = Annotated[str, AfterValidator(known_state)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Named(BaseModel):
+    """A skill or a topic; a topic has no category."""
+
+    id: str
+    name: str
+    category: str = ""
+    definition: str = ""
+
+
+class Document(BaseModel):
+    """An item; of a private pack its skills and its topic are not told."""
+
+    index: int
+    item: str
+    hash: str
+    k: int
+    split: Split
+    skills: list[Named] = []
+    topic: Named | None = None
+
+
+class MarkRecord(BaseModel):
+    """What a vote says of a point."""
+
+    earned: bool | None
+    evidence: str
+    state: _State
+
+
+class VoteRecord(BaseModel):
+    """One vote; without marks `detail` or `reply` say what came instead."""
+
+    number: int
+    judge: str
+    state: _State
+    marks: dict[str, MarkRecord]
+    detail: str = ""
+    reply: str = ""
+
+
+class Generation(BaseModel):
+    """One judged answer, see skillmix_tasks.scoring.points."""
+
+    answer: str
+    sentences: int
+    void: str | None
+    lost_in_code: dict[str, str]
+    points: dict[str, bool | None]
+    states: dict[str, _State]
+    votes: list[VoteRecord]
+
+    def split_points(self) -> list[str]:
+        """The points on which the votes that marked them do not agree."""
+        return [point for point in self.points if len({mark.earned for mark in self._marks(point)}) > 1]
+
+    def voted_points(self) -> list[str]:
+        """The points that two votes or more have marked."""
+        return [point for point in self.points if len(self._marks(point)) > 1]
+
+    def _marks(self, point: str) -> list[MarkRecord]:
+        marks = [vote.marks[point] for vote in self.votes if point in vote.marks]
+        return [mark for mark in marks if mark.earned is not None]
+
+
+class Sample(BaseModel):
+    """One item with its answers and its scores, which are NaN without a verdict."""
+
+    doc: Document
+    resps: list[list[str]]
+    filtered_resps: list[str]
+    coverage: float
+    full_marks: float
+    all_skills: float
+    skill_fraction: float
+    full_marks_low: _Share
+    full_marks_high: _Share
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        scores = (self.full_marks, self.all_skills, self.skill_fraction)
+        if self.coverage not in (0, 1):
+            raise ValueError("coverage is neither 0 nor 1")
+        if self.coverage and not all(0 <= score <= 1 for score in scores):
+            raise ValueError("an item with a verdict has a score that is no share")
+        if not self.filtered_resps or len(self.filtered_resps) != len(self.resps):
+            raise ValueError("there are not as many judged answers as answers")
+        if self.doc.skills and len(self.doc.skills) != self.doc.k:
+            raise ValueError("the item does not have k skills")
+        return self
+
+    def generations(self) -> list[Generation]:
+        """The judged answers, in order; ValidationError if one is none, or lacks a point."""
+        found = [Generation.model_validate_json(text) for text in self.filtered_resps]
+        points = {*(f"s{number}" for number in range(1, self.doc.k + 1)), TOPIC, SENSE, LENGTH}
+        for generation in found:
+            if generation.points.keys() != points:
+                raise ValueError("a judged answer has other points than its item")
+        return found
+
+
+def kind_of(point: str) -> str:
+    """What kind of point it is: a skill's, or one of the other three by name."""
+    return point if point in (TOPIC, SENSE, LENGTH) else "skill"
+
+
+def read_samples(source: Path | bytes, name: Path) -> Iterator[tuple[Sample, list[Generation]]]:
+    """The samples of a file, or in its content, with their judged answers; UserError for a line that is none.
+
+    `name` is what the error calls the file.
+    """
+    with readable(source) if isinstance(source, Path) else BytesIO(source) as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                sample = Sample.model_validate_json(line)
+                generations = sample.generations()
+            except ValueError as error:
+                raise UserError(
+                    f"Line {number} of {name} is no sample of a judged SKILL-MIX task ({_reason(error)}): "
+                    "if the file was cut short, remove it to report the results without its answers, or run the "
+                    "task again."
+                ) from error
+            yield sample, generations
+
+
+def _reason(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]

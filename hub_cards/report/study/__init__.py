@@ -1,0 +1,1 @@
+"""All results of a report compared: the leaderboard, changes, portraits, published rows."""

@@ -1,0 +1,180 @@
+"""The leaderboard: one row for each student, judge, protocol and pack, measured here or published elsewhere."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from hub_cards.report.results.parties import Party, digest
+from hub_cards.report.results.runs import Run
+from hub_cards.report.results.tally import Tally
+from hub_cards.report.stats.intervals import Interval, mean_interval, scores_interval, wilson
+from hub_cards.report.study.published import PublishedRow
+from skillmix_tasks.calibration.record import Calibration
+from skillmix_tasks.scoring.metrics import METRICS
+
+NOT_STATED = "not stated"  # the split of some published results
+SPLITS = ("all", "train", "heldout", "public", NOT_STATED)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One score; `items` have a verdict, of `asked`. `low` and `high` bound full marks where some have none.
+
+    A published score has no interval, and mostly no number of items.
+    """
+
+    value: float
+    interval: Interval | None
+    items: int | None
+    asked: int | None
+    coverage: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass
+class Row:
+    """A line of the leaderboard; `cells` by metric, split and k. `group` is what may be ranked together."""
+
+    id: str
+    source: str
+    student: str
+    judge: str
+    protocol: str
+    pack: str
+    group: str
+    controls: str = ""
+    controls_failed: bool = False
+    calibration: str = ""
+    cells: dict[tuple[str, str, int], Cell] = field(default_factory=dict)
+    runs: list[int] = field(default_factory=list)
+
+    def by_k(self, metric: str, split: str) -> dict[int, Cell]:
+        """The cells of a metric and a split."""
+        return {k: cell for (m, s, k), cell in sorted(self.cells.items()) if (m, s) == (metric, split)}
+
+    @property
+    def level(self) -> float:
+        """The mean of all full marks, to put rows in an order."""
+        values = [cell.value for (metric, _, _), cell in self.cells.items() if metric == "full_marks"]
+        return fmean(values) if values else 0.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run with what its samples say, if they were there."""
+
+    run: Run
+    tally: Tally | None
+
+
+def measured_rows(
+    entries: Sequence[Measured], calibrations: Sequence[Calibration] = ()
+) -> tuple[list[Row], list[str]]:
+    """The rows of runs, and a sentence for each run that a newer one of the same row and task replaces.
+
+    A row carries the first of the `calibrations` that is of its judge.
+    """
+    newest: dict[tuple[str, str, str], int] = {}
+    replaced = []
+    for number, entry in enumerate(entries):
+        key = (entry.run.group, entry.run.student.key, entry.run.task)
+        other = newest.get(key)
+        if other is not None:
+            older, newest[key] = sorted((other, number), key=lambda one: entries[one].run.date)
+            replaced.append(
+                f"{entries[older].run.source.name} has an older result of {entry.run.student.name} on "
+                f"{entry.run.task}, which is left out."
+            )
+        else:
+            newest[key] = number
+    runs = [entry.run for entry in entries]
+    students, judges = _names(run.student for run in runs), _names(run.judge for run in runs)
+    rows: dict[tuple[str, str], Row] = {}
+    for number in sorted(newest.values()):
+        run, tally = entries[number].run, entries[number].tally
+        row = rows.setdefault(
+            (run.group, run.student.key),
+            Row(
+                id=digest([run.group, run.student.key]),
+                source="measured",
+                student=students[run.student.key],
+                judge=judges[run.judge.key],
+                protocol=run.protocol.text(),
+                pack=f"{run.pack.id} {run.pack.version} ({run.pack.hash})",
+                group=run.group,
+            ),
+        )
+        row.runs.append(number)
+        row.cells |= {(metric, run.split, run.k): cell for metric, cell in _cells(run, tally)}
+    for row in rows.values():
+        row.runs.sort(key=lambda number: (SPLITS.index(runs[number].split), runs[number].k))
+        # One judge was asked once, in whichever run came first.
+        known = [one.controls for one in runs if one.controls and one.group == row.group]
+        if known:
+            worst = min(known, key=lambda one: one.passed / one.of)
+            row.controls = f"{worst.passed} of {worst.of} control answers judged rightly"
+            row.controls_failed = bool(worst.failed)
+        judge = runs[row.runs[0]].judge_record
+        row.calibration = next((one.line() for one in calibrations if one.is_of(judge)), "")
+    return list(rows.values()), replaced
+
+
+def published_rows(published: Iterable[PublishedRow]) -> list[Row]:
+    """The rows of published results."""
+    rows: dict[str, Row] = {}
+    for one in published:
+        variant = ["names deducted"] if one.names_deducted else []
+        variant += ["items with common skills dropped"] if one.common_dropped else []
+        judge = f"{one.judge} (no longer served)"
+        protocol = f"as in arXiv {one.source.arxiv}; {', '.join(variant)}"
+        group = digest(["published", judge, protocol])
+        student = one.student if one.training == "none" else f"{one.student} + {one.training}"
+        row = rows.setdefault(
+            digest([group, student]),
+            Row(
+                id=digest([group, student]),
+                source=f"published, {one.source.page}, {one.source.date:%Y-%m-%d}",
+                student=student,
+                judge=judge,
+                protocol=protocol,
+                pack="the papers' private list",
+                group=group,
+            ),
+        )
+        for metric in METRICS:
+            value = getattr(one, metric)
+            if value is not None:
+                split = one.split or NOT_STATED
+                row.cells[metric, split, one.k] = Cell(value, None, one.items, one.items, None, None, None)
+    return list(rows.values())
+
+
+def _names(parties: Iterable[Party]) -> dict[str, str]:
+    """A name for each key; parties that share theirs are told apart by the key's beginning."""
+    names = {party.key: party.name for party in parties}
+    keys = defaultdict(list)
+    for key, name in names.items():
+        keys[name].append(key)
+    return {key: name if len(keys[name]) == 1 else f"{name} [{key[:4]}]" for key, name in names.items()}
+
+
+def _cells(run: Run, tally: Tally | None) -> Iterable[tuple[str, Cell]]:
+    for place, metric in enumerate(METRICS):
+        score = run.scores[metric]
+        if score is None:
+            continue
+        if tally is not None:
+            known = [scores[place] for scores in tally.scores.values() if scores is not None]
+            interval: Interval | None = scores_interval(known)
+        elif metric != "skill_fraction":  # yes/no scores: their number tells all
+            interval = wilson(round(score.value * run.covered), run.covered)
+        elif score.error is not None:
+            interval = mean_interval(score.value, score.error, run.covered)
+        else:
+            interval = None
+        bounds = (run.low, run.high) if metric == "full_marks" and run.coverage < 1 else (None, None)
+        yield metric, Cell(score.value, interval, run.covered, run.items, run.coverage, *bounds)

@@ -1,0 +1,56 @@
+"""Results that others published (published.yaml), to be shown beside new ones, always with their source."""
+
+from __future__ import annotations
+
+import datetime
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PublishedSource(BaseModel):
+    """Where figures were read: the paper, its arXiv id, the page with the figures, and the page's date."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    paper: str
+    arxiv: str
+    page: str
+    date: datetime.date
+
+
+class PublishedRow(BaseModel):
+    """One student's scores at one k, as shares from 0 to 1; None is what the source does not state.
+
+    `training` is none, D(1) or D(1,2,3), as in the second paper. `names_deducted`: a skill that the text names
+    earns no point. `common_dropped`: items with a very common skill were left out. `items` is their number.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: PublishedSource
+    student: str
+    training: Literal["none", "D(1)", "D(1,2,3)"]
+    judge: str
+    names_deducted: bool
+    common_dropped: bool
+    split: Literal["all", "train", "heldout"] | None
+    k: int = Field(ge=1)
+    items: int | None = Field(default=None, ge=1)
+    full_marks: float = Field(ge=0, le=1)
+    all_skills: float | None = Field(default=None, ge=0, le=1)
+    skill_fraction: float | None = Field(default=None, ge=0, le=1)
+
+
+@cache
+def load_published() -> tuple[PublishedRow, ...]:
+    """All published rows, in the order of the file."""
+    tables = yaml.safe_load(files("hub_cards.report.study").joinpath("published.yaml").read_text(encoding="utf-8"))
+    rows = []
+    for table in tables:
+        columns, values = table.pop("columns"), table.pop("rows")
+        rows += [PublishedRow.model_validate(table | dict(zip(columns, row, strict=True))) for row in values]
+    return tuple(rows)

@@ -1,0 +1,99 @@
+"""Everything that a report says, before it is written down in any form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from grading import UserError
+from hub_cards.report.results.answers import Answers
+from hub_cards.report.results.find import Found
+from hub_cards.report.results.runs import read_results
+from hub_cards.report.results.tally import read_tally
+from hub_cards.report.stats.novelty import Corpus
+from hub_cards.report.study.board import Measured, Row, measured_rows, published_rows
+from hub_cards.report.study.change import Training, trainings
+from hub_cards.report.study.compare import Pair, compare_all
+from hub_cards.report.study.portrait import Portrait, portray
+from hub_cards.report.study.published import load_published
+from skillmix_tasks.calibration.record import Calibration
+
+
+@dataclass(frozen=True)
+class Study:
+    """`rows` are measured ones and then published ones; `notes` are sentences on what was left out and why."""
+
+    entries: list[Measured]
+    rows: list[Row]
+    portraits: list[Portrait]
+    pairs: list[Pair]
+    trainings: list[Training]
+    answers: Answers
+    corpus: Corpus
+    notes: list[str]
+
+    @property
+    def measured(self) -> list[Row]:
+        """The rows that were measured here."""
+        return [row for row in self.rows if row.runs]
+
+
+def make_study(
+    found: Sequence[Found],
+    *,
+    corpus: Corpus,
+    published: bool = True,
+    before: str = "before",
+    after: str = "after",
+    calibrations: Sequence[Calibration] = (),
+) -> Study:
+    """Read all results and samples and conclude what can be concluded; `published` adds the papers' rows.
+
+    `calibrations` are shown with the rows of their judges.
+
+    UserError for files that cannot be read, and if no task in them was judged.
+    """
+    entries: list[Measured] = []
+    notes: list[str] = []
+    answers = Answers()
+    for file in found:
+        runs, unjudged = read_results(file.path, file.label)
+        notes += [
+            f"{file.path.name}: {task} was not judged (--predict_only) and is left out." for task in unjudged
+        ]
+        for run in runs:
+            tally = None
+            if run.samples is not None:
+                tally = read_tally(run, take=partial(answers.add, len(entries)))
+            else:
+                notes.append(
+                    f"{file.path.name} has no samples of {run.task} beside it (--log_samples): its answers, "
+                    "points and comparisons are missing."
+                )
+            if not run.covered:
+                notes.append(
+                    f"No item of {run.task} in {file.path.name} has a verdict, so {run.student.name} has no score "
+                    f"there: full marks lie between {run.low:.2f} and {run.high:.2f}."
+                )
+            entries.append(Measured(run, tally))
+    if not entries:
+        raise UserError("No task in these files is a judged SKILL-MIX task: there is nothing to report.")
+    rows, replaced = measured_rows(entries, calibrations)
+    notes += [
+        f"The calibration of {one.name} is of none of these judges, with their parameters, votes and prompt."
+        for one in calibrations
+        if not any(one.is_of(entry.run.judge_record) for entry in entries)
+    ]
+    pairs, uncompared = compare_all(rows, entries)
+    stated = load_published()
+    return Study(
+        entries=entries,
+        rows=[*rows, *(published_rows(stated) if published else [])],
+        portraits=[portray(row, entries, answers.rows) for row in rows],
+        pairs=pairs,
+        trainings=trainings(rows, pairs, stated, before, after),
+        answers=answers,
+        corpus=corpus,
+        notes=[*notes, *replaced, *uncompared],
+    )

@@ -1,0 +1,154 @@
+"""The commands on the reference implementation's files; each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+reference_app = typer.Typer(help="Read a checkout of the reference implementation.", no_args_is_help=True)
+app.add_typer(reference_app, name="reference")
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+_Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A checkout of LeoYu/skill-mix or of a fork.")]
+
+
+@reference_app.command()
+def metrics(folder: _Folder, as_json: _Json = False) -> None:
+    """Print the reference's three metrics from its own gradings; what is wrong with its files goes to stderr."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from skillmix_tasks.calibration.reference_metrics import reference_metrics
+
+    report = reference_metrics(folder)
+    for fault in report.faults:
+        typer.echo(f"note: {fault}", err=True)
+    if as_json:
+        typer.echo(json.dumps(report.records()))
+        return
+    table = Table(
+        "student", "k", "seed", "n", "plain", "names deducted", caption="full marks / all skills / skill fraction"
+    )
+    for plain, deducted in zip(report.metrics[::2], report.metrics[1::2], strict=True):
+        cells = (
+            f"{one.full_marks:.2f} / {one.all_skills:.2f} / {one.skill_fraction:.2f}" for one in (plain, deducted)
+        )
+        table.add_row(plain.student, str(plain.k), str(plain.seed), str(plain.n), *cells)
+    Console(markup=False).print(table)
+
+
+@reference_app.command()
+def sheet(
+    folder: _Folder,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The table to write, in CSV.")],
+) -> None:
+    """Write a table in which people decide about the reference's answers, for `skillmix calibrate --labels`."""
+    from grading import UserError
+    from grading.safety.whole import whole_file
+    from skillmix_tasks.calibration.reference_answers import read_answers
+    from skillmix_tasks.calibration.yardstick import write_sheet
+
+    answers, _ = read_answers(folder)
+    if output.exists():
+        raise UserError(f"{output} exists and may hold labels: name another file.")
+    try:
+        with whole_file(output) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+            write_sheet(answers, file)
+    except OSError as error:
+        raise UserError(f"{output} cannot be written to ({error.strerror}).") from error
+    typer.echo(f"{len(answers)} answers are in {output}: write 0 or 1 under earned, and a name under person.")
+
+
+@app.command()
+def calibrate(
+    reference: Annotated[Path, typer.Option(metavar="DIR", help="A checkout of LeoYu/skill-mix or of a fork.")],
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(help="A judge's name, a model id, or hf:DIRECTORY; several times for a panel."),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="Verdicts of people, as CSV, in place of GPT-4's.")] = None,
+    judge_base_url: Annotated[str | None, typer.Option(help="The judge's OpenAI-compatible endpoint.")] = None,
+    votes: Annotated[int | None, typer.Option(help="Votes for each answer and judge; odd.")] = None,
+    max_usd: Annotated[float | None, typer.Option(help="Dollars that judging may cost.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens that judging may use.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight to the judge.")] = 32,
+    batch: Annotated[bool, typer.Option("--batch", help="Use the endpoint's Batch API.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the JSON and the card.")
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Measure a judge, or a panel and each of its judges, against GPT-4's recorded verdicts or against people.
+
+    skillmix calibrate --reference DIR --judge MODEL -o OUT
+    """
+    from lm_eval.utils import setup_logging
+
+    from grading import JudgeSpec, Panel, UserError
+    from grading.home import verdict_store
+    from grading.safety.whole import write_whole
+    from skillmix_tasks.calibration.calibrate import calibrate as measure
+    from skillmix_tasks.calibration.card import card
+    from skillmix_tasks.calibration.reference_answers import read_answers
+    from skillmix_tasks.calibration.yardstick import labelled, recorded
+    from skillmix_tasks.harness.logs import show_our_logs
+    from skillmix_tasks.harness.settings import read_settings
+
+    setup_logging()
+    show_our_logs()
+    given = {
+        "judge": judge or None,
+        "judge_base_url": judge_base_url,
+        "votes": votes,
+        "max_usd": max_usd,
+        "max_tokens": max_tokens,
+    }
+    settings = read_settings({"skillmix": {name: value for name, value in given.items() if value is not None}})
+    judges = settings.judges()
+    answers, faults = read_answers(reference)
+    for fault in faults:
+        typer.echo(f"note: {fault}", err=True)
+    yardstick = labelled(answers, labels) if labels else recorded(answers)
+    if output is not None:
+        try:
+            output.mkdir(parents=True, exist_ok=True)  # before anything is paid for
+        except OSError as error:
+            raise UserError(f"{output} cannot be used as a folder ({error.strerror}).") from error
+    budget = settings.budget(1)
+
+    def panel_of(specs: Sequence[JudgeSpec]) -> Panel:
+        # Steadfast, so that the same command gives the same figures again.
+        return Panel(specs, verdict_store(), concurrency=concurrency, budget=budget, batch=batch, steadfast=True)
+
+    found = measure(yardstick, judges, panel_of)
+    if output is not None:
+        try:
+            write_whole(output / "calibration.json", found.model_dump_json(indent=2) + "\n")
+            write_whole(output / "calibration.md", card(found))
+        except OSError as error:
+            raise UserError(
+                f"{output} cannot be written to ({error.strerror}): the votes are kept, name another folder."
+            ) from error
+    typer.echo(found.model_dump_json() if as_json else card(found), nl=as_json)
+
+
+@app.command()
+def correct(
+    results: Annotated[Path, typer.Argument(help="A results_*.json that lm_eval wrote.")],
+    calibration: Annotated[Path, typer.Option(help="The calibration.json of its judge.")],
+    as_json: _Json = False,
+) -> None:
+    """Put beside raw scores what the calibration's yardstick would have given, where it is large enough."""
+    from skillmix_tasks.calibration.corrected import correct_results
+    from skillmix_tasks.calibration.record import load_calibration
+
+    scores = correct_results(results, load_calibration(calibration))
+    if as_json:
+        typer.echo(json.dumps([score.record() for score in scores]))
+        return
+    for score in scores:
+        typer.echo(f"{score.task} {score.metric}: {score.corrected.text()}")

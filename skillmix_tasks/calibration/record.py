@@ -1,0 +1,143 @@
+"""How far a judge is from GPT-4's recorded verdicts, or from people, as results carry it (calibration.json)."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from grading import UserError
+from grading.safety.bounds import read_bytes
+from skillmix_tasks.calibration.agreement import Agreement, Estimate
+from skillmix_tasks.calibration.correction import ErrorRates
+
+KINDS = ("all", "skills", "topic", "sense")
+CORRECTABLE = ("full_marks", "all_skills")  # an item has them or not; skill fraction is no yes or no
+LEAST_KAPPA = 0.6  # "substantial" from here on: Landis and Koch 1977, Biometrics 33:159
+LEAST_AGREEMENT = 0.8  # that an interchangeable judge surely reaches
+MOST_SURPLUS = 0.1  # by which an interchangeable judge surely grants at most more, or less
+MOST_UNDECIDED = 0.1  # as many points may lack a verdict
+
+VerdictName = Literal["interchangeable", "stricter", "more lenient", "not usable", "not settled"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MetricShift(_Part):
+    """A metric by the yardstick's verdicts, by the judge's, and the second less the first."""
+
+    yardstick: float
+    judge: float
+    shift: Estimate
+
+
+class Shift(_Part):
+    """What the judge makes of one student at one k, over `items` that both have decided."""
+
+    student: str
+    k: int
+    seed: int
+    items: int
+    metrics: dict[str, MetricShift]
+
+
+class PeopleAgreement(_Part):
+    """Two people on the decisions that both have made."""
+
+    persons: tuple[str, str]
+    agreement: Agreement
+
+
+class Calibration(_Part):
+    """A judge, or a panel, measured against a yardstick on the same answers.
+
+    `judge` is its record in results, without an address. `yardstick` is what it is measured by: GPT-4, or people,
+    of whom `people` are compared with each other. `data` is a hash of the answers and the yardstick's verdicts.
+    `undecided` counts the decisions without a verdict of the judge, by the reason; `split` those on which the
+    people were divided, which are left out. `by_kind` has all, skills, topic, sense. `repeat` is how often two
+    votes of the judge on one point are equal. `errors` are its errors about whole items, by metric. Of a panel,
+    `members` are its judges one by one.
+    """
+
+    judge: dict[str, Any]
+    name: str
+    yardstick: Literal["GPT-4", "people"]
+    data: str
+    date: datetime.date
+    answers: int
+    undecided: dict[str, int]
+    split: int
+    by_kind: dict[str, Agreement]
+    repeat: Estimate
+    shifts: tuple[Shift, ...]
+    errors: dict[str, ErrorRates]
+    people: tuple[PeopleAgreement, ...]
+    verdict: VerdictName
+    sentence: str
+    members: tuple[Calibration, ...] = ()
+
+    def line(self) -> str:
+        """What a card says beside a score of this judge."""
+        found = self.by_kind["all"]
+        return (
+            f"Judge {self.name}, calibrated against {self.yardstick} on {self.answers} answers ({self.date}): "
+            f"kappa {found.kappa.text()}, agreement {found.agreement.text()}; {self.verdict}."
+        )
+
+    def is_of(self, judge: dict[str, Any]) -> bool:
+        """Whether `judge`, as results record it, is the judge of this calibration, prompt and votes included."""
+        return _identity(self.judge) == _identity(judge)
+
+
+def load_calibration(path: Path) -> Calibration:
+    """Read a calibration.json; UserError if it is none."""
+    try:
+        return Calibration.model_validate_json(read_bytes(path))
+    except OSError as error:
+        raise UserError(f"The calibration {path} cannot be read ({error.strerror}).") from error
+    except ValidationError as error:
+        raise UserError(
+            f"{path} is no calibration: `skillmix calibrate --reference DIR --judge MODEL -o FOLDER` writes one "
+            "to FOLDER/calibration.json."
+        ) from error
+
+
+def conclude(name: str, yardstick: str, found: Agreement, undecided: dict[str, int]) -> tuple[VerdictName, str]:
+    """The verdict on a judge by the thresholds above, and the sentence that says it."""
+    lost = sum(undecided.values())
+    asked = found.decisions + lost
+    figures = (
+        f"on {found.answers} answers it agrees with {yardstick} on {found.agreement.text()} of {found.decisions} "
+        f"decisions, kappa {found.kappa.text()}"
+    )
+    if unasked := undecided.get("over_budget", 0) + undecided.get("api_failed", 0):
+        return "not settled", (
+            f"{name} is not settled: {unasked} of {asked} decisions were not asked for or got no reply; the same "
+            f"command goes on. So far, {figures}."
+        )
+    if lost > MOST_UNDECIDED * asked:
+        return "not usable", f"{name} is not usable: it gave no verdict on {lost} of {asked} decisions; {figures}."
+    surplus, agreement, kappa = found.surplus, found.agreement, found.kappa
+    if surplus.low is None or surplus.high is None or agreement.low is None or kappa.value is None:
+        return "not settled", f"{name} is not settled: there are too few decisions of both kinds; {figures}."
+    if kappa.value < LEAST_KAPPA:
+        return "not usable", f"{name} is not usable: kappa is below {LEAST_KAPPA}; {figures}."
+    grants = f"it grants {surplus.text()} more of all points than {yardstick}"
+    if surplus.high < 0:
+        return "stricter", f"{name} is stricter than {yardstick}: {grants}; {figures}."
+    if surplus.low > 0:
+        return "more lenient", f"{name} is more lenient than {yardstick}: {grants}; {figures}."
+    if agreement.low < LEAST_AGREEMENT or max(-surplus.low, surplus.high) > MOST_SURPLUS:
+        return "not settled", f"{name} is not settled: these answers are too few to tell; {grants}; {figures}."
+    return "interchangeable", f"{name} is interchangeable with {yardstick} for such answers: {figures}."
+
+
+def _identity(judge: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in judge.items() if key not in ("shutdown", "refused_parameters")}
+    if "panel" in kept:
+        kept["panel"] = [_identity(member) for member in kept["panel"]]
+    return kept

@@ -1,0 +1,135 @@
+"""The points in the reference judge's replies, which are tables; only for replies that were recorded.
+
+A point belongs to the row that names its criterion, wherever that row stands, and is earned only by a plain 1
+there. So a lost row shifts nothing, a topic that holds the word "total" is no sum, and whatever is neither 0 nor 1
+("10", "N/A", "--") is no verdict with a reason.
+
+    | Criteria                         | Points Earned |
+    |----------------------------------|---------------|
+    | Correctly illustrates metaphor   | 1             |
+    | Pertains to Sewing               | 1             |
+    | Text makes sense                 | 1             |
+    | At most one sentence             | 0             |
+    | Total Points Earned              | 3             |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
+
+_MARKER = re.compile(r"grading table:?", re.IGNORECASE)
+_EXPLANATION = re.compile(r"^\W*explanation\b", re.IGNORECASE | re.MULTILINE)
+_NUMBER = re.compile(r"^\d+\s*[.):]\s+")
+_BRACKETS = re.compile(r"\([^()]*\)?")
+_POINT = re.compile(r"([01])(?:\.0*)?(?:\s*/\s*1(?:\.0*)?)?")
+_HEADS = {"criteria", "criterion", "rubric item"}
+_TOTALS = {"total points earned", "total points", "total", "total score", "total earned"}
+_SHOWS = re.compile(
+    r"(?:correctly |successfully )?(?:illustrates|contains|uses|demonstrates|shows) (?:the |use of )*"
+)
+_ABOUT = re.compile(r"(?:pertains|relates|is relevant|relevant) to (?:the topic(?: of)? )?")
+_SENSE = re.compile(r"(?:the )?(?:text )?makes sense")
+
+
+@dataclass(frozen=True)
+class TableReading:
+    """What a reply's table says: each point earned, lost, or None with a reason.
+
+    The points are s1 .. sk, topic, sense, length; `remarks` are oddities that change no point.
+    """
+
+    points: dict[str, bool | None]
+    reasons: dict[str, str]
+    remarks: tuple[str, ...]
+
+
+def read_table_reply(reply: str, skills: Sequence[str], topic: str) -> TableReading:
+    """Read the points for `skills` (names, in order) and `topic` in a reply; any text, never raises."""
+    found: dict[str, list[str]] = {f"s{number}": [] for number in range(1, len(skills) + 1)}
+    found |= {TOPIC: [], SENSE: [], LENGTH: []}
+    totals: list[str] = []
+    unknown = []
+    for criterion, value in _rows(reply):
+        if _words(criterion) in _TOTALS:
+            totals.append(value)
+            continue
+        point = _point_of(criterion, skills, topic)
+        if point is None:
+            unknown.append(criterion)
+        else:
+            found[point].append(value)
+    points: dict[str, bool | None] = {}
+    reasons = {}
+    for point, values in found.items():
+        points[point], reason = _decide(values, unknown)
+        if reason:
+            reasons[point] = reason
+    earned = sum(value is True for value in points.values())
+    remarks = [f"no criterion is called {criterion!r}" for criterion in unknown]
+    remarks += [f"the total is given as {total}, not {earned}" for total in totals if _differs(total, earned)]
+    return TableReading(points, reasons, tuple(remarks))
+
+
+def _rows(reply: str) -> list[tuple[str, str]]:
+    """Criterion and value of each row of the table, markup removed, without its head and its rules."""
+    marks = list(_MARKER.finditer(reply))
+    text = reply[marks[-1].end() :] if marks else reply
+    end = _EXPLANATION.search(text)
+    rows = []
+    for line in (text[: end.start()] if end else text).splitlines():
+        if "|" not in line:
+            continue
+        inner = line.strip().removeprefix("|").removesuffix("|")
+        criterion, value, *_ = [cell.strip().strip("*_`").strip() for cell in [*inner.split("|"), ""]]
+        if _words(criterion) and _words(criterion) not in _HEADS:
+            rows.append((_NUMBER.sub("", criterion), value))
+    return rows
+
+
+def _point_of(criterion: str, skills: Sequence[str], topic: str) -> str | None:
+    """The point that a row is about, or None if that is not clear."""
+    said = _words(criterion)
+    if _SENSE.fullmatch(said):
+        return SENSE
+    if re.fullmatch(r"at most \w+(?: \w+)? sentences?", said):
+        return LENGTH
+    if about := _ABOUT.match(said):
+        return TOPIC if said[about.end() :].removeprefix("the ") == _words(topic).removeprefix("the ") else None
+    name = _SHOWS.sub("", said, count=1) if _SHOWS.match(said) else said
+    whole = [number for number, skill in enumerate(skills, start=1) if _words(skill) == name]
+    # The judge often leaves out what stands in brackets behind a skill's name, or a part of it.
+    head = _head(criterion)
+    short = [number for number, skill in enumerate(skills, start=1) if _head(skill) == head]
+    chosen = whole or short
+    return f"s{chosen[0]}" if len(chosen) == 1 else None
+
+
+def _head(name: str) -> str:
+    return _SHOWS.sub("", _words(_BRACKETS.sub(" ", name)), count=1)
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
+
+
+def _decide(values: Sequence[str], unknown: Sequence[str]) -> tuple[bool | None, str]:
+    """What the rows of one criterion say, and why that is no verdict."""
+    if not values:
+        others = f"; rows that name none: {', '.join(map(repr, unknown))}" if unknown else ""
+        return None, f"no row of the table names it{others}"
+    read = {match[1] if (match := _POINT.fullmatch(value)) else None for value in values}
+    if None in read:
+        wrong = next(value for value in values if not _POINT.fullmatch(value))
+        return None, f"its row says {wrong!r}, which is neither 0 nor 1"
+    if len(read) > 1:
+        return None, "two rows name it, one with 0 and one with 1"
+    return read == {"1"}, ""
+
+
+def _differs(total: str, earned: int) -> bool:
+    number = re.match(r"\d+(?:\.\d+)?", total)
+    return number is None or float(number[0]) != earned

@@ -1,0 +1,128 @@
+"""Where a checkout of the reference implementation keeps its gradings, and what is wrong with the files."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import dataclass
+from io import TextIOWrapper
+from pathlib import Path
+
+from grading import UserError
+from grading.safety.bounds import MOST_FILE, open_file
+
+_RUN = re.compile(r"k(?P<k>\d+)_s(?P<seed>-?\d+)_v(?P<version>.+)_r(?P<generation>\d+)")
+_GRADED = re.compile(r"by_(?P<grader>.+)_on_(?P<column>\D+_\d+)_(?P<grading>\d+)_(?P<prompt>[^_]+)")
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """What is wrong with a file, by its path in the checkout."""
+
+    file: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}"
+
+
+@dataclass(frozen=True, order=True)
+class Series:
+    """What belongs together: one student's answers to one set of items, and one judge's gradings of them.
+
+    `version` is the student's prompt, `column` the answers that were graded (text_1: those of the second turn),
+    `prompt` the judge's.
+    """
+
+    student: str
+    k: int
+    seed: int
+    version: str
+    grader: str
+    column: str
+    prompt: str
+
+    def __str__(self) -> str:
+        return f"{self.student} k={self.k} seed={self.seed} graded by {self.grader}"
+
+
+@dataclass(frozen=True)
+class GradingFile:
+    """One grading of the answers of one generation; both are numbered from 1."""
+
+    series: Series
+    generation: int
+    grading: int
+    path: Path
+
+    @property
+    def answers(self) -> Path:
+        """The student's own file."""
+        return self.path.parents[2] / "records.csv"
+
+
+def find_gradings(folder: Path) -> tuple[list[GradingFile], list[Fault]]:
+    """All grading files under `folder`, sorted, and the folders that look like gradings and are none.
+
+    Raises UserError if there is no grading at all.
+    """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}: name a checkout of the reference implementation.")
+    files, faults = [], []
+    for place in sorted(folder.glob("**/graded/*/")):
+        try:
+            found = _grading_file(folder, place)
+        except ValueError as error:
+            faults.append(Fault(str(place.relative_to(folder)), str(error)))
+            continue
+        if found.path.is_file():
+            files.append(found)
+        else:
+            faults.append(Fault(str(place.relative_to(folder)), "records.csv is missing"))
+    if not files:
+        raise UserError(
+            f"{folder} holds no gradings of the reference implementation: they stand in "
+            "EXPERIMENT/k2_s10_vdefault_r1/STUDENT/graded/by_gpt-4_on_text_1_1_gpt/records.csv."
+        )
+    return sorted(files, key=lambda file: (file.series, file.generation, file.grading)), faults
+
+
+def _grading_file(folder: Path, place: Path) -> GradingFile:
+    graded = _GRADED.fullmatch(place.name)
+    if graded is None:
+        raise ValueError("the folder's name is not by_GRADER_on_COLUMN_NUMBER_PROMPT; it is left out")
+    parts = place.relative_to(folder).parts[:-2]
+    # A student may be named ORGANISATION/MODEL, which makes two folders.
+    runs = [(number, run) for number, part in enumerate(parts) if (run := _RUN.fullmatch(part))]
+    if not runs or runs[-1][0] == len(parts) - 1:
+        raise ValueError("no folder above it is named kK_sSEED_vPROMPT_rGENERATION; it is left out")
+    number, run = runs[-1]
+    series = Series(
+        "/".join(parts[number + 1 :]),
+        int(run["k"]),
+        int(run["seed"]),
+        run["version"],
+        graded["grader"],
+        graded["column"],
+        graded["prompt"],
+    )
+    return GradingFile(series, int(run["generation"]), int(graded["grading"]), place / "records.csv")
+
+
+def read_table(path: Path) -> tuple[list[dict[str, str | None]], str | None]:
+    """The rows of a CSV file as far as they can be read, and why there are not more.
+
+    A cell that a cut row no longer has is None.
+    """
+    rows: list[dict[str, str | None]] = []
+    try:
+        # Cells that a row has too many stand under None.
+        with TextIOWrapper(open_file(path, MOST_FILE), encoding="utf-8-sig", newline="") as file:
+            rows.extend({name: row[name] for name in row if name is not None} for row in csv.DictReader(file))
+    except UnicodeDecodeError as error:
+        return rows, f"it is not UTF-8 text from byte {error.start} on"
+    except csv.Error as error:
+        return rows, f"it is not CSV after row {len(rows)} ({error})"
+    except OSError as error:
+        return rows, f"it cannot be read ({error.strerror})"
+    return rows, None

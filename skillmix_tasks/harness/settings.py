@@ -1,0 +1,132 @@
+"""What a user may set for our tasks: one JSON object under the key "skillmix" of lm-eval's --metadata.
+
+    --metadata '{"skillmix": {"judge": "gpt-4o-2024-11-20", "votes": 3}}'
+
+Keys and tokens are never settings: they come from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError, resolve_judge
+from grading.cost.budget import require_price
+from grading.endpoint.throttle import MOST_IN_FLIGHT
+from grading.errors import wrong_value
+from grading.models.judge import default_judge
+from grading.models.spec import MOST_SEED
+from grading.panel import check_panel
+from grading.safety.bounds import load_json
+from skillmix_tasks.items.draw import MOST_ITEMS
+from skillmix_tasks.items.hub import ItemsFrom
+
+
+class Settings(BaseModel):
+    """The settings of one run.
+
+    `judge` is a name in grading/models/judges.yaml, a model id of `judge_base_url`, `hf:DIRECTORY`, or the fields
+    of a JudgeSpec, or a list of these, whose votes count alike; `votes` (odd) are votes per answer and judge.
+    `items` are drawn per task with `seed`, which also seeds the three generations. `pack` is a bundled pack's
+    name or a directory; None leaves the task's own. With `controls` the judge is first put to the test with the
+    pack's control answers. A run fails if more than the share `max_missing` of its items gets no verdict.
+    `concurrency` bounds the requests to the judge in flight; with `adaptive` there are fewer where the
+    endpoint's limits ask for it. `drop_common` leaves out items that hold a very common skill. `ungrounded` is
+    what points count as that the judge granted without true evidence: no verdict, or not earned. `max_usd`
+    (dollars) and `max_tokens` (of prompts and completions together) cap what judging all tasks of the run may
+    spend; `price`, in dollars per million tokens, overrides the price table. `batch` sends the judge's requests
+    through the endpoint's Batch API: cheaper, and within a day.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    judge: str | dict[str, Any] | Annotated[list[str | dict[str, Any]], Field(min_length=1)] | None = None
+    judge_base_url: str | None = None
+    votes: int | None = Field(default=None, strict=True)
+    items: int = Field(default=100, ge=1, le=MOST_ITEMS, strict=True)
+    seed: int = Field(default=0, ge=-MOST_SEED, le=MOST_SEED, strict=True)
+    pack: str | None = None
+    drop_common: bool = False
+    ungrounded: UngroundedRule = "no_verdict"
+    controls: bool = False
+    max_missing: float = Field(default=0.1, ge=0, le=1, strict=True)
+    concurrency: int = Field(default=32, ge=1, le=MOST_IN_FLIGHT, strict=True)
+    adaptive: bool = True
+    max_usd: float | None = Field(default=None, ge=0, strict=True)
+    max_tokens: int | None = Field(default=None, ge=0, strict=True)
+    price: Price | None = None
+    batch: bool = False
+    items_from: ItemsFrom | None = None
+
+    def judges(self) -> tuple[JudgeSpec, ...]:
+        """The judge or judges of the settings, else the judge of the environment, else the default one.
+
+        UserError if dollars are capped and a judge's price is not known.
+        """
+        judge = self.judge or os.environ.get("SKILLMIX_JUDGE_MODEL") or default_judge()
+        named = judge if isinstance(judge, list) else [judge]
+        if self.price is not None and len(named) > 1:
+            raise UserError(
+                "The setting `price` is of one judge: give each judge of the panel its own, as "
+                '{"model": NAME, "price": {"input": DOLLARS, "output": DOLLARS}}.'
+            )
+        specs = tuple(self._spec(one) for one in named)
+        check_panel(specs)
+        return specs
+
+    def _spec(self, judge: str | dict[str, Any]) -> JudgeSpec:
+        base_url = self.judge_base_url
+        if isinstance(judge, str) and base_url is None:  # a whole spec brings its own address
+            base_url = os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None
+        spec = resolve_judge(judge, base_url=base_url, votes=self.votes, price=self.price)
+        if self.max_usd is not None:
+            require_price(spec)
+        return spec
+
+    def budget(self, ranks: int) -> Budget:
+        """A new budget for a run, in equal parts for its `ranks` processes, which cannot see each other."""
+        return Budget(
+            max_usd=None if self.max_usd is None else self.max_usd / ranks,
+            max_tokens=None if self.max_tokens is None else self.max_tokens // ranks,
+        )
+
+
+def read_settings(metadata: dict[str, Any]) -> Settings:
+    """The settings in a task's metadata; UserError names a key or value that is none."""
+    for key in metadata:
+        if key != "skillmix" and (
+            "skillmix" in key.lower() or get_close_matches(key.lower(), ["skillmix"], cutoff=0.8)
+        ):
+            raise UserError(
+                f'--metadata has a key {key!r}, which nothing reads: the settings are under "skillmix", as in '
+                '--metadata \'{"skillmix": {"judge": "NAME"}}\'.'
+            )
+    given = metadata.get("skillmix", {})
+    if not isinstance(given, dict):
+        raise UserError(
+            'The setting "skillmix" is not a JSON object: type --metadata \'{"skillmix": {"judge": "NAME"}}\'.'
+        )
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise UserError(
+                f'There is no setting {key!r} under "skillmix": there are {", ".join(Settings.model_fields)}.'
+            ) from error
+        raise UserError(f'The setting {key!r} under "skillmix" is wrong: {wrong_value(first)}.') from error
+
+
+def one_setting(text: str) -> tuple[str, Any]:
+    """The key and value of an option --set, which reads KEY=JSON or KEY=TEXT."""
+    key, separator, value = text.partition("=")
+    if not separator:
+        raise UserError(f"--set {text} is not KEY=VALUE.")
+    try:
+        return key, load_json(value)
+    except ValueError:
+        return key, value

@@ -1,0 +1,38 @@
+"""Finding a pack by its name or directory, whichever format it is in."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from grading import UserError
+from skillmix_tasks.items.pack import Pack, bundled_packs
+from skillmix_tasks.items.pack_files import read_pack
+from skillmix_tasks.items.prompts import check_prompts
+from skillmix_tasks.items.reference_pack import is_reference_pack, read_reference_pack
+
+
+@cache
+def load_pack(name: str) -> Pack:
+    """The bundled pack `name`, or the pack in the directory `name`, in our format or the reference's.
+
+    Raises UserError with the file, the entry and the field of the first fault.
+    """
+    folder = bundled_packs().get(name, Path(name))
+    if not folder.is_dir():
+        raise UserError(
+            f"There is no pack {name!r}: name one of {', '.join(bundled_packs())}, or a directory that holds "
+            "pack.yaml, skills and topics (.yaml or .csv), and prompts/."
+        )
+    _refuse_links(folder)
+    pack = read_reference_pack(folder) if is_reference_pack(folder) else read_pack(folder)
+    check_prompts(pack)
+    return pack
+
+
+def _refuse_links(folder: Path) -> None:
+    """A pack's texts go to models and to the Hub: they must be files of its folder, not others of the user's."""
+    inside = folder.resolve()
+    for path in (*folder.glob("*"), *folder.glob("prompts/*"), *folder.glob("prompts/*/*")):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise UserError(f"{path} is a link to a file outside the pack {folder}: put the file in its place.")

@@ -1,0 +1,60 @@
+"""From points to the three metrics, for a generation and for an item, and what missing verdicts could change.
+
+A point is True, False, or None where there is no verdict. Definitions: Yu et al. 2023, arXiv 2310.17567,
+section 3 (per generation) and the maximum over generations (per item).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
+
+Points = Mapping[str, bool | None]
+GENERATIONS = 3  # of each item
+METRICS = ("full_marks", "all_skills", "skill_fraction")
+_REST = (TOPIC, SENSE, LENGTH)
+
+
+def generation_metrics(points: Mapping[str, bool]) -> dict[str, float]:
+    """The metrics of one generation, each from 0 to 1, from points that are all decided.
+
+    full_marks: every point. all_skills: every skill and at least two of the other three.
+    skill_fraction: the share of the skills if the other three are all earned, else 0.
+    """
+    skills = [earned for point, earned in points.items() if point not in _REST]
+    rest = [points[point] for point in _REST]
+    return {
+        "full_marks": float(all(skills) and all(rest)),
+        "all_skills": float(all(skills) and sum(rest) >= 2),
+        "skill_fraction": sum(skills) / len(skills) if all(rest) else 0.0,
+    }
+
+
+def item_metrics(generations: Sequence[Points]) -> dict[str, float]:
+    """The metrics of one item: the maximum over its generations.
+
+    An item with a point undecided in any generation has no score (NaN) and coverage 0; its full marks then lie
+    between `full_marks_low`, with every undecided point lost, and `full_marks_high`, with every one earned.
+    Every point that is lost lowers each metric or leaves it, so these are the exact bounds.
+    """
+    covered = all(earned is not None for points in generations for earned in points.values())
+    low = _best(generations, undecided=False)
+    high = _best(generations, undecided=True)
+    scores = low if covered else dict.fromkeys(METRICS, math.nan)
+    # Coverage stands first: how the others are aggregated depends on it (skillmix_tasks.harness.task).
+    return {
+        "coverage": float(covered),
+        **scores,
+        "full_marks_low": low["full_marks"],
+        "full_marks_high": high["full_marks"],
+    }
+
+
+def _best(generations: Sequence[Points], *, undecided: bool) -> dict[str, float]:
+    decided = [
+        generation_metrics({p: undecided if earned is None else earned for p, earned in points.items()})
+        for points in generations
+    ]
+    return {metric: max(scores[metric] for scores in decided) for metric in METRICS}

@@ -1,0 +1,258 @@
+"""Where stored answers stand: one pass over the files keeps no text, so that any number of answers can be graded.
+
+The files are our answer files (skillmix_tasks.stored.answers) or lm-eval's samples.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grading import UserError
+from grading.safety.bounds import load_json, open_file, read_lines
+from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
+
+logger = logging.getLogger(__name__)
+
+# Settings that a run's header does not have, since it has the judges that came of them.
+_JUDGE = frozenset({"judge", "judge_base_url", "votes", "price"})
+
+
+@dataclass(slots=True)
+class StoredItem:
+    """An item's index in its task, and for each generation the number of its file and its line's first byte."""
+
+    index: int
+    places: list[tuple[int, int] | None]
+
+
+@dataclass
+class StoredTask:
+    """The answers to one task, from all files that hold some; `items` by their hash."""
+
+    task: str
+    files: Sequence[_File]
+    path: Path  # the first file
+    turns: int
+    settings: dict[str, Any]
+    student: dict[str, Any]
+    own: bool = True  # of a run of this user, or without anything that could be followed
+    run: str = ""
+    ranks: list[int] = field(default_factory=list)
+    world_size: int = 1
+    items: dict[str, StoredItem] = field(default_factory=dict)
+    cut: bool = False  # whether the last line of a file is cut short
+
+    def in_order(self) -> list[str]:
+        """The items' hashes in the order of their indices."""
+        return sorted(self.items, key=lambda name: self.items[name].index)
+
+    def replies(self, names: Iterable[str]) -> dict[tuple[str, int], tuple[str, ...]]:
+        """The replies of all turns, by item and generation, of the items `names`, read from the files now.
+
+        Raises UserError if the files have changed since they were looked through.
+        """
+        wanted = {(name, g): place for name in names for g, place in enumerate(self.items[name].places)}
+        found: dict[tuple[str, int], tuple[str, ...]] = {}
+        with _readable():
+            for number, file in enumerate(self.files):
+                offsets = {place[1] for place in wanted.values() if place is not None and place[0] == number}
+                for _, answer in file.answers_at(sorted(offsets)):
+                    found[answer.hash, answer.generation] = answer.replies
+        if not wanted.keys() <= found.keys():
+            raise UserError(f"The files of {self.task} changed while they were graded: start again.")
+        return {key: found[key] for key in wanted}
+
+
+def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
+    """Look through the files, which must hold whole runs: all `generations` of each item, and all ranks.
+
+    UserError says what is missing, or which file is none.
+    """
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"There is no file {path}.")
+    tasks: dict[str, StoredTask] = {}
+    with _readable():
+        files = [_File(path) for path in paths]
+        for number in range(len(files)):
+            _look_through(files, number, tasks, generations)
+    for one in tasks.values():
+        _check_whole(one)
+    return list(tasks.values())
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{error.filename} cannot be read ({error.strerror}).") from error
+
+
+def _look_through(files: Sequence[_File], number: int, tasks: dict[str, StoredTask], generations: int) -> None:
+    """Add what the file of that number holds to `tasks`."""
+    file, new = files[number], set()
+    if file.header is not None:  # a rank may have no answers, and counts all the same
+        new.add(file.header.task)
+        _add_file(tasks, files, file, file.header.task, file.header.turns)
+    for offset, task, answer in file.answers():
+        if task not in new:
+            new.add(task)
+            _add_file(tasks, files, file, task, len(answer.replies))
+        _add_answer(tasks[task], answer, (number, offset), generations)
+    if not new:
+        if file.cut:
+            raise UserError(
+                f"{file.path} holds no whole answer, as line {file.cut} is cut short: name "
+                "samples_skillmix_*.jsonl files of lm_eval --log_samples, or files of stored answers."
+            )
+        raise UserError(f"{file.path} is empty.")
+    for task in new:
+        tasks[task].cut |= file.cut > 0
+
+
+def _add_file(tasks: dict[str, StoredTask], files: Sequence[_File], file: _File, task: str, turns: int) -> None:
+    one = file.task(task, turns, files)
+    known = tasks.setdefault(task, one)
+    if known is not one:
+        if known.run != one.run or known.turns != one.turns:
+            raise UserError(f"{known.path} and {file.path} are of different runs: grade them one by one.")
+        known.ranks += one.ranks
+
+
+def _add_answer(task: StoredTask, answer: StoredAnswer, place: tuple[int, int], generations: int) -> None:
+    if answer.generation not in range(generations):
+        raise UserError(
+            f"The item {answer.hash} of {task.path} has an answer in generation {answer.generation}, and "
+            f"{task.task} has {generations} generations, numbered from 0: the file is of another version."
+        )
+    item = task.items.get(answer.hash)
+    if item is None:
+        item = task.items[answer.hash] = StoredItem(answer.index, [None] * generations)
+    if item.places[answer.generation] is not None:
+        raise UserError(
+            f"The item {answer.hash} has two answers in generation {answer.generation}: these files are of "
+            "different runs; grade them one by one."
+        )
+    if len(answer.replies) != task.turns:
+        raise UserError("Some of these answers have one turn and some two: grade them in two commands.")
+    item.places[answer.generation] = place
+
+
+def _check_whole(task: StoredTask) -> None:
+    if task.world_size > 1 and sorted(task.ranks) != list(range(task.world_size)):
+        raise UserError(
+            f"{task.path} is of a run of {task.world_size} ranks: name the files of all of them, each once "
+            f"({task.task}_*_rank*of{task.world_size}.jsonl)."
+        )
+    incomplete = [name for name, item in task.items.items() if None in item.places]
+    if task.cut and len(incomplete) == 1:  # the one of the cut line
+        there = len(task.items.pop(incomplete.pop()).places)
+        logger.warning(
+            "An item of %s is left out with that line: not all of its %d generations are there.", task.path, there
+        )
+    if not task.items:
+        raise UserError(f"{task.path} holds no whole item." if task.cut else f"{task.path} is empty.")
+    for name, item in task.items.items():
+        if None in item.places:
+            there = sum(place is not None for place in item.places)
+            raise UserError(
+                f"The item {name} has {there} of its {len(item.places)} generations: name all files of the run."
+            )
+
+
+class _File:
+    """One file of either kind; `header` is None for samples.
+
+    `cut` is the number of a last line that is cut short, or 0, once all lines were read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cut = 0
+        self.header: AnswerHeader | None = read_header(path) if is_answer_file(path) else None
+
+    def task(self, name: str, turns: int, files: Sequence[_File]) -> StoredTask:
+        """A task of this file, still without its items."""
+        header = self.header
+        if header is None:
+            # lm-eval names the folder after the model.
+            student = {"model": self.path.resolve().parent.name}
+            return StoredTask(name, files, self.path, turns, {}, student, ranks=[0])
+        return StoredTask(
+            name,
+            files,
+            self.path,
+            turns,
+            {name: value for name, value in header.settings.items() if name not in _JUDGE}
+            | {"judge": header.judge},
+            header.student,
+            own=header.own,
+            run=header.run,
+            ranks=[header.rank],
+            world_size=header.world_size,
+        )
+
+    def answers(self) -> Iterator[tuple[int, str, StoredAnswer]]:
+        """All answers, each with its line's first byte and its task.
+
+        A last line that is cut short is left out with a warning.
+        """
+        offset, size = 0, self.path.stat().st_size
+        with open_file(self.path) as file:
+            for number, line in enumerate(read_lines(file), start=1):
+                if offset + len(line) == size and not _is_json(line):
+                    self.cut = number
+                    logger.warning("%s, line %d, is cut short: it is left out.", self.path, number)
+                elif self.header is None or number > 1:
+                    for task, answer in self._parsed(line, f"line {number}"):
+                        yield offset, task, answer
+                offset += len(line)
+
+    def answers_at(self, offsets: Iterable[int]) -> Iterator[tuple[str, StoredAnswer]]:
+        """The answers of the lines that begin at `offsets`, each with its task."""
+        with open_file(self.path) as file:
+            for offset in offsets:
+                file.seek(offset)
+                yield from self._parsed(next(read_lines(file), b""), f"byte {offset}")
+
+    def _parsed(self, line: bytes, where: str) -> list[tuple[str, StoredAnswer]]:
+        if self.header is not None:
+            return [(self.header.task, read_answer(self.path, line, where))]
+        try:
+            sample = load_json(line)
+            document = sample["doc"]
+            if document["private"]:
+                raise UserError(
+                    f"{self.path} is of a private pack and holds no replies: grade the file of stored answers, "
+                    "whose path the run printed."
+                )
+            answers = [
+                {
+                    "index": document["index"],
+                    "hash": document["hash"],
+                    "generation": generation,
+                    "replies": replies,
+                }
+                for generation, replies in enumerate(sample["resps"])
+            ]
+            # Validated here, where a string is no list of replies and no reply is missing.
+            return [(str(document["task"]), StoredAnswer.model_validate(answer)) for answer in answers]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.path}, {where}, is not a sample of a SKILL-MIX task: name samples_skillmix_*.jsonl "
+                "files of lm_eval --log_samples, or files of stored answers."
+            ) from error
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        load_json(line)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,171 @@
+"""From the rows of accepted texts to a data set that `datasets.load_dataset(DIR, "k1-2")` reads.
+
+    DIR/rows_k1.jsonl, rows_k2.jsonl, ...      what was accepted
+    DIR/data/k1/train-00000-of-00001.parquet   a config for each k, and one for all up to each k
+    DIR/data/k1-2/validation-00000-of-00001.parquet
+    DIR/README.md                              the configs as `datasets` reads them, and the columns
+
+The same rows, seed and text give the same bytes, with the same release of pyarrow. Nothing is held in memory but
+the ids of validation rows and 1,000 rows at a time.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from grading import UserError
+from grading.safety.templates import environment
+from grading.safety.whole import sync_all, write_whole
+from training.data.mix import Mix, draw_texts, read_texts
+from training.data.rows import COLUMNS, FEATURES, Row, read_rows, rows_files
+from training.data.split import validation_ids
+
+SPLITS = ("train", "validation")
+_GROUP = 1000  # rows in a Parquet row group
+
+
+@dataclass(frozen=True)
+class Config:
+    """A named part of the data set: its ks, and how many rows each of its splits has; an empty one is left out."""
+
+    name: str
+    ks: tuple[int, ...]
+    splits: dict[str, int]
+
+
+def config_names(ks: Iterable[int]) -> dict[str, tuple[int, ...]]:
+    """The ks of each config: k1, k2, k3, k1-2, k1-2-3."""
+    ordered = tuple(sorted(ks))
+    alone = {f"k{k}": (k,) for k in ordered}
+    joined = (ordered[:number] for number in range(2, len(ordered) + 1))
+    return alone | {f"k{'-'.join(map(str, some))}": some for some in joined}
+
+
+def check_share(validation: float) -> None:
+    """Raise UserError unless `validation` can be the share of the rows that is held back."""
+    if not 0 <= validation < 1:
+        raise UserError(f"{validation} is no share of the rows for validation: give a number from 0 to below 1.")
+
+
+def build_dataset(
+    folder: Path, *, seed: int = 0, validation: float = 0.02, mix: Mix | None = None
+) -> list[Config]:
+    """Make the data set of the rows in `folder`, in place of an earlier one there, and return its configs.
+
+    The share `validation` of each k's rows is held back. UserError if there are no rows, or one cannot be read.
+    """
+    check_share(validation)
+    sources = {k: path for k, path in rows_files(folder).items() if path.stat().st_size}
+    if not sources:
+        raise UserError(f"{folder} holds no accepted texts (rows_k*.jsonl): make some with `skillmix generate`.")
+    draft = folder / ".data"
+    shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
+    try:
+        draft.mkdir()
+        configs = _write(sources, draft, seed, validation, mix)
+        sync_all(draft)
+        shutil.rmtree(folder / "data", ignore_errors=True)
+        draft.rename(folder / "data")
+    except OSError as error:
+        raise UserError(f"The data set cannot be written to {folder} ({error.strerror}).") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    write_whole(folder / "README.md", _readme(configs, mix))
+    return configs
+
+
+def _write(sources: dict[int, Path], draft: Path, seed: int, validation: float, mix: Mix | None) -> list[Config]:
+    held: dict[int, frozenset[str]] = {}
+    trained: dict[int, int] = {}
+    for k, path in sources.items():
+        held[k] = validation_ids((row.id for row in read_rows(path)), seed=seed, share=validation)
+        trained[k] = sum(row.id not in held[k] for row in read_rows(path))
+    texts = draft / "mix.jsonl"
+    if mix:
+        draw_texts(mix, mix.rows(sum(trained.values())), seed, texts)
+    configs = []
+    for name, ks in config_names(sources).items():
+        rows = chain.from_iterable(read_rows(sources[k]) for k in ks)
+        apart = frozenset[str]().union(*(held[k] for k in ks))
+        stream = _with_texts(rows, apart, sum(trained[k] for k in ks), mix, texts)
+        configs.append(Config(name, ks, _write_splits(draft / name, stream)))
+    texts.unlink(missing_ok=True)
+    return configs
+
+
+def _with_texts(
+    rows: Iterable[Row], apart: frozenset[str], trained: int, mix: Mix | None, texts: Path
+) -> Iterator[tuple[str, Row]]:
+    """Each row with its split; between those of train the pre-training text, as evenly as can be."""
+    number = mix.rows(trained) if mix else 0
+    extra = read_texts(texts, number) if number else iter(())
+    place = 0
+    for row in rows:
+        if row.id in apart:
+            yield "validation", row
+            continue
+        yield "train", row
+        for text in islice(extra, number * (place + 1) // trained - number * place // trained):
+            yield "train", Row.of_text(text)
+        place += 1
+
+
+def _write_splits(folder: Path, stream: Iterable[tuple[str, Row]]) -> dict[str, int]:
+    """Write one Parquet file for each split that has rows, and return how many."""
+    folder.mkdir()
+    waiting: dict[str, list[dict[str, Any]]] = {}
+    numbers: Counter[str] = Counter()
+    with ExitStack() as stack:
+        writers: dict[str, pq.ParquetWriter] = {}
+
+        def flush(split: str) -> None:
+            if split not in writers:
+                path = folder / f"{split}-00000-of-00001.parquet"
+                writers[split] = stack.enter_context(
+                    pq.ParquetWriter(path, FEATURES.arrow_schema, compression="zstd")
+                )
+            writers[split].write_table(pa.Table.from_pylist(waiting.pop(split), schema=FEATURES.arrow_schema))
+
+        for split, row in stream:
+            waiting.setdefault(split, []).append(row.record())
+            numbers[split] += 1
+            if len(waiting[split]) == _GROUP:
+                flush(split)
+        for split in list(waiting):
+            flush(split)
+    return {split: numbers[split] for split in SPLITS if numbers[split]}
+
+
+def _readme(configs: Sequence[Config], mix: Mix | None) -> str:
+    last = configs[-1]
+    header = [
+        {
+            "config_name": config.name,
+            **({"default": True} if config is last else {}),
+            "data_files": [
+                {"split": split, "path": f"data/{config.name}/{split}-*.parquet"} for split in config.splits
+            ],
+        }
+        for config in configs
+    ]
+    template = files("training").joinpath("templates", "dataset.md.jinja").read_text(encoding="utf-8")
+    body = (
+        environment()
+        .from_string(template)
+        .render(
+            configs=configs, splits=SPLITS, columns=COLUMNS, mixed=mix is not None, share=mix.share if mix else 0
+        )
+    )
+    return f"---\n{yaml.safe_dump({'configs': header}, sort_keys=False)}---\n\n{body}\n"

@@ -1,0 +1,114 @@
+"""The folder of a run: what is made there, and by one process at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+
+from grading import UserError
+from grading.home import remember_own
+from grading.safety.bounds import read_bytes
+from grading.safety.whole import write_whole
+
+_Record = TypeAdapter(dict[str, Any])
+_LOCK = ".lock"
+_MARK = "run.json"
+
+
+@contextmanager
+def claimed(
+    out: Path,
+    record: dict[str, Any],
+    command: str = "skillmix generate",
+    begun: Callable[[], bool] = lambda: True,
+) -> Iterator[None]:
+    """Keep `out`, which is made if it is not there, for the run of `command` that `record` describes.
+
+    A run that is there gives way to another as long as it has not `begun` to make what is worth keeping.
+    Raises UserError if another run or something else is there, or if another process works there now.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        drafts = f".{_MARK}"  # which a process that was killed may have left
+        others = [file.name for file in out.iterdir() if file.name != _LOCK and not file.name.startswith(drafts)]
+        if others and _MARK not in others:
+            raise _foreign(out, command)
+        lock = FileLock(out / _LOCK, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise UserError(f"Another process works in {out} now: wait for its end.") from error
+    except OSError as error:
+        raise _unusable(out, error) from error
+    try:
+        _mark(out, record, command, begun)
+        yield
+    finally:
+        (out / _LOCK).unlink(missing_ok=True)
+        lock.release()
+
+
+def record_of(out: Path) -> dict[str, Any] | None:
+    """The record of the run in `out`; None if there is none that can be read, which is for `claimed` to say."""
+    try:
+        return _Record.validate_json(read_bytes(out / _MARK))
+    except (OSError, ValidationError):
+        return None
+
+
+def record_bytes(out: Path) -> bytes:
+    """The record of the run in `out` as it stands on the disk."""
+    return (out / _MARK).read_bytes()
+
+
+def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], bool]) -> None:
+    """Write down in `out` what is made there; UserError if that is another run already."""
+    mark = out / _MARK
+    try:
+        there = _Record.validate_json(read_bytes(mark)) if mark.exists() else None
+        if there is None or (there.keys() == record.keys() and not begun()):
+            text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+            remember_own(text.encode())
+            write_whole(mark, text)
+            return
+    except ValidationError as error:
+        raise UserError(f"{mark} is no record of a run: name another folder with --out.") from error
+    except OSError as error:
+        raise _unusable(out, error) from error
+    if there.keys() != record.keys():
+        raise _foreign(out, command)
+    changed = list(_changes(there, json.loads(json.dumps(record))))  # as a file has it, without tuples
+    if changed and all(name.startswith("versions.") for name in changed):
+        raise UserError(
+            f"{out} holds a run of `{command}` with another {' and '.join(changed)}: install these releases again "
+            "to go on with it, or name another folder with --out."
+        )
+    if changed:
+        raise UserError(
+            f"{out} holds a run of `{command}` with another {' and '.join(changed)}: name another folder with "
+            "--out, or give the same options to go on with it."
+        )
+
+
+def _changes(there: dict[str, Any], mine: dict[str, Any], within: str = "") -> Iterator[str]:
+    """The places, as recipe.steps, at which two records differ; short values are told."""
+    for name in dict.fromkeys((*mine, *there)):
+        old, new = there.get(name), mine.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _changes(old, new, f"{within}{name}.")
+        elif old != new:
+            told = isinstance(old, int | float | str) and isinstance(new, int | float | str) and within
+            yield f"{within}{name}" + (f" ({new}, was {old})" if told else "")
+
+
+def _foreign(out: Path, command: str) -> UserError:
+    return UserError(f"{out} is not empty and holds no run of `{command}`: name another folder with --out.")
+
+
+def _unusable(out: Path, error: OSError) -> UserError:
+    return UserError(f"{out} cannot be used ({error}): name another folder with --out.")

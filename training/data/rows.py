@@ -1,0 +1,286 @@
+"""The rows of a data set: one accepted text each, with all that led to it.
+
+    {"id": "irony+simile@sewing", "source": "generated", "pack": "language", "k": 2, "turns": 2,
+     "prompt1": "...", "answer1": "Answer: ...", "text1": "...", "teacher_tokens": {"prompt": 700, ...}, ...}
+
+While texts are accepted, rows stand in rows_k{K}.jsonl; training.data.dataset makes the data set of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from datasets import Features, List, Value
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from grading import UserError
+from grading.safety.bounds import readable
+from grading.safety.text import encodable
+from skillmix_tasks.items.draw import Item
+from skillmix_tasks.items.pack import Pack
+from skillmix_tasks.scoring.points import Checked
+
+_NAME: Final = re.compile(r"rows_k(\d+)\.jsonl")
+# What models write may hold characters that no file can.
+_Text = Annotated[str, BeforeValidator(lambda text: encodable(text) if isinstance(text, str) else text)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TopicName(_Part):
+    """A topic's id and name."""
+
+    id: str
+    name: str
+
+
+class LostPoint(_Part):
+    """A point that code took away, and why."""
+
+    criterion: str
+    reason: str
+
+
+class Check(_Part):
+    """What code found in the answer of one turn: see skillmix_tasks.scoring.points.Checked."""
+
+    turn: Literal[1, 2]
+    extraction: str
+    sentences: int
+    sentences_doubtful: bool
+    void: str | None
+    lost: tuple[LostPoint, ...]
+
+    @classmethod
+    def of(cls, turn: Literal[1, 2], checked: Checked) -> Check:
+        """The findings in the answer of `turn`."""
+        return cls(
+            turn=turn,
+            extraction=checked.extraction.state.value,
+            sentences=checked.sentences,
+            sentences_doubtful=checked.sentences_doubtful,
+            void=checked.void,
+            lost=tuple(LostPoint(criterion=point, reason=reason) for point, reason in checked.lost.items()),
+        )
+
+
+class Point(_Part):
+    """One of the k + 3 points: s1 to sk in the order of the skills, topic, sense, length."""
+
+    criterion: str
+    earned: bool
+
+
+class Evidence(_Part):
+    """A passage that the judge quoted where it granted a point."""
+
+    criterion: str
+    quote: _Text
+
+
+class Tokens(_Part):
+    """Tokens of all calls for this text; of votes in one request the prompt is counted once."""
+
+    prompt: int = Field(default=0, ge=0)
+    completion: int = Field(default=0, ge=0)
+
+
+class Row(_Part):
+    """One row; the README of a data set describes each column (COLUMNS).
+
+    A single turn (`turns` 1) has empty texts and no sentences for the second. A row with the source "mix" is a
+    piece of pre-training text: it has `text` and no turns, and everything else of it is empty.
+    """
+
+    id: str = Field(min_length=1)
+    hash: str
+    source: Literal["generated", "mix"]
+    pack: str = ""
+    k: int = Field(ge=0)
+    skills: tuple[str, ...] = ()
+    skill_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    topic: TopicName = TopicName(id="", name="")
+    turns: Literal[0, 1, 2]
+    prompt1: _Text = ""
+    answer1: _Text = ""
+    prompt2: _Text = ""
+    answer2: _Text = ""
+    text1: _Text = ""
+    text2: _Text = ""
+    sentences1: int | None = None
+    sentences2: int | None = None
+    checks: tuple[Check, ...] = ()
+    points: tuple[Point, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    teacher: str = ""
+    judge: str = ""
+    teacher_tokens: Tokens = Tokens()
+    judge_tokens: Tokens = Tokens()
+    text: _Text = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Row:
+        if not self.k == len(self.skills) == len(self.skill_names) == len(self.categories):
+            raise ValueError("it must have k skills, each with its name and category")
+        if (self.source == "mix") != (self.turns == 0) or (self.source == "mix") != (self.k == 0):
+            raise ValueError("just rows with the source 'mix' have no turns and no skills")
+        if bool(self.text) != (self.source == "mix"):
+            raise ValueError("just rows with the source 'mix' have a `text`")
+        answers = {1: self.answer1, 2: self.answer2}
+        for turn, answer in answers.items():
+            if bool(answer) != (turn <= self.turns):
+                raise ValueError(
+                    f"with {self.turns} turns, answer{turn} is {'missing' if not answer else 'too many'}"
+                )
+        return self
+
+    @classmethod
+    def of_item(cls, pack: Pack, item: Item, **fields: Any) -> Row:
+        """The row of an accepted text for `item`; `fields` are the columns that the item does not give."""
+        return cls(
+            id=item.id,
+            hash=item.hash,
+            source="generated",
+            pack=pack.about.id,
+            k=item.k,
+            skills=tuple(skill.id for skill in item.skills),
+            skill_names=tuple(skill.name for skill in item.skills),
+            categories=tuple(skill.category for skill in item.skills),
+            topic=TopicName(id=item.topic.id, name=item.topic.name),
+            **fields,
+        )
+
+    @classmethod
+    def of_text(cls, text: str) -> Row:
+        """The row of a piece of pre-training text."""
+        digest = sha256(encodable(text).encode()).hexdigest()[:16]
+        return cls(id=f"mix-{digest}", hash=digest, source="mix", k=0, turns=0, text=text)
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The conversation: user, assistant, and once more with two turns; empty for pre-training text.
+
+        Without blank space around a message, which some chat templates cut off and others keep.
+        """
+        turns = ((self.prompt1, self.answer1), (self.prompt2, self.answer2))[: self.turns]
+        return [
+            {"role": role, "content": text.strip()}
+            for turn in turns
+            for role, text in zip(("user", "assistant"), turn, strict=True)
+        ]
+
+    def line(self) -> str:
+        """The row as a line of rows_k{K}.jsonl; `messages`, which repeats other columns, is left out."""
+        return self.model_dump_json() + "\n"
+
+    def record(self) -> dict[str, Any]:
+        """The row as FEATURES describe it."""
+        return self.model_dump() | {"messages": self.messages}
+
+
+_STRING: Final = Value("string")
+_INTEGER: Final = Value("int32")
+_TOKENS: Final = {"prompt": _INTEGER, "completion": _INTEGER}
+
+FEATURES: Final = Features(
+    {
+        "id": _STRING,
+        "hash": _STRING,
+        "source": _STRING,
+        "pack": _STRING,
+        "k": _INTEGER,
+        "skills": List(_STRING),
+        "skill_names": List(_STRING),
+        "categories": List(_STRING),
+        "topic": {"id": _STRING, "name": _STRING},
+        "turns": _INTEGER,
+        "prompt1": _STRING,
+        "answer1": _STRING,
+        "prompt2": _STRING,
+        "answer2": _STRING,
+        "text1": _STRING,
+        "text2": _STRING,
+        "sentences1": _INTEGER,
+        "sentences2": _INTEGER,
+        "checks": List(
+            {
+                "turn": _INTEGER,
+                "extraction": _STRING,
+                "sentences": _INTEGER,
+                "sentences_doubtful": Value("bool"),
+                "void": _STRING,
+                "lost": List({"criterion": _STRING, "reason": _STRING}),
+            }
+        ),
+        "points": List({"criterion": _STRING, "earned": Value("bool")}),
+        "evidence": List({"criterion": _STRING, "quote": _STRING}),
+        "teacher": _STRING,
+        "judge": _STRING,
+        "teacher_tokens": _TOKENS,
+        "judge_tokens": _TOKENS,
+        "text": _STRING,
+        "messages": List({"role": _STRING, "content": _STRING}),
+    }
+)
+
+COLUMNS: Final = {
+    "id": "the item: its skills' ids and its topic's id; of pre-training text a name made of its hash",
+    "hash": "changes with anything that the teacher read (definitions, examples, prompts)",
+    "source": '"generated" by a teacher, or "mix": pre-training text',
+    "pack": "the pack of skills and topics",
+    "k": "the number of skills; 0 for pre-training text",
+    "skills": "the skills' ids, in the order of the prompt",
+    "skill_names": "their names",
+    "categories": "their categories",
+    "topic": "the topic's id and name",
+    "turns": "2; 1 where the teacher was asked once; 0 for pre-training text",
+    "prompt1": "the first prompt",
+    "answer1": "the whole reply to it",
+    "prompt2": 'the second prompt; "" where there is none',
+    "answer2": "the whole reply to it",
+    "text1": "the answer inside the first reply",
+    "text2": "the answer inside the second reply; the text of the last turn is the one that was judged",
+    "sentences1": "sentences of text1",
+    "sentences2": "sentences of text2; null where there is none",
+    "checks": "for each turn what code found: how the answer was found, sentences, points lost and why",
+    "points": "the k + 3 points: s1 to sk, topic, sense, length",
+    "evidence": "for points that the judge granted, the passage that it quoted",
+    "teacher": "the teacher's settings, as JSON text",
+    "judge": "the judge's settings, as JSON text",
+    "teacher_tokens": "tokens of the teacher's calls for this text",
+    "judge_tokens": "tokens of the judge's calls for this text",
+    "text": 'pre-training text; "" in generated rows',
+    "messages": "the conversation (user, assistant, user, assistant); empty for pre-training text",
+}
+
+
+def rows_file(folder: Path, k: int) -> Path:
+    """Where the rows with `k` skills stand."""
+    return folder / f"rows_k{k}.jsonl"
+
+
+def rows_files(folder: Path) -> dict[int, Path]:
+    """The files of rows in `folder` by k, sorted."""
+    found = {int(match[1]): file for file in folder.glob("rows_k*.jsonl") if (match := _NAME.fullmatch(file.name))}
+    return dict(sorted(found.items()))
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a JSON Lines file, one at a time; UserError names the line that is none."""
+    with readable(path) as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                yield Row.model_validate_json(line)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+                raise UserError(
+                    f"{path}, line {number}, is no row of a data set ({where}{first['msg']})."
+                ) from error

@@ -1,0 +1,75 @@
+"""The end of a run: the data set of its rows, the proof that it gives no task away, and the summary page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grading.panel import panel_name
+from training.data.dataset import Config, build_dataset
+from training.data.leakage import Leakage, check_leaks
+from training.data.mix import Mix
+from training.texts.generate import Outcome, Run
+from training.texts.rates import rate
+from training.texts.summary import write_summary
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run made. Without an accepted text there is no data set, and nothing that could leak."""
+
+    out: Path
+    outcome: Outcome
+    configs: list[Config]
+    leakage: Leakage | None
+
+    def record(self) -> dict[str, Any]:
+        """The report as JSON; `teacher` and `judge` are what this process spent, `counts` what the texts cost."""
+        return {
+            "out": str(self.out),
+            "endings": {str(k): ending for k, ending in self.outcome.endings.items()},
+            "counts": self.outcome.counts.model_dump(mode="json"),
+            "configs": {config.name: config.splits for config in self.configs},
+            "leakage": self.leakage.record() if self.leakage else None,
+            "teacher": self.outcome.teacher,
+            "judge": self.outcome.judge,
+        }
+
+    def text(self) -> str:
+        """The report for a reader."""
+        lines = []
+        for k, counted in sorted(self.outcome.counts.kinds.items()):
+            lines.append(f"k = {k}: {rate(counted.tally)} accepted; {self.outcome.endings[k]}.")
+            lines += [f"    {number:6,} {reason}" for reason, number in counted.rejected.most_common()]
+        for who, cost in (("teacher", self.outcome.teacher), ("judge", self.outcome.judge)):
+            dollars = cost["spent"]["dollars"]
+            lines.append(
+                f"The {who} gave {cost['calls']:,} replies, and the store {cost['votes_from_store']:,} more"
+                + ("." if dollars is None else f"; this run paid ${dollars:,.2f}.")
+            )
+        if self.leakage is None:
+            lines.append("No text was accepted, so there is no data set.")
+        else:
+            names = ", ".join(f"{one.name} ({sum(one.splits.values()):,})" for one in self.configs)
+            verdict = "it leaks: see `skillmix leaks`" if self.leakage.leaks else "no leak"
+            lines.append(f'load_dataset("{self.out}", CONFIG) with {names}; {verdict}.')
+        lines.append(f"The summary is {self.out / 'summary.md'}.")
+        return "\n".join(lines)
+
+
+def finish(run: Run, out: Path, outcome: Outcome, *, validation: float, mix: Mix | None) -> Report:
+    """Make data set and summary of what a run has accepted, in its folder `out`."""
+    accepted = sum(kind.tally.accepted for kind in outcome.counts.kinds.values())
+    configs: list[Config] = []
+    leakage = None
+    if accepted:
+        configs = build_dataset(out, seed=run.seed, validation=validation, mix=mix)
+        leakage = check_leaks(out, pack=run.pack_name)
+    about = [
+        f"Written by {run.teacher.model} in {'two turns' if run.turns == 2 else 'one turn'}, "
+        f"judged by {panel_name(run.judges)}; pack {run.pack.about.id} {run.pack.about.version}, seed {run.seed}.",
+        *(f"k = {k} ended: {ending}." for k, ending in outcome.endings.items()),
+    ]
+    write_summary(out, outcome.counts, run.pack, about=about)
+    return Report(out, outcome, configs, leakage)

@@ -1,0 +1,194 @@
+"""Plans of training data: how many texts of which k, over which skills and topics, in which seeded order.
+
+    draw: random
+    kinds:
+      - {k: 1, skills: all, topics: train, tries: 5000}
+      - {k: 2, skills: train, topics: train, accept: 4000}
+
+A plan is data (training/texts/plans). `cells` gives the items to ask for, one after the other. A kind's stream
+knows neither the plan's name nor its numbers, so what one plan has paid for another finds in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from importlib.resources import files
+from itertools import islice
+from math import comb
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from grading import UserError
+from skillmix_tasks.items.draw import Item, draw_items, make_item
+from skillmix_tasks.items.pack import Pack, Skill, Topic
+from training.data.cells import Cell
+from training.texts.balanced import balanced_cells
+
+Draw = Literal["random", "balanced"]
+_MOST = 10**9  # texts, tries, and times as many of either
+
+
+class Kind(BaseModel):
+    """Texts of one k.
+
+    It ends when `accept` texts have been accepted or `tries` cells have been tried, whichever is first; None is no
+    such end. `skills` and `topics` name splits of the pack.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    k: int = Field(ge=1)
+    skills: Literal["all", "train"]
+    topics: Literal["train"] = "train"
+    accept: int | None = Field(default=None, ge=1, le=_MOST)
+    tries: int | None = Field(default=None, ge=1, le=_MOST)
+
+    @model_validator(mode="after")
+    def _ends(self) -> Kind:
+        if self.accept is None and self.tries is None:
+            raise ValueError("a kind needs an end: `accept`, `tries`, or both")
+        return self
+
+
+class Plan(BaseModel):
+    """A plan: its kinds, one for each k, and how their cells are drawn."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    draw: Draw = "random"
+    kinds: tuple[Kind, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Plan:
+        if len(set(self.ks)) < len(self.kinds):
+            raise ValueError("each k may stand once")
+        return self
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The k of each kind."""
+        return tuple(kind.k for kind in self.kinds)
+
+
+def plan_names() -> list[str]:
+    """The plans that come with this package."""
+    return sorted(
+        file.name.removesuffix(".yaml")
+        for file in files("training.texts").joinpath("plans").iterdir()
+        if file.name.endswith(".yaml")
+    )
+
+
+def load_plan(name: str) -> Plan:
+    """The plan `name`; UserError names those that there are."""
+    if name not in plan_names():
+        raise UserError(
+            f"There is no plan {name!r}: choose {', '.join(plan_names())}, or leave it out and give --k and "
+            "--accept."
+        )
+    text = files("training.texts").joinpath("plans", f"{name}.yaml").read_text(encoding="utf-8")
+    return Plan.model_validate(yaml.safe_load(text))
+
+
+def own_plan(ks: Sequence[int], accept: int) -> Plan:
+    """Accept `accept` texts of each k: k = 1 over all skills as in the paper, others over the train skills."""
+    try:
+        return Plan(kinds=tuple(Kind(k=k, skills="all" if k == 1 else "train", accept=accept) for k in ks))
+    except ValidationError as error:
+        raise UserError(
+            "Name each k once, from 1, and a number of texts to accept of each, from 1; for example "
+            f"--k 1,2,3 --accept 4000. These are k = {', '.join(map(str, ks)) or 'none'} and {accept} texts."
+        ) from error
+
+
+def choose_plan(name: str | None, ks: str | None, accept: int | None, scale: float) -> Plan:
+    """The plan that a user asks for: one by its name, or `accept` texts of each of `ks`, which reads "1,2,3".
+
+    Raises UserError unless it is just one of the two.
+    """
+    if (name is None) == (ks is None and accept is None):
+        raise UserError("Say what to make: --plan NAME, or --k 1,2,3 --accept 4000.")
+    if name is not None:
+        return scaled(load_plan(name), scale)
+    if ks is None or accept is None:
+        raise UserError("--k and --accept go together: --k 1,2,3 --accept 4000 accepts 4,000 texts of each k.")
+    try:
+        numbers = [int(k) for k in ks.split(",")]
+    except ValueError as error:
+        raise UserError(f"--k {ks} is no list of numbers: type --k 1,2,3.") from error
+    return scaled(own_plan(numbers, accept), scale)
+
+
+def scaled(plan: Plan, factor: float) -> Plan:
+    """The plan with all its numbers times `factor`, rounded, and at least 1."""
+    if not 0 < factor <= _MOST:
+        raise UserError(
+            f"A plan cannot be scaled by {factor}: give a number above 0, up to {_MOST:,}, such as 0.1."
+        )
+
+    def times(number: int | None) -> int | None:
+        return None if number is None else max(1, round(number * factor))
+
+    kinds = (
+        kind.model_copy(update={"accept": times(kind.accept), "tries": times(kind.tries)}) for kind in plan.kinds
+    )
+    return plan.model_copy(update={"kinds": tuple(kinds)})
+
+
+def number_of_cells(pack: Pack, kind: Kind, excluded: AbstractSet[Cell]) -> int:
+    """How many different items `kind` has on `pack`: no more can come of `cells`."""
+    skills, topics = _parts(pack, kind)
+    barred = sum(
+        len(chosen) == kind.k and chosen <= skills.keys() and topic in topics for chosen, topic in excluded
+    )
+    return comb(len(skills), kind.k) * len(topics) - barred
+
+
+def cells(pack: Pack, kind: Kind, plan: Plan, seed: int, excluded: AbstractSet[Cell]) -> Iterator[Item]:
+    """Different items for `kind`, a kind of `plan`, without those whose cell is in `excluded`, until none is left.
+
+    The same pack, k, skills, draw, seed and exclusions give the same items on every machine; an item's split is
+    that of its skills. A balanced stream ends earlier, where what is left cannot be even. Raises UserError if the
+    pack has too few skills, or no train topic.
+    """
+    skills, topics = _parts(pack, kind)
+    if kind.k > len(skills):
+        raise UserError(
+            f"The pack {pack.about.id!r} has {len(skills)} {kind.skills} skills, too few for texts with "
+            f"{kind.k}: choose a smaller k."
+        )
+    if not topics:
+        raise UserError(f"The pack {pack.about.id!r} has no train topic: mark topics with `split: train`.")
+    name = f"training-{kind.skills}-k{kind.k}"
+    if plan.draw == "random":
+        drawn = draw_items(
+            pack,
+            name=name,
+            k=kind.k,
+            split=kind.skills,
+            seed=seed,
+            skills=skills,
+            topics=topics,
+            allowed=lambda chosen, topic: (frozenset(chosen), topic) not in excluded,
+        )
+        return islice(drawn, number_of_cells(pack, kind, excluded))
+    even = balanced_cells(
+        f"{pack.about.id}|{name}|{seed}|balanced",
+        k=kind.k,
+        skills=tuple(skills.values()),
+        topics=tuple(topics),
+        excluded=excluded,
+    )
+    return (
+        make_item(pack, kind.skills, [skills[skill] for skill in chosen], topics[topic]) for chosen, topic in even
+    )
+
+
+def _parts(pack: Pack, kind: Kind) -> tuple[dict[str, Skill], dict[str, Topic]]:
+    return (
+        {skill.id: skill for skill in pack.skills_of(kind.skills)},
+        {topic.id: topic for topic in pack.topics_of(kind.topics)},
+    )

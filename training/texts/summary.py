@@ -1,0 +1,85 @@
+"""The summary of a run that made training texts: summary.md and summary.png, made of its counts alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from grading.safety.templates import environment
+from grading.safety.whole import whole_file, write_whole
+from skillmix_tasks.items.pack import Pack
+from training.texts.charts import draw
+from training.texts.counts import Counts, KindCounts, Spending
+from training.texts.rates import pair_tallies, rate, skill_tallies
+
+
+def write_summary(folder: Path, counts: Counts, pack: Pack, *, about: Sequence[str] = ()) -> list[Path]:
+    """Write summary.md and summary.png to `folder` and return their paths; the same counts give the same bytes.
+
+    `about` are sentences for its beginning: the plan, the teacher, the judge, why the run ended.
+    """
+    counts.check()
+    source = files("training").joinpath("templates", "summary.md.jinja").read_text(encoding="utf-8")
+    template = environment().from_string(source)
+    skills = skill_tallies(counts)
+    page = template.render(
+        about=about,
+        kinds=[_kind(k, kind) for k, kind in sorted(counts.kinds.items())],
+        ks=sorted(counts.kinds),
+        reasons=list(_reasons(counts)),
+        pairs=[(name, rate(tally)) for name, tally in sorted(pair_tallies(counts).items())],
+        skills=[
+            (skill.name, skill.category, rate(skills[skill.id])) for skill in pack.skills if skill.id in skills
+        ],
+    )
+    text, chart = folder / "summary.md", folder / "summary.png"
+    write_whole(text, page + "\n")
+    with whole_file(chart) as draft:
+        draw(draft, counts, pack)
+    return [text, chart]
+
+
+def _kind(k: int, kind: KindCounts) -> dict[str, Any]:
+    accepted = kind.tally.accepted
+    return {
+        "k": k,
+        "attempted": kind.tally.attempted,
+        "accepted": accepted,
+        "rate": rate(kind.tally),
+        "sentences": _middle(kind.sentences),
+        "words": _middle(kind.words),
+        "teacher": _each(kind.teacher, accepted),
+        "judge": _each(kind.judge, accepted),
+        "dollars": _dollars(kind, accepted),
+    }
+
+
+def _middle(lengths: Counter[int]) -> str:
+    """The median and the range."""
+    ordered = sorted(lengths.elements())
+    return f"{ordered[len(ordered) // 2]} ({ordered[0]} to {ordered[-1]})" if ordered else "-"
+
+
+def _each(spent: Spending, accepted: int) -> str:
+    """All tokens of prompts and completions, for each accepted text."""
+    return f"{spent.prompt / accepted:,.0f} + {spent.completion / accepted:,.0f}" if accepted else "-"
+
+
+def _dollars(kind: KindCounts, accepted: int) -> str:
+    """What all calls cost, and that for each accepted text: rejected ones are paid for, too."""
+    if kind.teacher.dollars is None or kind.judge.dollars is None:
+        return "not known"
+    spent = kind.teacher.dollars + kind.judge.dollars
+    return f"${spent:,.2f}" + (f", ${spent / accepted:,.4f} a text" if accepted else "")
+
+
+def _reasons(counts: Counts) -> Iterator[tuple[str, list[int]]]:
+    """Each reason with its numbers by k, the most frequent first."""
+    total: Counter[str] = Counter()
+    for kind in counts.kinds.values():
+        total.update(kind.rejected)
+    for reason in sorted(total, key=lambda reason: (-total[reason], reason)):
+        yield reason, [kind.rejected[reason] for _, kind in sorted(counts.kinds.items())]

@@ -1,0 +1,261 @@
+"""The teacher: a model that writes texts, behind an endpoint, or one of lm-eval's own models in this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from grading import Budget, State, Usage, UserError
+from grading.asker import Asker
+from grading.backend import Backend, Message, Reply, Sink, VoteCall, save_and_read
+from grading.cost.progress import CallBar
+from grading.keys import know_text, redact
+from grading.models.fingerprint import check_model_path
+from grading.models.spec import LOCAL_PREFIX, ModelSpec, make_spec
+from grading.opening import open_backend
+from grading.store.replies import vote_key
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+_TOLD = ("revision", "peft", "gguf_file", "dtype", "quantization")  # arguments that tell models apart
+_SPEED = ("batch_size", "max_batch_size", "device", "parallelize")  # and those that tell none apart
+_BATCH = 16  # texts that `hf:` writes at once, unless --teacher-args says otherwise
+_CHUNK = 64  # conversations that go to a model in this process together
+
+
+class TeacherSpec(ModelSpec):
+    """Everything that tells one teacher from another, see ModelSpec.
+
+    With kind "transformers" it is the model `lm` of lm-eval's registry, made with `lm_args` as lm_eval makes it
+    with --model_args; `model` names its weights, and its replies begin with `prefix`, which it goes on from.
+    A reply ends before the first of the texts in `stop`.
+    """
+
+    role: ClassVar[str] = "teacher"
+    product: ClassVar[str] = "text"
+
+    response_format: Literal["text"] = "text"
+    stop: tuple[str, ...] = Field(default=(), max_length=4)  # OpenAI takes no more
+    prefix: str = ""
+    lm: str | None = None
+    lm_args: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+    def identity(self) -> dict[str, Any]:
+        """What a stored text depends on besides its messages."""
+        identity = super().identity()
+        if self.lm is not None:
+            told = {name: value for name, value in self.lm_args.items() if name not in _SPEED}
+            identity |= {"lm": self.lm, "lm_args": told}
+        # Only where they are set, so that texts keep the keys that they had before there were these.
+        return identity | self.own_parameters() | ({"prefix": self.prefix} if self.prefix else {})
+
+    def own_parameters(self) -> dict[str, Any]:
+        """See ModelSpec."""
+        return {"stop": list(self.stop)} if self.stop else {}
+
+    def record(self) -> dict[str, Any]:
+        """The spec as data sets carry it: no address, and of `lm_args`, which may hold a token, what is known."""
+        record = self.identity() | {"shutdown": str(self.shutdown) if self.shutdown else None}
+        record.pop("lm_args", None)
+        return record | {name: self.lm_args[name] for name in _TOLD if name in self.lm_args}
+
+
+def open_teacher(
+    spec: TeacherSpec, concurrency: int, *, adaptive: bool = True, batches: Path | None = None
+) -> Backend:
+    """Return the model, as `open_backend` does."""
+    if spec.lm is None:
+        return open_backend(spec, concurrency, adaptive=adaptive, batches=batches)
+    if batches:
+        raise UserError("A teacher in this process has no Batch API: leave out --batch.")
+    return LmEvalBackend(spec)
+
+
+def resolve_teacher(
+    teacher: str | None, *, lm_args: str | None = None, base_url: str | None = None, **fields: Any
+) -> TeacherSpec:
+    """The spec of an endpoint's model id, of `hf:DIRECTORY`, or with `lm_args` of a model of lm-eval's registry.
+
+    What is None comes from SKILLMIX_TEACHER_MODEL and SKILLMIX_TEACHER_BASE_URL.
+
+    Raises UserError in one sentence for what cannot be one.
+    """
+    teacher = teacher or os.environ.get(TeacherSpec.variable("MODEL"))
+    if not teacher:
+        raise UserError(
+            "Name the teacher: --teacher MODEL (with --teacher-base-url for another endpoint than OpenAI's), "
+            "--teacher hf:DIRECTORY, or --teacher vllm --teacher-args pretrained=MODEL."
+        )
+    base_url = base_url or os.environ.get(TeacherSpec.variable("BASE_URL"))
+    given = {name: value for name, value in fields.items() if value is not None}
+    if lm_args is None and not teacher.startswith(LOCAL_PREFIX):
+        if "prefix" in given:
+            raise UserError(
+                f"--teacher-prefix is for a teacher in this process, and {teacher} is behind an endpoint: leave "
+                "it out."
+            )
+        address = {} if base_url is None else {"base_url": base_url}
+        return make_spec(TeacherSpec, {"model": teacher} | address | given)
+    know_text(lm_args or "")
+    arguments = _arguments(lm_args or "")
+    if teacher.startswith(LOCAL_PREFIX):
+        arguments = {"batch_size": _BATCH} | arguments | {"pretrained": teacher.removeprefix(LOCAL_PREFIX)}
+        teacher = "hf"
+    name = arguments.get("pretrained")
+    if not name:
+        raise UserError(
+            f"The teacher's arguments {lm_args!r} name no model: type "
+            "--teacher-args pretrained=DIRECTORY_OR_HUB_ID."
+        )
+    local = {"kind": "transformers", "model": str(name), "lm": teacher, "lm_args": arguments}
+    return make_spec(TeacherSpec, local | given)
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    """lm-eval's arguments, which read "pretrained=DIR,batch_size=8"."""
+    from lm_eval.utils import simple_parse_args_string
+
+    try:
+        return dict(simple_parse_args_string(text))
+    except ValueError as error:  # a part without "="
+        raise UserError(
+            f"--teacher-args {text!r} is no list of arguments: type --teacher-args pretrained=DIR,batch_size=8."
+        ) from error
+
+
+class Teacher:
+    """A teacher together with the store of its texts; the arguments are an Asker's."""
+
+    def __init__(
+        self,
+        spec: TeacherSpec,
+        store: Path,
+        *,
+        concurrency: int = 32,
+        adaptive: bool = True,
+        budget: Budget | None = None,
+        batch: bool = False,
+    ) -> None:
+        backend = open_teacher(spec, concurrency, adaptive=adaptive, batches=store if batch else None)
+        self._asker = Asker(spec, store, backend, budget=budget or Budget(), batch=batch)
+        self.spec = self._asker.spec
+        self._identity = spec.identity()
+
+    def check(self) -> None:
+        """Raise UserError, in one sentence, if the teacher cannot answer; costs nothing."""
+        self._asker.check()
+
+    def record(self) -> dict[str, Any]:
+        """What writing did and cost so far."""
+        return self._asker.stats.record(self.spec, self._asker.budget)
+
+    def write(self, conversations: Sequence[tuple[Message, ...]], *, progress: bool = True) -> list[Reply]:
+        """The reply to each conversation, in their order; one that is no text has a state."""
+        calls = [
+            VoteCall(vote_key(self._identity, messages, 0), 0, messages, (), "", self.spec.seed)
+            for messages in conversations
+        ]
+        replies: dict[str, Reply] = {}
+        stats = self._asker.stats
+        with CallBar("Writing", self.spec, stats, disable=not progress) as bar:
+            wanted = {call.key: call for call in calls}
+            bar.expect(len(wanted))
+
+            def keep(call: VoteCall, reply: Reply, *, stored: bool) -> None:
+                replies[call.key] = reply
+                stats.count(reply.state, reply, stored=stored)
+                stats.refused |= reply.refused
+                bar.advance()
+
+            self._asker.ask(wanted, keep)
+        return [replies[call.key] for call in calls]
+
+    def close(self) -> None:
+        """Close the store."""
+        self._asker.close()
+
+
+class LmEvalBackend:
+    """A model of lm-eval's registry in this process; it is loaded with the first call."""
+
+    def __init__(self, spec: TeacherSpec) -> None:
+        self._spec = spec
+        self._model: LM | None = None
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """Nothing here refuses a parameter; there is no seed for a single text."""
+        return frozenset({"seed"})
+
+    def check(self) -> None:
+        """Raise UserError if the registry has no such model, or its directory is not there."""
+        from lm_eval.api.registry import get_model
+
+        try:
+            get_model(self._spec.lm)
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f"lm-eval has no model {self._spec.lm!r}: type --teacher hf or --teacher vllm."
+            ) from error
+        check_model_path(self._spec.model)
+
+    def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
+        """Answer all calls, chunk by chunk, in this thread."""
+        waiting = iter(calls)
+        while chunk := list(islice(waiting, _CHUNK)):
+            for call, reply in zip(chunk, self._write(chunk), strict=True):
+                sink.take(call, reply)
+            save_and_read(sink)
+
+    def _write(self, chunk: Sequence[VoteCall]) -> list[Reply]:
+        from lm_eval.api.instance import Instance
+
+        model = self._loaded()
+        spec = self._spec
+        options = {
+            "until": list(spec.stop),
+            "max_gen_toks": spec.max_tokens,
+            "do_sample": spec.temperature is not None,
+            **({} if spec.temperature is None else {"temperature": spec.temperature}),
+        }
+        prompts = [
+            model.apply_chat_template([dict(message) for message in call.messages]) + spec.prefix for call in chunk
+        ]
+        texts = model.generate_until(
+            [
+                Instance(request_type="generate_until", doc={}, arguments=(prompt, dict(options)), idx=index)
+                for index, prompt in enumerate(prompts)
+            ],
+            disable_tqdm=True,
+        )
+        return [self._reply(model, prompt, redact(text)) for prompt, text in zip(prompts, texts, strict=True)]
+
+    def _reply(self, model: LM, prompt: str, text: str) -> Reply:
+        usage = Usage(len(model.tok_encode(prompt)), len(model.tok_encode(text)))
+        if not text.strip():
+            return Reply(State.EMPTY, text, "the reply holds no text", usage)
+        whole = self._spec.prefix + text
+        if usage.completion >= self._spec.max_tokens:
+            return Reply(State.TRUNCATED, whole, "the reply ended at max_tokens", usage)
+        return Reply(State.GRADED, whole, usage=usage)
+
+    def _loaded(self) -> LM:
+        if self._model is None:
+            from lm_eval.api.registry import get_model
+
+            found = {"device": _device()} if self._spec.lm == "hf" else {}
+            self._model = get_model(self._spec.lm).create_from_arg_obj(found | self._spec.lm_args)
+        return self._model
+
+
+def _device() -> str:
+    """Where a model runs that is not told: lm-eval's class takes a GPU for granted."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,63 @@
+"""From a checkpoint to a model that `from_pretrained` loads: the adapter or the whole, and the two merged."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from grading.safety.whole import sync
+from training.tune.prepare import Base
+from training.tune.recipe import Recipe
+from training.tune.whole import mark_whole
+
+_ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
+
+
+def export_model(checkpoint: Path, recipe: Recipe, base: Base, target: Path) -> None:
+    """Write what a checkpoint has learned to `target`, with the tokenizer and chat template of its base.
+
+    The directory appears complete or not at all.
+    """
+
+    def write(draft: Path) -> None:
+        if recipe.method == "lora":
+            draft.mkdir()
+            for name in _ADAPTER:
+                shutil.copy(checkpoint / name, draft / name)
+            return
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        dtype: torch.dtype = getattr(torch, recipe.dtype)
+        AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype).save_pretrained(draft)
+
+    _make(target, base, write)
+
+
+def merge(adapter: Path, recipe: Recipe, base: Base, target: Path) -> None:
+    """Write the base model with the adapter's changes in its weights to `target`."""
+
+    def write(draft: Path) -> None:
+        import torch
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        dtype: torch.dtype = getattr(torch, recipe.dtype)
+        model = AutoModelForCausalLM.from_pretrained(base.model, revision=base.revision, dtype=dtype)
+        PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(draft)
+
+    _make(target, base, write)
+
+
+def _make(target: Path, base: Base, write: Callable[[Path], None]) -> None:
+    from transformers import AutoTokenizer
+
+    draft = target.with_name(f".{target.name}")
+    shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
+    write(draft)
+    AutoTokenizer.from_pretrained(base.model, revision=base.revision).save_pretrained(draft)
+    mark_whole(draft)
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
+    sync(target.parent)

@@ -1,0 +1,187 @@
+"""What a training run is given, made ready: its base model, its rows as tokens, and the record of them all."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grading import UserError
+from grading.home import home
+from grading.models.fingerprint import cached_commit, check_model_path, weights_fingerprint
+from skillmix_tasks.harness.embedded import convert_embedded_model
+from training.data.leakage import Leakage
+from training.data.source import Source, open_source
+from training.tune.distributed import asked_for, say, world_size
+from training.tune.encode import Encoded, encode, tokenizer_identity
+from training.tune.lengths import Lengths, OnTooLong, check_lengths, fit
+from training.tune.marking import marked_template
+from training.tune.recipe import EMBEDDED, Recipe
+from training.tune.resume import versions
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is asked of a run beside its recipe."""
+
+    on_too_long: OnTooLong = "fail"
+    allow_leaks: bool = False
+    merge: bool = False
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base model: where it is, its name without a path, and what tells its weights apart."""
+
+    model: str
+    name: str
+    revision: str | None
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The base model, the rows as they are trained on, and the run's record (run.json)."""
+
+    base: Base
+    tokenizer: PreTrainedTokenizerBase
+    train: Dataset
+    validation: Dataset | None
+    record: dict[str, Any]
+
+
+def _find(recipe: Recipe, before: dict[str, Any] | None) -> Base:
+    if recipe.model == EMBEDDED:
+        directory = convert_embedded_model(home() / "models" / "smollm2-135m-instruct")
+        # Its files are made anew on each machine; what they are made of is one release of one package.
+        return Base(str(directory), directory.name, None, EMBEDDED)
+    check_model_path(recipe.model)
+    if Path(recipe.model).is_dir():
+        return Base(recipe.model, Path(recipe.model).resolve().name, None, weights_fingerprint(recipe.model))
+    from transformers import AutoConfig
+
+    revision = recipe.revision or _begun_with(recipe, before)
+    try:
+        AutoConfig.from_pretrained(recipe.model, revision=revision)  # brings it into the cache
+    except (OSError, ValueError) as error:
+        raise UserError(f"The model {recipe.model} cannot be had ({_flat(error)}).") from error
+    commit = cached_commit(recipe.model, revision)
+    return Base(recipe.model, recipe.model, commit, commit or "unresolved")
+
+
+def _begun_with(recipe: Recipe, before: dict[str, Any] | None) -> str | None:
+    """The commit that a run which is gone on with began with: its branch may have moved since."""
+    asked, base = ((before or {}).get(name) for name in ("recipe", "base_model"))
+    if not (isinstance(asked, dict) and isinstance(base, dict)):
+        return None
+    if asked.get("revision") is not None or base.get("name") != recipe.model:
+        return None
+    revision: str | None = base.get("revision")
+    return revision
+
+
+def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] | None = None) -> Prepared:
+    """Read the base model's tokenizer and the data set `data`, and make rows of tokens.
+
+    `before` is the record of the run that is gone on with. Raises UserError if either cannot be had, rows are too
+    long, or they leak into a task of the recipe.
+    """
+    from transformers import AutoTokenizer
+
+    base = _find(recipe, before)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base.model, revision=base.revision)
+    except (OSError, ValueError) as error:
+        raise UserError(f"The model {recipe.model} has no tokenizer that loads ({_flat(error)}).") from error
+    source = open_source(data, recipe.data_config)
+    template = marked_template(tokenizer)
+    encoded = encode(source.train, tokenizer, template)
+    lengths = Lengths.of(encoded.lengths, recipe.max_length)
+    say(lengths.text())
+    validation: Encoded | None = None
+    if source.validation is not None and len(source.validation):
+        validation = encode(source.validation, tokenizer, template)
+    if options.on_too_long == "fail":
+        check_lengths([encoded, *([validation] if validation else [])], recipe.max_length)
+    rows, left_out = fit(encoded, recipe.max_length, options.on_too_long)
+    if left_out:
+        say(f"{left_out:,} rows are left out (--on-too-long {options.on_too_long}).")
+    if not len(rows):
+        raise UserError(f"No row is left to train on: all are longer than max_length {recipe.max_length:,}.")
+    held: Dataset | None = None
+    held_out_too_long = 0
+    if validation is not None:
+        held, held_out_too_long = fit(validation, recipe.max_length, options.on_too_long)
+        if held_out_too_long:
+            say(f"{held_out_too_long:,} rows of the validation split are left out, too.")
+        held = held if len(held) else None
+    if recipe.early_stopping and held is None:
+        raise UserError(
+            f"early_stopping needs a validation split, which {data} has not: type --set early_stopping=null."
+        )
+    leaks = _leaks(recipe, source, options)
+    record = {
+        "recipe": recipe.model_dump(mode="json"),
+        "base_model": {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint},
+        "data": {
+            "name": source.name,
+            "revision": source.revision,
+            "config": source.config,
+            "fingerprint": encoded.fingerprint + (f"-{validation.fingerprint}" if validation else ""),
+            "rows": len(rows),
+            "validation_rows": len(held) if held is not None else 0,
+            "mixed": encoded.mixed,
+            "turns": {str(number): rows for number, rows in sorted(encoded.turns.items())},
+            "lengths": lengths.record(),
+            "on_too_long": options.on_too_long,
+            "left_out": left_out,
+            "validation_left_out": held_out_too_long,
+        },
+        "tokenizer": tokenizer_identity(tokenizer)[:16],
+        "template": sha256(template.encode()).hexdigest(),
+        "distributed_type": asked_for(),
+        "world_size": world_size(),
+        "versions": versions(),
+        "leaks": leaks and leaks.record(),
+    }
+    columns = ["input_ids", "labels"]
+    return Prepared(
+        base=base,
+        tokenizer=tokenizer,
+        train=rows.select_columns(columns),
+        validation=held and held.select_columns(columns),
+        record=record,
+    )
+
+
+def _leaks(recipe: Recipe, source: Source, options: Options) -> Leakage | None:
+    """The check against the recipe's tasks; None if there are none, or if it cannot be made and is waived."""
+    if not recipe.checked_tasks:
+        return None
+    try:
+        found = source.leaks(recipe.checked_tasks)
+    except UserError:
+        if options.allow_leaks:
+            return None
+        raise
+    if found.leaks:
+        kinds = ", ".join(f"{kind} ({number:,} rows)" for kind, number in found.counts.items() if number)
+        if not options.allow_leaks:
+            raise UserError(
+                f"{source.name} gives away what the tasks of the recipe ask: {kinds}. `skillmix leaks` shows the "
+                "rows; --allow-leaks trains on them all the same."
+            )
+        logger.warning("%s gives away what the tasks of the recipe ask: %s.", source.name, kinds)
+    return found
+
+
+def _flat(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,190 @@
+"""What can be followed of a run: log.jsonl on disk, a line on the screen, and whole checkpoints marked as such.
+
+    {"step": 12, "loss": 1.87, "grad_norm": 2.1, "learning_rate": 2e-05, "tokens": 98304, "trained_tokens": 31200,
+     "seconds": 41.3, "peak_memory_bytes": 5368709120, "device": "cpu"}
+    {"step": 12, "eval_loss": 1.91, ...}
+
+Tokens are useful ones, without padding; trained ones carry loss. All sums go over all processes and, when a run
+was stopped, over all its parts.
+"""
+
+# ruff: noqa: ARG002 - the trainer hands all of its state to every method
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from grading import UserError
+from training.tune.flops import peak_flops
+from training.tune.stopping import Stop
+from training.tune.whole import mark_whole
+
+_WINDOW = 20  # steps over which the speed on the screen is taken
+
+
+@dataclass
+class Totals:
+    """What a run has done so far: tokens that carried loss, all useful tokens, and seconds of training."""
+
+    trained_tokens: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, line: dict[str, Any] | None) -> Totals:
+        """The totals in a line of the log; zeros without one."""
+        if line is None:
+            return cls()
+        return cls(line["trained_tokens"], line["tokens"], line["seconds"])
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has used: of the GPU, or without one of the machine."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class Tracker(TrainerCallback):
+    """Writes the log and shows the progress; marks whole checkpoints; ends the training where `stop` asks for it.
+
+    `totals` are those that the run goes on from; the trainer counts the tokens among them. A token takes `flops`
+    floating-point operations.
+    """
+
+    def __init__(self, log: Path, totals: Totals, stop: Stop, flops: float) -> None:
+        self._log = log
+        self._before = totals.seconds
+        self._totals = totals
+        self._stop = stop
+        self._flops = flops
+        self._device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+        self._peak = peak_flops(self._device)
+        self._begun = 0.0
+        self._window: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
+        self._bar: tqdm[Any] | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the clock."""
+        self._begun = time.perf_counter()
+        self._window.append((self._begun, self._totals.tokens))
+        if state.is_world_process_zero:
+            self._bar = tqdm(
+                total=state.max_steps, initial=state.global_step, desc="Training", unit="step", mininterval=1
+            )
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl:
+        """End the training with a checkpoint if any process was asked to stop."""
+        asked = torch.tensor(int(self._stop.signal or 0), device=args.device)
+        if args.world_size > 1:
+            torch.distributed.all_reduce(asked, op=torch.distributed.ReduceOp.MAX)
+        if asked.item():
+            self._stop.signal = int(asked.item())
+            control.should_save = control.should_training_stop = True
+        return control
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write a line; raise UserError if the loss is no number, which training cannot fix."""
+        logs = logs or {}
+        if "loss" in logs:
+            self._check(state.global_step, logs["loss"])
+            now = time.perf_counter()
+            self._totals.seconds = self._before + now - self._begun
+            self._window.append((now, self._totals.tokens))
+            line = {name: logs[name] for name in ("loss", "grad_norm", "learning_rate")} | {
+                "tokens": self._totals.tokens,
+                "trained_tokens": self._totals.trained_tokens,
+                "seconds": round(self._totals.seconds, 3),
+                "peak_memory_bytes": peak_memory(),
+                "device": self._device,
+            }
+            if self._peak:
+                line["mfu"] = round(self._used(self._totals.tokens / self._totals.seconds, args.world_size), 4)
+            self._show(state.global_step, logs, args.world_size)
+        elif "eval_loss" in logs:
+            self._check(state.global_step, logs["eval_loss"])
+            line = {"eval_loss": logs["eval_loss"]}
+        else:
+            return  # the trainer's own summary of what it did in this process
+        if state.is_world_process_zero:
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": state.global_step} | line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # a checkpoint stands on the line of its step
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Mark the checkpoint as whole, once every process has written its part.
+
+        Raises UserError if a weight is no number: the checkpoint then gets no mark, and the one before is kept.
+        """
+        broken = torch.tensor(int(not _finite(kwargs["model"])), device=args.device)
+        if args.world_size > 1:  # which waits for all of them, too
+            torch.distributed.all_reduce(broken, op=torch.distributed.ReduceOp.MAX)
+        if broken.item():
+            raise _came_apart(f"Weights are no numbers after step {state.global_step}")
+        if state.is_world_process_zero:
+            mark_whole(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Leave the line as it is."""
+        if self._bar:
+            self._bar.close()
+
+    def _check(self, step: int, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise _came_apart(f"The loss is {loss} at step {step}")
+
+    def _show(self, step: int, logs: dict[str, float], world: int) -> None:
+        if not self._bar:
+            return
+        (first, before), (last, after) = self._window[0], self._window[-1]
+        speed = (after - before) / (last - first)
+        shown = {"loss": f"{logs['loss']:.3f}", "lr": f"{logs['learning_rate']:.2g}", "tokens/s": f"{speed:,.0f}"}
+        if self._peak:
+            shown["MFU"] = f"{self._used(speed, world):.0%}"
+        self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(step - self._bar.n)
+
+    def _used(self, speed: float, world: int) -> float:
+        """Model FLOPs utilisation at so many tokens a second."""
+        return speed * self._flops / ((self._peak or math.inf) * world)
+
+
+def _came_apart(what: str) -> UserError:
+    return UserError(
+        f"{what}, so the training came apart: start again in another folder, with a smaller learning_rate, more "
+        "warmup_steps or another dtype. Checkpoints of earlier steps are kept."
+    )
+
+
+def _finite(model: torch.nn.Module) -> bool:
+    """Whether all trained weights are numbers, of sharded ones those of this process."""
+    own = (getattr(weight, "_local_tensor", weight) for weight in model.parameters() if weight.requires_grad)
+    return all(bool(weight.isfinite().all()) for weight in own)

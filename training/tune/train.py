@@ -1,0 +1,148 @@
+"""`skillmix train`: a data set and a recipe to a fine-tuned model, in one folder that can be gone on with.
+
+OUT/run.json      what the run is: recipe, base model, data, template, packages, leaks
+OUT/log.jsonl     a line for each step
+OUT/checkpoints/  what the run goes on from
+OUT/model/        the adapter, or the whole model; OUT/merged/ with --merge
+OUT/curves.png    loss, learning rate, speed
+OUT/result.json   written last: the figures of a run that is whole
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from grading import UserError
+from grading.safety.whole import whole_file, write_whole
+from training.data.folder import claimed, record_of
+from training.tune.curves import draw_curves
+from training.tune.distributed import accumulation, asked_for, check_devices, is_main, say, warn, world_size
+from training.tune.export import export_model, merge
+from training.tune.prepare import Options, Prepared, prepare
+from training.tune.recipe import Recipe
+from training.tune.result import make_result
+from training.tune.resume import cut_log, has_checkpoint, last_whole, read_log, remove_unusable
+from training.tune.whole import find_damage, is_marked
+
+_MADE_WITH = ("versions", "world_size", "distributed_type")
+
+
+def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) -> dict[str, Any]:
+    """Train what `recipe` says on `data` (a directory, or a data set of the Hub) in `out`; return the result.
+
+    The same call goes on with a run that was stopped, and only returns the result of one that is whole. Raises
+    UserError if an input is wrong, `out` holds another run, or a signal stopped this one.
+    """
+    options = options or Options()
+    main, result = is_main(), out / "result.json"
+
+    def begun() -> bool:
+        return result.exists() or has_checkpoint(out / "checkpoints")
+
+    before = record_of(out) if begun() else None
+    whole = before if result.exists() else None
+    _check(recipe, options, done=whole is not None)
+    prepared = prepare(recipe, data, options, before)
+    record = prepared.record
+    if whole is not None:  # how it was made binds nobody who merges it, or looks at it, now
+        record |= {name: whole[name] for name in _MADE_WITH if name in whole}
+    with claimed(out, record, "skillmix train", begun) if main else nullcontext():
+        if not result.exists():
+            _train(recipe, prepared, out)
+        elif main and _damaged(out / "model"):
+            _export_again(recipe, prepared, out)
+        if main and options.merge and (not (out / "merged").exists() or _damaged(out / "merged")):
+            merge(out / "model", recipe, prepared.base, out / "merged")
+        return json.loads(result.read_text(encoding="utf-8")) if main else {}
+
+
+def _check(recipe: Recipe, options: Options, *, done: bool) -> None:
+    """What can be known before anything is read."""
+    wanted = ("torch", "transformers", "trl", "accelerate", "peft")
+    missing = next((package for package in wanted if find_spec(package) is None), None)
+    if missing:
+        raise UserError(f'The package {missing} is missing: type `pip install "skillmix-tasks[train]"`.')
+    eight_bit = recipe.optimizer.endswith("8bit")
+    if (recipe.four_bit or eight_bit) and find_spec("bitsandbytes") is None:
+        what = "four_bit" if recipe.four_bit else f"optimizer {recipe.optimizer}"
+        raise UserError(f"{what} needs the package bitsandbytes: type `pip install bitsandbytes`.")
+    if options.merge and recipe.method == "full":
+        raise UserError("--merge is for adapters, and the method full trains the whole model: leave it out.")
+    if done:
+        return
+    accumulation(recipe.global_batch, recipe.micro_batch, world_size())
+    check_devices(four_bit=recipe.four_bit)
+    from transformers.integrations.integration_utils import get_available_reporting_integrations
+
+    known: list[str] = get_available_reporting_integrations()  # type: ignore[no-untyped-call]
+    for tracker in recipe.report_to:
+        if tracker not in known:
+            raise UserError(
+                f"report_to names {tracker}, which is not installed: install it, or take it out "
+                f"(installed: {', '.join(sorted(known)) or 'none'})."
+            )
+
+
+def _train(recipe: Recipe, prepared: Prepared, out: Path) -> None:
+    """Train to the end, and make of the last checkpoint, or of the best one, what the run is for."""
+    from training.tune.sft import Job, fit
+    from training.tune.tracking import Totals
+
+    checkpoints, log = out / "checkpoints", out / "log.jsonl"
+    start = last_whole(checkpoints)
+    line = None
+    if is_main():
+        remove_unusable(checkpoints, start.step if start else 0)
+        line = cut_log(log, start.step if start else 0)
+    if start:
+        say(f"Goes on from step {start.step}.")
+    if start is None or not start.is_last:
+        rows = len(prepared.train)
+        say(f"{rows:,} rows, {recipe.method}, {recipe.dtype}, {asked_for()}, {world_size()} at work.")
+        fit(Job(recipe, prepared, checkpoints, log), start.path if start else None, Totals.of(line))
+    if is_main():
+        _finish(recipe, prepared, out)
+
+
+def _damaged(folder: Path) -> bool:
+    """Whether a model that was complete is not as it was saved; says so."""
+    damage = find_damage(folder) if is_marked(folder) else None
+    if damage is not None:
+        warn(f"{folder} is damaged ({damage}) and is made again.")
+    return damage is not None
+
+
+def _export_again(recipe: Recipe, prepared: Prepared, out: Path) -> None:
+    """Make the model of a run that has its result from the checkpoint that it was made of."""
+    result = out / "result.json"
+    taken = out / "checkpoints" / f"checkpoint-{json.loads(result.read_text(encoding='utf-8'))['model_step']}"
+    _check_taken(taken, out)
+    export_model(taken, recipe, prepared.base, out / "model")
+
+
+def _check_taken(taken: Path, out: Path) -> None:
+    """Raise UserError if the checkpoint of which the model is made is not as it was saved."""
+    damage = find_damage(taken) if is_marked(taken) else "it is missing"
+    if damage is not None:
+        raise UserError(
+            f"{taken}, of which the model is made, is damaged ({damage}): to train again, run "
+            f"`rm -r {out / 'checkpoints'}` and `rm -f {out / 'result.json'}`, then the same command."
+        )
+
+
+def _finish(recipe: Recipe, prepared: Prepared, out: Path) -> None:
+    last = last_whole(out / "checkpoints")
+    if last is None or not last.is_last:
+        raise UserError(f"{out / 'checkpoints'} does not hold the last step any more: run the same command again.")
+    taken = last.best if recipe.early_stopping else last.path
+    if taken != last.path:
+        _check_taken(taken, out)
+    export_model(taken, recipe, prepared.base, out / "model")
+    log = read_log(out / "log.jsonl")
+    with whole_file(out / "curves.png") as draft:
+        draw_curves(draft, log)
+    write_whole(out / "result.json", json.dumps(make_result(last, taken, log, recipe.dtype), indent=1) + "\n")
