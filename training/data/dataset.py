@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
@@ -30,7 +31,6 @@ from grading.safety.templates import environment
 from grading.safety.whole import sync_all, write_whole
 from training.data.mix import Mix, draw_texts, read_texts
 from training.data.rows import COLUMNS, FEATURES, Row, read_rows, rows_files
-from training.data.split import validation_ids
 
 SPLITS = ("train", "validation")
 _GROUP = 1000  # rows in a Parquet row group
@@ -169,3 +169,24 @@ def _readme(configs: Sequence[Config], mix: Mix | None) -> str:
         )
     )
     return f"---\n{yaml.safe_dump({'configs': header}, sort_keys=False)}---\n\n{body}\n"
+
+
+FEW = 20  # fewer rows are not worth a split
+
+
+def validation_ids(ids: Iterable[str], *, seed: int, share: float) -> frozenset[str]:
+    """About the `share` of `ids` that a hash with `seed` puts on the validation side.
+
+    At least one where there are 20 or more, and none where there are fewer. But for that, an id is on the same
+    side whatever the other ids are: a text that was held back once is held back when more have been accepted.
+    """
+    chosen: set[str] = set()
+    number, first = 0, (2.0, "")
+    for number, name in enumerate(ids, start=1):  # noqa: B007 - their number is needed
+        place = int.from_bytes(sha256(f"validation|{seed}|{name}".encode()).digest()[:8]) / 2**64
+        first = min(first, (place, name))
+        if place < share:
+            chosen.add(name)
+    if number < FEW or share == 0:
+        return frozenset()
+    return frozenset(chosen or {first[1]})

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from grading import UserError
@@ -129,3 +133,30 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _step(path: Path) -> int:
     return int(path.name[11:])
+
+
+@dataclass
+class Stop:
+    """Whether the run was asked to stop, and by which signal."""
+
+    signal: int | None = None
+
+
+@contextmanager
+def stoppable() -> Iterator[Stop]:
+    """Take SIGTERM and SIGINT as a request to stop; a second one of them ends the process at once."""
+    stop = Stop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def ask(number: int, _: FrameType | None) -> None:
+        stop.signal = number
+        for asked in before:
+            signal.signal(asked, signal.SIG_DFL)
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

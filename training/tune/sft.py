@@ -26,7 +26,7 @@ from grading import UserError
 from training.tune.distributed import accumulation, asked_for, check_running, world_size
 from training.tune.flops import flops_per_token
 from training.tune.recipe import Recipe
-from training.tune.stopping import stoppable
+from training.tune.resume import stoppable
 from training.tune.tracking import Totals, Tracker
 
 if TYPE_CHECKING:

@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from grading import UserError
 from training.tune.flops import peak_flops
-from training.tune.stopping import Stop
+from training.tune.resume import Stop
 from training.tune.whole import mark_whole
 
 _WINDOW = 20  # steps over which the speed on the screen is taken
@@ -188,3 +190,24 @@ def _finite(model: torch.nn.Module) -> bool:
     """Whether all trained weights are numbers, of sharded ones those of this process."""
     own = (getattr(weight, "_local_tensor", weight) for weight in model.parameters() if weight.requires_grad)
     return all(bool(weight.isfinite().all()) for weight in own)
+
+
+def draw_curves(path: Path, log: list[dict[str, Any]]) -> None:
+    """Write a PNG of the loss (with that on the validation split, if measured), the learning rate and the pace."""
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss, rate, pace = figure.subplots(1, 3)
+    trained = [line for line in log if "loss" in line]
+    measured = [line for line in log if "eval_loss" in line]
+    steps = [line["step"] for line in trained]
+    loss.plot(steps, [line["loss"] for line in trained], linewidth=1, label="training")
+    if measured:
+        points = [line["step"] for line in measured]
+        loss.plot(points, [line["eval_loss"] for line in measured], marker="o", markersize=3, label="validation")
+        loss.legend()
+    rate.plot(steps, [line["learning_rate"] for line in trained], linewidth=1)
+    pace.plot(steps, [line["tokens"] / line["seconds"] for line in trained], linewidth=1)
+    for axes, title in ((loss, "loss"), (rate, "learning rate"), (pace, "useful tokens a second, so far")):
+        axes.set_title(title)
+        axes.set_xlabel("step")
+    figure.savefig(path, format="png", dpi=100, metadata={"Software": None})

@@ -19,13 +19,13 @@ from typing import Any
 from grading import UserError
 from grading.safety.whole import whole_file, write_whole
 from training.data.folder import claimed, record_of
-from training.tune.curves import draw_curves
 from training.tune.distributed import accumulation, asked_for, check_devices, is_main, say, warn, world_size
 from training.tune.export import export_model, merge
 from training.tune.prepare import Options, Prepared, prepare
 from training.tune.recipe import Recipe
 from training.tune.result import make_result
 from training.tune.resume import cut_log, has_checkpoint, last_whole, read_log, remove_unusable
+from training.tune.tracking import draw_curves
 from training.tune.whole import find_damage, is_marked
 
 _MADE_WITH = ("versions", "world_size", "distributed_type")
