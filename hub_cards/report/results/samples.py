@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_va
 from grading import UserError
 from grading.safety.bounds import readable
 from skillmix_tasks.items.pack import Split
+from skillmix_tasks.scoring.losses import Loss
 from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
 from skillmix_tasks.stored.record import known_state
 
@@ -65,7 +66,7 @@ class Generation(BaseModel):
     answer: str
     sentences: int
     void: str | None
-    lost_in_code: dict[str, str]
+    lost_in_code: dict[str, Loss]
     points: dict[str, bool | None]
     states: dict[str, _State]
     votes: list[VoteRecord]
