@@ -28,6 +28,7 @@ from hub_cards.report.results.tally import read_tally
 from hub_cards.report.stats.intervals import Interval, mean_interval, wilson
 from skillmix_tasks.calibration.record import Calibration, load_calibration
 from skillmix_tasks.items.hub import config_of
+from skillmix_tasks.stored.record import RunRecord, task_record
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -59,15 +60,20 @@ class Evaluation:
         return f"{FOLDER}/{self.run.task}/{judge}"
 
     @property
-    def judge(self) -> dict[str, Any]:
+    def _published(self) -> RunRecord:
+        record = task_record(self.record, self.run.task, self.run.source)
+        assert record is not None
+        return record
+
+    @property
+    def judge(self) -> dict[str, Any] | None:
         """The judge's settings."""
-        judge: dict[str, Any] = self.record["configs"][self.run.task]["metadata"]["skillmix"]["judge"]
-        return judge
+        return self._published.judge
 
     @property
     def dollars(self) -> float | None:
         """What judging cost; None where no price is known."""
-        return self.run.spent["dollars"]
+        return self.run.record.cost("dollars")
 
     def interval(self, metric: str) -> Interval | None:
         """The 95 % interval of a metric over the items with a verdict; None if there are none."""
@@ -89,7 +95,7 @@ class Evaluation:
         from huggingface_hub import EvalResult
 
         run = self.run
-        source = self.record["configs"][run.task]["metadata"]["skillmix"].get("items_from") or {}
+        source = self._published.items_from or {}
         found = []
         for metric, score in run.scores.items():
             if score is None:
@@ -99,9 +105,9 @@ class Evaluation:
             found.append(
                 EvalResult(
                     task_type="text-generation",
-                    task_name=f"SKILL-MIX, k = {run.k}",
+                    task_name=f"SKILL-MIX, k = {run.record.k}",
                     dataset_type=source.get("path", "skillmix"),
-                    dataset_name=f"SKILL-MIX ({run.pack.id} {run.pack.version}, {run.split})",
+                    dataset_name=f"SKILL-MIX ({run.record.pack.id} {run.record.pack.version}, {run.record.split})",
                     dataset_config=config_of(run.task),
                     dataset_split="test",
                     dataset_revision=source.get("commit"),
@@ -139,7 +145,7 @@ def read_evaluations(
             raise UserError(f"{file} has answers to {', '.join(unjudged)} that were not judged: `skillmix grade`.")
         whole = read_record(file, "`skillmix eval`")
         for run in runs:
-            student = whole["configs"][run.task]["metadata"]["skillmix"]["student"]
+            student = run.record.student
             one = Evaluation(run, _public(whole, run.task), str(student.get("peft") or student["model"]))
             if one.folder in found:
                 raise UserError(
@@ -159,7 +165,7 @@ def read_evaluations(
             f"{path} is the calibration of {known[path].name}, which judged none of these results in that way: "
             "model, parameters, prompt and votes have to be the same."
         )
-    return sorted(found.values(), key=lambda one: (one.run.split, one.run.k, one.folder))
+    return sorted(found.values(), key=lambda one: (one.run.record.split, one.run.record.k, one.folder))
 
 
 def results_within(paths: Sequence[Path], within: Path | None = None) -> Iterator[tuple[Path, Path]]:
@@ -200,7 +206,7 @@ def untouched(remote: Remote, new: Sequence[Evaluation]) -> tuple[str, ...]:
 def joined(new: Sequence[Evaluation], old: Sequence[Evaluation]) -> list[Evaluation]:
     """The new evaluations and those of the old ones in whose place none of them comes."""
     by_folder = {one.folder: one for one in (*old, *new)}
-    return sorted(by_folder.values(), key=lambda one: (one.run.split, one.run.k, one.folder))
+    return sorted(by_folder.values(), key=lambda one: (one.run.record.split, one.run.record.k, one.folder))
 
 
 def refuse_others(evaluations: Sequence[Evaluation], names: Sequence[str]) -> None:

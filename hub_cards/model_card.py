@@ -60,8 +60,8 @@ def _shown(one: Evaluation) -> dict[str, Any]:
         )
     return {
         "task": run.task,
-        "split": run.split,
-        "k": run.k,
+        "split": run.record.split,
+        "k": run.record.k,
         "judge": run.judge.name,
         "items": run.items,
         "coverage": run.coverage,

@@ -19,6 +19,7 @@ from grading.safety.bounds import load_json, read_bytes, readable
 from grading.safety.templates import environment
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.output_files import samples_of
+from skillmix_tasks.stored.record import RunRecord, task_record
 
 SPLITS = {"all": "all", "train": "train", "heldout": "held-out", "public": "public"}
 
@@ -100,12 +101,12 @@ def _parsed(text: bytes, where: str, folder: Path) -> dict[str, Any]:
 
 def compare_halves(before: Half, after: Half) -> list[ComparedTask]:
     """A row for each task, by split and k; UserError if the halves are of different tasks, items or judges."""
-    tasks = {task: _about(before, task) for task in before.samples}
+    tasks = {task: _record(before, task) for task in before.samples}
     if tasks.keys() != after.samples.keys():
         raise UserError("The two halves are of different tasks: compare the same ones.")
     rows = []
-    for task, about in tasks.items():
-        if _judge(about) != _judge(_about(after, task)):
+    for task, record in tasks.items():
+        if _judge(record) != _judge(_record(after, task)):
             raise UserError(f"{task} was judged by different judges before and after: its scores do not compare.")
         first, second = ({one["doc"]["hash"]: one for one in half.samples[task]} for half in (before, after))
         if first.keys() != second.keys():
@@ -113,8 +114,8 @@ def compare_halves(before: Half, after: Half) -> list[ComparedTask]:
         rows.append(
             ComparedTask(
                 task,
-                about["split"],
-                about["k"],
+                record.split,
+                record.k,
                 len(first),
                 (_covered(first), _covered(second)),
                 {
@@ -157,14 +158,16 @@ def comparison_text(rows: Sequence[ComparedTask], about: Sequence[str]) -> str:
     )
 
 
-def _about(half: Half, task: str) -> dict[str, Any]:
-    about: dict[str, Any] = half.results["configs"][task]["metadata"]["skillmix"]
-    return about
+def _record(half: Half, task: str) -> RunRecord:
+    record = task_record(half.results, task, f"The half with {task}")
+    if record is None or record.judge is None:
+        raise UserError(f"{task} has no judged answers of SKILL-MIX: there is nothing to compare.")
+    return record
 
 
-def _judge(about: dict[str, Any]) -> dict[str, Any]:
+def _judge(record: RunRecord) -> dict[str, Any]:
     """The judge without what its endpoint refused, which a side whose votes were all stored does not tell."""
-    return {name: value for name, value in about["judge"].items() if name != "refused_parameters"}
+    return {name: value for name, value in (record.judge or {}).items() if name != "refused_parameters"}
 
 
 def _covered(samples: Mapping[str, dict[str, Any]]) -> int:

@@ -10,6 +10,7 @@ from grading import UserError
 from grading.safety.bounds import load_json, read_text
 from skillmix_tasks.calibration.correction import Corrected, correct
 from skillmix_tasks.calibration.record import CORRECTABLE, Calibration
+from skillmix_tasks.stored.record import task_record
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,10 @@ def correct_results(path: Path, calibration: Calibration) -> list[CorrectedScore
     """
     results = _read(path)
     scores = []
-    for task, config in results["configs"].items():
-        judge = ((config.get("metadata") or {}).get("skillmix") or {}).get("judge")
-        if judge is None:
+    for task in results["configs"]:
+        record = task_record(results, task, path)
+        judge = record and record.judge
+        if not judge:
             continue
         if not calibration.is_of(judge):
             named = judge.get("model") or " and ".join(one["model"] for one in judge["panel"])

@@ -7,6 +7,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 
 from grading.protocol.parse import is_quoted, normalise
+from skillmix_tasks.scoring.losses import Loss, LossCode
 from skillmix_tasks.scoring.rubric import LENGTH
 
 PRIVATE = "[of a private pack]"
@@ -20,7 +21,9 @@ def hide_texts(instances: list[Instance], records: list[dict[str, Any]]) -> None
         own = not record["void"] and not set(record["lost_in_code"]) - {LENGTH}
         if not own:  # it names or copies what is in the pack
             record["answer"] = PRIVATE
-            record["lost_in_code"] = dict.fromkeys(record["lost_in_code"], PRIVATE)
+            record["lost_in_code"] = dict.fromkeys(
+                record["lost_in_code"], Loss(code=LossCode.PRIVATE).model_dump()
+            )
         shown = normalise(record["answer"] if own else "")
         for vote in record.get("votes", ()):
             # A reply that is no verdict, and a quotation that is none, may repeat the criteria.

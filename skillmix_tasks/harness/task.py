@@ -53,6 +53,7 @@ from skillmix_tasks.scoring.controls import ControlReport, judge_controls
 from skillmix_tasks.scoring.metrics import GENERATIONS, METRICS, item_metrics
 from skillmix_tasks.scoring.points import judge_replies, judged_points
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, answers_folder, check_writable, write_answers
+from skillmix_tasks.stored.record import Controls, PackRecord, RunRecord, Ungrounded
 
 _BOUNDS = ("full_marks_low", "full_marks_high")
 _FILTER = "none"  # lm-eval's usual name, so that metric keys read "full_marks,none"
@@ -438,31 +439,28 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         config = cast("dict[str, Any]", super().dump_config())
         config.pop("process_results", None)
         config["metric_list"] = [{"metric": metric} for metric in (*METRICS, "coverage", *_BOUNDS)]
-        config["metadata"] = {
-            "version": self._spec.full_version,
-            "skillmix": {
-                "k": self._spec.k,
-                "split": self._spec.split,
-                "pack": {
-                    "id": self._pack.about.id,
-                    "version": self._pack.about.version,
-                    "hash": self._pack.hash,
-                },
-                "turns": self._turns,
-                "generations": GENERATIONS,
-                "items_from": self._items_from_record(),
-                "seed": self._settings.seed,
-                "drop_common": self._settings.drop_common,
-                "splitters": splitter_versions(),
-                "judge": None if self._predict_only else self._judge_record(),
-                "grading": total(self._costs),
-                "controls": self._controls_record(),
-                "points_without_verdict": dict(self._states),
-                "ungrounded": None if self._predict_only else self._ungrounded_record(),
-                "student": self._student(),
-            },
-        }
+        config["metadata"] = {"version": self._spec.full_version, "skillmix": self._record().model_dump()}
         return config
+
+    def _record(self) -> RunRecord:
+        about = self._pack.about
+        return RunRecord(
+            k=self._spec.k,
+            split=self._spec.split,
+            pack=PackRecord(id=about.id, version=about.version, hash=self._pack.hash),
+            turns=self._turns,
+            generations=GENERATIONS,
+            items_from=self._items_from_record(),
+            seed=self._settings.seed,
+            drop_common=self._settings.drop_common,
+            splitters=splitter_versions(),
+            judge=None if self._predict_only else self._judge_record(),
+            grading=total(self._costs),
+            controls=self._controls_record(),
+            points_without_verdict=dict(self._states),
+            ungrounded=None if self._predict_only else self._ungrounded_record(),
+            student=self._student(),
+        )
 
     # -- helpers
 
@@ -481,18 +479,18 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         source = self._settings.items_from
         return source.model_dump() | {"commit": self._items_commit} if source else None
 
-    def _controls_record(self) -> dict[str, Any] | None:
+    def _controls_record(self) -> Controls | None:
         report = self.controls.get(self._pack.hash)
-        return report.record() if report else None
+        return Controls.model_validate(report.record()) if report else None
 
-    def _ungrounded_record(self) -> dict[str, Any]:
+    def _ungrounded_record(self) -> Ungrounded:
         points, judged = self._grounds["ungrounded"], self._grounds["judged"]
-        return {
-            "rule": self._settings.ungrounded,
-            "points": points,
-            "judged_points": judged,
-            "share": points / judged if judged else None,
-        }
+        return Ungrounded(
+            rule=self._settings.ungrounded,
+            points=points,
+            judged_points=judged,
+            share=points / judged if judged else None,
+        )
 
     def _student(self) -> dict[str, Any]:
         return self._stored_student or student_identity(self.lm, self._model_args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from grading import GradingRequest, Panel, State, Verdict, Vote
 from grading.safety.bounds import MOST_TEXT, cut, is_cut
@@ -21,6 +21,7 @@ from skillmix_tasks.checks import (
 )
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.pack import Pack
+from skillmix_tasks.scoring.losses import Loss, LossCode
 from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC, grading_request, skill_points
 
 MOST_ANSWER = 50_000  # characters; the longest that is asked for, seven sentences, has some 1,500
@@ -38,7 +39,7 @@ class Checked:
     sentences: int
     sentences_doubtful: bool
     void: str | None = None
-    lost: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, Loss] = field(default_factory=dict)
 
 
 def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
@@ -57,16 +58,17 @@ def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
         void = "empty"
     elif echoes_prompt(answer, "\n\n".join(prompts)):
         void = "echo of the prompt"
-    lost = {}
+    lost: dict[str, Loss] = {}
     for point, skill in zip(skill_points(item), item.skills, strict=True):
         if named := find_named(answer, skill):
-            lost[point] = f"names the skill: {named}"
+            lost[point] = Loss(code=LossCode.NAMES_SKILL, found=named)
         elif copied := find_copied(answer, (skill.definition, skill.example)):
-            lost[point] = f"copies the skill's {('definition', 'example')[copied.index]}: {copied.run}"
+            part: Literal["definition", "example"] = "example" if copied.index else "definition"
+            lost[point] = Loss(code=LossCode.COPIES_SKILL, part=part, found=copied.run)
     if counts.count > item.limit:
-        lost[LENGTH] = f"{counts.count} sentences"
+        lost[LENGTH] = Loss(code=LossCode.TOO_LONG, sentences=counts.count)
     elif (words := count_words(answer)) > WORDS * item.limit:
-        lost[LENGTH] = f"{words} words, more than {WORDS} for each sentence allowed"
+        lost[LENGTH] = Loss(code=LossCode.TOO_LONG, words=words)
     return Checked(extraction, counts.count, counts.disagrees(item.limit), void, lost)
 
 
@@ -103,7 +105,7 @@ def _record(item: Item, check: Checked, verdict: Verdict | None) -> dict[str, An
         "sentences": check.sentences,
         "sentences_doubtful": check.sentences_doubtful,
         "void": check.void,
-        "lost_in_code": check.lost,
+        "lost_in_code": {point: loss.model_dump() for point, loss in check.lost.items()},
     }
     points = [*skill_points(item), TOPIC, SENSE, LENGTH]
     if check.void:

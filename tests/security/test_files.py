@@ -357,6 +357,27 @@ def spent_of(data: dict[str, Any]) -> dict[str, Any]:
     return spent
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("points_without_verdict", {"dreamt": 1}, "the state 'dreamt'"), ("k", 0, "k: "), ("judge", [], "judge: ")],
+)
+def test_report_correction_and_comparison_read_the_same_record(
+    made: Results, tmp_path: Path, name: str, value: Any, words: str
+):
+    copy = shutil.copytree(made.judged, tmp_path / "copy")
+    judge = read_half(copy).results["configs"][TASK]["metadata"]["skillmix"]["judge"]
+    calibration = load_calibration(make_calibration(tmp_path, judge))
+    record(name, value)(copy)
+    half = read_half(copy)
+    for read in (
+        lambda: study(copy),
+        lambda: correct_results(results_of(copy), calibration),
+        lambda: compare_halves(half, half),
+    ):
+        with pytest.raises(UserError, match=f"no results file of a SKILL-MIX run .*{words}"):
+            read()
+
+
 SPOILED: list[Any] = [
     pytest.param(score("coverage,none", NAN), "coverage is nan", id="coverage NaN"),
     pytest.param(score("coverage,none", 2), "coverage is 2", id="coverage 2"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from grading import UserError
+from tests.skillmix_tasks.made_record import run_record
 from training.comparison import Half, compare_halves, comparison_record, comparison_text, read_half
 
 JUDGE = {"model": "judge-1", "votes": 3, "refused_parameters": []}
@@ -29,7 +30,7 @@ def half(scores: list[float], tasks: dict[str, tuple[str, int]] = TASKS, **judge
                 for task in tasks
             },
             "configs": {
-                task: {"metadata": {"skillmix": {"split": split, "k": k, "judge": JUDGE | judge}}}
+                task: {"metadata": run_record(split=split, k=k, judge=JUDGE | judge)}
                 for task, (split, k) in tasks.items()
             },
         },

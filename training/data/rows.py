@@ -66,7 +66,7 @@ class Check(_Part):
             sentences=checked.sentences,
             sentences_doubtful=checked.sentences_doubtful,
             void=checked.void,
-            lost=tuple(LostPoint(criterion=point, reason=reason) for point, reason in checked.lost.items()),
+            lost=tuple(LostPoint(criterion=point, reason=str(loss)) for point, loss in checked.lost.items()),
         )
 
 

@@ -12,6 +12,7 @@ from grading.safety.text import encodable
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.pack import Pack
 from skillmix_tasks.items.prompts import render
+from skillmix_tasks.scoring.losses import LossCode
 from skillmix_tasks.scoring.points import Checked, check_reply
 from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC, grading_request, skill_points
 from training.data.rows import Check, Evidence, Point, Row, Tokens
@@ -98,7 +99,7 @@ def check_draft(draft: Draft) -> None:
     elif LENGTH in last.lost:
         draft.reason = Reason.TOO_LONG.value
     elif last.lost:
-        named = any(reason.startswith("names") for reason in last.lost.values())
+        named = any(loss.code is LossCode.NAMES_SKILL for loss in last.lost.values())
         draft.reason = (Reason.SKILL_NAMED if named else Reason.COPIED).value
 
 

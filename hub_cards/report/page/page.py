@@ -107,7 +107,7 @@ def _data(study: Study, letters: dict[str, str]) -> dict[str, Any]:
                 "student": row_of[number].student if number in row_of else entry.run.student.name,
                 "judge": entry.run.judge.name,
                 "task": entry.run.task,
-                "k": entry.run.k,
+                "k": entry.run.record.k,
             }
             for number, entry in enumerate(study.entries)
         ],

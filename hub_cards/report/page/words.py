@@ -26,8 +26,8 @@ def summary(study: Study) -> list[str]:
     """The first sentences of the page and of the tables."""
     rows, runs = study.measured, [study.entries[number].run for row in study.measured for number in row.runs]
     students, judges = _distinct([f"“{row.student}”" for row in rows]), _distinct([row.judge for row in rows])
-    ks = sorted({run.k for run in runs})
-    splits = [SPLIT_NAMES[split] for split in SPLITS if split in {run.split for run in runs}]
+    ks = sorted({run.record.k for run in runs})
+    splits = [SPLIT_NAMES[split] for split in SPLITS if split in {run.record.split for run in runs}]
     sentences = [
         f"Measured: how many language skills at once {_list(students)} can show in a short text on a given topic, "
         f"with k = {_range(ks)} skills, on {_list(splits)}; {sum(run.items for run in runs):,} items in all, each "

@@ -77,7 +77,7 @@ def _body(sample: Sample, generations: Sequence[Generation]) -> dict[str, Any]:
                 "answer": generation.answer,
                 "sentences": generation.sentences,
                 "void": generation.void,
-                "code": generation.lost_in_code,
+                "code": {point: str(loss) for point, loss in generation.lost_in_code.items()},
                 "points": generation.points,
                 "states": generation.states,
                 "votes": [_vote(vote) for vote in generation.votes],

@@ -6,33 +6,15 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from grading import UserError
 from grading.safety.bounds import load_json, read_text
 from hub_cards.report.results.parties import Party, digest, judge_of, student_of
-from hub_cards.report.results.samples import known_state
-from skillmix_tasks.items.pack import Split
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.output_files import samples_of
-
-
-class PackRecord(BaseModel):
-    """Which version of which pack."""
-
-    id: str
-    version: str
-    hash: str
-
-
-class Controls(BaseModel):
-    """How many of the pack's control answers the judge got right, and which not."""
-
-    passed: int = Field(ge=0)
-    of: int = Field(ge=1)
-    failed: list[str]
+from skillmix_tasks.stored.record import RunRecord, no_results, number, task_record
 
 
 class Protocol(BaseModel):
@@ -61,30 +43,6 @@ class Protocol(BaseModel):
         return "; ".join(words)
 
 
-class _Ungrounded(BaseModel):
-    rule: str
-    points: int
-    judged_points: int
-
-
-class _Record(BaseModel):
-    """What a task of ours puts under metadata.skillmix (skillmix_tasks.harness.task)."""
-
-    k: int = Field(ge=1)
-    split: Split
-    pack: PackRecord
-    turns: int
-    generations: int
-    seed: int
-    drop_common: bool
-    judge: dict[str, Any] | None
-    grading: dict[str, Any] | None
-    controls: Controls | None
-    points_without_verdict: dict[Annotated[str, AfterValidator(known_state)], int]
-    ungrounded: _Ungrounded | None
-    student: dict[str, Any]
-
-
 @dataclass(frozen=True)
 class Score:
     """A metric's mean over the items with a verdict, with its standard error where lm-eval gives one."""
@@ -106,28 +64,22 @@ class Run:
     samples: Path | None
     date: float
     task: str
-    k: int
-    split: Split
+    record: RunRecord
     student: Party
     judge: Party
     judge_record: dict[str, Any]
     protocol: Protocol
-    pack: PackRecord
     items: int
     scores: dict[str, Score | None]
     coverage: float
     low: float
     high: float
-    states: dict[str, int]
-    ungrounded: tuple[int, int]
-    controls: Controls | None
-    spent: dict[str, float | None]
     seconds: float | None
 
     @property
     def group(self) -> str:
         """What scores must share to be ranked together: judge, protocol and pack."""
-        return digest([self.judge.key, self.protocol.model_dump(), self.pack.model_dump()])
+        return digest([self.judge.key, self.protocol.model_dump(), self.record.pack.model_dump()])
 
     @property
     def covered(self) -> int:
@@ -142,39 +94,26 @@ def read_results(path: Path, label: str | None = None) -> tuple[list[Run], list[
     """
     try:
         data = load_json(read_text(path))
-        configs = data["configs"]
-        found = [name for name in configs if "skillmix" in (configs[name].get("metadata") or {})]
-        judged = [name for name in found if configs[name]["metadata"]["skillmix"]["judge"] is not None]
-        runs = [_run(path, data, name, label) for name in judged]
+        records = {name: task_record(data, name, path) for name in data["configs"]}
+        found = {name: record for name, record in records.items() if record is not None}
+        judged = [name for name, record in found.items() if record.judge is not None]
+        runs = [_run(path, data, name, found[name], label) for name in judged]
     except (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        else:
-            reason = f"{type(error).__name__}: {error}"
-        raise UserError(
-            f"{path} is no results file of a SKILL-MIX run ({reason}): name what `skillmix eval --output_path` "
-            "wrote."
-        ) from error
+        raise no_results(path, error) from error
     return runs, [name for name in found if name not in judged]
 
 
-def _run(path: Path, data: dict[str, Any], task: str, label: str | None) -> Run:
+def _run(path: Path, data: dict[str, Any], task: str, record: RunRecord, label: str | None) -> Run:
     config, scores = data["configs"][task], data["results"][task]
-    record = _Record.model_validate(config["metadata"]["skillmix"])
     assert record.judge is not None
     sampling = {"arguments": config.get("generation_kwargs"), "system": data.get("system_instruction")}
     student = student_of(record.student, label)
-    spent = (record.grading or {}).get("spent", {})
-    saved = (record.grading or {}).get("saved", {})
-    names = ("prompt_tokens", "completion_tokens", "dollars")
     return Run(
         source=path,
         samples=samples_of(path, task),
-        date=_number(data.get("date") or 0, "date"),
+        date=number(data.get("date") or 0, "date"),
         task=task,
-        k=record.k,
-        split=record.split,
+        record=record,
         student=student,
         judge=judge_of(record.judge),
         judge_record=record.judge,
@@ -188,16 +127,11 @@ def _run(path: Path, data: dict[str, Any], task: str, label: str | None) -> Run:
             ungrounded=record.ungrounded.rule if record.ungrounded else "no_verdict",
             sampling=_sampling(sampling),
         ),
-        pack=record.pack,
-        items=int(_number(scores["sample_len"], "sample_len")),
+        items=int(number(scores["sample_len"], "sample_len")),
         scores={metric: _score(scores, metric) for metric in METRICS},
         coverage=_share(scores["coverage,none"], "coverage"),
         low=_share(scores["full_marks_low,none"], "full_marks_low"),
         high=_share(scores["full_marks_high,none"], "full_marks_high"),
-        states=record.points_without_verdict,
-        ungrounded=(record.ungrounded.points, record.ungrounded.judged_points) if record.ungrounded else (0, 0),
-        controls=record.controls,
-        spent={name: _sum(spent.get(name), saved.get(name)) for name in names},
         seconds=_seconds(data.get("total_evaluation_time_seconds")),
     )
 
@@ -223,25 +157,14 @@ def _score(scores: dict[str, Any], metric: str) -> Score | None:
     return Score(_share(value, metric), error)
 
 
-def _sum(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else _number(one, "spent") + _number(other, "saved")
-
-
 def _seconds(text: str | None) -> float | None:
-    return None if text is None else _number(float(text), "total_evaluation_time_seconds")
+    return None if text is None else number(float(text), "total_evaluation_time_seconds")
 
 
 def _share(value: Any, name: str) -> float:
-    if not 0 <= (number := _number(value, name)) <= 1:
-        raise ValueError(f"{name} is {number:g}, and a share lies between 0 and 1")
-    return number
-
-
-def _number(value: Any, name: str) -> float:
-    """A number from a file; ValueError if it is NaN, infinite or negative."""
-    if not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"{name} is {value!r}")
-    return float(value)
+    if not 0 <= (share := number(value, name)) <= 1:
+        raise ValueError(f"{name} is {share:g}, and a share lies between 0 and 1")
+    return share
 
 
 def _many(number: int, noun: str) -> str:

@@ -9,18 +9,12 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
-from grading import State, UserError
+from grading import UserError
 from grading.safety.bounds import readable
 from skillmix_tasks.items.pack import Split
+from skillmix_tasks.scoring.losses import Loss
 from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
-
-
-def known_state(state: str) -> str:
-    """A state of a vote or a point, as it is; ValueError for one that this release does not know."""
-    if state not in set(State):
-        raise ValueError(f"the state {state!r} is not known to this release, and may be of a newer one")
-    return state
-
+from skillmix_tasks.stored.record import known_state
 
 _State = Annotated[str, AfterValidator(known_state)]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -72,7 +66,7 @@ class Generation(BaseModel):
     answer: str
     sentences: int
     void: str | None
-    lost_in_code: dict[str, str]
+    lost_in_code: dict[str, Loss]
     points: dict[str, bool | None]
     states: dict[str, _State]
     votes: list[VoteRecord]

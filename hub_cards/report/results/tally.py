@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from hub_cards.report.stats.intervals import Share, clustered
 from skillmix_tasks.scoring.metrics import METRICS
 
 KINDS = ("skill", "topic", "sense", "length")
-_REASON = re.compile(r"names the skill|copies the skill's (?:definition|example)|sentences|words(?=, more)")
 
 
 @dataclass
@@ -78,7 +76,7 @@ class Tally:
             self.split.update(kind_of(point) for point in generation.split_points())
             if generation.void:
                 self.code[f"the answer is void: {generation.void}"] += 1
-            self.code.update(_reason(text) for text in generation.lost_in_code.values())
+            self.code.update(loss.kind for loss in generation.lost_in_code.values())
 
     def _add_skills(self, sample: Sample, generations: Sequence[Generation]) -> None:
         points = {f"s{number}": skill for number, skill in enumerate(sample.doc.skills, start=1)}
@@ -130,10 +128,3 @@ def _both(one: bool | None, other: bool | None) -> bool | None:
     if one is False or other is False:
         return False
     return None if one is None or other is None else True
-
-
-def _reason(text: str) -> str:
-    match = _REASON.search(text)
-    if match is None:
-        return text
-    return f"too many {match[0]}" if match[0] in ("sentences", "words") else match[0]

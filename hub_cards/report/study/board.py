@@ -104,16 +104,16 @@ def measured_rows(
                 student=students[run.student.key],
                 judge=judges[run.judge.key],
                 protocol=run.protocol.text(),
-                pack=f"{run.pack.id} {run.pack.version} ({run.pack.hash})",
+                pack=f"{run.record.pack.id} {run.record.pack.version} ({run.record.pack.hash})",
                 group=run.group,
             ),
         )
         row.runs.append(number)
-        row.cells |= {(metric, run.split, run.k): cell for metric, cell in _cells(run, tally)}
+        row.cells |= {(metric, run.record.split, run.record.k): cell for metric, cell in _cells(run, tally)}
     for row in rows.values():
-        row.runs.sort(key=lambda number: (SPLITS.index(runs[number].split), runs[number].k))
+        row.runs.sort(key=lambda number: (SPLITS.index(runs[number].record.split), runs[number].record.k))
         # One judge was asked once, in whichever run came first.
-        known = [one.controls for one in runs if one.controls and one.group == row.group]
+        known = [one.record.controls for one in runs if one.record.controls and one.group == row.group]
         if known:
             worst = min(known, key=lambda one: one.passed / one.of)
             row.controls = f"{worst.passed} of {worst.of} control answers judged rightly"

@@ -85,5 +85,5 @@ def _common(one: Row, other: Row, entries: Sequence[Measured]) -> list[_Task]:
         ]
         if both:
             first, second = [a for a, _ in both], [b for _, b in both if b is not None]
-            tasks.append((mine.run.split, mine.run.k, first, second))
+            tasks.append((mine.run.record.split, mine.run.record.k, first, second))
     return tasks

@@ -54,7 +54,7 @@ def portray(row: Row, entries: Sequence[Measured], answers: Sequence[Sequence[An
     tallies = [entry.tally for entry in runs.values() if entry.tally is not None]
     kinds: dict[str, dict[tuple[str, int], Share | None]] = {
         kind: {
-            (entry.run.split, entry.run.k): entry.tally.kinds[kind].share()
+            (entry.run.record.split, entry.run.record.k): entry.tally.kinds[kind].share()
             for entry in runs.values()
             if entry.tally is not None
         }
@@ -66,6 +66,8 @@ def portray(row: Row, entries: Sequence[Measured], answers: Sequence[Sequence[An
             pairs[pair].extend(points)
     voted = sum((tally.voted for tally in tallies), Counter())
     split = sum((tally.split for tally in tallies), Counter())
+    records = [entry.run.record for entry in runs.values()]
+    ungrounded = [one.ungrounded for one in records if one.ungrounded]
     names = ("prompt_tokens", "completion_tokens", "dollars")
     files = {entry.run.source: entry.run.seconds for entry in runs.values()}
     return Portrait(
@@ -76,12 +78,9 @@ def portray(row: Row, entries: Sequence[Measured], answers: Sequence[Sequence[An
         pairs={pair: share for pair, points in sorted(pairs.items()) if (share := points.share())},
         disputed={kind: (split[kind], voted[kind]) for kind in KINDS if voted[kind]},
         code=dict(sum((tally.code for tally in tallies), Counter()).most_common()),
-        states=dict(sum((Counter(entry.run.states) for entry in runs.values()), Counter()).most_common()),
-        ungrounded=(
-            sum(entry.run.ungrounded[0] for entry in runs.values()),
-            sum(entry.run.ungrounded[1] for entry in runs.values()),
-        ),
-        spent={name: _total([entry.run.spent[name] for entry in runs.values()]) for name in names},
+        states=dict(sum((Counter(one.points_without_verdict) for one in records), Counter()).most_common()),
+        ungrounded=(sum(one.points for one in ungrounded), sum(one.judged_points for one in ungrounded)),
+        spent={name: _total([one.cost(name) for one in records]) for name in names},
         seconds=_total(list(files.values())),
         examples=_examples(set(runs), answers),
     )
@@ -108,7 +107,7 @@ def _skills(entries: Iterable[Measured]) -> list[SkillLine]:
         if entry.tally is not None:
             names |= entry.tally.names
             for skill, one in entry.tally.skills.items():
-                points[skill][entry.run.k].extend(one)
+                points[skill][entry.run.record.k].extend(one)
     lines = []
     for skill, by_k in points.items():
         every = Points()

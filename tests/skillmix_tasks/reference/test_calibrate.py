@@ -24,6 +24,7 @@ from skillmix_tasks.calibration.reference_metrics import reference_metrics
 from skillmix_tasks.cli import app
 from tests.servers.chat import ChatServer
 from tests.servers.judge import flipped
+from tests.skillmix_tasks.made_record import run_record
 
 pytestmark = pytest.mark.slow
 
@@ -250,7 +251,7 @@ def results_of(judge: dict[str, Any], full_marks: float, items: int) -> dict[str
     values = {"full_marks,none": full_marks, "all_skills,none": full_marks, "coverage,none": items / (items + 1)}
     return {
         "results": {"skillmix_k3": values},
-        "configs": {"skillmix_k3": {"metadata": {"skillmix": {"judge": judge | {"refused_parameters": []}}}}},
+        "configs": {"skillmix_k3": {"metadata": run_record(judge=judge | {"refused_parameters": []})}},
         "n-samples": {"skillmix_k3": {"original": items + 1, "effective": items + 1}},
     }
 

@@ -1,0 +1,118 @@
+"""What a task of ours records in lm-eval's results: written by the task, read by all who read results.
+
+{"configs": {"skillmix_k4": {"metadata": {"version": "1.0", "skillmix": RECORD}}}}
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+
+from grading import State, UserError
+from skillmix_tasks.items.pack import Split
+
+
+def known_state(state: str) -> str:
+    """A state of a vote or a point, as it is; ValueError for one that this release does not know."""
+    if state not in set(State):
+        raise ValueError(f"the state {state!r} is not known to this release, and may be of a newer one")
+    return state
+
+
+def number(value: Any, name: str) -> float:
+    """A number from a file; ValueError if it is NaN, infinite or negative."""
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value!r}")
+    return float(value)
+
+
+def _known_costs(grading: dict[str, Any]) -> dict[str, Any]:
+    for name in ("spent", "saved"):
+        for value in grading.get(name, {}).values():
+            if value is not None:
+                number(value, name)
+    return grading
+
+
+class PackRecord(BaseModel):
+    """Which version of which pack."""
+
+    id: str
+    version: str
+    hash: str
+
+
+class Controls(BaseModel):
+    """How many of the pack's control answers the judge got right, and which not."""
+
+    passed: int = Field(ge=0)
+    of: int = Field(ge=1)
+    kinds: dict[str, dict[str, int]] = {}
+    failed: list[str]
+    no_verdict: list[str] = []
+
+
+class Ungrounded(BaseModel):
+    """Grants without a true quote: what they count as, their number, and of how many judged points."""
+
+    rule: str
+    points: int
+    judged_points: int
+    share: float | None = None
+
+
+class RunRecord(BaseModel):
+    """The protocol of a task's run, its judge, and what grading cost.
+
+    `judge` is a panel's record (grading.panel), None where nothing was judged; `grading` the sum of the graders'
+    (grading.cost.stats); `items_from` the data set that the items came from, with its commit.
+    """
+
+    k: int = Field(ge=1)
+    split: Split
+    pack: PackRecord
+    turns: int
+    generations: int
+    items_from: dict[str, str] | None = None
+    seed: int
+    drop_common: bool
+    splitters: dict[str, str] = {}
+    judge: dict[str, Any] | None
+    grading: Annotated[dict[str, Any], AfterValidator(_known_costs)] | None
+    controls: Controls | None
+    points_without_verdict: dict[Annotated[str, AfterValidator(known_state)], int]
+    ungrounded: Ungrounded | None
+    student: dict[str, Any]
+
+    def cost(self, name: str) -> float | None:
+        """Tokens or dollars (`name`) of all votes, stored ones included; None where they are not known."""
+        grading = self.grading or {}
+        spent, saved = (grading.get(part, {}).get(name) for part in ("spent", "saved"))
+        return None if spent is None or saved is None else float(spent + saved)
+
+
+def task_record(results: Any, task: str, source: object) -> RunRecord | None:
+    """The record of a task in lm-eval's `results`; None if the task is not ours.
+
+    Raises UserError, which calls the results `source`, if they are damaged or of a newer release.
+    """
+    try:
+        own = (results["configs"][task].get("metadata") or {}).get("skillmix")
+        return None if own is None else RunRecord.model_validate(own)
+    except (ValidationError, KeyError, TypeError, AttributeError) as error:
+        raise no_results(source, error) from error
+
+
+def no_results(source: object, error: Exception) -> UserError:
+    """The error for results that cannot be understood because of `error`."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    else:
+        reason = f"{type(error).__name__}: {error}"
+    return UserError(
+        f"{source} is no results file of a SKILL-MIX run ({reason}): name what `skillmix eval --output_path` "
+        "wrote."
+    )
