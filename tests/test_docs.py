@@ -26,9 +26,10 @@ _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 @pytest.fixture(scope="module")
 def commands() -> set[str]:
     """The commands that `skillmix` has, such as "skillmix store stats"."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["skillmix", "--help"])
-        skillmix.main()
+        with pytest.raises(SystemExit):
+            skillmix.main()
     return set(_leaves(get_command(skillmix.app), "skillmix"))
 
 
