@@ -1,1 +1,1 @@
-"""Training data: the plan of cells, rows of accepted texts, the data set, its leaks, its summary."""
+"""From a teacher to a better model: training texts, data sets, fine-tuning, and the comparison before and after."""

@@ -1,4 +1,4 @@
-"""What comes from outside, made safe: limits on sizes, a sandbox for templates, clean text, and whole files.
+"""Input from outside, made safe: limits on sizes, a sandbox for templates, clean text, and whole files.
 
 Every package reads files of others, and writes its own, through this room.
 """

@@ -1,4 +1,4 @@
-"""What code can decide about a student's answer, so that no judge is ever asked it.
+"""What code decides about a student's answer, so that no judge has to.
 
 `extract_answer` takes the answer out of a reply, `count_sentences` counts its sentences and `count_words` its
 words, `names_skill` says whether it names a skill, `copies_reference`, `echoes_prompt` and `is_empty` whether

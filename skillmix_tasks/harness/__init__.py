@@ -1,1 +1,4 @@
-"""The YAML files that lm-eval reads: names and numbers, nothing else."""
+"""The side of lm-eval: the task and its YAML files, the student, the settings, and `skillmix eval`.
+
+lm-eval's model comes in; answers go to disk, and results and samples go out.
+"""
