@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError, resolve_judge
 from grading.cost.budget import require_price
 from grading.endpoint.throttle import MOST_IN_FLIGHT
-from grading.errors import wrong_value
+from grading.errors import first_fault
 from grading.models.judge import default_judge
 from grading.models.spec import MOST_SEED
 from grading.panel import check_panel
@@ -112,13 +112,13 @@ def read_settings(metadata: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
+        fault = first_fault(error)
+        if fault.kind == "extra_forbidden":
             raise UserError(
-                f'There is no setting {key!r} under "skillmix": there are {", ".join(Settings.model_fields)}.'
+                f'There is no setting {fault.place!r} under "skillmix": there are '
+                f"{', '.join(Settings.model_fields)}."
             ) from error
-        raise UserError(f'The setting {key!r} under "skillmix" is wrong: {wrong_value(first)}.') from error
+        raise UserError(f'The setting {fault.place!r} under "skillmix" is wrong: {fault.reason}.') from error
 
 
 def one_setting(text: str) -> tuple[str, Any]:

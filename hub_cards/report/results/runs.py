@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from grading import UserError
+from grading.errors import first_fault
 from grading.safety.bounds import load_json, read_text
 from hub_cards.report.results.parties import Party, digest, judge_of, student_of
 from hub_cards.report.results.samples import known_state
@@ -148,8 +149,7 @@ def read_results(path: Path, label: str | None = None) -> tuple[list[Run], list[
         runs = [_run(path, data, name, label) for name in judged]
     except (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+            reason = str(first_fault(error))
         else:
             reason = f"{type(error).__name__}: {error}"
         raise UserError(
