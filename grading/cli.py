@@ -8,16 +8,18 @@ from typing import Annotated
 
 import typer
 
+from grading.options import AsJson, Concurrency, JudgeBaseUrl, Votes
+
 app = typer.Typer()
 
 
 @app.command()
 def redteam(
     judge: Annotated[str | None, typer.Option(help="A judge's name, a model id, or hf:DIRECTORY.")] = None,
-    judge_base_url: Annotated[str | None, typer.Option(help="The judge's OpenAI-compatible endpoint.")] = None,
-    votes: Annotated[int | None, typer.Option(help="Votes for each answer; odd.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Bound on the calls in flight to an endpoint.")] = 32,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    judge_base_url: JudgeBaseUrl = None,
+    votes: Votes = None,
+    concurrency: Concurrency = 32,
+    as_json: AsJson = False,
 ) -> None:
     """Attack a judge with 144 answers and print how often each family of attacks succeeds.
 

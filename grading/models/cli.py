@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import typer
+
+from grading.options import AsJson
 
 app = typer.Typer()
 
 
 @app.command()
 def judges(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the known judges: name, model, price in dollars per million tokens, and shutdown date."""
     from grading.models.judge import known_judges, resolve_judge

@@ -8,6 +8,7 @@ Keys and tokens are never settings: they come from the environment.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any
 
@@ -119,6 +120,12 @@ def read_settings(metadata: dict[str, Any]) -> Settings:
                 f"{', '.join(Settings.model_fields)}."
             ) from error
         raise UserError(f'The setting {fault.place!r} under "skillmix" is wrong: {fault.reason}.') from error
+
+
+def given_settings(changes: Sequence[str] | None = None, **options: object) -> dict[str, Any]:
+    """The settings that a command was given: its `options` that are set, then `changes`, each as `one_setting`."""
+    given = {name: value for name, value in options.items() if value is not None and value != []}
+    return given | dict(one_setting(change) for change in changes or ())
 
 
 def one_setting(text: str) -> tuple[str, Any]:
