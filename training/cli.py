@@ -8,17 +8,7 @@ from typing import Annotated
 
 import typer
 
-from grading.options import (
-    AsJson,
-    Batch,
-    Concurrency,
-    JudgeBaseUrl,
-    Judges,
-    MaxTokens,
-    MaxUsd,
-    Sets,
-    Votes,
-)
+from grading import options
 
 app = typer.Typer()
 _K = Annotated[str | None, typer.Option(help="Numbers of skills, as 1,2,3; with --accept.")]
@@ -41,7 +31,7 @@ def leaks(
     items: Annotated[int, typer.Option(min=1, help="The first so many items of each task.")] = 300,
     seed: Annotated[int, typer.Option(help="The seed that draws the tasks' items.")] = 0,
     pack: Annotated[str | None, typer.Option(help="The rows' pack, if it is not a bundled one.")] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Prove that a data set holds no held-out topic, no held-out skill among several, and no item of a task.
 
@@ -76,23 +66,23 @@ def generate(
     teacher_prefix: Annotated[
         str | None, typer.Option(help="What each reply of a teacher in this process begins with.")
     ] = None,
-    judge: Judges = None,
-    judge_base_url: JudgeBaseUrl = None,
-    votes: Votes = None,
+    judge: options.Judges = None,
+    judge_base_url: options.JudgeBaseUrl = None,
+    votes: options.Votes = None,
     pack: Annotated[str, typer.Option(help="A bundled pack or a directory.")] = "language",
     seed: Annotated[int, typer.Option(help="Draws the plan's cells and the validation split.")] = 0,
     turns: Annotated[int, typer.Option(min=1, max=2, help="Turns of each text.")] = 2,
     least_rate: Annotated[float, typer.Option(min=0, max=1, help="A k is given up below this acceptance.")] = 0.01,
-    concurrency: Concurrency = 32,
-    batch: Batch = False,
-    max_usd: MaxUsd = None,
-    max_tokens: MaxTokens = None,
+    concurrency: options.Concurrency = 32,
+    batch: options.Batch = False,
+    max_usd: options.MaxUsd = None,
+    max_tokens: options.MaxTokens = None,
     mix: Annotated[
         Path | None, typer.Option(help="Pre-training text: .txt, .jsonl, .parquet, or a data set.")
     ] = None,
     mix_share: Annotated[float, typer.Option(help="Its share of the rows for training.")] = 0.1,
     validation: Annotated[float, typer.Option(help="The share of the texts held back for validation.")] = 0.02,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Make texts with full marks until enough of each k are accepted, and the data set of them.
 
@@ -156,7 +146,7 @@ def train(
     ] = "fail",
     allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help="Train on data that leaks.")] = False,
     merge: Annotated[bool, typer.Option("--merge", help="Also write adapter and base as one model.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Fine-tune a chat model on a data set; the same command goes on with a run that was stopped.
 
@@ -174,8 +164,8 @@ def train(
 
     setup_logging()
     show_our_logs()
-    options = Options(on_too_long=check_policy(on_too_long), allow_leaks=allow_leaks, merge=merge)
-    result = run(load_recipe(recipe, changes or ()), data, out, options)
+    chosen = Options(on_too_long=check_policy(on_too_long), allow_leaks=allow_leaks, merge=merge)
+    result = run(load_recipe(recipe, changes or ()), data, out, chosen)
     if is_main():
         typer.echo(json.dumps(result) if as_json else result_text(out, result))
 
@@ -209,15 +199,15 @@ def compare(
         typer.Option(help="Tasks and groups; several times or with commas. The recipe's if none."),
     ] = None,
     model: Annotated[str, typer.Option(help="lm-eval's kind of model: hf, or vllm after --merge.")] = "hf",
-    judge: Judges = None,
-    judge_base_url: JudgeBaseUrl = None,
-    votes: Votes = None,
-    max_usd: MaxUsd = None,
-    settings: Sets = None,
+    judge: options.Judges = None,
+    judge_base_url: options.JudgeBaseUrl = None,
+    votes: options.Votes = None,
+    max_usd: options.MaxUsd = None,
+    settings: options.Sets = None,
     trust_file: Annotated[
         bool, typer.Option("--trust-file", help="Load the base model that a run of others names.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Evaluate the base model and the trained one on the same items; other arguments go to lm_eval.
 
@@ -248,11 +238,11 @@ def estimate(
     scale: _Scale = 1.0,
     teacher: Annotated[str | None, typer.Option(help="A model id, or hf:DIRECTORY.")] = None,
     teacher_base_url: _TeacherBaseUrl = None,
-    judge: Judges = None,
-    judge_base_url: JudgeBaseUrl = None,
+    judge: options.Judges = None,
+    judge_base_url: options.JudgeBaseUrl = None,
     tasks: Annotated[list[str] | None, typer.Option(help="Tasks and groups; the recipe's if none.")] = None,
     items: Annotated[int, typer.Option(min=1, max=10**9, help="Items of each task.")] = 100,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Tell what making texts, training on them and comparing the models will take, before any of it is begun.
 
