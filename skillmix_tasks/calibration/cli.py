@@ -90,7 +90,7 @@ def calibrate(
     from grading.home import verdict_store
     from grading.safety.whole import write_whole
     from skillmix_tasks.calibration.calibrate import calibrate as measure
-    from skillmix_tasks.calibration.card import card
+    from skillmix_tasks.calibration.record import card
     from skillmix_tasks.calibration.reference_answers import read_answers
     from skillmix_tasks.calibration.yardstick import labelled, recorded
     from skillmix_tasks.harness.logs import show_our_logs
