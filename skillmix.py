@@ -28,7 +28,6 @@ def main() -> None:
     from grading import UserError
     from grading.cli import app as grading_app
     from grading.keys import redact
-    from grading.models.cli import app as judges_app
     from grading.store.cli import app as store_app
 
     _check_training()
@@ -37,7 +36,7 @@ def main() -> None:
     from skillmix_tasks.cli import app as tasks_app
     from training.cli import app as training_app
 
-    for commands in (tasks_app, grading_app, judges_app, training_app, report_app):
+    for commands in (tasks_app, grading_app, training_app, report_app):
         app.add_typer(commands)
     app.add_typer(store_app, name="store")
     app.add_typer(push_app, name="push")

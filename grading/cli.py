@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from grading.options import AsJson, Concurrency, JudgeBaseUrl, Votes
 
 app = typer.Typer()
 
@@ -14,10 +16,10 @@ app = typer.Typer()
 @app.command()
 def redteam(
     judge: Annotated[str | None, typer.Option(help="A judge's name, a model id, or hf:DIRECTORY.")] = None,
-    judge_base_url: Annotated[str | None, typer.Option(help="The judge's OpenAI-compatible endpoint.")] = None,
-    votes: Annotated[int | None, typer.Option(help="Votes for each answer; odd.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Bound on the calls in flight to an endpoint.")] = 32,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    judge_base_url: JudgeBaseUrl = None,
+    votes: Votes = None,
+    concurrency: Concurrency = 32,
+    as_json: AsJson = False,
 ) -> None:
     """Attack a judge with 144 answers and print how often each family of attacks succeeds.
 
@@ -40,3 +42,46 @@ def redteam(
     finally:
         grader.close()
     typer.echo(json.dumps(report.record()) if as_json else report.table())
+
+
+@app.command()
+def judges(as_json: AsJson = False) -> None:
+    """List the known judges: name, model, price in dollars per million tokens, and shutdown date."""
+    from grading.models.judge import known_judges, resolve_judge
+    from grading.models.shutdown import days_left
+
+    rows: list[dict[str, Any]] = []
+    for name in known_judges():
+        judge = resolve_judge(name)
+        rows.append(
+            {
+                "name": name,
+                "model": judge.model,
+                "provider": judge.provider,
+                "price": judge.price.model_dump(mode="json") if judge.price else None,
+                "shutdown": str(judge.shutdown) if judge.shutdown else None,
+                "days_left": days_left(judge.shutdown) if judge.shutdown else None,
+            }
+        )
+    if as_json:
+        typer.echo(json.dumps(rows))
+    else:
+        _print(rows)
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("judge", "model", "$ a million in / cached / out", "price of", "shutdown"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        price = row["price"]
+        dollars = "unknown"
+        if price:
+            parts = (price["input"], price["cached_input"], price["output"])
+            dollars = " / ".join("-" if part is None else f"{part:.2f}" for part in parts)
+        shutdown = f"{row['shutdown']} ({row['days_left']} days left)" if row["shutdown"] else "not announced"
+        table.add_row(row["name"], row["model"], dollars, str(price["date"]) if price else "", shutdown)
+    Console().print(table)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import traceback
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grading.keys import redact
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+    from pydantic_core import ValidationError
 
 
 class UserError(Exception):
@@ -32,8 +32,22 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
         print(redact("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)  # noqa: T201
 
 
-def wrong_value(fault: ErrorDetails) -> str:
-    """What pydantic finds wrong in a sentence's part, with the value if it is a number: text may hold a secret."""
-    value = fault["input"]
+class Fault(NamedTuple):
+    """A field that data got wrong; its `place` is "" for all of the data, `kind` and `message` are pydantic's."""
+
+    place: str
+    kind: str
+    message: str
+    reason: str  # the message, with the value if that is a number: a text may be a secret
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}" if self.place else self.reason
+
+
+def first_fault(error: ValidationError) -> Fault:
+    """The first thing that pydantic found wrong."""
+    first = error.errors()[0]
+    value, message = first["input"], first["msg"].removeprefix("Value error, ")
     shown = isinstance(value, int | float) and (isinstance(value, float) or abs(value) < 1e20)
-    return f"{fault['msg']}, not {value}" if shown else fault["msg"]
+    place, reason = ".".join(map(str, first["loc"])), f"{message}, not {value}" if shown else message
+    return Fault(place, first["type"], message, reason)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from grading.options import AsJson
+
 if TYPE_CHECKING:
     from hub_cards.hub.publication import Publication, Remote, Target
 
@@ -23,7 +25,6 @@ _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the files and the
 _License = Annotated[
     str | None, typer.Option("--license", help="Its license, as the Hub calls it: cc-by-4.0, llama2 ...")
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 @app.command()
@@ -33,7 +34,7 @@ def dataset(
     items: Annotated[int, typer.Option(min=1, help="The first so many items of each task.")] = 100,
     public: _Public = False,
     dry_run: _DryRun = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Push the benchmark: the items of all tasks of a pack, its skills, its topics, and the pack itself."""
     from hub_cards.benchmark import MARK, benchmark
@@ -51,7 +52,7 @@ def training_data(
     pack: Annotated[str | None, typer.Option(help="The rows' pack, if it is not a bundled one.")] = None,
     public: _Public = False,
     dry_run: _DryRun = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Push the texts with full marks that `skillmix generate` made."""
     from hub_cards.hub.publication import Target
@@ -74,7 +75,7 @@ def model(
     merged: Annotated[bool, typer.Option("--merged", help="The adapter merged into its base.")] = False,
     public: _Public = False,
     dry_run: _DryRun = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Push a model or adapter; while the training runs, its last whole checkpoint."""
     from hub_cards.evaluations import read_evaluations
@@ -116,7 +117,7 @@ def results(
     ] = None,
     public: _Public = False,
     dry_run: _DryRun = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Push results and samples of a model that was pushed before, into its card's model-index."""
     from hub_cards.evaluations import read_evaluations, refuse_others
@@ -145,7 +146,7 @@ def space(
     ] = None,
     public: _Public = False,
     dry_run: _DryRun = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Push a page with the published results and one's own."""
     from hub_cards.hub.publication import Target

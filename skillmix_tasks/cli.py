@@ -6,21 +6,21 @@ import json
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from grading.options import AsJson, JudgeBaseUrl, Judges, MaxTokens, MaxUsd, Sets, Votes
 from skillmix_tasks.calibration.cli import app as reference_app
 
 app = typer.Typer()
 app.add_typer(reference_app)
 pack_app = typer.Typer(help="Look at packs of skills and topics.", no_args_is_help=True)
 app.add_typer(pack_app, name="pack")
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.command("eval", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def evaluate(context: typer.Context, as_json: _Json = False) -> None:
+def evaluate(context: typer.Context, as_json: AsJson = False) -> None:
     """Evaluate a model: takes lm_eval's own arguments, knows our tasks, and starts fast.
 
     skillmix eval --model hf --model_args pretrained=MODEL --tasks skillmix_k4 --apply_chat_template
@@ -33,44 +33,38 @@ def evaluate(context: typer.Context, as_json: _Json = False) -> None:
 @app.command()
 def grade(
     files: Annotated[list[Path], typer.Argument(help="Stored answers, or samples_*.jsonl of lm_eval.")],
-    judge: Annotated[
-        list[str] | None,
-        typer.Option(help="A judge's name, a model id, or hf:DIRECTORY; several times for a panel."),
-    ] = None,
-    judge_base_url: Annotated[str | None, typer.Option(help="The judge's OpenAI-compatible endpoint.")] = None,
-    votes: Annotated[int | None, typer.Option(help="Votes for each answer; odd.")] = None,
+    judge: Judges = None,
+    judge_base_url: JudgeBaseUrl = None,
+    votes: Votes = None,
     max_missing: Annotated[float | None, typer.Option(help="Share of items that may lack a verdict.")] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Dollars that judging may cost.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens that judging may use.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Another setting of the run, as KEY=JSON or KEY=TEXT.")
-    ] = None,
+    max_usd: MaxUsd = None,
+    max_tokens: MaxTokens = None,
+    settings: Sets = None,
     include_path: Annotated[Path | None, typer.Option(help="Folder of YAML files of tasks of your own.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for results and samples.")] = None,
     trust_file: Annotated[
         bool, typer.Option("--trust-file", help="Use the pack, data set and judge that a file of others names.")
     ] = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Judge answers that are on disk: finish a run that died, or grade logged samples with another judge."""
     from lm_eval.utils import make_table, setup_logging
 
     from skillmix_tasks.harness.evaluate import strict_json
-    from skillmix_tasks.harness.settings import one_setting
+    from skillmix_tasks.harness.settings import given_settings
     from skillmix_tasks.regrade import regrade
     from skillmix_tasks.scoring.controls import take_failures
 
     setup_logging()
-    overrides: dict[str, Any] = {
-        "judge": judge or None,
-        "judge_base_url": judge_base_url,
-        "votes": votes,
-        "max_missing": max_missing,
-        "max_usd": max_usd,
-        "max_tokens": max_tokens,
-    }
-    overrides = {key: value for key, value in overrides.items() if value is not None}
-    overrides |= dict(one_setting(text) for text in settings or ())  # where null is a value
+    overrides = given_settings(
+        settings,
+        judge=judge,
+        judge_base_url=judge_base_url,
+        votes=votes,
+        max_missing=max_missing,
+        max_usd=max_usd,
+        max_tokens=max_tokens,
+    )
     with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
         results = regrade(files, overrides, include_path=include_path, output=output, trust=trust_file)
     if as_json:
@@ -80,7 +74,7 @@ def grade(
 
 
 @app.command()
-def tasks(as_json: _Json = False) -> None:
+def tasks(as_json: AsJson = False) -> None:
     """List the tasks and groups."""
     from skillmix_tasks.harness.evaluate import own_names
 
@@ -101,7 +95,7 @@ def quickstart(
     output: Annotated[Path, typer.Option(help="Folder for results and samples.")] = Path("quickstart-results"),
     items: Annotated[int, typer.Option(min=1, help="How many items.")] = 2,
     seed: Annotated[int, typer.Option(min=0, help="Draws the items and the texts.")] = 0,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run skillmix_k2 here and now with a small embedded model as student and judge (a minute)."""
     from skillmix_tasks.harness.quickstart import quickstart as run
@@ -122,7 +116,7 @@ _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a director
 
 
 @pack_app.command("check")
-def check_pack(pack: _Pack, as_json: _Json = False) -> None:
+def check_pack(pack: _Pack, as_json: AsJson = False) -> None:
     """Validate a pack, count what it holds, and list what its author should look at."""
     from skillmix_tasks.items.loading import load_pack
     from skillmix_tasks.pack_check import counts, findings
@@ -139,7 +133,7 @@ def check_pack(pack: _Pack, as_json: _Json = False) -> None:
 
 
 @pack_app.command("show")
-def show_pack(pack: _Pack = "language", as_json: _Json = False) -> None:
+def show_pack(pack: _Pack = "language", as_json: AsJson = False) -> None:
     """List a pack's skills and topics."""
     from rich.console import Console
     from rich.table import Table

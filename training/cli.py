@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
+from grading import options
+
 app = typer.Typer()
+_K = Annotated[str | None, typer.Option(help="Numbers of skills, as 1,2,3; with --accept.")]
+_Accept = Annotated[int | None, typer.Option(min=1, help="Texts to accept of each k.")]
+_Plan = Annotated[str | None, typer.Option(help="paper, balanced, sample-8000 or k4-probe.")]
+_Scale = Annotated[float, typer.Option(help="Multiply the plan's numbers, as 0.1.")]
+_Recipe = Annotated[str, typer.Option(help="A recipe's name (`skillmix recipes`), or a YAML file.")]
+_TeacherBaseUrl = Annotated[str | None, typer.Option(help="The teacher's endpoint.")]
 
 
 @app.command()
@@ -23,7 +31,7 @@ def leaks(
     items: Annotated[int, typer.Option(min=1, help="The first so many items of each task.")] = 300,
     seed: Annotated[int, typer.Option(help="The seed that draws the tasks' items.")] = 0,
     pack: Annotated[str | None, typer.Option(help="The rows' pack, if it is not a bundled one.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Prove that a data set holds no held-out topic, no held-out skill among several, and no item of a task.
 
@@ -40,16 +48,16 @@ def leaks(
 @app.command()
 def generate(
     out: Annotated[Path, typer.Option(help="The folder for texts, data set and summary.")],
-    k: Annotated[str | None, typer.Option(help="Numbers of skills, as 1,2,3; with --accept.")] = None,
-    accept: Annotated[int | None, typer.Option(min=1, help="Texts to accept of each k.")] = None,
-    plan: Annotated[str | None, typer.Option(help="paper, balanced, sample-8000 or k4-probe.")] = None,
-    scale: Annotated[float, typer.Option(help="Multiply the plan's numbers, as 0.1.")] = 1.0,
+    k: _K = None,
+    accept: _Accept = None,
+    plan: _Plan = None,
+    scale: _Scale = 1.0,
     teacher: Annotated[
         str | None,
         typer.Option(help="A model id, hf:DIRECTORY, or with --teacher-args a model of lm-eval (hf, vllm)."),
     ] = None,
     teacher_args: Annotated[str | None, typer.Option(help="As lm-eval's --model_args: pretrained=...")] = None,
-    teacher_base_url: Annotated[str | None, typer.Option(help="The teacher's endpoint.")] = None,
+    teacher_base_url: _TeacherBaseUrl = None,
     teacher_temperature: Annotated[float | None, typer.Option(help="Above 0; 0.7 if not given.")] = None,
     teacher_max_tokens: Annotated[int | None, typer.Option(help="Of one reply; 1024 if not given.")] = None,
     teacher_stop: Annotated[
@@ -58,26 +66,23 @@ def generate(
     teacher_prefix: Annotated[
         str | None, typer.Option(help="What each reply of a teacher in this process begins with.")
     ] = None,
-    judge: Annotated[
-        list[str] | None,
-        typer.Option(help="A judge's name, a model id, or hf:DIRECTORY; several times for a panel."),
-    ] = None,
-    judge_base_url: Annotated[str | None, typer.Option(help="The judge's endpoint.")] = None,
-    votes: Annotated[int | None, typer.Option(help="Votes for each text and judge; odd.")] = None,
+    judge: options.Judges = None,
+    judge_base_url: options.JudgeBaseUrl = None,
+    votes: options.Votes = None,
     pack: Annotated[str, typer.Option(help="A bundled pack or a directory.")] = "language",
     seed: Annotated[int, typer.Option(help="Draws the plan's cells and the validation split.")] = 0,
     turns: Annotated[int, typer.Option(min=1, max=2, help="Turns of each text.")] = 2,
     least_rate: Annotated[float, typer.Option(min=0, max=1, help="A k is given up below this acceptance.")] = 0.01,
-    concurrency: Annotated[int, typer.Option(min=1, max=10_000, help="Requests in flight to each endpoint.")] = 32,
-    batch: Annotated[bool, typer.Option("--batch", help="Use the endpoints' Batch API.")] = False,
-    max_usd: Annotated[float | None, typer.Option(help="Dollars that this run may spend.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens that this run may use.")] = None,
+    concurrency: options.Concurrency = 32,
+    batch: options.Batch = False,
+    max_usd: options.MaxUsd = None,
+    max_tokens: options.MaxTokens = None,
     mix: Annotated[
         Path | None, typer.Option(help="Pre-training text: .txt, .jsonl, .parquet, or a data set.")
     ] = None,
     mix_share: Annotated[float, typer.Option(help="Its share of the rows for training.")] = 0.1,
     validation: Annotated[float, typer.Option(help="The share of the texts held back for validation.")] = 0.02,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Make texts with full marks until enough of each k are accepted, and the data set of them.
 
@@ -87,7 +92,7 @@ def generate(
 
     from grading import Budget
     from skillmix_tasks.harness.logs import show_our_logs
-    from skillmix_tasks.harness.settings import read_settings
+    from skillmix_tasks.harness.settings import given_settings, read_settings
     from training.data.dataset import check_share
     from training.data.mix import Mix
     from training.texts.generate import Limits, Run
@@ -98,8 +103,8 @@ def generate(
 
     setup_logging()
     show_our_logs()
-    given = {"judge": judge or None, "judge_base_url": judge_base_url, "votes": votes, "max_usd": max_usd}
-    settings = read_settings({"skillmix": {name: value for name, value in given.items() if value is not None}})
+    given = given_settings(judge=judge, judge_base_url=judge_base_url, votes=votes, max_usd=max_usd)
+    settings = read_settings({"skillmix": given})
     run = Run(
         plan=choose_plan(plan, k, accept, scale),
         pack_name=pack,
@@ -129,7 +134,7 @@ def generate(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Option(help="A recipe's name (`skillmix recipes`), or a YAML file.")],
+    recipe: _Recipe,
     data: Annotated[str, typer.Option(help="A directory of `skillmix generate`, or ORG/NAME[@REVISION].")],
     out: Annotated[Path, typer.Option(help="The folder of the run.")],
     changes: Annotated[
@@ -141,7 +146,7 @@ def train(
     ] = "fail",
     allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help="Train on data that leaks.")] = False,
     merge: Annotated[bool, typer.Option("--merge", help="Also write adapter and base as one model.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Fine-tune a chat model on a data set; the same command goes on with a run that was stopped.
 
@@ -159,8 +164,8 @@ def train(
 
     setup_logging()
     show_our_logs()
-    options = Options(on_too_long=check_policy(on_too_long), allow_leaks=allow_leaks, merge=merge)
-    result = run(load_recipe(recipe, changes or ()), data, out, options)
+    chosen = Options(on_too_long=check_policy(on_too_long), allow_leaks=allow_leaks, merge=merge)
+    result = run(load_recipe(recipe, changes or ()), data, out, chosen)
     if is_main():
         typer.echo(json.dumps(result) if as_json else result_text(out, result))
 
@@ -194,20 +199,15 @@ def compare(
         typer.Option(help="Tasks and groups; several times or with commas. The recipe's if none."),
     ] = None,
     model: Annotated[str, typer.Option(help="lm-eval's kind of model: hf, or vllm after --merge.")] = "hf",
-    judge: Annotated[
-        list[str] | None,
-        typer.Option(help="A judge's name, a model id, or hf:DIRECTORY; several times for a panel."),
-    ] = None,
-    judge_base_url: Annotated[str | None, typer.Option(help="The judge's endpoint.")] = None,
-    votes: Annotated[int | None, typer.Option(help="Votes for each answer and judge; odd.")] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Dollars that judging both models may cost.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Another setting of the tasks, as KEY=JSON or KEY=TEXT.")
-    ] = None,
+    judge: options.Judges = None,
+    judge_base_url: options.JudgeBaseUrl = None,
+    votes: options.Votes = None,
+    max_usd: options.MaxUsd = None,
+    settings: options.Sets = None,
     trust_file: Annotated[
         bool, typer.Option("--trust-file", help="Load the base model that a run of others names.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Evaluate the base model and the trained one on the same items; other arguments go to lm_eval.
 
@@ -216,15 +216,13 @@ def compare(
     from lm_eval.utils import setup_logging
 
     from skillmix_tasks.harness.logs import show_our_logs
-    from skillmix_tasks.harness.settings import one_setting
+    from skillmix_tasks.harness.settings import given_settings
     from training.compare import compare as compare_models
     from training.trained import read_run
 
     setup_logging()
     show_our_logs()
-    given = {"judge": judge or None, "judge_base_url": judge_base_url, "votes": votes, "max_usd": max_usd}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    chosen |= dict(one_setting(text) for text in settings or ())
+    chosen = given_settings(settings, judge=judge, judge_base_url=judge_base_url, votes=votes, max_usd=max_usd)
     made = compare_models(
         read_run(run), tasks or (), chosen, model=model, arguments=context.args, trust=trust_file
     )
@@ -233,33 +231,30 @@ def compare(
 
 @app.command()
 def estimate(
-    recipe: Annotated[str, typer.Option(help="A recipe's name (`skillmix recipes`), or a YAML file.")],
-    k: Annotated[str | None, typer.Option(help="Numbers of skills, as 1,2,3; with --accept.")] = None,
-    accept: Annotated[int | None, typer.Option(min=1, help="Texts to accept of each k.")] = None,
-    plan: Annotated[str | None, typer.Option(help="paper, balanced, sample-8000 or k4-probe.")] = None,
-    scale: Annotated[float, typer.Option(help="Multiply the plan's numbers, as 0.1.")] = 1.0,
+    recipe: _Recipe,
+    k: _K = None,
+    accept: _Accept = None,
+    plan: _Plan = None,
+    scale: _Scale = 1.0,
     teacher: Annotated[str | None, typer.Option(help="A model id, or hf:DIRECTORY.")] = None,
-    teacher_base_url: Annotated[str | None, typer.Option(help="The teacher's endpoint.")] = None,
-    judge: Annotated[
-        list[str] | None, typer.Option(help="A judge's name, a model id, or hf:DIRECTORY; repeatable.")
-    ] = None,
-    judge_base_url: Annotated[str | None, typer.Option(help="The judge's endpoint.")] = None,
+    teacher_base_url: _TeacherBaseUrl = None,
+    judge: options.Judges = None,
+    judge_base_url: options.JudgeBaseUrl = None,
     tasks: Annotated[list[str] | None, typer.Option(help="Tasks and groups; the recipe's if none.")] = None,
     items: Annotated[int, typer.Option(min=1, max=10**9, help="Items of each task.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Tell what making texts, training on them and comparing the models will take, before any of it is begun.
 
     skillmix estimate --plan paper --teacher MODEL --judge MODEL --recipe mistral-7b-instruct-paper
     """
-    from skillmix_tasks.harness.settings import read_settings
+    from skillmix_tasks.harness.settings import given_settings, read_settings
     from training.estimate import estimate as make
     from training.texts.plan import choose_plan
     from training.texts.teacher import resolve_teacher
     from training.tune.recipe import load_recipe
 
-    given = {"judge": judge or None, "judge_base_url": judge_base_url}
-    settings = read_settings({"skillmix": {name: value for name, value in given.items() if value is not None}})
+    settings = read_settings({"skillmix": given_settings(judge=judge, judge_base_url=judge_base_url)})
     found = make(
         choose_plan(plan, k, accept, scale),
         resolve_teacher(teacher, base_url=teacher_base_url),

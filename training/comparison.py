@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 from grading import UserError
 from grading.safety.bounds import load_json, read_bytes, readable
@@ -49,6 +49,13 @@ class Change:
         return f"{before} -> {after} ({_number(self.change, self.change_stderr, '+')})"
 
 
+class Covered(NamedTuple):
+    """Items with a verdict."""
+
+    before: int
+    after: int
+
+
 @dataclass(frozen=True)
 class ComparedTask:
     """A task's items, how many of them have a verdict before and after, and the metrics' changes by name."""
@@ -57,7 +64,7 @@ class ComparedTask:
     split: str
     k: int
     items: int
-    covered: tuple[int, int]
+    covered: Covered
     metrics: Mapping[str, Change]
 
 
@@ -117,7 +124,7 @@ def compare_halves(before: Half, after: Half) -> list[ComparedTask]:
                 record.split,
                 record.k,
                 len(first),
-                (_covered(first), _covered(second)),
+                Covered(_covered(first), _covered(second)),
                 {
                     metric: _change(
                         [(first[item][metric], second[item][metric]) for item in first],
@@ -177,7 +184,7 @@ def _covered(samples: Mapping[str, dict[str, Any]]) -> int:
 def _verdicts(row: ComparedTask) -> str:
     if row.covered == (row.items, row.items):
         return str(row.items)
-    return f"{row.covered[0]}/{row.items}, {row.covered[1]}/{row.items}"
+    return f"{row.covered.before}/{row.items}, {row.covered.after}/{row.items}"
 
 
 def _change(

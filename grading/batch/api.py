@@ -20,16 +20,12 @@ from openai import (
     OpenAI,
     RateLimitError,
 )
-from tenacity import (
-    Retrying,
-    retry_if_exception,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_random_exponential,
-)
+from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_attempt
+from tenacity.retry import retry_base
 
 from grading.batch.file import ROUTE
 from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, unpacked
+from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF, may_pass
 from grading.errors import UserError
 from grading.keys import redact, redacted
 
@@ -39,7 +35,6 @@ if TYPE_CHECKING:
     from grading.models.spec import ModelSpec
     from grading.store.batches import Batch
 
-_RETRIES = 6  # of one request, with backoff and Retry-After, inside the openai package
 _TIMEOUT = 600.0  # seconds for one request; a file may have 200 MB
 _MOST_RESULTS = 8 * 2**30  # bytes of one file of results: 50,000 requests with 160 kB of reasoning each
 _TAG = "grading_batch"  # the key of our id in a batch's metadata
@@ -95,7 +90,7 @@ class BatchApi:
             base_url=spec.base_url.partition("?")[0],
             default_query=dict(parse_qsl(urlsplit(spec.base_url).query)),
             api_key=api_key,
-            max_retries=_RETRIES,
+            max_retries=ATTEMPTS,  # with backoff and Retry-After
             timeout=_TIMEOUT,
             default_headers=headers,
             # Prompts and the key go to the address that was named, and to no other that it names.
@@ -117,14 +112,8 @@ class BatchApi:
         The openai package would send the request again when a reply is lost, and make a second batch.
         """
         once = self._client.with_options(max_retries=0)
-        tries = Retrying(
-            retry=retry_if_exception(_passing),
-            stop=stop_after_attempt(_RETRIES),
-            wait=wait_random_exponential(multiplier=0.5, max=30),
-            reraise=True,
-        )
         try:
-            for attempt in tries:
+            for attempt in _tries(retry_if_exception(_passing)):
                 with attempt:
                     found = self._find(batch) if attempt.retry_state.attempt_number > 1 else None
                     return found or (
@@ -202,12 +191,7 @@ class BatchApi:
 
     def _download(self, file: str, copy: BinaryIO) -> None:
         # The openai package repeats a request, and no reply that breaks off while it is read.
-        for attempt in Retrying(
-            retry=retry_if_exception_type(httpx2.TransportError),
-            stop=stop_after_attempt(_RETRIES),
-            wait=wait_random_exponential(multiplier=0.5, max=30),
-            reraise=True,
-        ):
+        for attempt in _tries(retry_if_exception_type(httpx2.TransportError)):
             with attempt, self._client.files.with_streaming_response.content(file) as response:
                 copy.seek(0)
                 copy.truncate()
@@ -261,11 +245,14 @@ def _said(error: Exception) -> str:
     return redact(f"{type(error).__name__}: {cause}")[:500]
 
 
+def _tries(passing: retry_base) -> Retrying:
+    return Retrying(retry=passing, stop=stop_after_attempt(ATTEMPTS), wait=BACKOFF, reraise=True)
+
+
 def _passing(error: BaseException) -> bool:
     """Whether a request that failed so may have been received, or may succeed later."""
     if isinstance(error, APIStatusError):
-        passing = error.status_code in (408, 409, 429) or error.status_code >= 500
-        return passing and error.code != "insufficient_quota"
+        return may_pass(error.status_code) and error.code != "insufficient_quota"
     return isinstance(error, APIConnectionError)
 
 

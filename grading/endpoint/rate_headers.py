@@ -1,4 +1,4 @@
-"""What an endpoint says about its limits: `Retry-After` and the `x-ratelimit-*` headers."""
+"""When a request may be sent again: by its status, `Retry-After` and the `x-ratelimit-*` headers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
+
+from tenacity import wait_random_exponential
+
+ATTEMPTS = 6  # at one call that fails; enough for a blip, and an endpoint that is gone is soon known
+# Rises from half a second to half a minute, drawn anew each time between 0 and that.
+BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -22,6 +28,11 @@ class Quota:
     remaining: float
     reset: float
     limit: float | None = None
+
+
+def may_pass(status: int) -> bool:
+    """Whether a request that failed with this status can succeed later."""
+    return status in (408, 409, 429) or status >= 500
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

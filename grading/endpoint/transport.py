@@ -18,25 +18,20 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import certifi
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, Unpacker
-from grading.endpoint.rate_headers import quota, retry_after
+from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF, may_pass, quota, retry_after
 from grading.endpoint.throttle import Throttle
 from grading.keys import known_keys, redact, redacted
 from grading.safety.bounds import load_json
 
-_ATTEMPTS = 6  # at one call that fails; enough for a blip, and an endpoint that is gone is soon known
 _ATTEMPTS_REFUSED = 10  # at one call that is refused for being one too many: limits are counted by the minute
 _PATIENCE = 600.0  # seconds after the first attempt in which a further one may begin
 _TIMEOUT = 180.0  # seconds for one attempt; a reasoning judge needs them
 _CONNECT_TIMEOUT = 15.0
 _JITTER = 0.25  # seconds by which those that were told the same Retry-After are spread
-_PASSING = frozenset({408, 409, 429})  # and 5xx: statuses of what can succeed later
 _BUSY = frozenset({429, 503})
-
-# Rises from half a second to half a minute, drawn anew each time between 0 and that.
-_backoff = wait_random_exponential(multiplier=0.5, max=30)
 
 
 class CallFailedError(Exception):
@@ -67,7 +62,7 @@ class StatusError(CallFailedError):
             elsewhere = redact(headers.get("Location", "another address"))
             self.error = {"message": f"the endpoint sends requests to {elsewhere}, and prompts are not sent on"}
         self.busy = status in _BUSY and not self._quota_is_spent()
-        self.passing = self.busy or ((status in _PASSING or status >= 500) and not self._quota_is_spent())
+        self.passing = self.busy or (may_pass(status) and not self._quota_is_spent())
         super().__init__(f"status {status}: {self.message}")
 
     @property
@@ -188,7 +183,7 @@ def _may_pass(error: BaseException) -> bool:
 def _enough(state: RetryCallState, progress: _Progress) -> bool:
     """Whether a call has been tried often or long enough; what it waited for at first is not counted."""
     error = state.outcome.exception() if state.outcome else None
-    attempts = _ATTEMPTS_REFUSED if isinstance(error, StatusError) and error.busy else _ATTEMPTS
+    attempts = _ATTEMPTS_REFUSED if isinstance(error, StatusError) and error.busy else ATTEMPTS
     next_attempt = time.monotonic() + state.upcoming_sleep
     return state.attempt_number >= attempts or next_attempt - (progress.first or next_attempt) > _PATIENCE
 
@@ -197,7 +192,7 @@ def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, CallFailedError) and error.after is not None:
         return error.after + random.uniform(0, _JITTER)  # noqa: S311
-    return _backoff(state)
+    return BACKOFF(state)
 
 
 def _error(body: bytes) -> dict[str, Any]:

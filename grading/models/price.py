@@ -12,7 +12,7 @@ from typing import Annotated, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from grading.errors import UserError, wrong_value
+from grading.errors import UserError, first_fault
 from grading.safety.bounds import MOST_YAML, load_yaml, read_text
 from grading.verdict import Usage
 
@@ -120,6 +120,5 @@ def _own_rows(path: Path) -> list[_Row]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {wrong_value(first)}"
+        return str(first_fault(error))
     return str(error).splitlines()[0] if isinstance(error, OSError | ValueError) else "it has no such list"

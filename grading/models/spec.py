@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from grading.errors import UserError, wrong_value
+from grading.errors import UserError, first_fault
 from grading.keys import key_in_address
 from grading.models.fingerprint import weights_fingerprint
 from grading.models.price import Price, price_table
@@ -145,9 +145,9 @@ def make_spec(kind: type[Spec], fields: dict[str, Any]) -> Spec:
     try:
         spec = kind.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
+        fault = first_fault(error)
         raise UserError(
-            f"The {kind.role}'s setting {'.'.join(map(str, first['loc']))!r} is wrong ({wrong_value(first)}); "
+            f"The {kind.role}'s setting {fault.place!r} is wrong ({fault.reason}); "
             f"a {kind.role} has: {', '.join(kind.model_fields)}."
         ) from error
     if spec.kind == "openai":

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from grading.backend import Reply, VoteCall
+from grading.errors import first_fault
 from grading.protocol.untrusted import comparable
 from grading.verdict import Mark, State, Vote
 
@@ -79,8 +80,7 @@ def _verdict(call: VoteCall, text: str) -> dict[str, _Entry]:
     try:
         return _Entries.validate_python(found[0])
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _NotAVerdictError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise _NotAVerdictError(str(first_fault(error))) from error
 
 
 def _grants(value: dict[str, Any]) -> bool:

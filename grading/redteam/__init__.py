@@ -10,4 +10,4 @@ from grading.redteam.items import RedTeamItem as RedTeamItem
 from grading.redteam.items import redteam_items as redteam_items
 from grading.redteam.outcome import Outcome as Outcome
 from grading.redteam.report import Report as Report
-from grading.redteam.run import run_redteam as run_redteam
+from grading.redteam.report import run_redteam as run_redteam

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from grading.options import AsJson
+
 if TYPE_CHECKING:
     from grading.store.replies import VerdictStore
 
@@ -24,11 +26,10 @@ _File = Annotated[
 ]
 _Judge = Annotated[str | None, typer.Option(help="Only votes of this judge (its model id).")]
 _MOST_DAYS = 1e6  # before which SQLite has dates
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
 @app.command()
-def stats(file: _File = None, as_json: _Json = False) -> None:
+def stats(file: _File = None, as_json: AsJson = False) -> None:
     """Votes, tokens and dollars by judge, the file's size, the first and the last vote, and open batches."""
     with _open(file) as store:
         summary = _summary(store) | {"open_batches": _open_batches(store.path)}
@@ -67,7 +68,7 @@ def prune(
     older_than: Annotated[float | None, typer.Option(min=0, help="Only votes older than so many days.")] = None,
     batches: Annotated[bool, typer.Option("--batches", help="Give up open batches, and delete no votes.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only the number is shown.")] = False,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete votes by judge, by age, or by both. What is deleted has to be paid for again.
 
@@ -93,7 +94,7 @@ def prune(
 
 
 @app.command()
-def repair(file: _File = None, as_json: _Json = False) -> None:
+def repair(file: _File = None, as_json: AsJson = False) -> None:
     """Copy all that can be read of a damaged store into a new one in its place, and set the old one aside."""
     from grading.store.repair import repair_store
 

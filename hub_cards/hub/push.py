@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from grading import UserError
-from grading.endpoint.rate_headers import retry_after
+from grading.endpoint.rate_headers import may_pass, retry_after
 from hub_cards.cards import is_ours
 from hub_cards.hub.files import refuse_keys
 from hub_cards.hub.publication import CARD, Publication, Remote, Target
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _ATTEMPTS = 5
-_PASSING = frozenset({408, 409, 412, 429})  # and 5xx: statuses of what can succeed later
 _LONGEST_WAIT = 300.0  # seconds; a Hub that wants more is told of, not waited for
 _backoff = wait_exponential(multiplier=1, max=30)
 
@@ -196,7 +195,8 @@ def _passes(error: BaseException) -> bool:
 
     status = _status(_cause(error))
     if status is not None:
-        return (status in _PASSING or status >= 500) and _told(error) <= _LONGEST_WAIT
+        # 412: another commit came first.
+        return (status == 412 or may_pass(status)) and _told(error) <= _LONGEST_WAIT
     return isinstance(_cause(error), TransportError)
 
 

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from grading.options import AsJson
+
 app = typer.Typer()
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 _Tokens = Annotated[float | None, typer.Option("--corpus-tokens", help="The corpus in tokens, as 2e12.")]
 _Skill = Annotated[float | None, typer.Option("--skill-frequency", help="The share of sentences with a skill.")]
 _Topic = Annotated[float | None, typer.Option("--topic-frequency", help="That of sentences about a topic.")]
@@ -33,7 +34,7 @@ def report(
     skill_frequency: _Skill = None,
     topic_frequency: _Topic = None,
     tokens_per_sentence: _Sentence = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make a page, tables and plots from any number of results.
 
@@ -75,7 +76,7 @@ def novelty(
     topic_frequency: _Topic = None,
     tokens_per_sentence: _Sentence = None,
     score: Annotated[float | None, typer.Option(min=0, max=1, help="Full marks to hold against it.")] = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Which score a student could reach at most by repeating what its training corpus held.
 
@@ -121,7 +122,7 @@ def power(
         float | None,
         typer.Option(help="The share of items on which the two differ; as if independent if not given."),
     ] = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """How many items show a difference between two students, at 5 % and with a chance of 80 %.
 

@@ -9,15 +9,16 @@ from typing import Annotated
 
 import typer
 
+from grading.options import AsJson, Batch, Concurrency, JudgeBaseUrl, Judges, MaxTokens, MaxUsd, Votes
+
 app = typer.Typer()
 reference_app = typer.Typer(help="Read a checkout of the reference implementation.", no_args_is_help=True)
 app.add_typer(reference_app, name="reference")
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 _Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A checkout of LeoYu/skill-mix or of a fork.")]
 
 
 @reference_app.command()
-def metrics(folder: _Folder, as_json: _Json = False) -> None:
+def metrics(folder: _Folder, as_json: AsJson = False) -> None:
     """Print the reference's three metrics from its own gradings; what is wrong with its files goes to stderr."""
     from rich.console import Console
     from rich.table import Table
@@ -66,21 +67,18 @@ def sheet(
 @app.command()
 def calibrate(
     reference: Annotated[Path, typer.Option(metavar="DIR", help="A checkout of LeoYu/skill-mix or of a fork.")],
-    judge: Annotated[
-        list[str] | None,
-        typer.Option(help="A judge's name, a model id, or hf:DIRECTORY; several times for a panel."),
-    ] = None,
+    judge: Judges = None,
     labels: Annotated[Path | None, typer.Option(help="Verdicts of people, as CSV, in place of GPT-4's.")] = None,
-    judge_base_url: Annotated[str | None, typer.Option(help="The judge's OpenAI-compatible endpoint.")] = None,
-    votes: Annotated[int | None, typer.Option(help="Votes for each answer and judge; odd.")] = None,
-    max_usd: Annotated[float | None, typer.Option(help="Dollars that judging may cost.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens that judging may use.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, help="Requests in flight to the judge.")] = 32,
-    batch: Annotated[bool, typer.Option("--batch", help="Use the endpoint's Batch API.")] = False,
+    judge_base_url: JudgeBaseUrl = None,
+    votes: Votes = None,
+    max_usd: MaxUsd = None,
+    max_tokens: MaxTokens = None,
+    concurrency: Concurrency = 32,
+    batch: Batch = False,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the JSON and the card.")
     ] = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a judge, or a panel and each of its judges, against GPT-4's recorded verdicts or against people.
 
@@ -92,22 +90,18 @@ def calibrate(
     from grading.home import verdict_store
     from grading.safety.whole import write_whole
     from skillmix_tasks.calibration.calibrate import calibrate as measure
-    from skillmix_tasks.calibration.card import card
+    from skillmix_tasks.calibration.record import card
     from skillmix_tasks.calibration.reference_answers import read_answers
     from skillmix_tasks.calibration.yardstick import labelled, recorded
     from skillmix_tasks.harness.logs import show_our_logs
-    from skillmix_tasks.harness.settings import read_settings
+    from skillmix_tasks.harness.settings import given_settings, read_settings
 
     setup_logging()
     show_our_logs()
-    given = {
-        "judge": judge or None,
-        "judge_base_url": judge_base_url,
-        "votes": votes,
-        "max_usd": max_usd,
-        "max_tokens": max_tokens,
-    }
-    settings = read_settings({"skillmix": {name: value for name, value in given.items() if value is not None}})
+    given = given_settings(
+        judge=judge, judge_base_url=judge_base_url, votes=votes, max_usd=max_usd, max_tokens=max_tokens
+    )
+    settings = read_settings({"skillmix": given})
     judges = settings.judges()
     answers, faults = read_answers(reference)
     for fault in faults:
@@ -140,7 +134,7 @@ def calibrate(
 def correct(
     results: Annotated[Path, typer.Argument(help="A results_*.json that lm_eval wrote.")],
     calibration: Annotated[Path, typer.Option(help="The calibration.json of its judge.")],
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put beside raw scores what the calibration's yardstick would have given, where it is large enough."""
     from skillmix_tasks.calibration.corrected import correct_results

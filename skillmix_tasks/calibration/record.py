@@ -1,15 +1,18 @@
-"""How far a judge is from GPT-4's recorded verdicts, or from people, as results carry it (calibration.json)."""
+"""How far a judge is from GPT-4's recorded verdicts, or from people: as results carry it, and as a card."""
 
 from __future__ import annotations
 
 import datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from grading import UserError
+from grading.protocol.prompt import PROMPT_VERSION
 from grading.safety.bounds import read_bytes
+from grading.safety.templates import environment
 from skillmix_tasks.calibration.agreement import Agreement, Estimate
 from skillmix_tasks.calibration.correction import ErrorRates
 
@@ -141,3 +144,18 @@ def _identity(judge: dict[str, Any]) -> dict[str, Any]:
     if "panel" in kept:
         kept["panel"] = [_identity(member) for member in kept["panel"]]
     return kept
+
+
+def card(one: Calibration) -> str:
+    """All figures of a calibration, with the thresholds of its verdict."""
+    source = files("skillmix_tasks.calibration").joinpath("calibration.md.jinja").read_text(encoding="utf-8")
+    template = environment(lstrip_blocks=True, keep_trailing_newline=True).from_string(source)
+    return template.render(
+        one=one,
+        prompt=PROMPT_VERSION,
+        refusals={metric: rates.refusal() for metric, rates in one.errors.items()},
+        least_kappa=LEAST_KAPPA,
+        least_agreement=LEAST_AGREEMENT,
+        most_surplus=MOST_SURPLUS,
+        most_undecided=MOST_UNDECIDED,
+    )

@@ -8,6 +8,7 @@ Keys and tokens are never settings: they come from the environment.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError, resolve_judge
 from grading.cost.budget import require_price
 from grading.endpoint.throttle import MOST_IN_FLIGHT
-from grading.errors import wrong_value
+from grading.errors import first_fault
 from grading.models.judge import default_judge
 from grading.models.spec import MOST_SEED
 from grading.panel import check_panel
@@ -112,13 +113,19 @@ def read_settings(metadata: dict[str, Any]) -> Settings:
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        if first["type"] == "extra_forbidden":
+        fault = first_fault(error)
+        if fault.kind == "extra_forbidden":
             raise UserError(
-                f'There is no setting {key!r} under "skillmix": there are {", ".join(Settings.model_fields)}.'
+                f'There is no setting {fault.place!r} under "skillmix": there are '
+                f"{', '.join(Settings.model_fields)}."
             ) from error
-        raise UserError(f'The setting {key!r} under "skillmix" is wrong: {wrong_value(first)}.') from error
+        raise UserError(f'The setting {fault.place!r} under "skillmix" is wrong: {fault.reason}.') from error
+
+
+def given_settings(changes: Sequence[str] | None = None, **options: object) -> dict[str, Any]:
+    """The settings that a command was given: its `options` that are set, then `changes`, each as `one_setting`."""
+    given = {name: value for name, value in options.items() if value is not None and value != []}
+    return given | dict(one_setting(change) for change in changes or ())
 
 
 def one_setting(text: str) -> tuple[str, Any]:

@@ -21,6 +21,7 @@ import yaml
 from pydantic import ValidationError
 
 from grading import UserError
+from grading.errors import first_fault
 from grading.safety import bounds
 from skillmix_tasks.items.pack import PROMPTS, About, Control, Pack, PackPart, Skill, Topic, bundled_packs
 
@@ -101,13 +102,12 @@ def validated(kind: type[_Part], data: object, path: Path, number: int | None = 
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        fault = first_fault(error)
         entry = ""
         if number is not None:
             name = data.get("id") if isinstance(data, dict) else None
             entry = f" entry {number}" + (f" ({name})" if name else "") + ","
-        field = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise UserError(f"{path}:{entry} field {field!r}: {first['msg']}.") from error
+        raise UserError(f"{path}:{entry} field {fault.place or 'the whole'!r}: {fault.reason}.") from error
 
 
 def refuse_twice(values: Iterable[str], field: str, path: Path) -> None:

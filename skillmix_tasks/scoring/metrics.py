@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
 
 Points = Mapping[str, bool | None]
 GENERATIONS = 3  # of each item
-METRICS = ("full_marks", "all_skills", "skill_fraction")
+
+
+class Scores(NamedTuple):
+    """The three metrics of one item or generation, each from 0 to 1."""
+
+    full_marks: float
+    all_skills: float
+    skill_fraction: float
+
+
+METRICS = Scores._fields
 _REST = (TOPIC, SENSE, LENGTH)
 
 

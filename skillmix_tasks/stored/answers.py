@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from grading import UserError
+from grading.errors import first_fault
 from grading.home import home, is_own, remember_own
 from grading.keys import redacted
 from grading.safety.bounds import open_file, read_lines
@@ -121,7 +122,8 @@ def read_header(path: Path) -> AnswerHeader:
         raise UserError(f"The answers {path} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
         raise UserError(
-            f"{path} is not a file of stored answers (line 1, {_reason(error)}): name a file that a run printed."
+            f"{path} is not a file of stored answers (line 1, {first_fault(error)}): name a file "
+            "that a run printed."
         ) from error
     if header.skillmix_answers != _FORMAT:
         raise UserError(
@@ -142,15 +144,9 @@ def read_answer(path: Path, line: bytes, where: str) -> StoredAnswer:
         return StoredAnswer.model_validate_json(line)
     except ValidationError as error:
         raise UserError(
-            f"{path}, {where}, is no stored answer of this release ({_reason(error)}): remove the line and the "
-            "others of its item, or install the release that wrote it."
+            f"{path}, {where}, is no stored answer of this release ({first_fault(error)}): remove the line and "
+            "the others of its item, or install the release that wrote it."
         ) from error
-
-
-def _reason(error: ValidationError) -> str:
-    first = error.errors()[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def is_answer_file(path: Path) -> bool:

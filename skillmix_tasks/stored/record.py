@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from grading import State, UserError
+from grading.errors import first_fault
 from skillmix_tasks.items.pack import Split
 
 
@@ -107,11 +108,7 @@ def task_record(results: Any, task: str, source: object) -> RunRecord | None:
 
 def no_results(source: object, error: Exception) -> UserError:
     """The error for results that cannot be understood because of `error`."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        reason = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-    else:
-        reason = f"{type(error).__name__}: {error}"
+    reason = first_fault(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
     return UserError(
         f"{source} is no results file of a SKILL-MIX run ({reason}): name what `skillmix eval --output_path` "
         "wrote."

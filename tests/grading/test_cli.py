@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from grading import State, Usage, UserError
 from grading.backend import Reply
-from grading.models.cli import app as judges_app
+from grading.cli import app
 from grading.store.batches import BatchStore
 from grading.store.cli import app as store_app
 from grading.store.replies import VerdictStore
@@ -57,13 +57,13 @@ def call() -> Callable[..., str]:
 
 def test_known_judges_with_price_and_shutdown(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "200")
-    rows = {row["name"]: row for row in json.loads(CliRunner().invoke(judges_app, ["--json"]).stdout)}
+    rows = {row["name"]: row for row in json.loads(CliRunner().invoke(app, ["judges", "--json"]).stdout)}
     assert set(rows) == {GPT, "gpt-4o-2024-11-20", "gpt-6-luna", "local-example"}
     assert rows[GPT]["price"]["output"] == 8
     assert rows[GPT]["shutdown"] == "2027-01-14"
     assert rows[GPT]["days_left"] == (datetime.date(2027, 1, 14) - datetime.date.today()).days
     assert rows["local-example"]["price"] is None
-    table = CliRunner().invoke(judges_app).stdout
+    table = CliRunner().invoke(app, ["judges"]).stdout
     assert f"{GPT} " in table
     assert "2.00 / 0.50 / 8.00" in table
     assert f"2027-01-14 ({rows[GPT]['days_left']} days left)" in table

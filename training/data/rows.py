@@ -18,6 +18,7 @@ from datasets import Features, List, Value
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from grading import UserError
+from grading.errors import first_fault
 from grading.safety.bounds import readable
 from grading.safety.text import encodable
 from skillmix_tasks.items.draw import Item
@@ -279,8 +280,6 @@ def read_rows(path: Path) -> Iterator[Row]:
             try:
                 yield Row.model_validate_json(line)
             except ValidationError as error:
-                first = error.errors()[0]
-                where = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
                 raise UserError(
-                    f"{path}, line {number}, is no row of a data set ({where}{first['msg']})."
+                    f"{path}, line {number}, is no row of a data set ({first_fault(error)})."
                 ) from error

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from grading import UserError
+from grading.errors import first_fault
 from training.data.source import texts_of
 
 if TYPE_CHECKING:
@@ -120,10 +121,9 @@ def _check(messages: Any, text: Any, name: str) -> None:
         _MESSAGES.validate_python(messages)
         _TEXT.validate_python(text)
     except ValidationError as error:
-        place = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise UserError(
             f"The row {name} is none: `messages` is a list of objects with a `role` and a `content`, and `text` "
-            f"is text ({f'{place}: ' if place else ''}{error.errors()[0]['msg']})."
+            f"is text ({first_fault(error)})."
         ) from error
 
 

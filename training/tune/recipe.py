@@ -20,6 +20,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from grading import UserError
+from grading.errors import first_fault
 from grading.safety.bounds import MOST_YAML, load_yaml, read_text
 
 EMBEDDED = "embedded"  # as a model's name: the small chat model of `skillmix quickstart`
@@ -158,10 +159,8 @@ def _set(fields: dict[str, Any], change: str) -> None:
 
 
 def _first(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    place = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
+    place, kind, reason, _ = first_fault(error)
+    if kind == "extra_forbidden":
         fields = Lora.model_fields if "." in place else Recipe.model_fields
         return f"there is no field {place}; the fields are {', '.join(fields)}"
-    reason = fault["msg"].removeprefix("Value error, ")
     return f"{place} ({reason[0].lower()}{reason[1:]})" if place else reason

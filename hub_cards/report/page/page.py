@@ -166,7 +166,9 @@ def _labels(study: Study) -> dict[int, str]:
     """What the examples are called."""
     shown = {one for portrait in study.portraits for numbers in portrait.examples.values() for one in numbers}
     answers, runs = study.answers.rows, [entry.run for entry in study.entries]
-    return {one: f"{runs[answers[one][0]].task} {answers[one][3] or answers[one][1]}" for one in sorted(shown)}
+    return {
+        one: f"{runs[answers[one].run].task} {answers[one].topic or answers[one].item}" for one in sorted(shown)
+    }
 
 
 def _novelty(study: Study) -> Any:

@@ -11,23 +11,31 @@ import base64
 import json
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from hub_cards.report.results.samples import Generation, Sample, VoteRecord
 
 CHUNK = 50  # items whose bodies are unpacked together
 
 
-class Answers:
-    """Collects items; `rows` and `chunks` are what the page needs.
+class AnswerRow(NamedTuple):
+    """One item as the page filters it, in the order that its script reads; scores are None without a verdict."""
 
-    A row is [run's number, item, skills' numbers in `skills`, topic, full marks, skill fraction, points with
-    disagreeing votes, points without a verdict]; scores are None without a verdict. Row i has its body in chunk
-    i // CHUNK.
-    """
+    run: int
+    item: int
+    skills: list[int]  # as Answers.skills numbers them
+    topic: str
+    full_marks: float | None
+    skill_fraction: float | None
+    disputed: int  # points on which votes disagree
+    undecided: int  # points without a verdict
+
+
+class Answers:
+    """Collects items; `rows` and `chunks` are what the page needs. Row i has its body in chunk i // CHUNK."""
 
     def __init__(self) -> None:
-        self.rows: list[list[Any]] = []
+        self.rows: list[AnswerRow] = []
         self.skills: dict[str, int] = {}
         self._chunks: list[str] = []
         self._open: list[dict[str, Any]] = []
@@ -37,7 +45,7 @@ class Answers:
         document = sample.doc
         whole = sample.coverage == 1
         self.rows.append(
-            [
+            AnswerRow(
                 run,
                 document.index,
                 [self.skills.setdefault(skill.name, len(self.skills)) for skill in document.skills],
@@ -46,7 +54,7 @@ class Answers:
                 sample.skill_fraction if whole else None,
                 sum(len(generation.split_points()) for generation in generations),
                 sum(len(generation.states) for generation in generations),
-            ]
+            )
         )
         self._open.append(_body(sample, generations))
         if len(self._open) == CHUNK:

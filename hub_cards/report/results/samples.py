@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from grading import UserError
+from grading.errors import first_fault
 from grading.safety.bounds import readable
 from skillmix_tasks.items.pack import Split
 from skillmix_tasks.scoring.losses import Loss
@@ -136,17 +137,10 @@ def read_samples(source: Path | bytes, name: Path) -> Iterator[tuple[Sample, lis
                 sample = Sample.model_validate_json(line)
                 generations = sample.generations()
             except ValueError as error:
+                reason = first_fault(error) if isinstance(error, ValidationError) else error
                 raise UserError(
-                    f"Line {number} of {name} is no sample of a judged SKILL-MIX task ({_reason(error)}): "
+                    f"Line {number} of {name} is no sample of a judged SKILL-MIX task ({reason}): "
                     "if the file was cut short, remove it to report the results without its answers, or run the "
                     "task again."
                 ) from error
             yield sample, generations
-
-
-def _reason(error: ValueError) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place}: {first['msg']}" if place else first["msg"]

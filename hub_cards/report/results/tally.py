@@ -13,7 +13,7 @@ from grading import UserError
 from hub_cards.report.results.runs import Run
 from hub_cards.report.results.samples import Generation, Named, Sample, kind_of, read_samples
 from hub_cards.report.stats.intervals import Share, clustered
-from skillmix_tasks.scoring.metrics import METRICS
+from skillmix_tasks.scoring.metrics import METRICS, Scores
 
 KINDS = ("skill", "topic", "sense", "length")
 
@@ -52,7 +52,7 @@ class Tally:
     why points were lost in code.
     """
 
-    scores: dict[str, tuple[float, float, float] | None] = field(default_factory=dict)
+    scores: dict[str, Scores | None] = field(default_factory=dict)
     kinds: dict[str, Points] = field(default_factory=lambda: {kind: Points() for kind in KINDS})
     skills: defaultdict[str, Points] = field(default_factory=lambda: defaultdict(Points))
     pairs: defaultdict[tuple[str, str], Points] = field(default_factory=lambda: defaultdict(Points))
@@ -64,7 +64,7 @@ class Tally:
     def add(self, sample: Sample, generations: Sequence[Generation]) -> None:
         """Count one item."""
         whole = sample.coverage == 1
-        scores = (sample.full_marks, sample.all_skills, sample.skill_fraction)
+        scores = Scores(sample.full_marks, sample.all_skills, sample.skill_fraction)
         self.scores[sample.doc.hash] = scores if whole else None
         for kind in KINDS:
             self.kinds[kind].add(

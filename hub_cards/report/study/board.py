@@ -163,12 +163,12 @@ def _names(parties: Iterable[Party]) -> dict[str, str]:
 
 
 def _cells(run: Run, tally: Tally | None) -> Iterable[tuple[str, Cell]]:
-    for place, metric in enumerate(METRICS):
+    for metric in METRICS:
         score = run.scores[metric]
         if score is None:
             continue
         if tally is not None:
-            known = [scores[place] for scores in tally.scores.values() if scores is not None]
+            known = [getattr(scores, metric) for scores in tally.scores.values() if scores is not None]
             interval: Interval | None = scores_interval(known)
         elif metric != "skill_fraction":  # yes/no scores: their number tells all
             interval = wilson(round(score.value * run.covered), run.covered)

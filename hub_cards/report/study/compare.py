@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 from hub_cards.report.stats.paired import Comparison, compare, holm
 from hub_cards.report.study.board import Measured, Row
-from skillmix_tasks.scoring.metrics import METRICS
+from skillmix_tasks.scoring.metrics import METRICS, Scores
 
 MOST = 3_000  # comparisons of a metric; beyond that every student is compared with the first of its group alone
 MOST_RESAMPLED = 100  # of skill fractions, which take a tenth of a second each
@@ -46,33 +47,36 @@ def compare_all(rows: Sequence[Row], entries: Sequence[Measured]) -> tuple[list[
                 f"compared with {first.student}."
             )
             tasks = sum(len(_common(one, other, entries)) for one, other in wanted)
-        for place, metric in enumerate(METRICS):
+        for metric in METRICS:
             if metric == "skill_fraction" and tasks > MOST_RESAMPLED:
                 notes.append(f"Skill fractions are not compared: {tasks} permutation tests would take too long.")
                 continue
-            pairs += _family(wanted, entries, place)
+            pairs += _family(wanted, entries, metric)
     return pairs, notes
 
 
-def _family(wanted: Sequence[tuple[Row, Row]], entries: Sequence[Measured], place: int) -> Iterator[Pair]:
+def _family(wanted: Sequence[tuple[Row, Row]], entries: Sequence[Measured], metric: str) -> Iterator[Pair]:
     found: list[tuple[Row, Row, str, int, Comparison]] = []
     for one, other in wanted:
         for split, k, first, second in _common(one, other, entries):
-            scores = [(a[place], b[place]) for a, b in zip(first, second, strict=True)]
-            result = compare([a for a, _ in scores], [b for _, b in scores])
+            result = compare(*([getattr(one, metric) for one in side] for side in (first, second)))
             found.append((one, other, split, k, result))
     adjusted = holm([result.p for *_, result in found])
     for (one, other, split, k, result), p in zip(found, adjusted, strict=True):
-        yield Pair(one.id, other.id, METRICS[place], split, k, result, p)
+        yield Pair(one.id, other.id, metric, split, k, result, p)
 
 
-_Scores = list[tuple[float, float, float]]
-_Task = tuple[str, int, _Scores, _Scores]
+class _Shared(NamedTuple):
+    """A task that two rows have samples of; their scores on the items with a verdict of both, in one order."""
+
+    split: str
+    k: int
+    first: list[Scores]
+    second: list[Scores]
 
 
-def _common(one: Row, other: Row, entries: Sequence[Measured]) -> list[_Task]:
-    """For each task that both have samples of, the scores on the items that have a verdict of both."""
-    tasks: list[_Task] = []
+def _common(one: Row, other: Row, entries: Sequence[Measured]) -> list[_Shared]:
+    tasks: list[_Shared] = []
     theirs = {entries[number].run.task: entries[number] for number in other.runs}
     for number in one.runs:  # by split and k
         mine, their = entries[number], theirs.get(entries[number].run.task)
@@ -85,5 +89,5 @@ def _common(one: Row, other: Row, entries: Sequence[Measured]) -> list[_Task]:
         ]
         if both:
             first, second = [a for a, _ in both], [b for _, b in both if b is not None]
-            tasks.append((mine.run.record.split, mine.run.record.k, first, second))
+            tasks.append(_Shared(mine.run.record.split, mine.run.record.k, first, second))
     return tasks

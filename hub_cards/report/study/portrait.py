@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from hub_cards.report.results.answers import AnswerRow
 from hub_cards.report.results.samples import Named
 from hub_cards.report.results.tally import KINDS, Points
 from hub_cards.report.stats.intervals import Share
@@ -48,8 +48,8 @@ class Portrait:
     examples: dict[str, list[int]]
 
 
-def portray(row: Row, entries: Sequence[Measured], answers: Sequence[Sequence[Any]]) -> Portrait:
-    """The portrait of a measured row; `answers` are the rows of hub_cards.report.results.answers."""
+def portray(row: Row, entries: Sequence[Measured], answers: Sequence[AnswerRow]) -> Portrait:
+    """The portrait of a measured row; `answers` are those of all runs."""
     runs = {number: entries[number] for number in row.runs}
     tallies = [entry.tally for entry in runs.values() if entry.tally is not None]
     kinds: dict[str, dict[tuple[str, int], Share | None]] = {
@@ -118,15 +118,14 @@ def _skills(entries: Iterable[Measured]) -> list[SkillLine]:
     return sorted(lines, key=lambda line: (line.category, line.name))
 
 
-def _examples(runs: set[int], answers: Sequence[Sequence[Any]]) -> dict[str, list[int]]:
-    mine = [number for number, answer in enumerate(answers) if answer[0] in runs]
-    judged = [number for number in mine if answers[number][4] is not None]
-    # Of equal scores those with more skills and agreeing votes say more.
-    best = sorted(judged, key=lambda n: (-answers[n][4], -len(answers[n][2]), answers[n][6], n))
-    worst = sorted(judged, key=lambda n: (answers[n][4], answers[n][5], len(answers[n][2]), answers[n][6], n))
-    disputed = sorted(mine, key=lambda n: (-answers[n][6], n))
-    return {
-        "best": [n for n in best[:EXAMPLES] if answers[n][4]],
-        "worst": [n for n in worst[:EXAMPLES] if not answers[n][4]],
-        "most disputed": [n for n in disputed[:EXAMPLES] if answers[n][6]],
-    }
+def _examples(runs: set[int], answers: Sequence[AnswerRow]) -> dict[str, list[int]]:
+    mine = [(number, answer) for number, answer in enumerate(answers) if answer.run in runs]
+    full = [(number, answer) for number, answer in mine if answer.full_marks]
+    lost = [(number, answer) for number, answer in mine if answer.full_marks == 0]
+    disputed = [(number, answer) for number, answer in mine if answer.disputed]
+    # Sorting keeps the order of equal ones; of equal scores those with more skills and agreeing votes say more.
+    full.sort(key=lambda one: (-(one[1].full_marks or 0), -len(one[1].skills), one[1].disputed))
+    lost.sort(key=lambda one: (one[1].skill_fraction or 0, len(one[1].skills), one[1].disputed))
+    disputed.sort(key=lambda one: -one[1].disputed)
+    named = {"best": full, "worst": lost, "most disputed": disputed}
+    return {name: [number for number, _ in found[:EXAMPLES]] for name, found in named.items()}
