@@ -25,7 +25,7 @@ class Keep(Protocol):
     """What takes the replies."""
 
     def __call__(self, call: VoteCall, reply: Reply, *, stored: bool) -> None:
-        """Take the reply to `call`; `stored` tells that it was in the store and not paid for now."""
+        """Take the reply to `call`; `stored` says that it was in the store and not paid for now."""
 
 
 class Asker(Generic[Spec]):
@@ -34,7 +34,7 @@ class Asker(Generic[Spec]):
     `store` is the path of the store; `concurrency` bounds the requests in flight to an HTTP endpoint; with
     `adaptive` they follow what the endpoint allows, without it they are as many as that at all times. `budget`
     caps what all askers that share it spend. With `batch` calls go through the endpoint's Batch API and are priced
-    accordingly, which `spec` then tells.
+    accordingly, as `spec` then says.
     A run that asks in parts sets `whole` to the number of its texts in all: what it will take is then told once,
     in proportion to the first part.
     """

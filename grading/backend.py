@@ -35,7 +35,7 @@ class Reply:
     `state` is GRADED when there is text to parse, else REFUSED, TRUNCATED, EMPTY, REASONING_ONLY or API_FAILED
     with the reason in `detail`. A reply with state API_FAILED is not stored, and costs what its `usage` says,
     mostly nothing. `refused` names the parameters that the call went without, because the endpoint does not take
-    them. `estimated` tells that `usage` is an estimate: none came that can be used.
+    them. `estimated` says that `usage` is an estimate: the reply had no usable one.
     """
 
     state: State

@@ -25,7 +25,7 @@ class Grader:
 
     `store` is the path of the verdict store; `concurrency`, `adaptive`, `budget` (None leaves it open) and `batch`
     are an Asker's. `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
-    With `steadfast` a lost vote is asked once more for ever, not in each run, so that all runs with one store
+    With `steadfast` a lost vote is retried once in total, not once per run, so that all runs with one store
     decide alike. Making one reads no network and loads no model.
     """
 

@@ -66,7 +66,7 @@ def know_arguments(arguments: Mapping[str, Any]) -> None:
 
 
 def without_keys(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A model's arguments with MARK in the place of each that is named like a key or holds headers."""
+    """A model's arguments with MARK in place of each that is named like a key or holds headers."""
     return {
         name: MARK if _ARGUMENT.search(name) else _without_address_keys(redacted(value))
         for name, value in arguments.items()
@@ -108,7 +108,7 @@ def known_keys() -> frozenset[str]:
 
 
 def redact(text: str, keys: frozenset[str] | None = None) -> str:
-    """`text` with MARK in the place of each known key, also of one that is encoded or broken by white space.
+    """`text` with MARK in place of each known key, also of one that is encoded or broken by white space.
 
     `keys` are those of `known_keys`, for a caller that has many texts.
     """

@@ -110,7 +110,7 @@ class Vote:
     """One call to the judge, or the reason why it gave nothing.
 
     `marks` maps each criterion's id to its mark and is empty unless `state` is GRADED. `number` is the vote's
-    number within its request and judge, from 0. `reply` is the judge's raw text. `stored` tells that the reply was
+    number within its request and judge, from 0. `reply` is the judge's raw text. `stored` says that the reply was
     read from the verdict store and not paid for in this run. `judge` is the model that cast it.
     """
 

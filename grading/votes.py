@@ -22,7 +22,7 @@ def decide(
 ) -> Verdict:
     """Join all votes criterion by criterion; a side wins with more than half of the votes that are to count.
 
-    So two votes against one lost are a majority of three, and one to one is none. Of each judge only the first
+    So two votes against one lost are a majority of three, and one to one is not. Of each judge only the first
     `asked` votes with a mark for the criterion count, so that a vote which another criterion needed changes
     nothing here. A criterion without a majority takes the commonest reason for which its votes are missing;
     where none is missing, judges with an even number of votes in sum are TIED. With "not_earned", votes that

@@ -177,7 +177,7 @@ def _weights(run_folder: Path, *, merged: bool) -> tuple[Path, dict[str, Any]]:
 
 
 def _without_paths(file: Path, name: str, facts: dict[str, Any]) -> Path | bytes:
-    """A configuration with the Hub's name of the base model in the place of its path here."""
+    """A configuration with the Hub's name of the base model in place of its path here."""
     if name not in ("adapter_config.json", "config.json", "tokenizer_config.json", "generation_config.json"):
         return file
     config = read_record(file, _MADE_BY)

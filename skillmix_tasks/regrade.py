@@ -144,9 +144,7 @@ def _model_name(stored: StoredTask) -> str:
     """The student's name, after which lm-eval names a folder: one of dots only would lead out of the output's."""
     name = str(stored.student.get("model", ""))
     if not name.strip(". "):
-        raise UserError(
-            f"{stored.path} names no student: its header holds {name!r} in the place of a model's name."
-        )
+        raise UserError(f"{stored.path} names no student: its header holds {name!r} in place of a model's name.")
     return name
 
 

@@ -148,7 +148,7 @@ def train(
     merge: Annotated[bool, typer.Option("--merge", help="Also write adapter and base as one model.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Fine-tune a chat model on a data set; the same command goes on with a run that was stopped.
+    """Fine-tune a chat model on a data set; the same command resumes a run that was stopped.
 
     skillmix train --recipe mistral-7b-instruct-lora --data DIR --out RUN
     """

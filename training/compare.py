@@ -7,7 +7,7 @@
     RUN/evaluation/comparison.md     the table, and comparison.json
 
 Each model answers in a process of its own, whose memory is free when the next begins, and is judged from disk. So
-a comparison that was stopped goes on with the same command: it generates the answers that are missing, and pays
+the same command resumes a comparison that was stopped: it generates the answers that are missing, and pays
 for no vote twice.
 """
 

@@ -1,7 +1,7 @@
 """What data, training and evaluation will take, told before any of it is begun: dollars, and hours of a GPU.
 
 Prompts are counted from those of the plan's first cells and of the tasks' first items. What cannot be counted
-stands in estimate.yaml with its source, and is told with the result.
+stands in estimate.yaml with its source, and is printed with the result.
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ _TOO_MUCH = "token_limit_exceeded"
 
 
 class NotSubmittedError(Exception):
-    """A batch could not be created; `surely` is False if it may have been all the same.
+    """A batch could not be created; `surely` is False if the submission may have succeeded anyway.
 
-    `too_many` tells that the endpoint may take it later, when others have ended.
+    `too_many` says that the endpoint may take it later, when others have ended.
     """
 
     def __init__(self, error: APIError) -> None:
@@ -62,7 +62,7 @@ class UnreachableError(Exception):
 class Progress:
     """How far a batch is: `status` in the provider's word, its files' ids once it has ended, and its errors.
 
-    `refused_for_size` tells that it was refused because too many tokens wait in the account's queue.
+    `refused_for_size` says that it was refused because too many tokens wait in the account's queue.
     """
 
     status: str

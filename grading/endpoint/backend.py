@@ -50,7 +50,7 @@ class OpenAIBackend:
         return frozenset(self._dialect.refused - {"n"})  # by which votes are fetched, and which changes none
 
     def check(self) -> None:
-        """Ask the endpoint for its models: free, and it tells a wrong address, key or model id apart.
+        """Ask the endpoint for its models: free, and it finds a wrong address, key or model id.
 
         A server without that route is sent a chat without messages, which it refuses if it has chats at all.
         Warns if the model is shut down soon, by what the endpoint says of it or else by the spec.

@@ -110,7 +110,7 @@ def replies_in(content: Any, votes: int | None = None) -> list[Reply]:
     try:
         body = _Body.model_validate(content)
     except ValidationError as error:
-        # Not a verdict that was paid for: an error page, or a router's error in the place of a reply.
+        # Not a verdict that was paid for: an error page, or a router's error in place of a reply.
         detail = f"no chat completion ({type(error).__name__}): {brief(content, 200)}"
         usage = _usage(content.get("usage")) if isinstance(content, dict) else Usage()
         return [Reply(State.API_FAILED, detail=detail, usage=usage)]
@@ -123,7 +123,7 @@ def replies_in(content: Any, votes: int | None = None) -> list[Reply]:
 
 def _reply(choice: _Choice, usage: Usage) -> Reply:
     content = _text(choice.message.content)
-    if len(content) > MOST_TEXT:  # not read as far as it goes: half a verdict is none
+    if len(content) > MOST_TEXT:  # not read as far as it goes: half a verdict is invalid
         detail = f"the reply has {len(content):,} characters, and at most {MOST_TEXT:,} are read"
         return Reply(State.TRUNCATED, cut(content, _SHOWN), detail, usage)
     if choice.message.refusal or choice.finish_reason == "content_filter":

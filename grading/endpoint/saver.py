@@ -40,7 +40,7 @@ class Saver:
                 await self._save_some()
 
     async def read(self) -> None:
-        """Read what was saved, for ever, in the pauses in which no replies come."""
+        """Read saved replies, forever, whenever no new reply is arriving."""
         seen = 0
         while True:
             await self._news.wait()

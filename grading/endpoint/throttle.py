@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 class _Curve:
     """What may be used of something limited, as a function of time; free until the first `fall`.
 
-    A fall names the value that was refused, `top`, and the value to go on with, `low`. The curve comes back to
+    A fall names the value that was refused, `top`, and the value to continue with, `low`. The curve comes back to
     `top` after the probe's time, which is short at first, when little is known, and doubles whenever the same
     value is refused again: then it is the limit.
     """
@@ -159,7 +159,7 @@ class Throttle:
         if math.isinf(self._backed_off) or sum(self._recent) > _LONE:
             pause = _PAUSE if retry_after is None else max(retry_after, _SHORTEST_PAUSE)
             self._close(now + pause)
-        if sent >= self._settled:  # else it left before the last change could show, and tells nothing new
+        if sent >= self._settled:  # else it left before the last change could show, and says nothing new
             self._back_off(sent, opened, now)
 
     def advised(self, requests: Quota | None, tokens: Quota | None) -> None:

@@ -1,6 +1,6 @@
 """From a judge's reply to the marks of one vote. Nothing is guessed: what is not a verdict has a state.
 
-A verdict that the reply only quotes from what it was shown is none: see `_verdict`.
+A verdict that the reply only quotes from its prompt is invalid: see `_verdict`.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def _verdict(call: VoteCall, text: str) -> dict[str, _Entry]:
     """The one JSON object in the judge's `text` that marks exactly the call's criteria.
 
     Only objects at the top level count, so that JSON inside a quotation's string is never read; two different
-    verdicts in one reply are none. A verdict that grants something and stands word for word in what the judge was
-    shown is a quotation, or was dictated: it does not count. (One that grants nothing does: nobody dictates it.)
+    verdicts in one reply are invalid. A verdict that grants something and stands word for word in the prompt is a
+    quotation, or was dictated: it does not count. (One that grants nothing does: nobody dictates it.)
     """
     found = [value for value in _top_level(text, call.criteria) if set(value) == set(call.criteria)]
     if not found:
@@ -172,7 +172,7 @@ def normalise(text: str) -> str:
 def is_quoted(quote: str, normalised_answer: str) -> bool:
     """Whether `quote` stands in the answer; parts around an ellipsis must follow one another in it.
 
-    Quotation marks and punctuation around a part are not compared; a quote without a letter or digit is none.
+    Quotation marks and punctuation around a part are not compared; a quote without a letter or digit is invalid.
     """
     return bool(_parts(quote, normalised_answer))
 

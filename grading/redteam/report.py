@@ -38,7 +38,7 @@ class Report:
     """The results of one run against one judge.
 
     `base_marks_right` of the `base_marks` marks that the judge gave to the twelve answers without an attack are
-    those that the answers earn: a judge that is bad at these tells nothing by its success rates.
+    those that the answers earn: the success rates of a judge that is bad at these mean nothing.
     """
 
     judge: dict[str, Any]

@@ -37,7 +37,7 @@ _LEAF, _INNER = 0x0A, 0x02  # a page's first byte
 class Repair:
     """What was copied and what was not: `damaged` replies were found and left out.
 
-    `incomplete` tells that parts of the file could not be read at all. `old` is where the damaged file is now, or
+    `incomplete` says that parts of the file could not be read at all. `old` is where the damaged file is now, or
     None if nothing was wrong with it and it stays.
     """
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _ATTEMPTS = 5
-_LONGEST_WAIT = 300.0  # seconds; a Hub that wants more is told of, not waited for
+_LONGEST_WAIT = 300.0  # seconds; a longer wait is reported, not served
 _backoff = wait_exponential(multiplier=1, max=30)
 
 

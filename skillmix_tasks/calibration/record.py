@@ -97,7 +97,7 @@ class Calibration(_Part):
 
 
 def load_calibration(path: Path) -> Calibration:
-    """Read a calibration.json; UserError if it is none."""
+    """Read a calibration.json; UserError if the file is not one."""
     try:
         return Calibration.model_validate_json(read_bytes(path))
     except OSError as error:

@@ -23,7 +23,7 @@ from skillmix_tasks.scoring.metrics import METRICS, generation_metrics
 class ReferenceMetrics:
     """One line of the reference's table, as means over `n` items; with `deducted` a named skill earns no point.
 
-    `generations` and `gradings` are the numbers of rounds found. `copied_gradings` tells that all gradings of each
+    `generations` and `gradings` are the numbers of rounds found. `copied_gradings` says that all gradings of each
     answer are one and the same reply.
     """
 

@@ -21,7 +21,7 @@ _CHATS = (("user_0", "assistant_0"), ("[INST]_0", "[/INST]_0"))  # the second wh
 
 @dataclass(frozen=True)
 class ItemKey:
-    """A combination of skills with a topic; `number` tells equal ones of a file apart."""
+    """A combination of skills with a topic; `number` distinguishes equal ones of a file."""
 
     skills: tuple[str, ...]
     topic: str

@@ -96,7 +96,7 @@ class Settings(BaseModel):
 
 
 def read_settings(metadata: dict[str, Any]) -> Settings:
-    """The settings in a task's metadata; UserError names a key or value that is none."""
+    """The settings in a task's metadata; UserError names an invalid key or value."""
     for key in metadata:
         if key != "skillmix" and (
             "skillmix" in key.lower() or get_close_matches(key.lower(), ["skillmix"], cutoff=0.8)

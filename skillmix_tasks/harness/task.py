@@ -307,7 +307,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             self._answers = write_answers(answers_folder(), self._header(), self._stored(replies))
             logger.info("The answers are in %s", self._answers)
             if not self._predict_only:
-                logger.info("If judging is interrupted, go on with: skillmix grade %s", self._answers)
+                logger.info("If judging is interrupted, continue with: skillmix grade %s", self._answers)
 
     def _second_context(self, instance: Instance, first: str) -> Any:
         prompts = self._prompts(instance.doc["index"])
@@ -404,14 +404,15 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             raise UserError(
                 f"{self.config.task}: {missing / len(items):.0%} of the items got no verdict from "
                 f"{panel_name(self._judges)} (points without one: {states}), more than max_missing = "
-                f"{self._settings.max_missing:.0%}. Nothing is lost: {self._remedy()}{self._other_ranks()}."
+                f"{self._settings.max_missing:.0%}. All answers and verdicts are saved: {self._remedy()}"
+                f"{self._other_ranks()}."
             )
         return float(mean(items))
 
     def _remedy(self) -> str:
         again = f"`skillmix grade {self._answers}"
         if not self._states[State.OVER_BUDGET.value]:
-            return f"mend the judge, then type {again}`"
+            return f"fix the judge, then run {again}`"
         option = "--max-usd DOLLARS" if self._settings.max_usd is not None else "--max-tokens TOKENS"
         return f"{self.budget.reason}, and {again} {option}` goes on from here (what was bought is free)"
 

@@ -66,7 +66,7 @@ class Topic(PackPart):
 
 
 class Control(PackPart):
-    """A text of which it is known what a fair judge says of it.
+    """A text with known correct verdicts.
 
     `skills` and `topic` are ids. `earned` are the points that a fair judge may give, by the rubric's names: s1,
     s2, ... for the skills in their order, topic, sense. A good control must get all of them.

@@ -42,7 +42,7 @@ def check_prompts(pack: Pack) -> None:
     item = Item("", "", 1, "all", pack.skills[:1], pack.topics[0])
     for name in PROMPTS:
         text = render(pack, name, item)
-        # The second turn goes on with a conversation that has named them.
+        # The second turn continues a conversation that has named them.
         needed = () if name == "turn2" else (item.topic.name, item.skills[0].name, item.skills[0].definition)
         for part in (*needed, "" if text.strip() else "any text"):
             if part not in text:

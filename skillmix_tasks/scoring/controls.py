@@ -1,4 +1,4 @@
-"""Control answers: a pack's texts of which it is known what a fair judge says, judged before a run's answers.
+"""Control answers: a pack's texts with known correct verdicts, judged before a run's answers.
 
 A judge fails a control when it denies a good one a point, or grants another one a point that it must not have. A
 point granted without true evidence counts as granted here: what is tested is the judge, not a student.

@@ -107,7 +107,7 @@ def check_writable(folder: Path) -> None:
 
 def _unwritable(folder: Path, error: OSError) -> UserError:
     return UserError(
-        f"The answers cannot be written to {folder} ({error.strerror}): free space, mend its permissions, or name "
+        f"The answers cannot be written to {folder} ({error.strerror}): free space, fix its permissions, or name "
         f"another folder with SKILLMIX_HOME or {ANSWERS_VARIABLE}."
     )
 
@@ -133,7 +133,7 @@ def read_header(path: Path) -> AnswerHeader:
     try:
         json.dumps(header.model_dump(), allow_nan=False)
     except ValueError as error:
-        raise UserError(f"{path}, line 1, has NaN or Infinity in the place of a number: correct it.") from error
+        raise UserError(f"{path}, line 1, has NaN or Infinity in place of a number: correct it.") from error
     header._own = is_own(line)  # noqa: SLF001
     return header
 

@@ -97,7 +97,7 @@ def _readable() -> Iterator[None]:
 def _look_through(files: Sequence[_File], number: int, tasks: dict[str, StoredTask], generations: int) -> None:
     """Add what the file of that number holds to `tasks`."""
     file, new = files[number], set()
-    if file.header is not None:  # a rank may have no answers, and counts all the same
+    if file.header is not None:  # a rank may have no answers, and counts anyway
         new.add(file.header.task)
         _add_file(tasks, files, file, file.header.task, file.header.turns)
     for offset, task, answer in file.answers():

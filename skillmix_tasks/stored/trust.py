@@ -56,7 +56,7 @@ def settings_to_follow(stored: StoredTask, overrides: dict[str, Any], *, trust: 
 def _judge(given: Any, overrides: Mapping[str, Any]) -> tuple[Any, bool]:
     """The judge that a file names, as it is followed, and whether the user named it too."""
     if not isinstance(given, dict):
-        raise UserError(f"The file names the judge {given!r}, which is none: name one with --judge.")
+        raise UserError(f"The file names the judge {given!r}, which is invalid: name one with --judge.")
     fields = {name: value for name, value in given.items() if name not in _TOLD_APART}
     spec = resolve_judge(fields, base_url=overrides.get("judge_base_url"))
     for known in _named_judges():

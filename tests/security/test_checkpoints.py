@@ -82,7 +82,7 @@ def trained(server: TrainServer, folder: Path) -> Trained:
 
 
 def zero(name: str) -> Callable[[Path], None]:
-    """Zeros in the place of the second half of a file: what a block that was never written reads as."""
+    """Zeros in place of the second half of a file: what a block that was never written reads as."""
 
     def damage(checkpoint: Path) -> None:
         path = checkpoint / name

@@ -205,7 +205,7 @@ def test_memory_stays_small_with_32_such_replies_in_flight(hostile: HostileServe
     assert int(peak) < 600 * 1024  # KiB
 
 
-# -- what stands in the place of a file
+# -- what stands in place of a file
 
 
 def _fifo(path: Path) -> None:

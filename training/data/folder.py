@@ -86,17 +86,17 @@ def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], b
     if changed and all(name.startswith("versions.") for name in changed):
         raise UserError(
             f"{out} holds a run of `{command}` with another {' and '.join(changed)}: install these releases again "
-            "to go on with it, or name another folder with --out."
+            "to resume it, or name another folder with --out."
         )
     if changed:
         raise UserError(
             f"{out} holds a run of `{command}` with another {' and '.join(changed)}: name another folder with "
-            "--out, or give the same options to go on with it."
+            "--out, or give the same options to resume it."
         )
 
 
 def _changes(there: dict[str, Any], mine: dict[str, Any], within: str = "") -> Iterator[str]:
-    """The places, as recipe.steps, at which two records differ; short values are told."""
+    """The places, as recipe.steps, at which two records differ; short values are shown."""
     for name in dict.fromkeys((*mine, *there)):
         old, new = there.get(name), mine.get(name)
         if isinstance(old, dict) and isinstance(new, dict):

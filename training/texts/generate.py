@@ -264,5 +264,5 @@ def _stop_if_down(drafts: list[Draft]) -> None:
     if 2 * len(failed) > len(drafts):
         raise UserError(
             f"{len(failed)} of {len(drafts)} texts failed at the teacher's or the judge's endpoint "
-            f"({failed[-1].failure}): mend it, then type the same command again; nothing is lost."
+            f"({failed[-1].failure}): fix it, then run the same command again; nothing is lost."
         )

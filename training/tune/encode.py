@@ -122,8 +122,8 @@ def _check(messages: Any, text: Any, name: str) -> None:
         _TEXT.validate_python(text)
     except ValidationError as error:
         raise UserError(
-            f"The row {name} is none: `messages` is a list of objects with a `role` and a `content`, and `text` "
-            f"is text ({first_fault(error)})."
+            f"The row {name} is invalid: `messages` is a list of objects with a `role` and a `content`, and "
+            f"`text` is text ({first_fault(error)})."
         ) from error
 
 

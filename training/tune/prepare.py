@@ -78,7 +78,7 @@ def _find(recipe: Recipe, before: dict[str, Any] | None) -> Base:
 
 
 def _begun_with(recipe: Recipe, before: dict[str, Any] | None) -> str | None:
-    """The commit that a run which is gone on with began with: its branch may have moved since."""
+    """The commit that the resumed run started from: its branch may have moved since."""
     asked, base = ((before or {}).get(name) for name in ("recipe", "base_model"))
     if not (isinstance(asked, dict) and isinstance(base, dict)):
         return None
@@ -91,7 +91,7 @@ def _begun_with(recipe: Recipe, before: dict[str, Any] | None) -> str | None:
 def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] | None = None) -> Prepared:
     """Read the base model's tokenizer and the data set `data`, and make rows of tokens.
 
-    `before` is the record of the run that is gone on with. Raises UserError if either cannot be had, rows are too
+    `before` is the record of the resumed run. Raises UserError if either cannot be had, rows are too
     long, or they leak into a task of the recipe.
     """
     from transformers import AutoTokenizer
@@ -177,7 +177,7 @@ def _leaks(recipe: Recipe, source: Source, options: Options) -> Leakage | None:
         if not options.allow_leaks:
             raise UserError(
                 f"{source.name} gives away what the tasks of the recipe ask: {kinds}. `skillmix leaks` shows the "
-                "rows; --allow-leaks trains on them all the same."
+                "rows; --allow-leaks trains on them anyway."
             )
         logger.warning("%s gives away what the tasks of the recipe ask: %s.", source.name, kinds)
     return found

@@ -166,7 +166,7 @@ def _config(job: Job) -> SFTConfig:
         seed=recipe.seed,
         data_seed=recipe.seed,
         logging_steps=1,
-        logging_nan_inf_filter=False,  # which puts a mean in the place of a loss that is no number
+        logging_nan_inf_filter=False,  # which puts a mean in place of a loss that is no number
         save_strategy="steps",
         save_steps=recipe.save_steps,
         # A new checkpoint is marked as whole after the oldest is removed: another whole one must be left by then.

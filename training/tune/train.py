@@ -1,4 +1,4 @@
-"""`skillmix train`: a data set and a recipe to a fine-tuned model, in one folder that can be gone on with.
+"""`skillmix train`: a data set and a recipe to a fine-tuned model, in one folder, which can be resumed.
 
 OUT/run.json      what the run is: recipe, base model, data, template, packages, leaks
 OUT/log.jsonl     a line for each step
@@ -34,7 +34,7 @@ _MADE_WITH = ("versions", "world_size", "distributed_type")
 def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) -> dict[str, Any]:
     """Train what `recipe` says on `data` (a directory, or a data set of the Hub) in `out`; return the result.
 
-    The same call goes on with a run that was stopped, and only returns the result of one that is whole. Raises
+    The same call resumes a run that was stopped, and only returns the result of a complete one. Raises
     UserError if an input is wrong, `out` holds another run, or a signal stopped this one.
     """
     options = options or Options()

@@ -1,4 +1,4 @@
-"""The report's tables as files: Markdown to paste, CSV and JSON to go on with."""
+"""The report's tables as files: Markdown to paste, CSV and JSON to work with."""
 
 from __future__ import annotations
 

@@ -47,8 +47,7 @@ def limits(study: Study) -> list[str]:
     """What cannot be concluded."""
     several = len({row.group for row in study.rows}) > 1
     found = [
-        f"{judge} is wrong about control answers, of which it is known what a fair judge says: do not trust its "
-        "scores."
+        f"{judge} is wrong about control answers with known correct verdicts: do not trust its scores."
         for judge in _distinct([row.judge for row in study.measured if row.controls_failed])
     ]
     found += [
@@ -107,7 +106,7 @@ def _trust(study: Study) -> str:
     told = {row.judge: row.controls for row in study.measured if row.controls}
     calibrated = _distinct([row.calibration for row in study.measured if row.calibration])
     if not told and not calibrated:
-        return "Nothing here tells how good the judge is: no control answers, no calibration."
+        return "The judge's quality is unknown: no control answers, no calibration."
     controls = "; ".join(f"{text} by {judge}" for judge, text in told.items())
     return " ".join([*([f"{controls}."] if told else []), *calibrated])
 
