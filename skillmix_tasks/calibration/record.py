@@ -148,7 +148,7 @@ def _identity(judge: dict[str, Any]) -> dict[str, Any]:
 
 def card(one: Calibration) -> str:
     """All figures of a calibration, with the thresholds of its verdict."""
-    source = files("skillmix_tasks.reference").joinpath("calibration.md.jinja").read_text(encoding="utf-8")
+    source = files("skillmix_tasks.calibration").joinpath("calibration.md.jinja").read_text(encoding="utf-8")
     template = environment(lstrip_blocks=True, keep_trailing_newline=True).from_string(source)
     return template.render(
         one=one,
