@@ -1,1 +1,1 @@
-"""From a teacher to a better model: texts, data sets, fine-tuning, and the comparison before and after."""
+"""From a teacher to a better model: training texts, data sets, fine-tuning, and a comparison with the base."""
