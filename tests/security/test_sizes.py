@@ -95,7 +95,7 @@ REPLIES = {
 def test_a_reply_without_measure_is_a_failed_vote(
     hostile: HostileServer, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("grading.endpoint.transport._ATTEMPTS", 1)
+    monkeypatch.setattr("grading.endpoint.transport.ATTEMPTS", 1)
     judge = resolve_judge("judge-1", base_url=hostile.base_url(kind), votes=1)
     grader = Grader(judge, tmp_path / "v.sqlite")
     [verdict] = grader.grade([REQUEST], progress=False)
@@ -155,7 +155,7 @@ def test_the_check_before_a_run_reads_what_is_sound(hostile: HostileServer, kind
 def test_the_batch_api_reads_no_more_than_the_limit(
     hostile: HostileServer, kind: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("grading.batch.api._RETRIES", 0)
+    monkeypatch.setattr("grading.batch.api.ATTEMPTS", 1)
     with (
         BatchApi(resolve_judge("judge-1", base_url=hostile.base_url(kind)), "test") as api,
         pytest.raises(UserError, match=r"larger than 4 MiB|Content-Encoding"),

@@ -32,7 +32,7 @@ Scores = list[dict[str, float]]
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     # Seconds; with the real ones faults that last would make the tests last for minutes, too.
     monkeypatch.setattr("grading.endpoint.transport._TIMEOUT", 1.0)
-    monkeypatch.setattr("grading.endpoint.transport._backoff", wait_random_exponential(multiplier=0.05, max=1))
+    monkeypatch.setattr("grading.endpoint.transport.BACKOFF", wait_random_exponential(multiplier=0.05, max=1))
 
 
 def scores(server: ChatServer, store: Path, *, adaptive: bool = True) -> tuple[Scores, list[dict[str, Any]]]:
