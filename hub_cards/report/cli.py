@@ -40,6 +40,7 @@ def report(
 
     skillmix report results -o report
     """
+    from hub_cards.report.page.words import many
     from hub_cards.report.page.write import write_report
     from hub_cards.report.results.find import find_results
     from hub_cards.report.stats.novelty import corpus_of
@@ -62,9 +63,10 @@ def report(
         return
     for note in study.notes:
         typer.echo(note)
+    students, tasks = {row.student for row in study.measured}, len(study.entries)
     typer.echo(
-        f"{len(study.measured)} students in {len(study.entries)} results, {len(study.answers.rows)} items with "
-        f"their answers: open {output / 'index.html'}"
+        f"{many(len(students), 'student')}, {many(tasks, 'result')}, {many(len(study.answers.rows), 'item')} with "
+        f"answers: open {output / 'index.html'}"
     )
 
 

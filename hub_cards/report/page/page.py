@@ -11,33 +11,36 @@ from typing import Any
 from jinja2 import PackageLoader
 
 from grading.safety.templates import environment
-from hub_cards.report.page.pictures import Picture
 from hub_cards.report.page.words import (
     METRIC_MEANINGS,
     METRIC_NAMES,
     SPLIT_NAMES,
+    headline,
     limits,
     number,
     power_of_ten,
     signed,
     summary,
+    warnings,
 )
 from hub_cards.report.results.answers import CHUNK
+from hub_cards.report.results.parties import digest
 from hub_cards.report.stats.novelty import ASSUMPTIONS, sensitivity
 from hub_cards.report.stats.power import items_needed
 from hub_cards.report.stats.saturation import LEVEL
-from hub_cards.report.study.board import Cell, Row
+from hub_cards.report.study.board import SPLITS, Cell, Row
 from hub_cards.report.study.study import Study
+from skillmix_tasks.stored.record import RunRecord
 
-_SCRIPTS = ("page.js", "board.js", "pairs.js", "samples.js")
-_MARKS = "●■▲◆▼✚✖★"
+_SCRIPTS = ("page.js", "plot.js", "board.js", "pairs.js", "samples.js")
 _RATES, _DIFFERENCES = (0.05, 0.1, 0.3, 0.5), (0.05, 0.1, 0.2, 0.3)
 _KS = range(2, 9)
 
 
-def render_page(study: Study, overlays: dict[str, Picture], students: dict[str, Picture]) -> str:
-    """The page of a study; the pictures are by group and by row."""
+def render_page(study: Study) -> str:
+    """The page of a study."""
     letters = _letters(study)
+    usual = _usual(study)
     script = "\n".join(_text(name) for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     ours = environment(loader=PackageLoader("hub_cards.report.page"), autoescape=True)
@@ -45,14 +48,17 @@ def render_page(study: Study, overlays: dict[str, Picture], students: dict[str, 
         script=script,
         script_hash=f"sha256-{digest}",
         style=_text("page.css"),
-        data=_embedded(_data(study, letters)),
+        data=_embedded(_data(study, letters) | {"usual": usual}),
         chunks=study.answers.chunks,
+        headline=headline(study),
+        warnings=warnings(study),
+        usual=usual,
+        plain=_plain(study, letters, usual["split"]),
         summary=summary(study),
         limits=limits(study),
         notes=study.notes,
-        overlays=overlays,
-        students=students,
-        bounded=any(picture.bound for picture in overlays.values()),
+        bounded=any(row.by_k("full_marks", "all") for row in study.measured),
+        agreements=study.agreements,
         portraits=study.portraits,
         protocols=len({row.group for row in study.measured}),
         letters=letters,
@@ -71,7 +77,6 @@ def render_page(study: Study, overlays: dict[str, Picture], students: dict[str, 
         sentences=power_of_ten(study.corpus.tokens / study.corpus.sentence),
         assumptions=ASSUMPTIONS,
         novelty=list(_novelty(study)),
-        marks=_MARKS,
         number=number,
         signed=signed,
         thousands=_thousands,
@@ -108,6 +113,16 @@ def _data(study: Study, letters: dict[str, str]) -> dict[str, Any]:
                 "judge": entry.run.judge.name,
                 "task": entry.run.task,
                 "k": entry.run.record.k,
+                "split": entry.run.record.split,
+                "answers": entry.tally is not None,
+                "items": digest(
+                    [
+                        entry.run.task,
+                        entry.run.record.pack.hash,
+                        entry.run.record.seed,
+                        entry.run.record.drop_common,
+                    ]
+                ),
             }
             for number, entry in enumerate(study.entries)
         ],
@@ -131,11 +146,49 @@ def _data(study: Study, letters: dict[str, str]) -> dict[str, Any]:
             for pair in study.pairs
         ],
         "answers": study.answers.rows,
+        "bound": {k: study.corpus.bound(k) for k in sorted({k for row in study.rows for _, _, k in row.cells})},
         "skills": list(study.answers.skills),
         "chunk": CHUNK,
         "metrics": METRIC_NAMES,
         "meanings": METRIC_MEANINGS,
         "splits": SPLIT_NAMES,
+    }
+
+
+def _drawn(record: RunRecord) -> tuple[str, int, bool]:
+    """What decides which items a task draws."""
+    return record.pack.hash, record.seed, record.drop_common
+
+
+def _usual(study: Study) -> dict[str, str]:
+    """What the page opens on: before and after where they are there, and a split that was measured."""
+    measured = {split for row in study.measured or study.rows for _, split, _ in row.cells}
+    split = next((one for one in SPLITS if one in measured), SPLITS[0])
+    if not study.trainings:
+        return {"view": "leaderboard", "split": split}
+    training = study.trainings[0]
+    return {"view": "comparisons", "split": split, "first": training.before.id, "second": training.after.id}
+
+
+def _plain(study: Study, letters: dict[str, str], split: str) -> dict[str, Any]:
+    """The leaderboard of full marks for a reader without JavaScript."""
+    ks = sorted({k for row in study.rows for k in row.by_k("full_marks", split)})
+    groups: dict[str, list[Row]] = {}
+    for row in study.rows:
+        if row.by_k("full_marks", split):
+            groups.setdefault(row.group, []).append(row)
+    return {
+        "ks": ks,
+        "groups": [
+            (
+                f"{letters[group]} · {rows[0].judge}{'' if rows[0].runs else ' · published'}; {rows[0].protocol}",
+                [
+                    (row.student, [row.by_k("full_marks", split).get(k) for k in ks])
+                    for row in sorted(rows, key=lambda row: row.level, reverse=True)
+                ],
+            )
+            for group, rows in groups.items()
+        ],
     }
 
 
@@ -152,6 +205,7 @@ def _row(row: Row, letter: str) -> dict[str, Any]:
         "pack": row.pack,
         "letter": letter,
         "controls": row.controls,
+        "controls_failed": row.controls_failed,
         "calibration": row.calibration,
         "cells": cells,
     }

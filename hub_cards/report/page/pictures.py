@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from hub_cards.report.page.plots import MOST, Line, Panel, draw_figure
@@ -14,19 +13,8 @@ from hub_cards.report.study.board import SPLITS, Row
 from hub_cards.report.study.study import Study
 
 
-@dataclass(frozen=True)
-class Picture:
-    """Panels as SVG, with names and the number of their style for a legend; `note` says what is missing."""
-
-    title: str
-    svgs: list[str]
-    legend: list[tuple[str, int]]
-    bound: bool
-    note: str
-
-
-def draw_pictures(study: Study, folder: Path) -> tuple[dict[str, Picture], dict[str, Picture], list[Path]]:
-    """The pictures of the groups and of the students, by id, and the files written to `folder`.
+def draw_pictures(study: Study, folder: Path) -> list[Path]:
+    """Draw the pictures of the groups and of the students to files in `folder`; their paths.
 
     Without any score there is no panel, and a picture of none has no file.
     """
@@ -34,8 +22,8 @@ def draw_pictures(study: Study, folder: Path) -> tuple[dict[str, Picture], dict[
     groups: defaultdict[str, list[Row]] = defaultdict(list)
     for row in study.measured:
         groups[row.group].append(row)
-    overlays, students, files = {}, {}, []
-    for number, (group, rows) in enumerate(groups.items(), start=1):
+    files: list[Path] = []
+    for number, rows in enumerate(groups.values(), start=1):
         shown = sorted(rows, key=lambda row: row.level, reverse=True)[:MOST]
         styles = {row.id: style for style, row in enumerate(shown)}
         panels = [
@@ -52,15 +40,15 @@ def draw_pictures(study: Study, folder: Path) -> tuple[dict[str, Picture], dict[
             if any(row.by_k("full_marks", split) for row in shown)
         ]
         title = f"Full marks, judged by {rows[0].judge}"
-        note = f"The {MOST} students with the highest full marks of {len(rows)}." if len(rows) > MOST else ""
-        overlays[group], paths = _picture(panels, title, folder / f"group-{number}", note)
-        files += paths
+        if len(rows) > MOST:
+            title += f" (the {MOST} highest of {len(rows)} students)"
+        if panels:
+            files += draw_figure(panels, title, folder / f"group-{number}")
     for number, row in enumerate(study.measured, start=1):
         panels = _student_panels(row, study.corpus)
-        title = f"{row.student}, judged by {row.judge}"
-        students[row.id], paths = _picture(panels, title, folder / f"student-{number}", "")
-        files += paths
-    return overlays, students, files
+        if panels:
+            files += draw_figure(panels, f"{row.student}, judged by {row.judge}", folder / f"student-{number}")
+    return files
 
 
 def _student_panels(row: Row, corpus: Corpus) -> list[Panel]:
@@ -75,12 +63,6 @@ def _student_panels(row: Row, corpus: Corpus) -> list[Panel]:
         if lines:
             panels.append(Panel(name, lines, bound))
     return panels
-
-
-def _picture(panels: Sequence[Panel], title: str, path: Path, note: str) -> tuple[Picture, list[Path]]:
-    svgs, files = draw_figure(panels, title, path, path.name) if panels else ([], [])
-    legend = {line.name: line.style for panel in panels for line in panel.lines}
-    return Picture(title, svgs, list(legend.items()), any(panel.bound for panel in panels), note), files
 
 
 def _bound(corpus: Corpus, rows: Sequence[Row], split: str) -> dict[int, float]:

@@ -1,13 +1,10 @@
 """The picture of the papers: a metric against k, drawn without a display and the same on every run.
 
-Each panel comes as SVG for the page, whose colours follow the page's theme, and all panels of a figure together as
-PNG and SVG files with a legend.
+All panels of a figure are together in a PNG and an SVG file, with a legend. The page draws its own plots.
 """
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hub_cards.report.study.board import Cell
 
-# Each stands on white with a contrast of 4.5 or more; the page has a dark twin for each.
+# Each is on white with a contrast of 4.5 or more.
 COLOURS = ("#0b5cad", "#b0440a", "#17714a", "#7f36ad", "#a3123f", "#56606c", "#00707c", "#755800")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 MOST = len(COLOURS)  # lines in a figure
 _INK, _MUTED, _RULE = "#1b1f24", "#5a626c", "#d4d8dd"
-_THEME = {colour: f"var(--c{number})" for number, colour in enumerate(COLOURS, start=1)} | {
-    _INK: "var(--ink)",
-    _MUTED: "var(--muted)",
-    _RULE: "var(--rule)",
-}
 _WIDTH, _HEIGHT, _ABOVE = 3.5, 2.7, 0.3  # inches of a panel, and above it
 _DASHES = ((), (5, 2), (2, 1.5), (7, 2, 2, 2))
 _STYLE: Any = {
@@ -68,11 +60,11 @@ class Panel:
     bound: dict[int, float]
 
 
-def draw_figure(panels: Sequence[Panel], title: str, path: Path, name: str) -> tuple[list[str], list[Path]]:
+def draw_figure(panels: Sequence[Panel], title: str, path: Path) -> list[Path]:
     """Draw panels in a row with one legend; write them to `path` as .png and .svg.
 
-    Returns the panels as SVG for the page, and the two paths. `name` must differ from that of every other figure
-    of the page. Everything has its place: finding places by what is drawn takes matplotlib most of its time.
+    Returns the two paths. Everything has its place: finding places by what is drawn takes matplotlib most of its
+    time.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -100,33 +92,8 @@ def draw_figure(panels: Sequence[Panel], title: str, path: Path, name: str) -> t
         figure.suptitle(_shown(title), fontsize=10, y=1 - 0.08 / height)
         image, drawing = path.with_suffix(".png"), path.with_suffix(".svg")
         figure.savefig(image, dpi=160, metadata={"Software": None})  # which would name the release of matplotlib
-        text = _svg(figure)
-    drawing.write_text(text, encoding="utf-8")
-    return _panels(text, len(panels), name), [image, drawing]
-
-
-def _panels(text: str, number: int, name: str) -> list[str]:
-    """Windows on the panels of a figure: the first holds it all, the others point to that."""
-    whole = re.search(r"<svg[^>]*>(.*)</svg>", text, flags=re.DOTALL)
-    assert whole is not None
-    content = re.sub(r"<metadata>.*?</metadata>", "", whole[1], flags=re.DOTALL)
-    content = re.sub(r'\bid="', f'id="{name}-', content)
-    content = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", content)
-    for colour, variable in _THEME.items():
-        content = content.replace(colour, variable)
-    contents = [f'<g id="{name}">{content}</g>', *[f'<use href="#{name}"/>'] * (number - 1)]
-    # A picture is read out by the text beside it.
-    return [
-        f'<svg class="plot" aria-hidden="true" focusable="false" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'viewBox="{_WIDTH * 72 * place:g} {_ABOVE * 72:g} {_WIDTH * 72:g} {_HEIGHT * 72:g}">{content}</svg>'
-        for place, content in enumerate(contents)
-    ]
-
-
-def _svg(figure: Any) -> str:
-    file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return file.getvalue()
+        figure.savefig(drawing, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return [image, drawing]
 
 
 def _draw(axes: Any, panel: Panel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from hub_cards.report.study.board import NOT_STATED, SPLITS, Cell
@@ -22,23 +23,46 @@ METRIC_MEANINGS = {
 }
 
 
+def headline(study: Study) -> str:
+    """One line: students, k, judge and when."""
+    runs = [study.entries[number].run for row in study.measured for number in row.runs]
+    last = time.gmtime(max(run.date for run in runs))
+    parts = [
+        many(len(_distinct([row.student for row in study.measured])), "student"),
+        f"k = {_range(sorted({run.record.k for run in runs}))}",
+        f"judged by {_list(_distinct([row.judge for row in study.measured]))}",
+        f"{many(len({(run.task, run.record.pack.hash) for run in runs}), 'task')} of the pack "
+        f"{_list(_distinct([run.record.pack.id for run in runs]))}",
+        f"{last.tm_mday} {time.strftime('%B %Y', last)}",
+    ]
+    return " · ".join(parts)
+
+
+def warnings(study: Study) -> list[str]:
+    """What a reader has to know before any number; the page shows it as a mark."""
+    return [
+        f"{judge} is wrong about control answers with known correct verdicts: do not trust its scores."
+        for judge in _distinct([row.judge for row in study.measured if row.controls_failed])
+    ]
+
+
 def summary(study: Study) -> list[str]:
-    """The first sentences of the page and of the tables."""
+    """The first sentences of the tables, and of the page's small print."""
     rows, runs = study.measured, [study.entries[number].run for row in study.measured for number in row.runs]
     students, judges = _distinct([f"“{row.student}”" for row in rows]), _distinct([row.judge for row in rows])
-    ks = sorted({run.record.k for run in runs})
+    packs = _distinct([run.record.pack.id for run in runs])
     splits = [SPLIT_NAMES[split] for split in SPLITS if split in {run.record.split for run in runs}]
     sentences = [
-        f"Measured: how many language skills at once {_list(students)} can show in a short text on a given topic, "
-        f"with k = {_range(ks)} skills, on {_list(splits)}; {sum(run.items for run in runs):,} items in all, each "
-        "with its best of several generations.",
-        f"Judge: {_list(judges)}. " + _trust(study),
+        f"Measured: {_list(students)}, with k = {_range(sorted({run.record.k for run in runs}))} skills of the "
+        f"{'pack' if len(packs) == 1 else 'packs'} {_list(packs)}, on {_list(splits)}. "
+        f"{many(sum(run.items for run in runs), 'item')} in all, each with its best of several generations.",
+        f"{'Judge' if len(judges) == 1 else 'Judges'}: {_list(judges)}. " + _trust(study),
     ]
     published = [row for row in study.rows if not row.runs]
     if published:
         sentences.append(
-            f"Beside them stand {len(published)} published rows, judged by GPT-4, which is no longer served, with "
-            "the papers' private skills and topics."
+            f"{many(len(published), 'published row')} are shown, too. GPT-4 judged them, and is no longer served; "
+            "their skills and topics are the papers' own."
         )
     return sentences
 
@@ -47,30 +71,31 @@ def limits(study: Study) -> list[str]:
     """What cannot be concluded."""
     several = len({row.group for row in study.rows}) > 1
     found = [
-        f"{judge} is wrong about control answers with known correct verdicts: do not trust its scores."
-        for judge in _distinct([row.judge for row in study.measured if row.controls_failed])
-    ]
-    found += [
+        *warnings(study),
         "Scores of different judges, protocols or packs cannot be compared: a difference between such rows may "
         "come from the judge alone."
         if several
         else "All rows share one judge; another judge may give other scores and another order.",
-        "The intervals tell how much scores would vary with other items of the same pack. How often the judge is "
-        "wrong is not in them.",
+        "The intervals say how much scores would vary with other items of the same pack. They do not say how "
+        "often the judge is wrong.",
     ]
     if any(
         cell.coverage is not None and cell.coverage < 1 for row in study.measured for cell in row.cells.values()
     ):
         found.append(
-            "Some items have no verdict; where that is so, the score is that of the others and the bounds say how "
-            "far the missing ones could move it."
+            "Some items have no verdict. There the score is that of the other items, and the bounds say how far "
+            "the missing verdicts could move it."
         )
     if len(study.measured) > 1:
         found.append(
-            "That one student stands above another is no finding by itself: see the paired comparisons, whose "
-            "p-values are adjusted for their number."
+            "A rank alone is no finding: see the paired comparisons, whose p-values are adjusted for their number."
         )
     return found
+
+
+def many(count: int, noun: str) -> str:
+    """A number with its noun, in the plural but for 1."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def number(value: float) -> str:
@@ -103,12 +128,12 @@ def cell_text(cell: Cell | None) -> str:
 
 
 def _trust(study: Study) -> str:
-    told = {row.judge: row.controls for row in study.measured if row.controls}
+    passed = {row.judge: row.controls for row in study.measured if row.controls}
     calibrated = _distinct([row.calibration for row in study.measured if row.calibration])
-    if not told and not calibrated:
+    if not passed and not calibrated:
         return "The judge's quality is unknown: no control answers, no calibration."
-    controls = "; ".join(f"{text} by {judge}" for judge, text in told.items())
-    return " ".join([*([f"{controls}."] if told else []), *calibrated])
+    controls = "; ".join(f"{text} by {judge}" for judge, text in passed.items())
+    return " ".join([*([f"{controls}."] if passed else []), *calibrated])
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -117,7 +142,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 def _list(names: Sequence[str]) -> str:
     if len(names) > 6:
-        return f"{len(names)} of them ({', '.join(names[:3])} and others)"
+        return f"{', '.join(names[:3])} and {len(names) - 3} others"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

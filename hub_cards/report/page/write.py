@@ -39,7 +39,7 @@ def write_report(study: Study, folder: Path) -> list[Path]:
 
 
 def _write(study: Study, folder: Path) -> list[Path]:
-    overlays, students, plots = draw_pictures(study, folder / "plots")
+    plots = draw_pictures(study, folder / "plots")
     page = folder / "index.html"
-    page.write_text(render_page(study, overlays, students), encoding="utf-8")
+    page.write_text(render_page(study), encoding="utf-8")
     return [page, *write_tables(study, folder), *plots]

@@ -79,6 +79,7 @@ def _body(sample: Sample, generations: Sequence[Generation]) -> dict[str, Any]:
         "hash": document.hash,
         "skills": [[skill.name, skill.category, skill.definition] for skill in document.skills],
         "topic": document.topic.name if document.topic else None,
+        "prompt": sample.prompt,
         "generations": [
             {
                 "turns": turns,

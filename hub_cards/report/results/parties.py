@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
 
 @dataclass(frozen=True)
 class Party:
-    """A student or a judge: `key` tells it from every other, `name` is for people and may be shared."""
+    """A student or a judge: `key` tells it from every other, `name` is for people and may be shared.
+
+    `facts` are settings that a reader knows, to tell parties of one name apart.
+    """
 
     key: str
     name: str
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 def digest(value: Any) -> str:
@@ -31,7 +36,7 @@ def student_of(record: dict[str, Any], label: str | None) -> Party:
         name += f" + {PurePath(str(record['peft'])).name}"
     if record.get("revision"):
         name += f" ({record['revision']})"
-    return Party(digest([record, label]), label or name)
+    return Party(digest([record, label]), label or name, dict(_facts(record)))
 
 
 def judge_of(record: dict[str, Any]) -> Party:
@@ -42,7 +47,29 @@ def judge_of(record: dict[str, Any]) -> Party:
     members = record.get("panel") or [record]
     own = [{name: value for name, value in one.items() if name not in ("shutdown", "votes")} for one in members]
     name = " and ".join(_short(str(one["model"])) for one in members)
-    return Party(digest([own, record.get("refused_parameters")]), name)
+    facts = dict(_facts(own[0])) | {"votes": str(record.get("votes"))}
+    return Party(digest([own, record.get("refused_parameters")]), name, facts)
+
+
+_TOLD = (
+    "temperature",
+    "top_p",
+    "seed",
+    "max_tokens",
+    "reasoning_effort",
+    "prompt_version",
+    "revision",
+    "dtype",
+    "class",
+)
+
+
+def _facts(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Settings by name, from the record and its `params`; no path, address or hash is among them."""
+    for part in (record, *(value for value in record.values() if isinstance(value, dict))):
+        for name, value in part.items():
+            if name in _TOLD and isinstance(value, str | int | float):
+                yield name, str(value)
 
 
 def _short(model: str) -> str:

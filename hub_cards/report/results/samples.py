@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError, model_validator
 
 from grading import UserError
 from grading.errors import first_fault
@@ -19,6 +19,13 @@ from skillmix_tasks.stored.record import known_state
 
 _State = Annotated[str, AfterValidator(known_state)]
 _Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Message(BaseModel):
+    content: str
+
+
+_MESSAGES = TypeAdapter(list[_Message])
 
 
 class Named(BaseModel):
@@ -89,6 +96,7 @@ class Sample(BaseModel):
     """One item with its answers and its scores, which are NaN without a verdict."""
 
     doc: Document
+    arguments: dict[str, Any] = {}
     resps: list[list[str]]
     filtered_resps: list[str]
     coverage: float
@@ -110,6 +118,20 @@ class Sample(BaseModel):
         if self.doc.skills and len(self.doc.skills) != self.doc.k:
             raise ValueError("the item does not have k skills")
         return self
+
+    @property
+    def prompt(self) -> str:
+        """What the student was asked first, as far as the file says it; of a private pack nothing."""
+        first = next(iter(self.arguments.values()), None) if self.doc.skills else None
+        text = first.get("arg_0", "") if isinstance(first, dict) else ""
+        text = text[0] if isinstance(text, list) and text else text
+        if not isinstance(text, str):
+            return ""
+        try:
+            messages = _MESSAGES.validate_json(text)
+        except ValidationError:
+            return text  # of a model without a chat template, or rendered by one
+        return "\n\n".join(one.content for one in messages)
 
     def generations(self) -> list[Generation]:
         """The judged answers, in order; ValidationError if one is none, or lacks a point."""

@@ -10,10 +10,12 @@ from itertools import combinations
 from pathlib import Path
 
 from grading import UserError
+from hub_cards.report.results.parties import digest
 from hub_cards.report.results.runs import Run
 from hub_cards.report.results.samples import Generation, Named, Sample, kind_of, read_samples
 from hub_cards.report.stats.intervals import Share, clustered
 from skillmix_tasks.scoring.metrics import METRICS, Scores
+from skillmix_tasks.scoring.rubric import LENGTH
 
 KINDS = ("skill", "topic", "sense", "length")
 
@@ -49,10 +51,12 @@ class Tally:
     `scores` has for each item by its hash the three metrics, or None without a verdict. `skills` has each
     skill's points, `pairs` for two categories those of both skills being earned at once, `names` the skills by
     id. `split` counts the points on which votes disagree, and `voted` those with several votes, by kind; `code`
-    why points were lost in code.
+    why points were lost in code. `judged` has for an item and an answer, both by hash, the points that the judge
+    decided.
     """
 
     scores: dict[str, Scores | None] = field(default_factory=dict)
+    judged: dict[tuple[str, str], dict[str, bool]] = field(default_factory=dict)
     kinds: dict[str, Points] = field(default_factory=lambda: {kind: Points() for kind in KINDS})
     skills: defaultdict[str, Points] = field(default_factory=lambda: defaultdict(Points))
     pairs: defaultdict[tuple[str, str], Points] = field(default_factory=lambda: defaultdict(Points))
@@ -72,6 +76,13 @@ class Tally:
             )
         self._add_skills(sample, generations)
         for generation in generations:
+            decided = {
+                point: earned
+                for point, earned in generation.points.items()
+                if earned is not None and point != LENGTH and point not in generation.lost_in_code
+            }
+            if not generation.void:
+                self.judged[sample.doc.hash, digest(generation.answer)] = decided
             self.voted.update(kind_of(point) for point in generation.voted_points())
             self.split.update(kind_of(point) for point in generation.split_points())
             if generation.void:

@@ -154,12 +154,24 @@ def published_rows(published: Iterable[PublishedRow]) -> list[Row]:
 
 
 def _names(parties: Iterable[Party]) -> dict[str, str]:
-    """A name for each key; parties that share theirs are told apart by the key's beginning."""
-    names = {party.key: party.name for party in parties}
-    keys = defaultdict(list)
-    for key, name in names.items():
-        keys[name].append(key)
-    return {key: name if len(keys[name]) == 1 else f"{name} [{key[:4]}]" for key, name in names.items()}
+    """A name for each key; parties that share theirs have what differs between them, or a number, behind it."""
+    known = {party.key: party for party in parties}
+    alike: defaultdict[str, list[Party]] = defaultdict(list)
+    for party in known.values():
+        alike[party.name].append(party)
+    names = {}
+    for name, members in alike.items():
+        facts = sorted({fact for one in members for fact in one.facts})
+        telling = [fact for fact in facts if len({str(one.facts.get(fact)) for one in members}) > 1]
+        shown = [
+            ", ".join(f"{fact.replace('_', ' ')} {one.facts.get(fact, 'not set')}" for fact in telling[:2])
+            for one in members
+        ]
+        unclear = len(set(shown)) < len(members)
+        for place, one in enumerate(members):
+            words = str(place + 1) if unclear else shown[place]
+            names[one.key] = name if len(members) == 1 else f"{name} ({words})"
+    return names
 
 
 def _cells(run: Run, tally: Tally | None) -> Iterable[tuple[str, Cell]]:

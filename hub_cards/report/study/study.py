@@ -15,6 +15,7 @@ from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.board import Measured, Row, measured_rows, published_rows
 from hub_cards.report.study.change import Training, trainings
 from hub_cards.report.study.compare import Pair, compare_all
+from hub_cards.report.study.judges import Judges, judges_compared
 from hub_cards.report.study.portrait import Portrait, portray
 from hub_cards.report.study.published import load_published
 from skillmix_tasks.calibration.record import Calibration
@@ -29,6 +30,7 @@ class Study:
     portraits: list[Portrait]
     pairs: list[Pair]
     trainings: list[Training]
+    agreements: list[Judges]
     answers: Answers
     corpus: Corpus
     notes: list[str]
@@ -59,18 +61,20 @@ def make_study(
     answers = Answers()
     for file in found:
         runs, unjudged = read_results(file.path, file.label)
-        notes += [
-            f"{file.path.name}: {task} was not judged (--predict_only) and is left out." for task in unjudged
-        ]
+        if unjudged:
+            notes.append(
+                f"{file.path.name}: {', '.join(unjudged)} {'was' if len(unjudged) == 1 else 'were'} not judged "
+                f"(--predict_only) and {'is' if len(unjudged) == 1 else 'are'} left out."
+            )
+        if bare := [run.task for run in runs if run.samples is None]:
+            notes.append(
+                f"{file.path.name} has no samples of {', '.join(bare)} beside it (--log_samples): answers, points "
+                "and comparisons are missing."
+            )
         for run in runs:
             tally = None
             if run.samples is not None:
                 tally = read_tally(run, take=partial(answers.add, len(entries)))
-            else:
-                notes.append(
-                    f"{file.path.name} has no samples of {run.task} beside it (--log_samples): its answers, "
-                    "points and comparisons are missing."
-                )
             if not run.covered:
                 notes.append(
                     f"No item of {run.task} in {file.path.name} has a verdict, so {run.student.name} has no score "
@@ -85,7 +89,7 @@ def make_study(
         for one in calibrations
         if not any(one.is_of(entry.run.judge_record) for entry in entries)
     ]
-    pairs, uncompared = compare_all(rows, entries)
+    pairs, uncompared = compare_all(_ordered(rows, before, after), entries)
     stated = load_published()
     return Study(
         entries=entries,
@@ -93,7 +97,14 @@ def make_study(
         portraits=[portray(row, entries, answers.rows) for row in rows],
         pairs=pairs,
         trainings=trainings(rows, pairs, stated, before, after),
+        agreements=judges_compared(rows, entries),
         answers=answers,
         corpus=corpus,
         notes=[*notes, *replaced, *uncompared],
     )
+
+
+def _ordered(rows: Sequence[Row], before: str, after: str) -> list[Row]:
+    """The rows with `before` ahead of `after`, so that comparisons read from the one to the other."""
+    rank = {before: 0, after: 1}
+    return sorted(rows, key=lambda row: rank.get(row.student, 2))

@@ -80,7 +80,7 @@ def opened(browser: Any, made: Path) -> Iterator[Any]:
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     address = (made / "index.html").as_uri()
-    page.goto(address)
+    page.goto(f"{address}#leaderboard")
     yield page
     page.close()
     assert [url for url in requests if url.partition("#")[0] != address] == []
@@ -98,14 +98,103 @@ def test_the_leaderboard_shows_what_the_samples_say(opened: Any, results: dict[s
         known = found.known
         low, high = wilson(sum(known), len(known))
         text = line(opened, student).locator("td").first.inner_text()
-        assert text.split()[0] == f"{sum(known) / len(known):.2f}"
-        assert f"{low:.2f}–{high:.2f}, n {len(known)}" in text
-        if len(known) < len(found.full):
-            wanted = f"{len(known)} of {len(found.full)} judged, bounds {found.low:.2f}–{found.high:.2f}"
-            assert wanted in text
-    assert opened.locator("#board .coverage").count() == 1
+        assert text.split()[0].rstrip("!") == f"{sum(known) / len(known):.2f}"
+        assert f"{low:.2f}–{high:.2f}" in text
+        mark = line(opened, student).locator("td .caveat")
+        assert mark.count() == (len(known) < len(found.full))
+        if mark.count():
+            mark.click()
+            text = opened.locator("#caveat").inner_text()
+            assert f"{len(known)} of {len(found.full)} items have a verdict" in text
+            assert f"between {found.low:.2f} and {found.high:.2f}" in text
+            opened.keyboard.press("Escape")
     assert line(opened, "GPT-4").locator("td .value").all_inner_texts() == ["0.95", "0.66", "0.48", "0.12", "0.08"]
-    assert "do not trust its scores" in opened.locator("header").inner_text()
+    opened.locator("header .caveat").click()
+    assert "do not trust its scores" in opened.locator("#caveat").inner_text()
+
+
+def test_it_opens_on_the_comparison_of_before_and_after(opened: Any):
+    opened.goto(opened.url.partition("#")[0])
+    assert opened.locator("#comparisons").is_visible()
+    heading = opened.locator("#headline").inner_text()
+    assert heading.startswith("3 students · k = 2 and 3 · judged by judge-1 · 4 tasks of the pack language · ")
+    table = opened.locator("#pairs")
+    assert table.locator("thead th").all_inner_texts()[2:4] == ["before", "after"]
+    assert opened.locator("#comparisons .plot[data-rows] svg .point").count() == 2 * len(TASKS)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_first_screen_shows_title_rows_with_error_bars_and_the_plot(opened: Any, width: int, height: int):
+    opened.set_viewport_size({"width": width, "height": height})
+    shown = ["h1", "#headline", "#board-plot svg", "#board-caption", "#board tr[data-row] .range >> nth=2"]
+    for one in shown:
+        box = opened.locator(one).bounding_box()
+        assert box, one
+        assert box["y"] + box["height"] <= height, one
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= width, one
+    widths = {round(box.bounding_box()["width"]) for box in opened.locator("#board thead th").all()[1:]}
+    assert max(widths) - min(widths) <= 1  # a cell with a note is as wide as its neighbours
+
+
+def test_lines_are_switched_and_read_by_pointing(opened: Any):
+    lines = opened.locator("#board-plot g[data-line]")
+    assert lines.count() == 3
+    opened.locator("#board-plot .legend button").first.click()
+    assert lines.count() == 2
+    opened.locator("#board-plot svg").first.hover()
+    tip = opened.locator("#board-plot .tip")
+    expect(tip).to_be_visible()
+    assert re.match(r"k = [23]\b", tip.inner_text())
+
+
+def test_an_address_holds_every_state(opened: Any):
+    opened.click("#board tr[data-row] a.value >> nth=0")
+    assert "#samples?student=" in opened.url
+    assert "task=skillmix_k2" in opened.url
+    opened.locator("#sample-list button").nth(2).click()
+    opened.keyboard.press("ArrowRight")
+    expect(opened.locator("#sample-list button").nth(3)).to_have_attribute("aria-current", "true")
+    opened.select_option("#sample-controls [name=beside]", index=1)
+    expect(opened.locator("#sample .both > div")).to_have_count(2)
+    opened.click("#theme")
+    kept, theme = opened.url, opened.locator("html").get_attribute("data-theme")
+    text = opened.locator("#sample").inner_text()
+    opened.goto("about:blank")
+    opened.goto(kept)
+    expect(opened.locator("#sample .both > div")).to_have_count(2)
+    assert opened.locator("#sample").inner_text() == text
+    assert opened.locator("html").get_attribute("data-theme") == theme
+    opened.go_back()
+
+
+def test_text_is_searched_in_answers(opened: Any):
+    opened.click("nav a[href='#samples']")
+    opened.fill("#sample-controls [name=text]", "onerror")
+    expect(opened.locator("#place")).to_have_text(re.compile(f"^{HOSTILE_ITEMS} of "))
+
+
+def test_a_lost_vote_keeps_its_place(opened: Any):
+    opened.click("nav a[href='#samples']")
+    opened.select_option("#sample-controls [name=outcome]", "none")
+    votes = opened.locator("#sample .votes").all_inner_texts()
+    assert any("?" in text for text in votes)
+    assert {len(text.split()) for text in votes if text != "code"} <= {1, 3}  # one: the heading
+
+
+def test_without_javascript_the_leaderboard_is_there(browser: Any, made: Path):
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto((made / "index.html").as_uri())
+    text = page.locator("#board").inner_text()
+    assert all(name in text for name in ("before", "after", "hostile", "GPT-4", "k = 2"))
+    assert page.locator("select:visible").count() == 0
+    page.close()
+
+
+def test_print_shows_the_view_without_controls(opened: Any):
+    opened.emulate_media(media="print")
+    assert opened.locator("#board").is_visible()
+    assert opened.locator("form:visible, nav:visible, section:visible").count() == 1
+    assert opened.locator("#leaderboard .scroll").evaluate("one => getComputedStyle(one).overflowX") == "visible"
 
 
 def test_sort_and_filter(opened: Any):
@@ -118,6 +207,7 @@ def test_sort_and_filter(opened: Any):
     assert order()[-1] == "GPT-4"
     opened.locator("#board button[data-sort=student]").click()
     assert [name for name in order() if "LLaMA" in name] == [f"LLaMA-2-{size}B-Chat" for size in (7, 13, 70)]
+    opened.click("#board-controls summary")
     opened.select_option("[name=source]", "measured")
     assert opened.locator("#board bdi").count() == 3
     opened.select_option("#board-controls [name=split]", "heldout")
@@ -129,6 +219,7 @@ def test_sort_and_filter(opened: Any):
 def test_groups_are_ranked_together_only_if_asked_and_marked_then(opened: Any):
     assert opened.locator("#board tbody").count() == 3
     assert opened.locator("#board .badge").count() == 0
+    opened.click("#board-controls summary")
     opened.get_by_label("Rank all together").check()
     assert opened.locator("#board tbody").count() == 1
     assert opened.locator("#board .badge").count() == opened.locator("#board bdi").count()
@@ -146,22 +237,24 @@ def test_samples_are_found_and_show_turns_votes_and_quotes(opened: Any, results:
     assert opened.locator("#place").inner_text().startswith(f"{full} of {total} items")
     opened.locator("#sample-list button").nth(1).click()
     article = opened.locator("#sample")
-    expect(article.locator("p").first).to_have_text(re.compile("full marks$"))
+    expect(article.locator("div > p").first).to_have_text(re.compile("full marks$"))
     assert article.locator("h4").count() == 3
+    assert article.locator("h4 .badge").count() == 1
     article.locator(".points button").first.click()
     quotes = article.locator("tr.chosen .quote div").all_inner_texts()
     marked = article.locator("mark").all_inner_texts()
     assert quotes
     assert all(any(quote.strip("“”") in text for text in marked) for quote in quotes)
-    article.locator("summary").first.click()
-    assert article.locator(".answer.turn").first.inner_text().startswith("Answer:")
+    assert article.locator("summary").first.inner_text() == "What the student was asked"
+    article.locator("summary").nth(1).click()
+    assert article.locator(".answer.turn:visible").first.inner_text().startswith("Answer:")
 
 
 def test_comparisons_and_training(opened: Any):
     opened.click("nav a[href='#comparisons']")
     assert opened.locator("#pairs tbody tr").count() == len(TASKS)
     first = opened.locator("#pairs tbody tr").first.locator("td").all_inner_texts()
-    opened.select_option("#pair-controls [name=first]", label="after · judge-1")
+    opened.select_option("#pair-controls [name=first]", label="after")
     opened.select_option("#pair-controls [name=second]", label="before")
     turned = opened.locator("#pairs tbody tr").first.locator("td").all_inner_texts()
     assert (turned[1], turned[2]) == (first[2], first[1])
@@ -173,12 +266,12 @@ def test_hostile_text_is_shown_and_does_nothing(opened: Any):
     hostile = opened.locator("#sample-controls [name=student] option", has_text="hostile").get_attribute("value")
     opened.select_option("#sample-controls [name=student]", hostile)
     opened.locator("#sample-list button").first.click()
-    expect(opened.locator("#sample p").first).to_have_text(re.compile("^hostile"))
-    shown = opened.locator("#sample .answer").first.inner_text()
+    expect(opened.locator("#sample div > p").first).to_have_text(re.compile("^hostile"))
+    shown = opened.locator("#sample .answer:not(.turn)").first.inner_text()
     wanted = HOSTILE.removeprefix("Answer: ").strip()
     assert shown.strip() == wanted.replace("\u202e", "").replace("\u202c", "")  # the answer that was judged
-    opened.locator("#sample summary").first.click()
-    turn = opened.locator("#sample .answer.turn").first.inner_text()
+    opened.locator("#sample summary").nth(1).click()
+    turn = opened.locator("#sample .answer.turn:visible").first.inner_text()
     assert wanted.replace("\u202e", "U+202E").replace("\u202c", "U+202C") in turn
     assert opened.evaluate("window.hacked") is None
     assert opened.locator("#sample script, #sample img, #sample style").count() == 0

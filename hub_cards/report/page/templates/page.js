@@ -3,13 +3,14 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const views = [...document.querySelectorAll("main > section")];
+const row = (id) => data.rows.find((one) => one.id === id);
 
 function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
+  const drawn = ["svg", "g", "line", "path", "text"].includes(tag);
+  const element = drawn ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name === "class") element.className = value;
-    else if (name === "on") for (const [event, call] of Object.entries(value)) element.addEventListener(event, call);
+    if (name === "on") for (const [event, call] of Object.entries(value)) element.addEventListener(event, call);
     else element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...children.filter((child) => child !== null));
@@ -22,12 +23,54 @@ function fill(select, options) {
   if (options.some(([value]) => String(value) === before)) select.value = before;
 }
 
+const several = (name) => new Set(data.rows.filter((one) => one.source === "measured").map((one) => one[name])).size > 1;
 const share = (value) => value.toFixed(2);
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+const many = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+
+// The address holds what is shown: #samples?student=ID&k=3&item=12. Every state is the value of a control.
+const controlsOf = (view) => [...(view.querySelector("form")?.elements ?? [])].filter((one) => one.name);
+const read = (control) => (control.type === "checkbox" ? (control.checked ? "1" : "") : control.value);
+let chosenTheme = "";
+
+function setUsual(view) {
+  for (const control of controlsOf(view)) control.dataset.usual ??= read(control);
+}
+
+function address(view, changes = {}) {
+  const found = new URLSearchParams();
+  for (const control of controlsOf(view)) {
+    const value = changes[control.name] ?? read(control);
+    if (value !== (control.dataset.usual ?? "")) found.set(control.name, value);
+  }
+  if (chosenTheme) found.set("theme", chosenTheme);
+  return `#${view.id}${found.size ? `?${found}` : ""}`;
+}
+
+// A link to a view with just these controls changed from what is usual.
+function linkTo(view, values) {
+  const found = new URLSearchParams(values);
+  if (chosenTheme) found.set("theme", chosenTheme);
+  return `#${view}?${found}`;
+}
+
+const current = () => views.find((one) => one.classList.contains("shown")) ?? views[0];
+function keepAddress() { history.replaceState(null, "", address(current())); }
 
 function show() {
-  const wanted = location.hash.slice(1);
-  const view = views.find((one) => one.id === wanted) ?? views[0];
+  const [wanted, text = ""] = location.hash.slice(1).split("?");
+  const values = new URLSearchParams(text);
+  const view = views.find((one) => one.id === wanted) ?? $(data.usual.view);
+  if (["light", "dark"].includes(values.get("theme"))) showTheme(chosenTheme = values.get("theme"));
+  for (const control of controlsOf(view)) {
+    const usual = control.dataset.usual ?? "";
+    const value = values.get(control.name) ?? usual;
+    if (control.type === "checkbox") control.checked = value === "1";
+    else {
+      control.value = value;
+      if (control.value !== value) control.value = usual;
+    }
+  }
   for (const one of views) one.classList.toggle("shown", one === view);
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === "#" + view.id) link.setAttribute("aria-current", "page");
@@ -47,15 +90,44 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 showTheme(dark.matches ? "dark" : "light");
 dark.addEventListener("change", () => showTheme(dark.matches ? "dark" : "light"));
 $("theme").addEventListener("click", () => {
-  showTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+  showTheme(chosenTheme = document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+  keepAddress();
 });
 
-function showStudent() {
-  const template = $("student-" + $("student-choice").value);
-  $("student").replaceChildren(...(template ? [template.content.cloneNode(true)] : []));
+// A mark beside what it concerns; its text opens by a click or a key.
+function caveat(text) {
+  const open = (event) => {
+    const box = $("caveat");
+    const place = event.currentTarget.getBoundingClientRect();
+    box.textContent = text;
+    box.style.left = `${Math.max(8, Math.min(place.left, innerWidth - 328))}px`;
+    box.style.top = `${place.bottom + 4}px`;
+    box.showPopover();
+  };
+  return make("button", { type: "button", class: "caveat", "aria-label": `Note: ${text}`, title: text, on: { click: open } }, "!");
 }
-$("student-choice").addEventListener("change", showStudent);
-$("students").addEventListener("shown", () => { if (!$("student").firstChild) showStudent(); });
+for (const mark of document.querySelectorAll("[data-caveat]")) mark.replaceWith(caveat(mark.dataset.caveat));
 
+$("student-controls").addEventListener("change", () => { showStudent(); keepAddress(); });
+function showStudent() {
+  const id = $("student-controls").elements.student.value;
+  const template = $("student-" + id);
+  $("student").replaceChildren(...(template ? [template.content.cloneNode(true)] : []));
+  for (const link of $("student").querySelectorAll("a[data-student]")) {
+    link.href = linkTo("samples", { student: link.dataset.student, ...(link.dataset.outcome ? { outcome: link.dataset.outcome } : {}) });
+  }
+  for (const link of $("student").querySelectorAll("a[data-answer]")) link.href = linkTo("samples", { student: id, item: link.dataset.answer });
+  if (template) drawStudent($("student").querySelector(".plots"), row(id));
+}
+$("students").addEventListener("shown", showStudent);
+
+document.querySelector("nav").addEventListener("click", (event) => {
+  const link = event.target.closest("a");
+  if (!link) return;
+  event.preventDefault();
+  location.hash = address($(link.getAttribute("href").slice(1)));
+  show();
+});
+for (const form of document.querySelectorAll("form")) form.addEventListener("submit", (event) => event.preventDefault());
 document.documentElement.classList.add("scripted");
 addEventListener("hashchange", () => { show(); scrollTo(0, Math.min(scrollY, document.querySelector("nav").offsetTop)); });
