@@ -115,14 +115,7 @@ def _data(study: Study, letters: dict[str, str]) -> dict[str, Any]:
                 "k": entry.run.record.k,
                 "split": entry.run.record.split,
                 "answers": entry.tally is not None,
-                "items": digest(
-                    [
-                        entry.run.task,
-                        entry.run.record.pack.hash,
-                        entry.run.record.seed,
-                        entry.run.record.drop_common,
-                    ]
-                ),
+                "items": digest([entry.run.task, *_drawn(entry.run.record)]),
             }
             for number, entry in enumerate(study.entries)
         ],

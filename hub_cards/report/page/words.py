@@ -30,9 +30,8 @@ def headline(study: Study) -> str:
     parts = [
         many(len(_distinct([row.student for row in study.measured])), "student"),
         f"k = {_range(sorted({run.record.k for run in runs}))}",
+        f"pack {_list(_distinct([run.record.pack.id for run in runs]))}",
         f"judged by {_list(_distinct([row.judge for row in study.measured]))}",
-        f"{many(len({(run.task, run.record.pack.hash) for run in runs}), 'task')} of the pack "
-        f"{_list(_distinct([run.record.pack.id for run in runs]))}",
         f"{last.tm_mday} {time.strftime('%B %Y', last)}",
     ]
     return " · ".join(parts)

@@ -117,7 +117,7 @@ def test_it_opens_on_the_comparison_of_before_and_after(opened: Any):
     opened.goto(opened.url.partition("#")[0])
     assert opened.locator("#comparisons").is_visible()
     heading = opened.locator("#headline").inner_text()
-    assert heading.startswith("3 students · k = 2 and 3 · judged by judge-1 · 4 tasks of the pack language · ")
+    assert heading.startswith("3 students · k = 2 and 3 · pack language · judged by judge-1 · ")
     table = opened.locator("#pairs")
     assert table.locator("thead th").all_inner_texts()[2:4] == ["before", "after"]
     assert opened.locator("#comparisons .plot[data-rows] svg .point").count() == 2 * len(TASKS)
