@@ -11,6 +11,7 @@ from grading import UserError
 from hub_cards.cards import render_card, size_category, tags
 from hub_cards.hub.files import File
 from hub_cards.hub.publication import Publication
+from hub_cards.leaderboards import benchmark_files
 from skillmix_tasks.harness.task_files import TaskSpec, bundled_tasks
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.hub import PACK_FOLDER, config_of, data_file
@@ -49,11 +50,13 @@ class Config:
     split: str | None = None
 
 
-def benchmark(pack_name: str = "language", *, repo: str, number: int = 100) -> Publication:
+def benchmark(
+    pack_name: str = "language", *, repo: str, number: int = 100, judge: str | None = None
+) -> Publication:
     """The data set of a pack with the first `number` items of each of its tasks, and its card.
 
-    A pack of one's own has the tasks of `language` for which it has skills and topics enough. Raises UserError
-    for a private pack.
+    Its leaderboards on the Hub rank results of `judge` (None: the default judge). A pack of one's own has the
+    tasks of `language` for which it has skills and topics enough. Raises UserError for a private pack.
     """
     pack = load_pack(pack_name)
     if pack.about.private:
@@ -72,6 +75,8 @@ def benchmark(pack_name: str = "language", *, repo: str, number: int = 100) -> P
         configs.append(Config(name, len(rows)))
         files.append(File(data_file(name), _parquet(rows, schema)))
     files += [File(f"{PACK_FOLDER}/{path}", text.encode()) for path, text in pack_sources(pack).items()]
+    tasks = [config.task for config in configs if config.task]
+    files += benchmark_files(f"SKILL-MIX: {pack.about.title}", tasks, judge)
     return Publication(_card(pack, configs, repo), tuple(files))
 
 

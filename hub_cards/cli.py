@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from grading.options import AsJson
 
 if TYPE_CHECKING:
+    from hub_cards.evaluations import Evaluation
     from hub_cards.hub.publication import Publication, Remote, Target
+    from hub_cards.report.study.board import Row
 
 app = typer.Typer(
     help="Publish data sets, models, results and a page on the Hugging Face Hub; private unless --public.",
@@ -32,6 +34,9 @@ def dataset(
     repo: _Repo,
     pack: Annotated[str, typer.Option(help="A bundled pack or a directory.")] = "language",
     items: Annotated[int, typer.Option(min=1, help="The first so many items of each task.")] = 100,
+    judge: Annotated[
+        str | None, typer.Option(help="The judge whose results the Hub's leaderboards rank; the default judge.")
+    ] = None,
     public: _Public = False,
     dry_run: _DryRun = False,
     as_json: AsJson = False,
@@ -40,7 +45,7 @@ def dataset(
     from hub_cards.benchmark import MARK, benchmark
     from hub_cards.hub.publication import Target
 
-    made = benchmark(pack, repo=repo, number=items)
+    made = benchmark(pack, repo=repo, number=items, judge=judge)
     _push(Target(repo, "dataset", MARK, public), lambda _: made, dry_run=dry_run, as_json=as_json)
 
 
@@ -90,7 +95,7 @@ def model(
         license_=license_,
         base_model=base_model,
         training_data=training_data,
-        data_run=read_data_run,
+        data_run=_unread_data_run if dry_run else read_data_run,
         merged=merged,
     )
     after = run / "evaluation" / "after"
@@ -115,13 +120,22 @@ def results(
     student: Annotated[
         str | None, typer.Option(help="What the results call this model, if not by its ORG/NAME.")
     ] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="The benchmark's data set, as ORG/NAME: its leaderboards on the Hub get the results."),
+    ] = None,
+    pull_request: Annotated[
+        bool, typer.Option("--pr", help="Open a pull request, on a model of anybody; its card stays as it is.")
+    ] = False,
     public: _Public = False,
     dry_run: _DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Push results and samples of a model that was pushed before, into its card's model-index."""
+    """Push results and samples of a model, into its card and the Hub's leaderboards."""
     from hub_cards.evaluations import read_evaluations, refuse_others
     from hub_cards.hub.publication import Target
+    from hub_cards.hub.push import read_benchmark
+    from hub_cards.leaderboards import read_pinned
     from hub_cards.model import MARK
     from hub_cards.model import results as plan
 
@@ -129,9 +143,12 @@ def results(
     refuse_others(evaluations, [repo, *([student] if student else [])])
     for one in evaluations:
         one.check_samples()
+    named = benchmark or _items_from(evaluations)
+    pinned = None if named is None or dry_run else read_pinned(read_benchmark(named), named)
+    ranked = None if named is None or pinned is None else (named, pinned)
     _push(
-        Target(repo, "model", MARK, public, must_exist=True),
-        lambda remote: plan(evaluations, remote),
+        Target(repo, "model", MARK, public, must_exist=True, pull_request=pull_request),
+        lambda remote: plan(evaluations, remote, repo=repo, benchmark=ranked, pull_request=pull_request),
         dry_run=dry_run,
         as_json=as_json,
     )
@@ -144,6 +161,10 @@ def space(
         list[Path] | None,
         typer.Option(help="Results files or folders of `skillmix eval`; several times for more."),
     ] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="A benchmark's data set, as ORG/NAME: show the rows of its leaderboards, too."),
+    ] = None,
     public: _Public = False,
     dry_run: _DryRun = False,
     as_json: AsJson = False,
@@ -153,8 +174,27 @@ def space(
     from hub_cards.space import MARK
     from hub_cards.space import space as plan
 
-    made = plan(results or [], repo=repo)
+    rows: list[Row] = []
+    if benchmark is not None:
+        from hub_cards.hub.push import read_benchmark, read_leaderboard
+        from hub_cards.leaderboards import leaderboard_rows, read_pinned
+
+        pinned = read_pinned(read_benchmark(benchmark), benchmark)
+        rows = leaderboard_rows(read_leaderboard(benchmark), benchmark, pinned)
+    made = plan(results or [], repo=repo, others=rows)
     _push(Target(repo, "space", MARK, public), lambda _: made, dry_run=dry_run, as_json=as_json)
+
+
+def _unread_data_run(_: str) -> dict[str, Any]:
+    """What the card of a dry run says of the training data, which is on the Hub."""
+    unread = {"model": "not looked up in a dry run"}
+    return {"teacher": unread, "judge": unread}
+
+
+def _items_from(evaluations: Sequence[Evaluation]) -> str | None:
+    """The data set on the Hub that all items come from, if there is one."""
+    sources = {(one.run.record.items_from or {}).get("path") for one in evaluations}
+    return sources.pop() if len(sources) == 1 else None
 
 
 def _push(target: Target, plan: Callable[[Remote], Publication], *, dry_run: bool, as_json: bool) -> None:
@@ -162,13 +202,17 @@ def _push(target: Target, plan: Callable[[Remote], Publication], *, dry_run: boo
 
     from hub_cards.hub.files import refuse_keys
     from hub_cards.hub.publication import Remote
-    from hub_cards.hub.push import look, push
+    from hub_cards.hub.push import push
 
     if dry_run:
-        # A push that only adds has to know what it adds to.
-        publication = plan(look(target) if target.must_exist else Remote())
+        publication = plan(Remote())
         refuse_keys(publication.all_files)
-        typer.echo(json.dumps(publication.record()) if as_json else publication.text())
+        unseen = f"Nothing was looked at on the Hub: what {target.repo} holds already is not in this list."
+        if as_json:
+            record = publication.record()
+            typer.echo(json.dumps(record | {"notes": [*record["notes"], unseen]}))
+        else:
+            typer.echo(f"{publication.text()}\n\n{unseen}")
         return
     pushed = push(target, plan)
-    typer.echo(json.dumps(asdict(pushed)) if as_json else pushed.text())
+    typer.echo(json.dumps(asdict(pushed)) if as_json else "\n".join([pushed.text(), *pushed.notes]))

@@ -15,6 +15,7 @@ from hub_cards.hub.files import File, LeftOut, files_of, open_within
 from hub_cards.hub.publication import Publication, Remote
 from hub_cards.hub.records import json_file, read_record
 from hub_cards.hub.scrub import local_paths, public_name, scrub
+from hub_cards.leaderboards import RESULTS, Pinned, results_file
 from hub_cards.model_card import model_card
 
 MARK = "model"
@@ -117,18 +118,45 @@ def model(
     # What was evaluated before says nothing of other weights.
     same = FACTS in remote.files and _facts_of(remote).get("weights") == facts["weights"]
     shown = joined(evaluations, published_evaluations(remote) if same else [])
-    others = [path for path in untouched(remote, evaluations) if same and path.startswith(f"{FOLDER}/")]
+    others = [
+        path
+        for path in untouched(remote, evaluations)
+        if same and (path == RESULTS or path.startswith(f"{FOLDER}/"))
+    ]
     return Publication(model_card(facts, shown), tuple(files), tuple(left_out), tuple(others))
 
 
-def results(evaluations: Sequence[Evaluation], remote: Remote) -> Publication:
-    """The evaluations of a model that is up already, with its card made anew."""
-    if FACTS not in remote.files:
-        raise UserError(f"The repository has no {FACTS}, of which its card is made: push the model again.")
-    facts = _facts_of(remote)
-    shown = joined(evaluations, published_evaluations(remote))
+def results(
+    evaluations: Sequence[Evaluation],
+    remote: Remote,
+    *,
+    repo: str,
+    benchmark: tuple[str, Pinned] | None = None,
+    pull_request: bool = False,
+) -> Publication:
+    """The evaluations of a model that is up already, with its card made anew.
+
+    With `benchmark`, its id and what it ranks, the Hub's leaderboards get the results, too. With `pull_request`
+    the model is somebody else's, and keeps its card.
+    """
     files = tuple(file for one in evaluations for file in one.files)
-    return Publication(model_card(facts, shown), files, others=untouched(remote, evaluations))
+    notes: list[str] = []
+    if benchmark is not None:
+        ranked, notes = results_file(evaluations, remote, repo, *benchmark)
+        files = (*files, *ranked)
+    if pull_request:
+        return Publication(None, files, notes=tuple(notes))
+    if remote.commit is None:
+        return Publication(None, files, notes=(*notes, f"The push makes the card anew from {FACTS} on the Hub."))
+    if FACTS not in remote.files:
+        raise UserError(
+            f"The repository has no {FACTS}, of which its card is made. Push the model again, or add --pr to open "
+            "a pull request that leaves the card as it is."
+        )
+    shown = joined(evaluations, published_evaluations(remote))
+    return Publication(
+        model_card(_facts_of(remote), shown), files, others=untouched(remote, evaluations), notes=tuple(notes)
+    )
 
 
 def _facts_of(remote: Remote) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from grading import UserError
 from hub_cards.cards import environment, render_card, tags
 from hub_cards.hub.files import File, files_of, open_within
 from hub_cards.hub.publication import Publication
+from hub_cards.report.study.board import Row
 from hub_cards.report.study.published import load_published
 from skillmix_tasks.stored.output_files import all_samples_of
 
@@ -16,8 +18,11 @@ MARK = "space"
 _TITLE = "SKILL-MIX leaderboard"
 
 
-def space(results: Sequence[Path], *, repo: str) -> Publication:
-    """The Space with its card; `results` are results files or folders of `skillmix eval`."""
+def space(results: Sequence[Path], *, repo: str, others: Sequence[Row] = ()) -> Publication:
+    """The Space with its card; `results` are results files or folders of `skillmix eval`.
+
+    `others` are rows of the Hub's leaderboards, shown beside them.
+    """
     from huggingface_hub import SpaceCardData
 
     metadata = SpaceCardData(
@@ -34,12 +39,14 @@ def space(results: Sequence[Path], *, repo: str) -> Publication:
     )
     sources = list({row.source.page: row.source for row in load_published()}.values())
     card = render_card("space", metadata, sources=sources, own=bool(results), name=repo.rpartition("/")[2])
-    return Publication(card, tuple(space_files(results)))
+    return Publication(card, tuple(space_files(results, others)))
 
 
-def space_files(results: Sequence[Path]) -> list[File]:
+def space_files(results: Sequence[Path], others: Sequence[Row] = ()) -> list[File]:
     """The page index.html, which asks for no other file; with results the report's tables and plots, too."""
     if not results:
+        if others:
+            raise UserError("The Hub's rows are shown beside results of your own: name them with --results.")
         template = environment().overlay(autoescape=True).get_template("space.html.jinja")
         page = template.render(title=_TITLE, rows=load_published())
         return [File("index.html", (page.strip() + "\n").encode())]
@@ -54,7 +61,7 @@ def space_files(results: Sequence[Path]) -> list[File]:
         found.append(Found(path, None))
         for samples in all_samples_of(path):
             open_within(root, samples)
-    study = make_study(found, corpus=Corpus())
+    study = make_study(found, corpus=Corpus(), others=others)
     with TemporaryDirectory() as folder:
         write_report(study, Path(folder))
         return [File(path, file.read_bytes()) for path, file in files_of(Path(folder))]

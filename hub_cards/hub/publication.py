@@ -29,16 +29,22 @@ class Remote:
 
 @dataclass(frozen=True)
 class Publication:
-    """What goes up. `others` are the paths of files that belong to other pushes, and stay as they are."""
+    """What goes up. `others` are the paths of files that belong to other pushes, and stay as they are.
 
-    card: str
+    `card` is None where the repository keeps its own. `notes` are sentences on what is not in the files.
+    """
+
+    card: str | None
     files: tuple[File, ...]
     left_out: tuple[LeftOut, ...] = ()
     others: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def all_files(self) -> tuple[File, ...]:
         """The files with the card, which is the first."""
+        if self.card is None:
+            return self.files
         return (File(CARD, self.card.encode()), *self.files)
 
     def stale(self, remote: Remote) -> list[str]:
@@ -51,7 +57,7 @@ class Publication:
         lines = [f"{file.size:>14,}  {file.path}" for file in self.all_files]
         lines.append(f"{sum(file.size for file in self.all_files):>14,}  bytes in {len(lines)} files")
         lines += [f"      left out  {one.path} ({one.reason})" for one in self.left_out]
-        return "\n".join([*lines, "", self.card])
+        return "\n".join([*lines, *self.notes, *(["", self.card] if self.card else [])])
 
     def record(self) -> dict[str, Any]:
         """The same as JSON."""
@@ -59,6 +65,7 @@ class Publication:
             "files": {file.path: file.size for file in self.all_files},
             "left_out": {one.path: one.reason for one in self.left_out},
             "card": self.card,
+            "notes": list(self.notes),
         }
 
 
@@ -66,7 +73,8 @@ class Publication:
 class Target:
     """Where a push goes: the repository, what its card is of, and who may see it.
 
-    With `must_exist` it is not made, for the push adds to what is there.
+    With `must_exist` it is not made, for the push adds to what is there. With `pull_request` the push adds
+    files to a repository of anybody, in a pull request and not in a commit to its main branch.
     """
 
     repo: str
@@ -74,6 +82,7 @@ class Target:
     mark: str
     public: bool = False
     must_exist: bool = False
+    pull_request: bool = False
 
     def __post_init__(self) -> None:
         if self.repo.count("/") != 1:

@@ -23,7 +23,7 @@ from hub_cards.hub.publication import CARD, Publication, Remote, Target
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from huggingface_hub import HfApi
+    from huggingface_hub import EvalResultEntry, HfApi
 
 _ATTEMPTS = 5
 _LONGEST_WAIT = 300.0  # seconds; a longer wait is reported, not served
@@ -39,9 +39,13 @@ class Pushed:
     files: int
     private: bool
     changed: bool
+    pull_request: str | None = None
+    notes: tuple[str, ...] = ()
 
     def text(self) -> str:
         """For a reader."""
+        if self.pull_request:
+            return f"{self.pull_request} asks to add {self.files} files to {self.url}."
         seen = "private" if self.private else "public"
         if not self.changed:
             return f"{self.url} holds that already, in the commit {self.commit[:7]} ({seen}): nothing was pushed."
@@ -63,12 +67,6 @@ def push(target: Target, plan: Callable[[Remote], Publication]) -> Pushed:
         raise AssertionError  # tenacity returns or raises
 
 
-def look(target: Target) -> Remote:
-    """The repository as it is, for a plan that adds to it; UserError if it cannot be added to."""
-    with _one_sentence(target.repo):
-        return _look(hub_api(), target)
-
-
 def read_data_run(repo: str) -> dict[str, Any]:
     """The run.json of training data on the Hub; UserError if `skillmix push training-data` did not make it."""
     from hub_cards.hub.records import read_record
@@ -76,6 +74,27 @@ def read_data_run(repo: str) -> dict[str, Any]:
     with _one_sentence(repo):
         target = Target(repo, "dataset", "training-data", public=True, must_exist=True)
         return read_record(_look(hub_api(), target).fetch("run.json"), "`skillmix push training-data`")
+
+
+def read_benchmark(repo: str) -> Remote:
+    """A benchmark's data set as it is, which may be another's; UserError if there is none."""
+    with _one_sentence(repo):
+        return _look(hub_api(), Target(repo, "dataset", "dataset", public=True, must_exist=True))
+
+
+def read_leaderboard(benchmark: str) -> dict[str, list[EvalResultEntry]]:
+    """The results of all models on a benchmark's leaderboards, fine-tuned models included, by the model's id."""
+    with _one_sentence(benchmark):
+        api = hub_api()
+        names = {entry.model_id for entry in api.get_dataset_leaderboard(benchmark, base_model_only=False)}
+        return {
+            name: [
+                entry
+                for entry in api.model_info(name, expand=["evalResults"]).eval_results or ()
+                if entry.dataset_id == benchmark
+            ]
+            for name in sorted(names)
+        }
 
 
 def hub_api() -> HfApi:
@@ -107,7 +126,7 @@ def _push(api: HfApi, target: Target, plan: Callable[[Remote], Publication]) -> 
             space_sdk="static" if target.kind == "space" else None,
         )
         remote = _look(api, target)
-    stale = publication.stale(remote)
+    stale = [] if target.pull_request else publication.stale(remote)
     additions = [
         CommitOperationAdd(file.path, file.source if isinstance(file.source, bytes) else str(file.source))
         for file in files
@@ -118,17 +137,20 @@ def _push(api: HfApi, target: Target, plan: Callable[[Remote], Publication]) -> 
         commit_message=f"skillmix push: {target.mark}",
         repo_type=target.kind,
         parent_commit=remote.commit,
+        create_pr=target.pull_request,
     )
-    _check(api, target, publication, made.oid)
-    if target.public and remote.private:
+    _check(api, target, publication, made.pr_revision or made.oid)
+    if target.public and remote.private and not target.pull_request:
         api.update_repo_settings(target.repo, repo_type=target.kind, private=False)
     place = "" if target.kind == "model" else f"{target.kind}s/"
     return Pushed(
         url=f"{api.endpoint}/{place}{target.repo}",
         commit=made.oid,
         files=len(files),
-        private=not target.public,
+        private=remote.private if target.pull_request else not target.public,
         changed=made.oid != remote.commit or (target.public and remote.private),
+        pull_request=made.pr_url,
+        notes=publication.notes,
     )
 
 
@@ -150,6 +172,8 @@ def _look(api: HfApi, target: Target) -> Remote:
         files=tuple(sibling.rfilename for sibling in info.siblings or ()),
         fetch=lambda path: Path(api.hf_hub_download(target.repo, path, repo_type=target.kind, revision=info.sha)),
     )
+    if target.pull_request:
+        return remote
     others = [path for path in remote.files if path != ".gitattributes"]
     card = remote.fetch(CARD).read_text(encoding="utf-8", errors="replace") if CARD in others else ""
     if (others or target.must_exist) and not is_ours(card, target.mark):
@@ -173,7 +197,7 @@ def _check(api: HfApi, target: Target, publication: Publication, commit: str) ->
     there = {entry.path: entry.size for entry in tree if isinstance(entry, RepoFile)}
     planned = {file.path: file.size for file in publication.all_files}
     missing = sorted(path for path, size in planned.items() if there.get(path) != size)
-    more = publication.stale(Remote(files=tuple(there)))
+    more = [] if target.pull_request else publication.stale(Remote(files=tuple(there)))
     if missing or more:
         what = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(more)} as well"
         raise UserError(f"{target.repo} {what} after the push: type the same command again.")

@@ -49,10 +49,11 @@ def make_study(
     before: str = "before",
     after: str = "after",
     calibrations: Sequence[Calibration] = (),
+    others: Sequence[Row] = (),
 ) -> Study:
     """Read all results and samples and conclude what can be concluded; `published` adds the papers' rows.
 
-    `calibrations` are shown with the rows of their judges.
+    `calibrations` are shown with the rows of their judges; `others` are more rows that others published.
 
     UserError for files that cannot be read, and if no task in them was judged.
     """
@@ -93,7 +94,7 @@ def make_study(
     stated = load_published()
     return Study(
         entries=entries,
-        rows=[*rows, *(published_rows(stated) if published else [])],
+        rows=[*rows, *others, *(published_rows(stated) if published else [])],
         portraits=[portray(row, entries, answers.rows) for row in rows],
         pairs=pairs,
         trainings=trainings(rows, pairs, stated, before, after),

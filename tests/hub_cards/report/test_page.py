@@ -126,7 +126,7 @@ def test_it_opens_on_the_comparison_of_before_and_after(opened: Any):
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 def test_the_first_screen_shows_title_rows_with_error_bars_and_the_plot(opened: Any, width: int, height: int):
     opened.set_viewport_size({"width": width, "height": height})
-    shown = ["h1", "#headline", "#board-plot svg", "#board-caption", "#board tr[data-row] .range >> nth=2"]
+    shown = ["h1", "#headline", "#board-plot .canvas svg", "#board-caption", "#board tr[data-row] .range >> nth=2"]
     for one in shown:
         box = opened.locator(one).bounding_box()
         assert box, one
@@ -141,7 +141,7 @@ def test_lines_are_switched_and_read_by_pointing(opened: Any):
     assert lines.count() == 3
     opened.locator("#board-plot .legend button").first.click()
     assert lines.count() == 2
-    opened.locator("#board-plot svg").first.hover()
+    opened.locator("#board-plot .canvas svg").hover()
     tip = opened.locator("#board-plot .tip")
     expect(tip).to_be_visible()
     assert re.match(r"k = [23]\b", tip.inner_text())

@@ -11,13 +11,15 @@ import json
 import re
 from typing import Any
 
+import yaml
 from aiohttp import web
 
 from tests.servers.hub.gate import Gate, error
 from tests.servers.hub.repos import Blob, Commit, Repo, is_large
-from tests.servers.hub.validation import faults
+from tests.servers.hub.validation import eval_faults, faults
 from tests.servers.serving import serve
 
+RESULTS = ".eval_results/skillmix.yaml"
 _DATE = "2026-01-01T00:00:00.000Z"
 
 
@@ -33,6 +35,7 @@ class Hub:
         """The routes, named as faults and logs name them; what has no name can have no fault."""
         api = "/api/{kind:models|datasets|spaces}/{org}/{name}"
         named = [
+            ("leaderboard", "GET", "/api/datasets/{org}/{name}/leaderboard", self.leaderboard),
             ("whoami", "GET", "/api/whoami-v2", self.whoami),
             ("create", "POST", "/api/repos/create", self.create),
             ("validate", "POST", "/api/validate-yaml", self.validate),
@@ -80,6 +83,10 @@ class Hub:
         return {
             "private": repo.private,
             "commits": [commit.oid for commit in repo.commits],
+            "requests": {
+                number: {path: base64.b64encode(blob.content).decode() for path, blob in commit.files.items()}
+                for number, commit in repo.requests.items()
+            },
             "files": {path: base64.b64encode(blob.content).decode() for path, blob in repo.head.files.items()},
         }
 
@@ -146,6 +153,9 @@ class Hub:
         self._gate.check_writer(request)
         repo = self._find(request)
         files, title, changed = dict(repo.head.files), "", False
+        asks = request.query.get("create_pr", "").lower() in ("true", "1")
+        if not asks and repo.id.startswith("others/"):
+            raise error(403, "You do not have the rights to write to this repo")
         for line in (await request.read()).splitlines():
             entry = json.loads(line)
             value = entry["value"]
@@ -165,6 +175,17 @@ class Hub:
                 raise error(404, "A file with this name doesn't exist", "EntryNotFound")
         if not changed:
             raise error(400, "No files have been modified")
+        if found := eval_faults({path: blob.content for path, blob in files.items()}, repo.kind):
+            raise error(400, "; ".join(found))
+        if asks:
+            number = repo.ask(title, files)
+            place = "" if repo.kind == "model" else f"{repo.kind}s/"
+            url = f"{_base(request)}/{place}{repo.id}"
+            asked = {
+                "commitOid": repo.requests[number].oid,
+                "commitUrl": f"{url}/commit/{repo.requests[number].oid}",
+            }
+            return web.json_response(asked | {"success": True, "pullRequestUrl": f"{url}/discussions/{number}"})
         made = repo.commit(title, files)
         url = f"{_base(request)}/{repo.id}/commit/{made.oid}"
         return web.json_response({"success": True, "commitOid": made.oid, "commitUrl": url})
@@ -194,8 +215,23 @@ class Hub:
                 "lastModified": _DATE,
                 "siblings": [{"rfilename": path} for path in sorted(commit.files)],
                 **({"sdk": repo.sdk} if repo.sdk else {}),
+                "evalResults": [{"filename": RESULTS, "data": one} for one in _eval_results(commit)],
             }
         )
+
+    async def leaderboard(self, request: web.Request) -> web.Response:
+        """The models with results on this data set, those of open pull requests included, as the Hub ranks them."""
+        dataset = f"{request.match_info['org']}/{request.match_info['name']}"
+        found = []
+        for repo in self._repos.values():
+            for number, commit in ((None, repo.head), *repo.requests.items()):
+                for one in _eval_results(commit):
+                    if one["dataset"]["id"] == dataset:
+                        author = {"name": repo.id.split("/")[0], "type": "user", "fullname": "", "avatarUrl": ""}
+                        row = {"modelId": repo.id, "value": one["value"], "filename": RESULTS, "verified": False}
+                        found.append(row | {"author": author, "pullRequest": number, "notes": one.get("notes")})
+        ranked = sorted(found, key=lambda row: -row["value"])
+        return web.json_response([row | {"rank": place} for place, row in enumerate(ranked, start=1)])
 
     async def tree(self, request: web.Request) -> web.Response:
         _, commit = self._found(request)
@@ -245,6 +281,11 @@ class Hub:
             raise error(416, "Range not satisfiable", **headers)
         headers["Content-Range"] = f"bytes {first}-{last}/{len(blob.content)}"
         return web.Response(status=206, body=blob.content[first : last + 1], headers=headers)
+
+
+def _eval_results(commit: Commit) -> list[dict[str, Any]]:
+    blob = commit.files.get(RESULTS)
+    return list(yaml.safe_load(blob.content)) if blob else []
 
 
 def _entry(path: str, blob: Blob) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class Repo:
     private: bool
     sdk: str | None = None
     commits: list[Commit] = field(default_factory=list)
+    requests: dict[int, Commit] = field(default_factory=dict)
+    """Open pull requests, by number."""
 
     def __post_init__(self) -> None:
         self.commit("initial commit", {".gitattributes": Blob(GITATTRIBUTES, large=False)})
@@ -56,10 +58,20 @@ class Repo:
         self.commits.append(Commit(hashlib.sha1(content.encode()).hexdigest(), title, files))
         return self.head
 
+    def ask(self, title: str, files: dict[str, Blob]) -> int:
+        """Open a pull request; its number."""
+        number = len(self.requests) + 1
+        made = self.commit(title, files)
+        self.commits.pop()
+        self.requests[number] = made
+        return number
+
     def at(self, revision: str) -> Commit | None:
         """The commit of a branch's name or of (the first digits of) a hash."""
         if revision in ("main", "refs/heads/main", "HEAD"):
             return self.head
+        if revision.startswith("refs/pr/"):
+            return self.requests.get(int(revision.removeprefix("refs/pr/")))
         found = (commit for commit in self.commits if len(revision) >= 7 and commit.oid.startswith(revision))
         return next(found, None)
 

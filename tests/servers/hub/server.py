@@ -30,6 +30,8 @@ class Stored:
     private: bool
     commits: list[str]
     files: dict[str, bytes]
+    requests: list[dict[str, bytes]]
+    """The files of each open pull request."""
 
     def json(self, path: str) -> Any:
         return json.loads(self.files[path])
@@ -72,8 +74,11 @@ class HubServer(ServerProcess):
 
     def repo(self, kind: str, name: str) -> Stored:
         told = self._control("GET", f"/control/repo?kind={kind}&name={name}")
-        files = {path: base64.b64decode(content) for path, content in told["files"].items()}
-        return Stored(told["private"], told["commits"], files)
+        files, *requests = (
+            {path: base64.b64decode(content) for path, content in one.items()}
+            for one in (told["files"], *told["requests"].values())
+        )
+        return Stored(told["private"], told["commits"], files, requests)
 
     def log(self) -> list[dict[str, Any]]:
         """The requests in order of arrival: route, path, and whether the right token came with it."""

@@ -1,4 +1,4 @@
-"""What the Hub asks of a card's metadata, as far as its documentation says."""
+"""What the Hub asks of a card's metadata and of files for leaderboards, as far as its documentation says."""
 
 from __future__ import annotations
 
@@ -140,4 +140,69 @@ def faults(content: str, kind: str) -> list[str]:
         return [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
     except yaml.YAMLError as error:
         return [str(error)]
+    return []
+
+
+class _BenchmarkTask(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    config: str | None = None
+    split: str | None = None
+
+
+class _Benchmark(BaseModel):
+    """eval.yaml, as hub-docs/eval-results.md specifies it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    description: str
+    evaluation_framework: Literal["math-arena", "swe-bench", "skillmix-tasks"]  # as if ours were on the list
+    tasks: list[_BenchmarkTask] = Field(min_length=1)
+
+
+class _Named(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(pattern=_ID)
+    task_id: str
+    revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
+
+
+class _Source(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    url: str = Field(pattern="^https://")
+    name: str | None = None
+    user: str | None = None
+    org: str | None = None
+
+
+class _Score(BaseModel):
+    """An entry of .eval_results/*.yaml, as hub-docs/eval_results.yaml specifies it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    dataset: _Named
+    value: float | int
+    verifyToken: str | None = None  # noqa: N815
+    date: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?$")
+    source: _Source | None = None
+    notes: str | None = None
+
+
+def eval_faults(files: dict[str, bytes], kind: str) -> list[str]:
+    """What is wrong with the leaderboard files of a repository, if anything."""
+    try:
+        if kind == "dataset" and "eval.yaml" in files:
+            found = _Benchmark.model_validate(yaml.safe_load(files["eval.yaml"]))
+            if len({task.id for task in found.tasks}) < len(found.tasks):
+                return ["two tasks share an id"]
+        for path, content in files.items():
+            if kind == "model" and re.fullmatch(r"\.eval_results/[^/]+\.yaml", path):
+                for entry in yaml.safe_load(content):
+                    _Score.model_validate(entry)
+    except ValidationError as error:
+        return [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
     return []

@@ -28,7 +28,7 @@ const share = (value) => value.toFixed(2);
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 const many = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
-// The address holds what is shown: #samples?student=ID&k=3&item=12. Every state is the value of a control.
+// The address holds what is shown: #samples?student=ID&k=3&answer=12. Every state is the value of a control.
 const controlsOf = (view) => [...(view.querySelector("form")?.elements ?? [])].filter((one) => one.name);
 const read = (control) => (control.type === "checkbox" ? (control.checked ? "1" : "") : control.value);
 let chosenTheme = "";
@@ -116,7 +116,7 @@ function showStudent() {
   for (const link of $("student").querySelectorAll("a[data-student]")) {
     link.href = linkTo("samples", { student: link.dataset.student, ...(link.dataset.outcome ? { outcome: link.dataset.outcome } : {}) });
   }
-  for (const link of $("student").querySelectorAll("a[data-answer]")) link.href = linkTo("samples", { student: id, item: link.dataset.answer });
+  for (const link of $("student").querySelectorAll("a[data-answer]")) link.href = linkTo("samples", { student: id, answer: link.dataset.answer });
   if (template) drawStudent($("student").querySelector(".plots"), row(id));
 }
 $("students").addEventListener("shown", showStudent);

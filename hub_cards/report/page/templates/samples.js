@@ -220,7 +220,7 @@ async function open(number, focus) {
 
 // Show an item, with a place in the browser's history.
 function choose(number, focus) {
-  samples.controls.item.value = number;
+  samples.controls.answer.value = number;
   history.pushState(null, "", address($("samples")));
   return open(number, focus);
 }
@@ -234,7 +234,7 @@ function step(by) {
 }
 
 {
-  const { student, task, k, skill, item, text } = samples.controls;
+  const { student, task, k, skill, answer, text } = samples.controls;
   const distinct = (values) => [...new Set(values)];
   const used = distinct(data.answers.map(([run]) => run)).map((run) => data.runs[run]);
   fill(student, [["", "all"], ...distinct(used.map((run) => run.row)).filter(row).map((id) => [id, several("judge") ? `${row(id).student} · ${row(id).judge}` : row(id).student])]);
@@ -252,8 +252,8 @@ function step(by) {
   $("next").addEventListener("click", () => { samples.page++; listSamples(); });
   $("samples").addEventListener("shown", () => {
     if (text.value.trim().toLowerCase() !== samples.words) search(); else findSamples();
-    const wanted = Number(item.value);
-    const number = item.value && data.answers[wanted] ? wanted : samples.found[0];
+    const wanted = Number(answer.value);
+    const number = answer.value && data.answers[wanted] ? wanted : samples.found[0];
     if (number === undefined) return;
     const place = samples.found.indexOf(number);
     if (place >= PAGE) { samples.page = Math.floor(place / PAGE); listSamples(); }
