@@ -51,7 +51,12 @@ class Config:
 
 
 def benchmark(
-    pack_name: str = "language", *, repo: str, number: int = 100, judge: str | None = None
+    pack_name: str = "language",
+    *,
+    repo: str,
+    number: int = 100,
+    judge: str | None = None,
+    leaderboard: bool = True,
 ) -> Publication:
     """The data set of a pack with the first `number` items of each of its tasks, and its card.
 
@@ -76,7 +81,8 @@ def benchmark(
         files.append(File(data_file(name), _parquet(rows, schema)))
     files += [File(f"{PACK_FOLDER}/{path}", text.encode()) for path, text in pack_sources(pack).items()]
     tasks = [config.task for config in configs if config.task]
-    files += benchmark_files(f"SKILL-MIX: {pack.about.title}", tasks, judge)
+    if leaderboard:
+        files += benchmark_files(f"SKILL-MIX: {pack.about.title}", tasks, judge)
     return Publication(_card(pack, configs, repo), tuple(files))
 
 

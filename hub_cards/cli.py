@@ -37,6 +37,9 @@ def dataset(
     judge: Annotated[
         str | None, typer.Option(help="The judge whose results the Hub's leaderboards rank; the default judge.")
     ] = None,
+    leaderboard: Annotated[
+        bool, typer.Option(help="Write eval.yaml and judge.json for the Hub's leaderboards.")
+    ] = True,
     public: _Public = False,
     dry_run: _DryRun = False,
     as_json: AsJson = False,
@@ -45,7 +48,7 @@ def dataset(
     from hub_cards.benchmark import MARK, benchmark
     from hub_cards.hub.publication import Target
 
-    made = benchmark(pack, repo=repo, number=items, judge=judge)
+    made = benchmark(pack, repo=repo, number=items, judge=judge, leaderboard=leaderboard)
     _push(Target(repo, "dataset", MARK, public), lambda _: made, dry_run=dry_run, as_json=as_json)
 
 

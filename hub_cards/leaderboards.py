@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
@@ -138,29 +139,36 @@ def _entry(one: Evaluation, value: float, repo: str, benchmark: str) -> EvalResu
 
 
 def _present(remote: Remote) -> list[EvalResultEntry]:
+    return _entries_in(remote.fetch(RESULTS), "the repository") if RESULTS in remote.files else []
+
+
+def _entries_in(file: Path, where: str) -> list[EvalResultEntry]:
     from huggingface_hub import parse_eval_result_entries
 
-    if RESULTS not in remote.files:
-        return []
     try:
-        data = load_yaml(read_text(remote.fetch(RESULTS)))
-        return parse_eval_result_entries(data)
+        return parse_eval_result_entries(load_yaml(read_text(file)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{RESULTS} in the repository is no list of results ({error}): correct or remove it there first."
+            f"{file.name} of {where} is no list of results ({error!r}): correct or remove it there first."
         ) from error
 
 
-def leaderboard_rows(models: Mapping[str, Sequence[EvalResultEntry]], benchmark: str, pinned: Pinned) -> list[Row]:
-    """Rows of a report for results of models on the Hub's leaderboards; tasks that are not ours are left out."""
+def leaderboard_rows(models: Mapping[str, Path], benchmark: str, pinned: Pinned) -> list[Row]:
+    """Rows of a report for files of results on the Hub's leaderboards; tasks that are not ours are left out."""
     tasks = bundled_tasks()
     rows = []
-    for model, entries in models.items():
+    for model, file in models.items():
         cells: dict[tuple[str, str, int], Cell] = {}
-        for entry in entries:
+        for entry in _entries_in(file, model):
             spec = tasks.get(entry.task_id)
             value = entry.value
-            if spec and isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 100:
+            if (
+                entry.dataset_id == benchmark
+                and spec
+                and isinstance(value, int | float)
+                and not isinstance(value, bool)
+                and 0 <= value <= 100
+            ):
                 cells["full_marks", spec.split, spec.k] = Cell(value / 100, None, None, None, None, None, None)
         if cells:
             protocol = f"task version {pinned.task_version}, {pinned.votes} votes, as their publishers state"

@@ -145,9 +145,9 @@ def results(
         ranked, notes = results_file(evaluations, remote, repo, *benchmark)
         files = (*files, *ranked)
     if pull_request:
-        return Publication(None, files, notes=tuple(notes))
+        return Publication("", files, notes=tuple(notes))
     if remote.commit is None:
-        return Publication(None, files, notes=(*notes, f"The push makes the card anew from {FACTS} on the Hub."))
+        return Publication("", files, notes=(*notes, f"The push makes the card anew from {FACTS} on the Hub."))
     if FACTS not in remote.files:
         raise UserError(
             f"The repository has no {FACTS}, of which its card is made. Push the model again, or add --pr to open "

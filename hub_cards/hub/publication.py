@@ -31,10 +31,10 @@ class Remote:
 class Publication:
     """What goes up. `others` are the paths of files that belong to other pushes, and stay as they are.
 
-    `card` is None where the repository keeps its own. `notes` are sentences on what is not in the files.
+    `card` is empty where the repository keeps its own. `notes` are sentences on what is not in the files.
     """
 
-    card: str | None
+    card: str
     files: tuple[File, ...]
     left_out: tuple[LeftOut, ...] = ()
     others: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Publication:
     @property
     def all_files(self) -> tuple[File, ...]:
         """The files with the card, which is the first."""
-        if self.card is None:
+        if not self.card:
             return self.files
         return (File(CARD, self.card.encode()), *self.files)
 

@@ -6,6 +6,7 @@ from the start at any failure: what is there already is not sent, and a change b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ from hub_cards.hub.publication import CARD, Publication, Remote, Target
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from huggingface_hub import EvalResultEntry, HfApi
+    from huggingface_hub import HfApi
 
+_RESULTS_FILE = re.compile(r"\.eval_results/[\w.-]+\.yaml")
 _ATTEMPTS = 5
 _LONGEST_WAIT = 300.0  # seconds; a longer wait is reported, not served
 _backoff = wait_exponential(multiplier=1, max=30)
@@ -82,19 +84,21 @@ def read_benchmark(repo: str) -> Remote:
         return _look(hub_api(), Target(repo, "dataset", "dataset", public=True, must_exist=True))
 
 
-def read_leaderboard(benchmark: str) -> dict[str, list[EvalResultEntry]]:
-    """The results of all models on a benchmark's leaderboards, fine-tuned models included, by the model's id."""
+def read_leaderboard(benchmark: str) -> dict[str, Path]:
+    """The files of results on a benchmark's leaderboards, fine-tuned models included, by what the model is called.
+
+    A result that is an open pull request, which the model's owner has not accepted, has that in its name.
+    """
     with _one_sentence(benchmark):
         api = hub_api()
-        names = {entry.model_id for entry in api.get_dataset_leaderboard(benchmark, base_model_only=False)}
-        return {
-            name: [
-                entry
-                for entry in api.model_info(name, expand=["evalResults"]).eval_results or ()
-                if entry.dataset_id == benchmark
-            ]
-            for name in sorted(names)
-        }
+        found = {}
+        for entry in api.get_dataset_leaderboard(benchmark, base_model_only=False):
+            asked = entry.pull_request
+            if _RESULTS_FILE.fullmatch(entry.filename):
+                revision = f"refs/pr/{asked}" if asked else None
+                file = api.hf_hub_download(entry.model_id, entry.filename, revision=revision)
+                found[f"{entry.model_id} (pull request {asked})" if asked else entry.model_id] = Path(file)
+        return found
 
 
 def hub_api() -> HfApi:
@@ -180,6 +184,7 @@ def _look(api: HfApi, target: Target) -> Remote:
         raise UserError(
             f"The {target.kind} {target.repo} is not empty and has no card that `skillmix push {target.mark}` "
             "made: name another repository, or empty that one."
+            + (" `skillmix push results` with --pr opens a pull request there." if target.must_exist else "")
         )
     if not remote.private and not target.public:
         raise UserError(

@@ -220,7 +220,7 @@ class Hub:
         )
 
     async def leaderboard(self, request: web.Request) -> web.Response:
-        """The models with results on this data set, those of open pull requests included, as the Hub ranks them."""
+        """The models with results on this data set, those of open pull requests included, by rank."""
         dataset = f"{request.match_info['org']}/{request.match_info['name']}"
         found = []
         for repo in self._repos.values():
