@@ -45,7 +45,7 @@ def main() -> None:
     told["alone"] = skillmix("push", "space", "org/alone", *BENCHMARK).status
     told["entries"] = [
         asdict(one)
-        for one in api.model_info("others/large", expand=["evalResults"], revision="refs/pr/1").eval_results
+        for one in api.model_info("others/large", expand=["evalResults"], revision="refs/pr/1").eval_results or ()
     ]
     os.environ.pop("HF_TOKEN")
     told["dry"] = skillmix("push", "results", *small, *BENCHMARK, "--dry-run", "--json").json
