@@ -101,7 +101,7 @@ def refuse_bare_settings(metadata: Mapping[str, Any]) -> None:
     bare = {key: value for key, value in metadata.items() if key in Settings.model_fields}
     if bare:
         raise UserError(
-            f'--metadata has {", ".join(bare)} outside the key "skillmix", where nothing reads it: type --metadata '
+            f'--metadata has {", ".join(bare)} outside the key "skillmix", where nothing reads it: '
             f"'{json.dumps({'skillmix': bare})}'."
         )
 
