@@ -102,7 +102,7 @@ def refuse_bare_settings(metadata: Mapping[str, Any]) -> None:
     if bare:
         raise UserError(
             f'--metadata has {", ".join(bare)} outside the key "skillmix", where nothing reads it: '
-            f"'{json.dumps({'skillmix': bare})}'."
+            f"type --metadata '{json.dumps({'skillmix': bare})}'."
         )
 
 
