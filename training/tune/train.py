@@ -56,7 +56,7 @@ def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) 
         elif main and _damaged(out / "model"):
             _export_again(recipe, prepared, out)
         if main and options.merge and (not (out / "merged").exists() or _damaged(out / "merged")):
-            merge(out / "model", recipe, prepared.base, out / "merged")
+            merge(out / "model", recipe, prepared, out / "merged")
         return json.loads(result.read_text(encoding="utf-8")) if main else {}
 
 
@@ -121,7 +121,7 @@ def _export_again(recipe: Recipe, prepared: Prepared, out: Path) -> None:
     result = out / "result.json"
     taken = out / "checkpoints" / f"checkpoint-{json.loads(result.read_text(encoding='utf-8'))['model_step']}"
     _check_taken(taken, out)
-    export_model(taken, recipe, prepared.base, out / "model")
+    export_model(taken, recipe, prepared, out / "model")
 
 
 def _check_taken(taken: Path, out: Path) -> None:
@@ -141,7 +141,7 @@ def _finish(recipe: Recipe, prepared: Prepared, out: Path) -> None:
     taken = last.best if recipe.early_stopping else last.path
     if taken != last.path:
         _check_taken(taken, out)
-    export_model(taken, recipe, prepared.base, out / "model")
+    export_model(taken, recipe, prepared, out / "model")
     log = read_log(out / "log.jsonl")
     with whole_file(out / "curves.png") as draft:
         draw_curves(draft, log)
