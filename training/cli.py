@@ -13,7 +13,7 @@ from grading import options
 app = typer.Typer()
 _K = Annotated[str | None, typer.Option(help="Numbers of skills, as 1,2,3; with --accept.")]
 _Accept = Annotated[int | None, typer.Option(min=1, help="Texts to accept of each k.")]
-_Plan = Annotated[str | None, typer.Option(help="paper, balanced, sample-8000 or k4-probe.")]
+_Plan = Annotated[str | None, typer.Option(help="paper, balanced, sample-8000, k4-probe, or a YAML file.")]
 _Scale = Annotated[float, typer.Option(help="Multiply the plan's numbers, as 0.1.")]
 _Recipe = Annotated[str, typer.Option(help="A recipe's name (`skillmix recipes`), or a YAML file.")]
 _TeacherBaseUrl = Annotated[str | None, typer.Option(help="The teacher's endpoint.")]
@@ -159,7 +159,7 @@ def train(
     from training.tune.lengths import check_policy
     from training.tune.prepare import Options
     from training.tune.recipe import load_recipe
-    from training.tune.result import result_text
+    from training.tune.train import result_text
     from training.tune.train import train as run
 
     setup_logging()
