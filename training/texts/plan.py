@@ -5,9 +5,9 @@
       - {k: 1, skills: all, topics: train, tries: 5000}
       - {k: 2, skills: train, topics: train, accept: 4000}
 
-A plan is data (training/texts/plans, or a YAML file of one's own). `cells` gives the items to ask for, one after the
-other. A kind's stream knows neither the plan's name nor its numbers, so what one plan has paid for another finds in
-the store.
+A plan is data (training/texts/plans, or a YAML file of one's own). `cells` gives the items to ask for, one after
+the other. A kind's stream knows neither the plan's name nor its numbers, so what one plan has paid for another
+finds in the store.
 """
 
 from __future__ import annotations
