@@ -218,7 +218,7 @@ class _Loop:
         """How many cells to try next: as many as the target will need at the present rate."""
         tally = self._tally(kind)
         size = _BATCH_WAVE if self._limits.batch else _WAVE
-        if not self.counts.accepted:
+        if not self.counts.accepted and (tally.attempted < _PROBE or not self._limits.batch):
             size = max(_PROBE - tally.attempted, _PROBE // 2)
         if kind.accept is not None:
             rate = (tally.accepted + 1) / (tally.decided + 2)
