@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,3 +147,49 @@ def test_real_replies() -> None:
             assert found.state is ExtractionState.FOUND
             theirs = row[f"text_{turn}"].strip("* \n")
             assert found.text in (theirs, theirs[1:-1])
+
+
+def test_hostile_replies_take_linear_time() -> None:
+    number = 100_000
+    for unit in (
+        *(
+            "Answer: ",
+            "Answer:\n",
+            "\nExplanation",
+            ". Explanation: a",
+            "here is ",
+            "my my my ",
+            "{",
+            '{"answer": "',
+            "<b>",
+        ),
+        *(
+            '{"a":',
+            "\n\n",
+            " \n",
+            "\n- a",
+            "\n\nnote",
+            "Here is the passage ",
+            "* ",
+            "a ",
+            "'",
+            '"',
+            "(1 words)",
+            "\n---",
+        ),
+        *(
+            "\nwhere each skill ",
+            "<answer>",
+            "</answer>",
+            "Sure, ",
+            "> ",
+            "\n\nIn this passage, a",
+            ". ",
+            "[",
+            "\nUser:",
+        ),
+    ):
+        start = time.perf_counter()
+        extract_answer((unit * number)[:number])
+        extract_answer("Answer: x" + (unit * number)[:number])
+        assert time.perf_counter() - start < 10, unit
