@@ -91,7 +91,7 @@ _LABELS: Final[dict[str, Any]] = yaml.safe_load(
 
 def _any(name: str) -> str:
     """The table's words as one pattern; `[ ]` in them is a blank."""
-    words = _LABELS[name].split()
+    words = _LABELS[name].replace("[ ]", "\\x20").split()
     words += [word.capitalize() for word in words if not word.isascii()]  # a capital may look like another letter
     return f"(?:{'|'.join(map(_comparable, words))})"
 
@@ -137,14 +137,14 @@ _OBJECT: Final = re.compile(r"^[ \t]*\{", re.MULTILINE)
 _FIRST_FIELD: Final = re.compile(r'\{\s*"([^"\\\n]{1,40})"\s*:\s*"((?:[^"\\]|\\.)*)')
 
 _ROLE: Final = re.compile(
-    r"\s*(?:#{1,4}[ \t]*(?:response|assistant)[ \t]*:?[ \t]*$|\[?(?:assistant|model)\][ \t:]*|(?:assistant|model)[ \t]*:"
-    r"|(?:assistant|model)[ \t]*$)",
+    r"\s*(?:#{1,4}[ \t]*(?:response|assistant)[ \t]*:?[ \t]*$|\[?(?:assistant|model)\][ \t:]*"
+    r"|(?:assistant|model)[ \t]*:|(?:assistant|model)[ \t]*$)",
     _FLAGS,
 )
 _NEXT_TURN: Final = re.compile(r"^[#* \t\[]{0,6}(?:user|human|instruction)[*\]]{0,3}[ \t]*:", _FLAGS)
 _COUNT: Final = re.compile(
-    r"\s*(?:[*_]{0,2}[(\[][ \t]*(?:total |word count:? ?|words?: ?|about )?\d{1,4}(?: words?| sentences?)?[ \t]*[)\]]"
-    r"[*_]{0,2}|\n[*_(\[]{0,3}(?:word|sentence)(?:s| count)[*_]{0,2}:[*_]{0,2} ?\d{1,4}[^\n]{0,20})\s*\Z",
+    r"\s*(?:[*_]{0,2}[(\[][ \t]*(?:total |word count:? ?|words?: ?|about )?\d{1,4}(?: words?| sentences?)?[ \t]*"
+    r"[)\]][*_]{0,2}|\n[*_(\[]{0,3}(?:word|sentence)(?:s| count)[*_]{0,2}:[*_]{0,2} ?\d{1,4}[^\n]{0,20})\s*\Z",
     re.IGNORECASE,
 )
 _GREETING: Final = re.compile(rf"{_any('greeting')}\b[^\n:]{{0,120}}[.!](?=\s*\n)", re.IGNORECASE)
