@@ -150,7 +150,7 @@ def test_real_replies() -> None:
 
 
 def test_hostile_replies_take_linear_time() -> None:
-    number = 100_000
+    number = 20_000
     for unit in (
         *(
             "Answer: ",
