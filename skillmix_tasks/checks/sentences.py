@@ -45,7 +45,7 @@ _WORD_START: Final = r"(?:[A-Z][a-z]|I\b)"
 _GLUED: Final = re.compile(rf"(?<=[a-z][.!?])(?=[\"'(]?{_WORD_START})|(?<=[.!?][\"')])(?={_WORD_START})")
 # Addresses, whose stops end nothing, and the numbers of footnotes behind a stop.
 _ADDRESS: Final = re.compile(
-    r"\b(?:www\.|https?://|[\w.]+@)[\w./@-]*\w|\b[A-Za-z][\w-]*\.(?:com|org|net|edu|gov|io)\b(?!\.[A-Z])",
+    r"\b(?:www\.|https?://|[\w.]{1,64}@)[\w./@-]*\w|\b[a-z][\w-]*\.(?:com|org|net|edu|gov|io)\b(?!\.\w)",
     re.IGNORECASE,
 )
 _FOOTNOTE: Final = re.compile(r"(?<=[a-z][.!?])(?:\d{1,2}|\[\d{1,3}\])(?=\s+[A-Z\"']|\s*$)")
@@ -69,8 +69,8 @@ _SPEECH_VERBS: Final = (
     " wondered yelled yelped"
 )
 _TITLES: Final = (
-    "Adm Ald Amb Atty Br Brig Bro Capt Cdr Cmdr Col Cpl Cpt Det Dr Drs Ens Fr Ft Gen Gov Hon Insp Lt Maj Messrs Mlle Mme Mr Mrs Ms Msgr Mt Pres Prof Pvt Rep Rev Sen Sgt"
-    " Sr Sra Srta Supt Ven"
+    "Adm Ald Amb Atty Br Brig Bro Capt Cdr Cmdr Col Cpl Cpt Det Dr Drs Ens Fr Ft Gen Gov Hon Insp Lt Maj Messrs Mlle"
+    " Mme Mr Mrs Ms Msgr Mt Pres Prof Pvt Rep Rev Sen Sgt Sr Sra Srta Supt Ven"
 )
 _SHORT_FORMS: Final = "approx ca ch dept eq est ext tel vol"
 _DAYS: Final = "Fri Mon Thu Thurs Tue Tues Wed"
@@ -86,8 +86,10 @@ _BEGINS_SENTENCE: Final = re.compile(rf"[\"'(\[]*{BEGINS}")
 # Stops that surely end no sentence although a splitter may cut there: no cut inside or at the end of a match
 # counts.
 _NO_END: Final = (
-    # A quotation's mark, when who said it follows: "Run!" Anna Reed shouted.
-    re.compile(rf"[!?][\"'](?=\s+(?:[\w.'-]+\s+){{1,3}}?{_any(_SPEECH_VERBS)}\b)"),
+    # A quotation's mark, when who said it follows: "Run!" Anna Reed shouted. ("Run!" The rope snapped.)
+    re.compile(
+        rf"[!?][\"'](?=\s+(?!(?:The|An?|His|Her|My|Our|Their)\s)(?:[\w.'-]+\s+){{1,3}}?{_any(_SPEECH_VERBS)}\b)"
+    ),
     # A title or the like before a name, which sentencex ("Ft. Lowell") and nupunkt ("Lt. Col.") know in part.
     re.compile(rf"\b{_any(_TITLES)}\.(?=\s+[A-Z])"),
     # A short form before a number or a small letter, a unit after a number. sentencex lacks these; nupunkt knows
