@@ -25,6 +25,7 @@ import functools
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -33,6 +34,7 @@ from typing import Any, Final
 import yaml
 
 from grading.protocol.reasoning import split_reasoning
+from skillmix_tasks.checks.naming import Named, names_skill
 from skillmix_tasks.checks.normalise import LOOK_ALIKES, is_empty, visible
 
 
@@ -101,10 +103,10 @@ def _paragraphs(name: str) -> re.Pattern[str]:
 
 
 _TAG: Final = r"(?:</?(?:b|strong|em|i|u|p|h[1-6])>)?"
-_BEFORE: Final = rf"^(?P<before>[ \t>#*_~•-]{{0,12}}(?:\d[.)][ \t]*)?{_TAG}[*_]{{0,3}}[\[(【\"“]?)"
-_QUALIFIERS: Final = rf"(?P<qualifiers>(?:{_any('qualifiers')}[ \t]+){{0,4}})"
-_NOTE: Final = r"(?:[ \t]*(?:\d|\([^()\n]{0,40}\)))?"
-_CLAUSE: Final = r"(?P<clause>[ \t]+(?:of|for|is as follows)\b[^:*_\n]{0,80})?"
+_BEFORE: Final = rf"^(?P<before>(?:[^\w\n\"“'(\[【<{{\\]|_){{0,12}}(?:\d[.)][ \t]*)?{_TAG}[*_]{{0,3}}[\[(【\"“]?)"
+_QUALIFIERS: Final = rf"(?P<qualifiers>(?:{_any('qualifiers')}(?:[ \t]+|(?<=[^\x00-\u2fff]))){{0,4}})"
+_NOTE: Final = rf"(?:[ \t]+{_any('qualifiers_after')}|[ \t]*(?:\d|\([^()\n]{{0,40}}\)))?"
+_CLAUSE: Final = r"(?P<clause>[ \t]+(?:of|for|des?|der|del|di|d[ao]s?|is as follows)\b[^:*_\n]{0,80}?)?"
 # A colon, a dash between spaces, a bracket, or the line's end; `alone` is set in the last case.
 _COLON: Final = rf"[*_]{{0,3}}[ \t]*[:∶=][*_\"”]{{0,3}}{_TAG}"
 _AFTER: Final = (
@@ -124,15 +126,15 @@ _WEAK_EXPLANATION: Final = _label(_any("weak_explanation"), _CLAUSE)
 _SENTENCE_END: Final = r"[.!?…\"”»][\"”»’')\]*_]{0,4}[ \t]*"
 _LATER_EXPLANATION: Final = re.compile(
     rf"{_SENTENCE_END}"
-    rf"(?P<mark>(?:(?:\||--|[-–—])[ \t]*)?[*_(]{{0,3}}{_QUALIFIERS}{_any('explanation')}{_COLON})",
+    rf"(?P<mark>(?:(?:\||--|[-–—])[ \t]*)?[*_(\[]{{0,3}}{_QUALIFIERS}{_any('explanation')}{_COLON})",
     re.IGNORECASE,
 )
 _LATER_ANSWER: Final = re.compile(rf"[.!?…:][ \t]+(?P<mark>[*_]{{0,3}}(?:Answer|ANSWER){_COLON})")
 _ANY_EXPLANATION: Final = re.compile(rf"(?P<mark>[*_]{{0,3}}\b(?:Explanation|EXPLANATION){_COLON})")
 
 _XML_OPENS: Final = re.compile(r"<(?:answer|passage|response|output)>", re.IGNORECASE)
-_XML_CLOSES: Final = re.compile(r"</(?:answer|passage)>|<(?:explanation|rationale)>", re.IGNORECASE)
-_XML_REST: Final = re.compile(r"</(?:response|output|explanation|rationale)>", re.IGNORECASE)
+_XML_CLOSES: Final = re.compile(r"</(?:answer|passage)>|<(?:explanation|rationale|details)>", re.IGNORECASE)
+_XML_REST: Final = re.compile(r"</(?:response|output|explanation|rationale|details)>", re.IGNORECASE)
 _OBJECT: Final = re.compile(r"^[ \t]*\{", re.MULTILINE)
 _FIRST_FIELD: Final = re.compile(r'\{\s*"([^"\\\n]{1,40})"\s*:\s*"((?:[^"\\]|\\.)*)')
 
@@ -150,7 +152,7 @@ _COUNT: Final = re.compile(
 _GREETING: Final = re.compile(rf"{_any('greeting')}\b[^\n:]{{0,120}}[.!](?=\s*\n)", re.IGNORECASE)
 _ANNOUNCES: Final = re.compile(
     rf"(?:{_any('greeting')}\b[^\n:]{{0,60}})?(?:here|below|the following)\b"
-    rf"[^\n:]{{0,80}}\b{_any('announces')}\b[^\n:]{{0,100}}:[*_]{{0,3}}[ \t]*(?=\n)",
+    rf"[^\n:]{{0,80}}\b{_any('announces')}\b[^\n:]{{0,100}}:[*_]{{0,3}}[ \t]*(?P<line>(?=\n))?(?=\s)",
     re.IGNORECASE,
 )
 _ABOUT: Final = _paragraphs("about")
@@ -158,13 +160,15 @@ _CLOSING: Final = _paragraphs("closing")
 _LISTED: Final = re.compile(
     r"[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]+(?:\*\*[^*\n]{2,60}\*\*|[\w' ()-]{2,60}?)[ \t]*(?:[:–—]|-[ \t]|(?<=:\*\*))"
 )
+_LOOKED_AT: Final = 300  # characters of a paragraph that may name a skill
 _PARAGRAPH_END: Final = re.compile(r"\n[ \t]*\n\s*|\n[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*")
 
 
-def extract_answer(reply: str) -> Extraction:
+def extract_answer(reply: str, skills: Sequence[Named] = ()) -> Extraction:
     """The answer in `reply`, without reasoning, code fences, invisible characters and what wraps the whole of it.
 
-    Line breaks inside the answer stay, quotation marks and emphasis go only where they enclose all of it.
+    Line breaks inside the answer stay, quotation marks and emphasis go only where they enclose all of it. An answer
+    that no label closes ends before a later paragraph that names one of `skills`: there it is explained.
     """
     text = _own_turn(_FENCE.sub("", split_reasoning(visible(reply)).visible))
     field = _json_answer(text)
@@ -176,7 +180,9 @@ def extract_answer(reply: str) -> Extraction:
     for marker, after in zip(markers, [*markers[1:], None], strict=False):
         if marker.opens:
             closed = after is not None and not after.opens
-            answer = _tidy(text[marker.end : after.start if after else len(text)], closed, ExtractionState.FOUND)
+            answer = _tidy(
+                text[marker.end : after.start if after else len(text)], closed, ExtractionState.FOUND, skills
+            )
             if answer.text:
                 answers.append((answer, closed))
     if answers:
@@ -184,7 +190,9 @@ def extract_answer(reply: str) -> Extraction:
         chosen = complete[-1] if complete else answers[-1][0]
         return replace(chosen, state=ExtractionState.SEVERAL_MARKERS) if len(answers) > 1 else chosen
     if not any(marker.opens for marker in markers):
-        rest = _tidy(text[: markers[0].start] if markers else text, bool(markers), ExtractionState.NO_MARKER)
+        rest = _tidy(
+            text[: markers[0].start] if markers else text, bool(markers), ExtractionState.NO_MARKER, skills
+        )
         if rest.text:
             return rest
     return Extraction("", ExtractionState.EMPTY)
@@ -271,7 +279,7 @@ def _is_label(match: re.Match[str]) -> bool:
     return (not first.islower()) and (marked or (about is None and match["qualifiers"].lower().strip() != "the"))
 
 
-def _tidy(text: str, closed: bool, state: ExtractionState) -> Extraction:
+def _tidy(text: str, closed: bool, state: ExtractionState, skills: Sequence[Named]) -> Extraction:
     """The text without what wraps it, an announcement before it and a count after it.
 
     Where no marker closes it, also without paragraphs about it or to the user; GUESSED says so.
@@ -280,23 +288,32 @@ def _tidy(text: str, closed: bool, state: ExtractionState) -> Extraction:
     for _ in range(3):
         greets = state is ExtractionState.NO_MARKER and _GREETING.match(text)
         label = _WEAK_ANSWER.match(_comparable(text[:200])) if state is ExtractionState.FOUND else None
-        begin = greets or _ANNOUNCES.match(text) or (label if label and _is_label(label) else None)
+        begin = greets or _announcement(text, state) or (label if label and _is_label(label) else None)
         if begin and not is_empty(text[begin.end() :]):
             text = _unwrap(text[begin.end() :])
-    if not closed and (end := _comment(text)):
+    if not closed and (end := _comment(text, skills)):
         text, state = _unwrap(text[:end]), ExtractionState.GUESSED
     if count := _COUNT.search(text, max(0, len(text) - 80)):
         text = _unwrap(text[: count.start()])
     return Extraction("", ExtractionState.EMPTY) if is_empty(text) else Extraction(text, state)
 
 
-def _comment(text: str) -> int | None:
+def _announcement(text: str, state: ExtractionState) -> re.Match[str] | None:
+    """A line such as "Here is the passage:"; where no label opens the answer, also before the text on one line."""
+    found = _ANNOUNCES.match(text)
+    return found if found and (found["line"] is not None or state is ExtractionState.NO_MARKER) else None
+
+
+def _comment(text: str, skills: Sequence[Named]) -> int | None:
     """Where paragraphs about the text or to the user begin, after at least one paragraph of it."""
     for gap in _PARAGRAPH_END.finditer(text):
         place = gap.end()
         if _ABOUT.match(text, place) or _CLOSING.match(text, place):
             return gap.start()
         if _LISTED.match(text, place) and not text[: gap.start()].rstrip("* \t").endswith(":"):
+            return gap.start()
+        paragraph = text[place : place + _LOOKED_AT].split("\n\n", 1)[0]
+        if any(names_skill(paragraph, skill) for skill in skills):
             return gap.start()
     return None
 
@@ -328,6 +345,8 @@ def _inside_marks(text: str) -> str:
             inner = text[len(mark) : -len(mark)]
             if mark not in inner:
                 return inner
+    if text.startswith("\\boxed{") and text.endswith("}"):
+        return text[len("\\boxed{") : -1]
     if text.count("**") == 1:  # the other half stood before the marker: **Answer: text**
         text = text.removeprefix("**").removesuffix("**")
     return text[1:-1] if _is_quoted(text) else text

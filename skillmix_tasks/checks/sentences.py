@@ -61,16 +61,16 @@ _INNER_STOP: Final = re.compile(r"[.!?](?![.!?\"')\]]*$)")
 _STOP_END: Final = re.compile(r"[.!?][\"')\]]*$")
 
 _SPEECH_VERBS: Final = (
-    "added admitted agreed announced answered argued asked called cried declared demanded exclaimed gasped"
-    " bellowed boasted chided complained confessed croaked drawled echoed groaned growled grumbled hissed howled"
-    " inquired insisted interrupted joked moaned mumbled murmured mused muttered objected observed pleaded protested"
-    " quipped remarked repeated replied retorted roared said says scoffed screamed shouted shrieked sighed snapped"
-    " snarled sneered sobbed squealed stammered teased thundered urged wailed warned whimpered whined whispered"
-    " wondered yelled yelped"
+    "added admitted agreed announced answered argued asked bellowed boasted called chided complained confessed"
+    " cried croaked declared demanded drawled echoed exclaimed gasped groaned growled grumbled hissed howled"
+    " inquired insisted interrupted joked moaned mumbled murmured mused muttered objected observed pleaded"
+    " protested quipped remarked repeated replied retorted roared said says scoffed screamed shouted shrieked"
+    " sighed snapped snarled sneered sobbed squealed stammered teased thundered urged wailed warned whimpered"
+    " whined whispered wondered yelled yelped"
 )
 _TITLES: Final = (
-    "Adm Ald Amb Atty Br Brig Bro Capt Cdr Cmdr Col Cpl Cpt Det Dr Drs Ens Fr Ft Gen Gov Hon Insp Lt Maj Messrs Mlle"
-    " Mme Mr Mrs Ms Msgr Mt Pres Prof Pvt Rep Rev Sen Sgt Sr Sra Srta Supt Ven"
+    "Adm Ald Amb Atty Br Brig Bro Capt Cdr Cmdr Col Cpl Cpt Det Dr Drs Ens Fr Ft Gen Gov Hon Insp Lt Maj"
+    " Messrs Mlle Mme Mr Mrs Ms Msgr Mt Pres Prof Pvt Rep Rev Sen Sgt Sr Sra Srta Supt Ven"
 )
 _SHORT_FORMS: Final = "approx ca ch dept eq est ext tel vol"
 _DAYS: Final = "Fri Mon Thu Thurs Tue Tues Wed"
