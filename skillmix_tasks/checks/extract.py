@@ -167,7 +167,7 @@ _PARAGRAPH_END: Final = re.compile(r"\n[ \t]*\n\s*|\n[ \t]*(?:-{3,}|\*{3,}|_{3,}
 def extract_answer(reply: str, skills: Sequence[Named] = ()) -> Extraction:
     """The answer in `reply`, without reasoning, code fences, invisible characters and what wraps the whole of it.
 
-    Line breaks inside the answer stay, quotation marks and emphasis go only where they enclose all of it. An answer
+    Line breaks inside the answer stay, quotation marks and emphasis go only where they enclose all of it. A text
     that no label closes ends before a later paragraph that names one of `skills`: there it is explained.
     """
     text = _own_turn(_FENCE.sub("", split_reasoning(visible(reply)).visible))
