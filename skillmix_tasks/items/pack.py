@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from importlib.resources import files
+from math import comb
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -105,7 +108,10 @@ class Control(PackPart):
 
 
 class About(PackPart):
-    """What a pack says of itself. Of a private pack results carry the hash and no text."""
+    """What a pack says of itself. Of a private pack results carry the hash and no text.
+
+    `exclusive` are sets of skill ids of which no item holds two: their definitions cannot be met in one short text.
+    """
 
     id: str = Field(pattern=_ID)
     title: str = _Text
@@ -114,12 +120,16 @@ class About(PackPart):
     private: bool = False
     train_categories: tuple[str, ...] = ()
     heldout_categories: tuple[str, ...] = ()
+    exclusive: tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...] = ()
 
     @model_validator(mode="after")
     def _apart(self) -> About:
         both = set(self.train_categories) & set(self.heldout_categories)
         if both:
             raise ValueError(f"categories are both train and held-out: {', '.join(sorted(both))}")
+        listed = Counter(skill for group in self.exclusive for skill in group)
+        if twice := sorted(skill for skill, times in listed.items() if times > 1):
+            raise ValueError(f"skills are in `exclusive` more than once: {', '.join(twice)}")
         return self
 
 
@@ -136,9 +146,30 @@ class Pack(PackPart):
     def hash(self) -> str:
         """16 hexadecimal digits that change with anything in the pack."""
         # Without controls the hash is that of the time before there were any.
-        left_out = None if self.controls else {"controls"}
-        content = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        content = self.model_dump(mode="json", exclude=None if self.controls else {"controls"})
+        if not self.about.exclusive:  # nor does an empty list of these change it
+            del content["about"]["exclusive"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def compatible(self, ranked: Iterable[str]) -> Iterator[str]:
+        """The skill ids of `ranked` in their order, without those that an earlier one excludes."""
+        group_of = {skill: number for number, group in enumerate(self.about.exclusive) for skill in group}
+        taken: set[int] = set()
+        for skill in ranked:
+            group = group_of.get(skill)
+            if group is None or group not in taken:
+                yield skill
+            if group is not None:
+                taken.add(group)
+
+    def combinations(self, skills: Collection[str], k: int) -> int:
+        """How many sets of `k` of these skill ids an item may hold."""
+        groups = [len(set(group) & set(skills)) for group in self.about.exclusive]
+        free = len(set(skills)) - sum(groups)
+        sets = [1]  # by how many skills of the groups they hold
+        for size in groups:
+            sets = [same + size * fewer for same, fewer in zip([*sets, 0], [0, *sets], strict=True)]
+        return sum(number * comb(free, k - held) for held, number in enumerate(sets) if held <= k)
 
     def skills_of(self, split: Split) -> tuple[Skill, ...]:
         """The skills of a split, sorted by id; "public" are those that the papers' authors released."""

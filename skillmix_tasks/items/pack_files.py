@@ -1,6 +1,7 @@
 """Reading a pack's files; every fault is one sentence with the file, the entry and the field.
 
-    pack.yaml               id, title, version, license, private, train_categories, heldout_categories
+    pack.yaml               id, title, version, license, private, train_categories, heldout_categories,
+                            exclusive
     skills.yaml or .csv     id, name, aliases, category, source, wikipedia, definition, example, common
     topics.yaml or .csv     id, name, split, source
     prompts/*.jinja         turn1, turn2, single, judge; a pack without prompts/ has those of `language`
@@ -40,6 +41,12 @@ def read_pack(folder: Path) -> Pack:
             raise UserError(
                 f"{folder}: the skill {skill.id!r} has the category {skill.category!r}, which is not among the "
                 "train_categories and heldout_categories of pack.yaml."
+            )
+    ids = {skill.id for skill in skills}
+    for skill_id in (skill_id for group in about.exclusive for skill_id in group):
+        if skill_id not in ids:
+            raise UserError(
+                f"{folder / 'pack.yaml'}: `exclusive` names the skill {skill_id!r}, which this pack does not have."
             )
     own = folder / "prompts"
     prompts = read_prompts(own if own.is_dir() else bundled_packs()["language"] / "prompts")
