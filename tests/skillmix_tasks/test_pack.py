@@ -60,7 +60,7 @@ class TestBundled:
             "skills": 101,
             "train skills": 53,
             "held-out skills": 48,
-            "common skills": 17,
+            "common skills": 16,
             "topics": 100,
             "train topics": 50,
             "held-out topics": 50,
@@ -75,7 +75,7 @@ class TestBundled:
     def test_the_planning_pack_is_complete(self):
         pack = load_pack("planning")
         found = counts(pack)
-        assert (found["skills"], found["topics"]) == (30, 30)
+        assert (found["skills"], found["topics"], found["controls"]) == (30, 60, 12)
         assert min(found["train skills"], found["held-out skills"]) >= 12
 
     @pytest.mark.parametrize("name", sorted(bundled_packs()))
