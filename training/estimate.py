@@ -103,8 +103,8 @@ def estimate(
 ) -> Estimate:
     """What `skillmix generate` on a pack, `train` and `compare` will take.
 
-    `pack_name` is a bundled pack or a directory. `tasks` are the recipe's if there are none, each with `items` items;
-    a task that is not of the pack is estimated on its own pack. Raises UserError for an unknown task.
+    `pack_name` is a bundled pack or a directory. `tasks` are the recipe's if there are none, each with `items`
+    items; a task of another bundled pack is estimated on that one. Raises UserError for an unknown task.
     """
     pack = load_pack(pack_name)
     excluded = evaluation_cells(pack, plan.ks)

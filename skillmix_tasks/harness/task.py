@@ -448,7 +448,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         return RunRecord(
             k=self._spec.k,
             split=self._spec.split,
-            pack=PackRecord(id=about.id, version=about.version, hash=self._pack.hash),
+            pack=PackRecord(id=about.id, version=about.version, hash=self._pack.hash, lists=self._pack.lists),
             turns=self._turns,
             generations=GENERATIONS,
             items_from=self._items_from_record(),

@@ -16,7 +16,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from skillmix_tasks.checks.normalise import words
 
 Split = Literal["all", "train", "heldout", "public"]
+Lists = Literal["paper-b", "paper-b-in-part"]
 Source = Literal["released", "paper", "ours"]  # made public by the papers' authors, named by them, or neither
+# How many skills and topics Zhao et al. 2024 (arXiv 2409.19808) have.
+PAPER_COUNTS = {
+    "skills": 101,
+    "train skills": 53,
+    "held-out skills": 48,
+    "topics": 100,
+    "train topics": 50,
+    "held-out topics": 50,
+}
 STUDENT_PROMPTS = ("turn1", "turn2", "single")
 PROMPTS = (*STUDENT_PROMPTS, "judge")
 _ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
@@ -110,7 +120,8 @@ class Control(PackPart):
 class About(PackPart):
     """What a pack says of itself. Of a private pack results carry the hash and no text.
 
-    `exclusive` are sets of skill ids of which no item holds two: their definitions cannot be met in one short text.
+    `lists` says whose skills and topics these are, if they were imported from a paper.
+    `exclusive` are sets of skill ids of which no item holds two: no short text meets both definitions.
     """
 
     id: str = Field(pattern=_ID)
@@ -118,6 +129,7 @@ class About(PackPart):
     version: str = _Text
     license: str = _Text
     private: bool = False
+    lists: Literal["paper-b"] | None = None
     train_categories: tuple[str, ...] = ()
     heldout_categories: tuple[str, ...] = ()
     exclusive: tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...] = ()
@@ -147,9 +159,29 @@ class Pack(PackPart):
         """16 hexadecimal digits that change with anything in the pack."""
         # Without controls the hash is that of the time before there were any.
         content = self.model_dump(mode="json", exclude=None if self.controls else {"controls"})
-        if not self.about.exclusive:  # nor does an empty list of these change it
-            del content["about"]["exclusive"]
+        for field in ("exclusive", "lists"):  # nor do these change it where a pack has none
+            if not content["about"][field]:
+                del content["about"][field]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many skills and topics there are, in all and by split; the keys are those of PAPER_COUNTS."""
+        return {
+            "skills": len(self.skills),
+            "train skills": len(self.skills_of("train")),
+            "held-out skills": len(self.skills_of("heldout")),
+            "topics": len(self.topics),
+            "train topics": len(self.topics_of("train")),
+            "held-out topics": len(self.topics_of("heldout")),
+        }
+
+    @property
+    def lists(self) -> Lists | None:
+        """Which paper's skills and topics these are, and whether all of them; None for lists of our own."""
+        if self.about.lists is None:
+            return None
+        return "paper-b" if self.sizes == PAPER_COUNTS else "paper-b-in-part"
 
     def compatible(self, ranked: Iterable[str]) -> Iterator[str]:
         """The skill ids of `ranked` in their order, without those that an earlier one excludes."""

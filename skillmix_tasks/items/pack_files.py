@@ -75,10 +75,10 @@ def read_prompts(folder: Path) -> dict[str, str]:
     return {name: read_text(folder / f"{name}.jinja") for name in PROMPTS}
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file."""
+def read_text(path: Path, most: int = bounds.MOST_YAML) -> str:
+    """The text of a UTF-8 file of at most so many bytes."""
     try:
-        return bounds.read_text(path, bounds.MOST_YAML)
+        return bounds.read_text(path, most)
     except FileNotFoundError as error:
         raise UserError(f"The pack lacks the file {path}.") from error
     except UnicodeDecodeError as error:
@@ -95,6 +95,15 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             raise UserError(f"{path}: entry {number} has not as many cells as the first line has columns.")
         rows.append({column: cell.strip() for column, cell in row.items() if cell.strip()})
     return rows
+
+
+def read_cells(path: Path) -> list[list[str]]:
+    """All lines of a CSV file as cells without white space around them."""
+    try:
+        lines = list(csv.reader(io.StringIO(read_text(path).removeprefix("\ufeff"), newline=""), strict=True))
+    except csv.Error as error:
+        raise UserError(f"{path} is not valid CSV ({error}).") from error
+    return [[cell.strip() for cell in line] for line in lines]
 
 
 def _csv_rows(path: Path) -> list[dict[str, str]]:
