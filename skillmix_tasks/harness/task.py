@@ -158,6 +158,11 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         return self._settings.batch
 
     @property
+    def pack_id(self) -> str:
+        """The id of the pack."""
+        return self._pack.about.id
+
+    @property
     def item_hashes(self) -> list[str]:
         """The content hash of each item, by its index."""
         return [item.hash for item in self._items]

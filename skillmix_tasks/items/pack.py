@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from importlib.resources import files
@@ -220,6 +221,14 @@ class Pack(PackPart):
             for topic in sorted(self.topics, key=lambda topic: topic.id)
             if split == "all" or (topic.source == "released" if split == "public" else topic.split == split)
         )
+
+
+def earlier_versions(name: str) -> list[Path]:
+    """The folders of a bundled pack's earlier versions, by which the answers of old runs are graded."""
+    folder = Path(str(files("skillmix_tasks"))) / "packs" / "earlier"
+    return sorted(
+        path for path in folder.glob(f"{name}-*") if re.fullmatch(rf"{re.escape(name)}-[\d.]+", path.name)
+    )
 
 
 def bundled_packs() -> dict[str, Path]:

@@ -24,8 +24,10 @@ def test_csv_html_and_latex_give_the_same_pack(tmp_path: Path):
     import_paper_pack([write_latex(tmp_path / "appendix.tex")], tmp_path / "tex")
     packs = [load_pack(str(tmp_path / name)) for name in ("csv", "html", "tex")]
     assert [(s.category, s.name, s.definition, s.example) for s in packs[0].skills] == SKILLS
-    assert packs[0] == packs[1] == packs[2]
     pack = packs[0]
+    for other in packs[1:]:
+        assert other.skills == pack.skills
+        assert sorted(other.topics, key=lambda topic: topic.id) == sorted(pack.topics, key=lambda topic: topic.id)
     assert pack.about.private
     assert {skill.category for skill in pack.skills_of("heldout")} == set(HELD_OUT)
     assert [topic.name for topic in pack.topics_of("train")] == [name for name, side in TOPICS if side == "train"]
