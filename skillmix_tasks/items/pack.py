@@ -226,9 +226,8 @@ class Pack(PackPart):
 def earlier_versions(name: str) -> list[Path]:
     """The folders of a bundled pack's earlier versions, by which the answers of old runs are graded."""
     folder = Path(str(files("skillmix_tasks"))) / "packs" / "earlier"
-    return sorted(
-        path for path in folder.glob(f"{name}-*") if re.fullmatch(rf"{re.escape(name)}-[\d.]+", path.name)
-    )
+    version = re.compile(rf"{re.escape(name)}-[\d.]+")
+    return sorted(path for path in folder.iterdir() if version.fullmatch(path.name))
 
 
 def bundled_packs() -> dict[str, Path]:

@@ -15,7 +15,9 @@ from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.paper_pack import import_paper_pack
 from skillmix_tasks.items.tables import read_tables
 from skillmix_tasks.pack_check import findings
+from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.paper_lists import HELD_OUT, SKILLS, TOPICS, complete, write_csv, write_html, write_latex
+from tests.skillmix_tasks.running import MODELS, environment, metadata, read_output, run, student_arguments
 
 
 def test_csv_html_and_latex_give_the_same_pack(tmp_path: Path):
@@ -128,3 +130,40 @@ def test_pages_are_bounded(name: str, text: str, sentence: str, tmp_path: Path):
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=sentence):
         read_tables(tmp_path / name)
+
+
+@pytest.mark.slow
+def test_an_imported_pack_is_evaluated_made_texts_of_and_checked_for_leaks(
+    chat_server: ChatServer, tmp_path: Path
+):
+    chat_server.set(models=[*MODELS, "teacher-1"], student="one sentence", earn=1.0)
+    env = environment(tmp_path / "home") | {"OPENAI_API_KEY": "none"}
+    sources = write_csv(tmp_path, *complete())
+
+    def skillmix(*arguments: str | Path) -> str:
+        done = run("skillmix", *arguments, env=env, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    skillmix("pack", "import", "paper-b", *sources, "-o", "lists")
+    skillmix(
+        "eval",
+        *student_arguments(chat_server.url),
+        *("--tasks", "skillmix_heldout_k2", "--apply_chat_template", "--limit", "2"),
+        *("--log_samples", "--output_path", "out"),
+        *metadata(pack="lists", judge="judge-1", judge_base_url=chat_server.base_url, votes=1),
+    )
+    results = read_output(tmp_path / "out").results
+    pack = results["configs"]["skillmix_heldout_k2"]["metadata"]["skillmix"]["pack"]
+    assert (pack["id"], pack["lists"]) == ("paper-b", "paper-b")
+    samples = "".join(path.read_text() for path in (tmp_path / "out").rglob("samples_*.jsonl"))
+    assert "It does" not in samples  # a private pack's texts stay at home
+    skillmix(
+        *("generate", "--k", "2", "--accept", "3", "--pack", "lists", "--out", "data"),
+        *("--teacher", "teacher-1", "--teacher-base-url", chat_server.base_url),
+        *("--judge", "judge-1", "--judge-base-url", chat_server.base_url, "--votes", "1"),
+    )
+    found = json.loads(skillmix("leaks", "data", "--pack", "lists", "--json"))
+    assert not found["leaks"]
+    skillmix("report", "out", "-o", "report")
+    assert "the skills and topics of arXiv 2409.19808" in (tmp_path / "report" / "index.html").read_text()
