@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import string
+from collections.abc import Sequence
 from pathlib import Path
 
 TRAIN, HELD_OUT = ("literary", "rhetorical"), ("reasoning", "theory of mind", "common sense")
@@ -22,7 +23,9 @@ SKILLS = [
 TOPICS = [("Bark boats", "train"), ("Clay bells", "train"), ("Dune maps", "held-out"), ("Elm chairs", "held-out")]
 
 
-def write_csv(folder: Path, skills: object = None, topics: object = None) -> tuple[Path, Path]:
+def write_csv(
+    folder: Path, skills: Sequence[tuple[str, ...]] = (), topics: Sequence[tuple[str, ...]] = ()
+) -> tuple[Path, Path]:
     """The two CSV files; `skills` and `topics` are other rows, with their headings."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = (
