@@ -64,7 +64,7 @@ def test_released_names_are_recognised(tmp_path: Path):
 
 
 HEAD = ("category", "skill", "definition", "example")
-FAULTS = {
+FAULTS: dict[str, tuple[dict[str, list[tuple[str, ...]]], str]] = {
     "a missing column": (
         {"skills": [("category", "skill", "definition"), *(row[:3] for row in SKILLS)]},
         r"skills\.csv: row 1 has no column 'example'",
