@@ -24,6 +24,7 @@ from tqdm import tqdm
 from grading import UserError
 from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.logs import quiet_git, quiet_lm_eval
+from skillmix_tasks.harness.run import TaskRun
 from skillmix_tasks.harness.task import SkillMixTask
 from skillmix_tasks.harness.task_files import harness_folder
 from skillmix_tasks.scoring.metrics import GENERATIONS
@@ -157,7 +158,7 @@ def _evaluate_parts(
 ) -> tuple[dict[str, Any], _Scores]:
     """The scores of all items, and the results of the first part, whose head is that of the whole run."""
     items = [(name, item) for name, one in stored.items() for item in one.in_order()]
-    size = _PART_IN_BATCHES if any(task.in_batches for task in tasks.values()) else _PART
+    size = _PART_IN_BATCHES if any(task.run.settings.batch for task in tasks.values()) else _PART
     parts = [items[start : start + size] for start in range(0, len(items), size)]
     student, scores = StoredStudent(), _Scores()
     results: dict[str, Any] = {}
@@ -192,15 +193,15 @@ def _evaluate_parts(
 
 @contextmanager
 def _in_parts(stored: Mapping[str, StoredTask], tasks: Mapping[str, SkillMixTask]) -> Iterator[None]:
-    others: list[SkillMixTask] = []
+    others: list[TaskRun] = []
     for name, task in tasks.items():
-        task.begin_parts(GENERATIONS * len(stored[name].items), others)
-        others.append(task)
+        task.run.begin_parts(GENERATIONS * len(stored[name].items), others)
+        others.append(task.run)
     try:
         yield
     finally:
         for task in tasks.values():
-            task.end_parts()
+            task.run.end_parts()
 
 
 def _evaluate(
@@ -271,8 +272,8 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
         )
     task = manager.load([stored.task])["tasks"][stored.task]
     assert isinstance(task, SkillMixTask)
-    task.replay(stored.path, stored.student)
-    hashes = task.item_hashes
+    task.run.replay(stored.path, stored.student)
+    hashes = [item.hash for item in task.run.items]
     for name, item in stored.items.items():
         if item.index >= len(hashes) or hashes[item.index] != name:
             raise UserError(

@@ -10,6 +10,8 @@ from lm_eval.api.model import LM
 
 from grading.keys import redact
 from grading.models.fingerprint import weights_fingerprint
+from grading.safety.bounds import cut
+from grading.safety.text import encodable
 
 
 def student_identity(lm: LM | None, model_args: dict[str, Any]) -> dict[str, Any]:
@@ -60,3 +62,8 @@ def generate(lm: LM, requests: Sequence[Instance]) -> list[str]:
     if lm.world_size > 1:
         lm.barrier()
     return list(replies[: len(requests)])
+
+
+def stored_text(reply: str | None) -> str:
+    """A student's reply as it is stored and judged: without keys, and cut with a mark if it is too long."""
+    return "" if reply is None else cut(redact(encodable(reply)))
