@@ -28,6 +28,7 @@ from skillmix_tasks.harness.run import TaskRun
 from skillmix_tasks.harness.task import SkillMixTask
 from skillmix_tasks.harness.task_files import harness_folder
 from skillmix_tasks.scoring.metrics import GENERATIONS
+from skillmix_tasks.scoring.reply import StudentReply
 from skillmix_tasks.stored.places import StoredTask, find_answers
 from skillmix_tasks.stored.sample_files import SampleFiles
 from skillmix_tasks.stored.trust import settings_to_follow
@@ -46,7 +47,7 @@ class StoredStudent(LM):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self.replies: dict[tuple[str, str, int], tuple[str, ...]] = {}
+        self.replies: dict[tuple[str, str, int], tuple[StudentReply, ...]] = {}
 
     @property
     def tokenizer_name(self) -> str:
@@ -61,11 +62,11 @@ class StoredStudent(LM):  # type: ignore[misc]
         """The history as JSON, from which `generate_until` reads which turn is asked for."""
         return json.dumps(chat_history)
 
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[StudentReply]:  # noqa: ARG002
         """The stored replies."""
         return [self._reply(request) for request in requests]
 
-    def _reply(self, request: Instance) -> str:
+    def _reply(self, request: Instance) -> StudentReply:
         replies = self.replies[str(request.task_name), request.doc["hash"], request.idx]
         if len(replies) == 1:
             return replies[0]
@@ -272,7 +273,7 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
         )
     task = manager.load([stored.task])["tasks"][stored.task]
     assert isinstance(task, SkillMixTask)
-    task.run.replay(stored.path, stored.student)
+    task.run.replay(stored.path, stored.student, stored.sampling)
     hashes = [item.hash for item in task.run.items]
     for name, item in stored.items.items():
         if item.index >= len(hashes) or hashes[item.index] != name:

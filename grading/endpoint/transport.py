@@ -108,7 +108,9 @@ class Transport:
     async def __aenter__(self) -> Self:
         self.throttle.open()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.throttle.bound, ssl=_trusted(self._url) if self._verify else False),
+            connector=aiohttp.TCPConnector(
+                limit=self.throttle.bound, ssl=_trusted(self._url) if self._verify else False
+            ),
             timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=_CONNECT_TIMEOUT),
             headers={**self._headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED},
             auto_decompress=False,

@@ -82,8 +82,8 @@ class EndpointStudent:
             self._failures = self._failures + 1 if reply.state is AnswerState.API_FAILED else 0
             if self._failures >= _GIVE_UP_AFTER:
                 raise UserError(
-                    f"{self._failures} requests in a row to the student's endpoint {self._shown()} failed, the last "
-                    f"with: {reply.detail}. The replies so far are saved: type the same command again when it is up."
+                    f"{self._failures} requests in a row to the student's endpoint {self._shown()} failed, the "
+                    f"last with: {reply.detail}. The replies so far are saved: type the same command again later."
                 )
             keep(number, reply)
 
@@ -97,16 +97,18 @@ class EndpointStudent:
 
     async def _first(self, context: Any, arguments: dict[str, Any]) -> StudentReply:
         """The reply to the run's first request, sent until address and parameters suit the endpoint."""
-        address_error: CallFailedError | None = None
+        first: CallFailedError | None = None
         for address in list(self._addresses):
             async with self._transport(address, 1) as transport:
                 try:
                     reply = await self._suited(transport, context, arguments)
                 except CallFailedError as error:
-                    address_error = address_error or error
-                    if _no_such_route(error) and address != self._addresses[-1]:
-                        continue
-                    raise self._sentence(error if _no_such_route(address_error) is False else address_error) from error
+                    first = first or error
+                    if not _no_such_route(error):
+                        raise self._sentence(error) from error
+                    if address == self._addresses[-1]:
+                        raise self._sentence(first) from error
+                    continue
             self._addresses = [address]
             if reply.state is AnswerState.API_FAILED:
                 raise UserError(
@@ -179,7 +181,9 @@ class EndpointStudent:
                     f"{what} answers with something that is no chat completion ({_words(error)}): base_url in "
                     "--model_args usually ends in /v1/chat/completions."
                 )
-            return UserError(f"{what} cannot be reached ({_words(error)}): start it, or correct base_url in --model_args.")
+            return UserError(
+                f"{what} cannot be reached ({_words(error)}): start it, or correct base_url in --model_args."
+            )
         words = _words(error)
         if error.status in (401, 403):
             return UserError(f"{what} refused the key ({words}): set OPENAI_API_KEY to a valid one.")
@@ -191,8 +195,8 @@ class EndpointStudent:
         if error.status in (404, 405):
             model = str(getattr(self._lm, "model", ""))
             return UserError(
-                f"{what} does not have this address or the model {model} ({words}): correct base_url, which usually "
-                "ends in /v1/chat/completions, or model in --model_args."
+                f"{what} does not have this address or the model {model} ({words}): correct base_url, which "
+                "usually ends in /v1/chat/completions, or model in --model_args."
             )
         return UserError(f"{what} refuses the request ({words}): correct --model_args or the run's settings.")
 

@@ -72,9 +72,11 @@ def payload(lm: Any, context: Any, arguments: dict[str, Any]) -> dict[str, Any]:
     body: dict[str, Any] = lm._create_payload(  # noqa: SLF001
         lm.create_message([context]), generate=True, gen_kwargs=dict(given)
     )
-    for name, value in (("temperature", given.get("temperature")), ("seed", given.get("seed"))):
-        body[name] = value
-    body["stop"] = given.get("until") or None
+    body |= {
+        "temperature": given.get("temperature"),
+        "seed": given.get("seed"),
+        "stop": given.get("until") or None,
+    }
     return {name: value for name, value in body.items() if value is not None}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ from grading.panel import panel_name, panel_record
 from skillmix_tasks.checks import splitter_versions
 from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.private import hide_texts
-from skillmix_tasks.harness.settings import read_settings
+from skillmix_tasks.harness.settings import MOST_TOKENS, PINNED, read_settings
+from skillmix_tasks.harness.student import Student
 from skillmix_tasks.harness.task_files import TaskSpec
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.hub import read_hub_items
@@ -27,9 +29,22 @@ from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.controls import ControlReport, judge_controls
 from skillmix_tasks.scoring.metrics import GENERATIONS
-from skillmix_tasks.scoring.points import judge_replies
+from skillmix_tasks.scoring.points import judge_replies, student_record
+from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState, StudentReply, count_answers
 from skillmix_tasks.stored.answers import AnswerHeader
-from skillmix_tasks.stored.record import Controls, PackRecord, RunRecord, Ungrounded
+from skillmix_tasks.stored.record import Answers, Controls, PackRecord, RunRecord, Ungrounded
+
+_WORTH_A_WARNING = 0.02  # of the answers
+_ADVICE = {
+    AnswerState.CUT_OFF: "give reasoning room of its own with the setting reasoning_tokens",
+    AnswerState.REASONING_ONLY: "look at the samples: the answer may have gone into the reasoning",
+    AnswerState.FILTERED: "use another endpoint, as this one's filter stops replies",
+    AnswerState.API_FAILED: "run the same command again: only replies that are missing are asked for",
+    AnswerState.REFUSED: "look at the samples: the student declines, which counts as zero points",
+    AnswerState.EMPTY: "look at the samples: the student says nothing, which counts as zero points",
+}
+
+logger = logging.getLogger(__name__)
 
 
 class TaskRun:
@@ -57,6 +72,8 @@ class TaskRun:
         self.budget = Budget()
         self.controls: dict[str, ControlReport] = {}
         self.student: dict[str, Any] = {}
+        self.asked: Student | None = None  # None for stored answers
+        self._sampling: dict[str, Any] | None = None
         self.turns = 1
         self.rank, self.world_size = 0, 1
         self.answers: Path | None = None
@@ -69,6 +86,7 @@ class TaskRun:
         """Forget an earlier evaluation of the same task."""
         self._states: Counter[str] = Counter()
         self._grounds: Counter[str] = Counter()
+        self._answers: Counter[str] = Counter()
         self.costs: list[dict[str, Any]] = []
         self.whole = False  # whether each item has a verdict
         if not self.replayed:
@@ -96,9 +114,24 @@ class TaskRun:
         found = read_hub_items(settings.items_from, task=self.task, split=spec.split, number=settings.items)
         return found.pack, found.items, found.commit
 
-    def replay(self, answers: Path, student: dict[str, Any]) -> None:
+    def replay(self, answers: Path, student: dict[str, Any], sampling: dict[str, Any] | None) -> None:
         """Take the answers for `student`'s, which are in the file `answers` already."""
-        self.answers, self.student, self.replayed = answers, student, True
+        self.answers, self.student, self._sampling, self.replayed = answers, student, sampling, True
+
+    def sampled(self, arguments: dict[str, Any]) -> None:
+        """Remember what a generation is sampled with, for the results."""
+        tokens = arguments.get("max_gen_toks", MOST_TOKENS) - self.settings.reasoning_tokens
+        names = ("temperature", "top_p", "top_k", "repetition_penalty")
+        used = {name: arguments[name] for name in names if name in arguments}
+        if max(0, used.get("top_k", 0)) == 0:  # -1 and 0 switch it off
+            used["top_k"] = PINNED["top_k"]
+        rest = {
+            name: value
+            for name, value in arguments.items()
+            if name not in (*names, "max_gen_toks", "do_sample", "until", "seed") or (name == "until" and value)
+        }
+        self._sampling = used | rest | {"max_tokens": tokens, "reasoning_tokens": self.settings.reasoning_tokens}
+        self._sampling["seeded"] = "seed" in arguments
 
     def begin_parts(self, answers: int, others: Iterable[TaskRun]) -> None:
         """From now on an evaluation covers a part of the items, and all parts together hold so many `answers`.
@@ -139,8 +172,7 @@ class TaskRun:
         records hold what code finds alone.
         """
         asked = [
-            (self.items[index], self.prompts(index), texts[-1])
-            for texts, index in zip(replies, indices, strict=True)
+            (self.items[index], self.prompts(index), texts) for texts, index in zip(replies, indices, strict=True)
         ]
         if not judged:
             records = judge_replies(self.pack, asked, None)
@@ -182,9 +214,14 @@ class TaskRun:
         self._states = sum((item.states for item in gathered), Counter())
         self._grounds = sum((item.grounds for item in gathered), Counter())
         self.costs = [item.cost for item in gathered if item.cost is not None]
+        self._answers = sum((item.answers for item in gathered), Counter())
+        self.warn_of_answers()
+        unscored = sum(NO_ANSWER in item.states for item in gathered)
         missing = sum(1 - item for item in items)
         self.whole = missing == 0
         if missing > self.settings.max_missing * len(items):
+            if 2 * unscored >= missing:
+                raise UserError(self._without_answers(missing / len(items)))
             states = ", ".join(f"{state}: {count}" for state, count in self._states.most_common())
             raise UserError(
                 f"{self.task}: {missing / len(items):.0%} of the items got no verdict from "
@@ -192,6 +229,45 @@ class TaskRun:
                 f"{self.settings.max_missing:.0%}. All answers and verdicts are saved: {self._remedy()}"
                 f"{self._other_ranks()}."
             )
+
+    def count(self, answers: Sequence[Sequence[StudentReply]]) -> None:
+        """Take the answers of a run that judges none."""
+        self._answers = count_answers(student_record(replies) for replies in answers)
+        self.warn_of_answers()
+
+    def warn_of_answers(self) -> None:
+        """Log one line if more than 2 % of the answers are in any state but answered."""
+        answers = self.answers_record()
+        if sum(answers.unanswered.values()) > _WORTH_A_WARNING * answers.total:
+            logger.warning("%s: %s.", self.task, self._unanswered(answers))
+
+    def _unanswered(self, answers: Answers) -> str:
+        states = answers.unanswered
+        number = sum(states.values())
+        shown = ", ".join(f"{state}: {count}" for state, count in states.items())
+        return (
+            f"{number} of {answers.total} answers of the student hold no text to judge "
+            f"({answers.share(number):.0%}; {shown}): {_ADVICE[next(iter(states))]}"
+        )
+
+    def _without_answers(self, missing: float) -> str:
+        return (
+            f"{self.task}: {missing:.0%} of the items have no score, more than max_missing = "
+            f"{self.settings.max_missing:.0%}: {self._unanswered(self.answers_record())}. All replies and verdicts "
+            f"are saved; the answers are in {self.answers}."
+        )
+
+    def answers_record(self) -> Answers:
+        """What became of the answers."""
+        counts = self._answers
+        return Answers(
+            states={state: counts[state] for state in AnswerState if counts[state]},
+            cut=counts["cut"],
+            reasoned=counts["reasoned"],
+            reasoning_tokens=counts["reasoning_tokens"]
+            if counts["reasoned"] and not counts["uncounted"]
+            else None,
+        )
 
     def _remedy(self) -> str:
         again = f"`skillmix grade {self.answers}"
@@ -221,6 +297,7 @@ class TaskRun:
             turns=self.turns,
             system_instruction=system,
             generation_kwargs=generation_kwargs,
+            sampling=self._sampling_record(),
             rank=self.rank,
             world_size=self.world_size,
         )
@@ -245,7 +322,18 @@ class TaskRun:
             points_without_verdict=dict(self._states),
             ungrounded=self._ungrounded_record() if judged else None,
             student=self.student,
+            answers=self.answers_record() if self._answers else None,
+            sampling=self._sampling_record(),
         )
+
+    def _sampling_record(self) -> dict[str, Any] | None:
+        """What the student was really sampled with, and what its endpoint refused."""
+        refused = self.asked.refused if self.asked else []
+        if self._sampling is None or not refused:
+            return self._sampling
+        return {name: value for name, value in self._sampling.items() if name not in refused} | {
+            "refused": refused
+        }
 
     def _judge_record(self) -> dict[str, Any]:
         refused = sorted({name for cost in self.costs for name in cost["refused_parameters"]})

@@ -25,8 +25,8 @@ from grading.safety.bounds import load_json
 from skillmix_tasks.items.draw import MOST_ITEMS
 from skillmix_tasks.items.hub import ItemsFrom
 
-
-PINNED = {"temperature": 0.7, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "max_tokens": 512}
+MOST_TOKENS = 512  # of a visible answer
+PINNED = {"temperature": 0.7, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "max_tokens": MOST_TOKENS}
 """How every student is sampled that has no sampling of its own; top_k 0 is off."""
 
 

@@ -19,7 +19,7 @@ from grading.models.fingerprint import weights_fingerprint
 from grading.protocol.reasoning import Split, split_reasoning
 from skillmix_tasks.harness.endpoint_student import EndpointStudent
 from skillmix_tasks.harness.lm_eval_internals import replace_generation, watch_outputs, watch_tokens
-from skillmix_tasks.harness.settings import PINNED, Settings
+from skillmix_tasks.harness.settings import MOST_TOKENS, Settings
 from skillmix_tasks.scoring.reply import StudentReply, as_reply, read_reply
 from skillmix_tasks.stored.student_replies import StudentReplies, student_store
 
@@ -80,7 +80,7 @@ class Student:
         self._ask_model: Callable[..., Sequence[str]] = lm.generate_until
         self._endpoint = EndpointStudent(lm) if self.kind == "endpoint" else None
         self._model_args = dict(model_args)
-        self._limit = PINNED["max_tokens"]
+        self._limit = MOST_TOKENS
         replace_generation(lm, self.generate)
 
     @property
@@ -95,13 +95,13 @@ class Student:
         self._seed = int(torch.initial_seed()) if torch is not None and self.kind in ("hf", "other") else None
 
     def arguments(self, given: Mapping[str, Any], generation: int) -> dict[str, Any]:
-        """What a generation is sampled with: `given` (of the task and --gen_kwargs), the settings, and the rest pinned.
+        """What a generation is sampled with: `given` by task and --gen_kwargs, the settings, and the rest pinned.
 
         A model's own generation_config counts in nothing that is named here.
         """
         found = {name: value for name, value in given.items() if value is not None or name == "seed"}
         found |= self.settings.sampling.model_dump(exclude_none=True) if self.settings.sampling else {}
-        self._limit = int(found.get("max_gen_toks", PINNED["max_tokens"]))
+        self._limit = int(found.get("max_gen_toks", MOST_TOKENS))
         found["max_gen_toks"] = self._limit + self.settings.reasoning_tokens
         if self.kind == "hf":
             found = {"top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0} | self._neutral() | found
@@ -175,7 +175,11 @@ class Student:
         return StudentReplies(student_store(), identity | {"model_args": what, "torch_seed": self._seed})
 
     def _ask(
-        self, requests: Sequence[Instance], keep: Callable[[int, StudentReply], None], *, padding: Sequence[Instance]
+        self,
+        requests: Sequence[Instance],
+        keep: Callable[[int, StudentReply], None],
+        *,
+        padding: Sequence[Instance],
     ) -> None:
         if self._endpoint is not None:
             self._endpoint.limit = self._limit if self.settings.reasoning_tokens else None
@@ -254,7 +258,9 @@ class _Hook:
 
     inner: Any
 
-    def __init__(self, student: Student, requests: Sequence[Instance], keep: Callable[[int, StudentReply], None]) -> None:
+    def __init__(
+        self, student: Student, requests: Sequence[Instance], keep: Callable[[int, StudentReply], None]
+    ) -> None:
         self._student = student
         self._keep = keep
         self._seen: deque[_Seen] = deque()
@@ -302,8 +308,8 @@ def check_template(lm: LM | None) -> None:
     if getattr(tokenizer, "chat_template", "") is None:
         name = redact(str(getattr(tokenizer, "name_or_path", "") or "the model"))
         raise UserError(
-            f"{name} has no chat template: name a model that is tuned for chats, or leave out --apply_chat_template "
-            "for a single turn."
+            f"{name} has no chat template: name a model that is tuned for chats, or leave out "
+            "--apply_chat_template for a single turn."
         )
 
 

@@ -32,16 +32,18 @@ from grading.store.replies import VerdictStore
 from skillmix_tasks.harness.beforehand import check_judges, refuse_chat_api, warn_of_one_turn
 from skillmix_tasks.harness.documents import Documents
 from skillmix_tasks.harness.gathered import GatheredCoverage
+from skillmix_tasks.harness.lm_eval_internals import evaluated_model
 from skillmix_tasks.harness.logs import show_our_logs
 from skillmix_tasks.harness.run import TaskRun
-from skillmix_tasks.harness.student import generate, stored_text, student_identity, takes_seed
+from skillmix_tasks.harness.student import attach, check_template, student_identity
 from skillmix_tasks.harness.task_files import TaskSpec
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.metrics import GENERATIONS, METRICS, item_metrics
 from skillmix_tasks.scoring.points import judged_points
-from skillmix_tasks.stored.answers import StoredAnswer, answers_folder, check_writable, write_answers
+from skillmix_tasks.scoring.reply import AnswerState, StudentReply, as_reply, count_answers
+from skillmix_tasks.stored.answers import answers_folder, check_writable, stored_answer, write_answers
 
-_BOUNDS = ("full_marks_low", "full_marks_high")
+_BESIDE = ("coverage", "full_marks_low", "full_marks_high", "answered")
 _FILTER = "none"  # lm-eval's usual name, so that metric keys read "full_marks,none"
 
 logger = logging.getLogger(__name__)
@@ -143,12 +145,15 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if not run.replayed:
             run.student = student_identity(self.lm, run.model_args)
             check_writable(answers_folder())
+            check_template(self.lm)
         if not self._predict_only:
             render(run.pack, "judge", run.items[0])  # a template that cannot be filled is found out now
             check_judges(run.judges, batch=run.settings.batch)
             VerdictStore(verdict_store()).close()
         if run.turns == 1:
             warn_of_one_turn()
+        model = None if run.replayed else self.lm or evaluated_model()
+        run.asked = attach(model, self.config.task, run.settings, run.model_args) if model is not None else None
         super().build_all_requests(**kwargs)
         if not run.parts:
             # A run that was interrupted may have left tasks; they have spent nothing.
@@ -161,20 +166,20 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
 
     def construct_requests(self, doc: dict[str, Any], ctx: Any, **kwargs: Any) -> list[Instance]:
         """Three instances, not `repeats`, each with its own seed where the model takes one."""
-        seed = self.config.generation_kwargs.get("seed", self.run.settings.seed)
-        seeded = takes_seed(self.lm, self.run.model_args)
+        given = dict(self.config.generation_kwargs)
+        student = self.run.asked
+        arguments = [student.arguments(given, number) if student else given for number in range(GENERATIONS)]
+        if student:
+            self.run.sampled(arguments[0])
         return [
             Instance(
                 request_type="generate_until",
                 doc=doc,
-                arguments=(
-                    ctx,
-                    dict(self.config.generation_kwargs) | ({"seed": seed + generation} if seeded else {}),
-                ),
-                idx=generation,
+                arguments=(ctx, arguments[number]),
+                idx=number,
                 metadata=kwargs["metadata"],
             )
-            for generation in range(GENERATIONS)
+            for number in range(GENERATIONS)
         ]
 
     # -- the second turn, and grading
@@ -193,8 +198,14 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if not all(instance.resps for instance in instances):
             return  # of an earlier run in this process that was interrupted
         # Ranks with fewer items got padding, whose replies stand behind the real one.
-        replies = [[stored_text(instance.resps[0])] for instance in instances]
+        replies = [[as_reply(instance.resps[0])] for instance in instances]
         if self.run.turns == 2:
+            # Endpoints refuse an empty assistant turn, and there is nothing to improve: such an answer ends here.
+            going = [
+                (instance, both)
+                for instance, both in zip(instances, replies, strict=True)
+                if both[0].state is AnswerState.ANSWERED or self.run.replayed
+            ]
             second = [
                 Instance(
                     request_type="generate_until",
@@ -203,16 +214,26 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                     idx=instance.idx,
                     metadata=instance.metadata,
                 )
-                for instance, [first] in zip(instances, replies, strict=True)
+                for instance, [first] in going
             ]
             assert self.lm is not None
-            for reply, both in zip(generate(self.lm, second), replies, strict=True):
-                both.append(stored_text(reply))
+            if second or self.run.world_size > 1:  # other ranks may have some, and wait
+                for reply, (_, both) in zip(self.lm.generate_until(second), going, strict=True):
+                    both.append(as_reply(reply))
+            for both in replies:
+                if len(both) == 1:
+                    both.append(StudentReply(state=both[0].state, detail=both[0].detail))
         for instance, both in zip(instances, replies, strict=True):
             instance.resps = both
+        if self._predict_only:
+            self.run.count(replies)
         if self.run.answers is None:
             header = self.run.header(system=self._system, generation_kwargs=self.config.generation_kwargs)
-            self.run.answers = write_answers(answers_folder(), header, self._stored(replies))
+            answers = [
+                stored_answer(instance.doc["index"], instance.doc["hash"], instance.idx, turns)
+                for instance, turns in zip(instances, replies, strict=True)
+            ]
+            self.run.answers = write_answers(answers_folder(), header, answers)
             logger.info("The answers are in %s", self.run.answers)
             if not self._predict_only:
                 logger.info("If judging is interrupted, continue with: skillmix grade %s", self.run.answers)
@@ -220,17 +241,6 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
     def _second_context(self, instance: Instance, first: str) -> Any:
         prompts = self.run.prompts(instance.doc["index"])
         return self._context([prompts[0], first, prompts[1]])
-
-    def _stored(self, replies: list[list[str]]) -> list[StoredAnswer]:
-        return [
-            StoredAnswer(
-                index=instance.doc["index"],
-                hash=instance.doc["hash"],
-                generation=instance.idx,
-                replies=tuple(texts),
-            )
-            for instance, texts in zip(self.instances, replies, strict=True)
-        ]
 
     def judge(self, replies: list[list[str]], docs: list[dict[str, Any]]) -> list[str]:
         """The records of all generations of this rank, as JSON strings in the order of `replies`."""
@@ -266,13 +276,15 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             ungrounded=sum(len(record["ungrounded"]) for record in records),
         )
         cost = self.run.costs.pop() if self.run.costs else None  # with the first item of this rank
-        return metrics | {"coverage": GatheredCoverage(metrics["coverage"], states, grounds, cost)}
+        answers = count_answers(record["student"] for record in records)
+        metrics["answered"] = answers[AnswerState.ANSWERED] / len(records)
+        return metrics | {"coverage": GatheredCoverage(metrics["coverage"], states, grounds, answers, cost)}
 
     def dump_config(self) -> dict[str, Any]:
         """The task's part of the results JSON."""
         config = cast("dict[str, Any]", super().dump_config())
         config.pop("process_results", None)
-        config["metric_list"] = [{"metric": metric} for metric in (*METRICS, "coverage", *_BOUNDS)]
+        config["metric_list"] = [{"metric": metric} for metric in (*METRICS, *_BESIDE)]
         record = self.run.record(judged=not self._predict_only)
         config["metadata"] = {"version": self.run.spec.full_version, "skillmix": record.model_dump()}
         return config
@@ -308,9 +320,6 @@ _COMMON: dict[str, Any] = {
     "process_results": "process_results",  # the method; lm-eval then looks up no metric functions
     "metric_list": [
         *({"metric": metric, "aggregation": "nanmean", "higher_is_better": True} for metric in METRICS),
-        *(
-            {"metric": metric, "aggregation": "mean", "higher_is_better": True}
-            for metric in ("coverage", *_BOUNDS)
-        ),
+        *({"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in _BESIDE),
     ],
 }

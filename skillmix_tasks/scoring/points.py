@@ -78,10 +78,10 @@ def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
 def judge_replies(
     pack: Pack, asked: Sequence[tuple[Item, Sequence[str], Sequence[str]]], panel: Panel | None
 ) -> list[dict[str, Any]]:
-    """Judge answers, each with its item, its prompts and its replies, of which the last counts; the records keep the order.
+    """Judge answers, each with its item, its prompts and its replies; the records keep the order.
 
-    A record holds the answer, what code found, every vote with its evidence, and `points`: for each of the
-    k + 3 points True, False, or None with the reason under `states`. `ungrounded` names the points whose grants
+    Of the replies the last counts. A record holds the answer, what code found, every vote with its evidence, and
+    `points`: for each of the k + 3 points True, False, or None with the reason under `states`. `ungrounded` names the points whose grants
     had no true evidence, whatever they then count as. `student` says what became of the answer; one that is none
     has no points. Without a panel nothing is judged.
     """
@@ -131,7 +131,7 @@ def _record(
     }
     points = [*skill_points(item), TOPIC, SENSE, LENGTH]
     if judged and not AnswerState(student["state"]).scored:
-        nothing = {"lost_in_code": {}, "void": None, "ungrounded": [], "votes": []}
+        nothing: dict[str, Any] = {"lost_in_code": {}, "void": None, "ungrounded": [], "votes": []}
         unknown = {"points": dict.fromkeys(points), "states": dict.fromkeys(points, NO_ANSWER)}
         return record | nothing | unknown
     if check.void:

@@ -100,7 +100,7 @@ def stored_answer(index: int, item_hash: str, generation: int, replies: Sequence
 class StoredAnswer(BaseModel):
     """One generation: the item's index in its task and content hash, and the replies of its turns.
 
-    `students` are what else is known of the replies, for an answer that is not as usual: their records without texts.
+    `students` are what else is known of the replies, if it is not as usual.
     """
 
     # What a newer release says of a reply, as that it was cut off, may not be passed over.
@@ -129,7 +129,9 @@ def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAn
             head = json.dumps(redacted(header.model_dump(mode="json")), ensure_ascii=True)
             file.write(head + "\n")
             for answer in answers:
-                file.write(json.dumps(answer.model_dump(mode="json", exclude_defaults=True), ensure_ascii=True) + "\n")
+                file.write(
+                    json.dumps(answer.model_dump(mode="json", exclude_defaults=True), ensure_ascii=True) + "\n"
+                )
         remember_own(head.encode())
     except OSError as error:
         raise _unwritable(folder, error) from error

@@ -85,7 +85,9 @@ class Answers(BaseModel):
     @property
     def unanswered(self) -> dict[AnswerState, int]:
         """The states but ANSWERED, the most frequent first."""
-        others = {state: count for state, count in self.states.items() if count and state is not AnswerState.ANSWERED}
+        others = {
+            state: count for state, count in self.states.items() if count and state is not AnswerState.ANSWERED
+        }
         return dict(sorted(others.items(), key=lambda one: -one[1]))
 
     def share(self, count: int) -> float:
@@ -97,7 +99,11 @@ class Answers(BaseModel):
         parts = [f"{state} {self.share(count):.1%}" for state, count in self.unanswered.items()]
         parts += [f"ended at the limit {self.share(self.cut):.1%}"] if self.cut else []
         if self.reasoned:
-            tokens = "" if self.reasoning_tokens is None else f" with {self.reasoning_tokens / self.reasoned:,.0f} tokens an answer"
+            tokens = (
+                ""
+                if self.reasoning_tokens is None
+                else f" with {self.reasoning_tokens / self.reasoned:,.0f} tokens an answer"
+            )
             parts.append(f"reasons{tokens}")
         return ", ".join(parts)
 

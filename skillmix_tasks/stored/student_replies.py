@@ -34,7 +34,11 @@ class StudentReplies:
 
     def key(self, context: Any, arguments: Mapping[str, Any], generation: int) -> str:
         """The key of a reply: the student, the exact messages, how they are sampled, and the generation."""
-        return vote_key(self._identity | {"arguments": dict(arguments)}, [{"role": "user", "content": str(context)}], generation)
+        return vote_key(
+            self._identity | {"arguments": dict(arguments)},
+            [{"role": "user", "content": str(context)}],
+            generation,
+        )
 
     def read(self, keys: Sequence[str]) -> dict[str, StudentReply]:
         """The stored replies by key; one that cannot be read is not there."""
