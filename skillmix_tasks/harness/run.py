@@ -253,8 +253,8 @@ class TaskRun:
     def _without_answers(self, missing: float) -> str:
         return (
             f"{self.task}: {missing:.0%} of the items have no score, more than max_missing = "
-            f"{self.settings.max_missing:.0%}: {self._unanswered(self.answers_record())}. All replies and verdicts "
-            f"are saved; the answers are in {self.answers}."
+            f"{self.settings.max_missing:.0%}: {self._unanswered(self.answers_record())}. All replies and "
+            f"verdicts are saved; the answers are in {self.answers}."
         )
 
     def answers_record(self) -> Answers:
