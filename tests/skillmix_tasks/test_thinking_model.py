@@ -53,7 +53,8 @@ def write_chain_model(folder: Path, chain: list[str]) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     # A repetition penalty of its own would change the tokens: see whether the run's is sent.
-    own = GenerationConfig(
+    make: Any = GenerationConfig  # which is not typed
+    own = make(
         do_sample=True,
         temperature=1.9,
         top_k=2,
