@@ -6,7 +6,7 @@ import json
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,18 +16,41 @@ from skillmix_tasks.calibration.cli import app as reference_app
 app = typer.Typer()
 app.add_typer(reference_app)
 pack_app = typer.Typer(help="Look at packs of skills and topics.", no_args_is_help=True)
-app.add_typer(pack_app, name="pack")
+app.add_typer(pack_app, name="pack", rich_help_panel="Evaluate")
 
 
 @app.command("eval", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def evaluate(context: typer.Context, as_json: AsJson = False) -> None:
+def evaluate(
+    context: typer.Context,
+    judge: Judges = None,
+    judge_base_url: JudgeBaseUrl = None,
+    votes: Votes = None,
+    max_usd: MaxUsd = None,
+    max_tokens: MaxTokens = None,
+    settings: Sets = None,
+    as_json: AsJson = False,
+) -> None:
     """Evaluate a model: takes lm_eval's own arguments, knows our tasks, and starts fast.
 
     skillmix eval --model hf --model_args pretrained=MODEL --tasks skillmix_k4 --apply_chat_template
+
+    The arguments of lm_eval used most (`lm_eval run --help` lists all):
+    --model, --model_args, --tasks (`skillmix tasks` lists ours),
+    --apply_chat_template, --limit, --batch_size, --device,
+    --output_path, --log_samples.
     """
     from skillmix_tasks.harness.evaluate import run_lm_eval
+    from skillmix_tasks.harness.settings import given_settings
 
-    run_lm_eval(context.args, as_json=as_json)
+    overrides = given_settings(
+        settings,
+        judge=judge,
+        judge_base_url=judge_base_url,
+        votes=votes,
+        max_usd=max_usd,
+        max_tokens=max_tokens,
+    )
+    run_lm_eval(context.args, overrides, as_json=as_json)
 
 
 @app.command()
@@ -128,8 +151,32 @@ def check_pack(pack: _Pack, as_json: AsJson = False) -> None:
         return
     numbers = ", ".join(f"{number} {what}" for what, number in counts(loaded).items())
     typer.echo(f"{loaded.about.title} {loaded.about.version} (hash {loaded.hash}) is valid: {numbers}.")
+    if loaded.lists == "paper-b":
+        typer.echo("It has as many skills and topics as the paper (arXiv 2409.19808), by split.")
     for finding in found:
         typer.echo(f"  look at: {finding}")
+
+
+@pack_app.command("import")
+def import_pack(
+    lists: Annotated[  # noqa: ARG001  (one choice, which the command names for its reader)
+        Literal["paper-b"], typer.Argument(help="Whose lists: paper-b is arXiv 2409.19808.")
+    ],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="SKILLS.csv and TOPICS.csv, or the page (.html) or source (.tex) of the paper."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The new folder of the pack.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a private pack of the papers' own skills and topics, from tables that you downloaded.
+
+    skillmix pack import paper-b SKILLS.csv TOPICS.csv -o DIR
+    """
+    from skillmix_tasks.items.paper_pack import import_paper_pack
+
+    import_paper_pack(sources, output)
+    check_pack(str(output), as_json=as_json)
 
 
 @pack_app.command("show")

@@ -48,7 +48,7 @@ def read_vote(call: VoteCall, reply: Reply, *, stored: bool, judge: str = "") ->
 
 
 def _marks_of(call: VoteCall, text: str) -> dict[str, Mark]:
-    """The marks in a reply as it is, else in the reply without its reasoning, which may hold drafts of the verdict."""
+    """The marks in the reply as it is, else in the reply without its reasoning, which may hold drafts."""
     try:
         return _marks(call, text)
     except _NotAVerdictError:

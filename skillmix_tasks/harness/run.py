@@ -309,7 +309,7 @@ class TaskRun:
         return RunRecord(
             k=self.spec.k,
             split=self.spec.split,
-            pack=PackRecord(id=about.id, version=about.version, hash=self.pack.hash),
+            pack=PackRecord(id=about.id, version=about.version, hash=self.pack.hash, lists=self.pack.lists),
             turns=self.turns,
             generations=GENERATIONS,
             items_from=source.model_dump() | {"commit": self.items_commit} if source else None,
