@@ -31,7 +31,7 @@ def start(
     ranks: int,
     mode: str,
     limit: int = 5,
-    model: str | None = None,
+    model: Any = None,
     **settings: Any,
 ):
     """Start all ranks of a run; its results come to folder/results.json."""
@@ -106,7 +106,7 @@ def test_two_ranks_generate_nothing_twice(chat_server: ChatServer, tmp_path: Pat
 
 def test_the_first_rank_judges_the_controls(chat_server: ChatServer, tmp_path: Path):
     chat_server.set(earn=1.0, models=MODELS)
-    settings = {"controls": True, "votes": 1}
+    settings: dict[str, Any] = {"controls": True, "votes": 1}
     errors = finish(start(tmp_path / "run", tmp_path / "home", chat_server, 2, "chat", limit=2, **settings))
     assert chat_server.counts().received["judge"] == 12 + 6
     results = json.loads((tmp_path / "run" / "results.json").read_text())
