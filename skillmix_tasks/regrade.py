@@ -25,10 +25,12 @@ from tqdm import tqdm
 from grading import UserError
 from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.logs import quiet_git, quiet_lm_eval
+from skillmix_tasks.harness.run import TaskRun
 from skillmix_tasks.harness.task import SkillMixTask
 from skillmix_tasks.harness.task_files import harness_folder
 from skillmix_tasks.items.pack import earlier_versions
 from skillmix_tasks.scoring.metrics import GENERATIONS
+from skillmix_tasks.scoring.reply import StudentReply
 from skillmix_tasks.stored.places import StoredTask, find_answers
 from skillmix_tasks.stored.sample_files import SampleFiles
 from skillmix_tasks.stored.trust import settings_to_follow
@@ -49,7 +51,7 @@ class StoredStudent(LM):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        self.replies: dict[tuple[str, str, int], tuple[str, ...]] = {}
+        self.replies: dict[tuple[str, str, int], tuple[StudentReply, ...]] = {}
 
     @property
     def tokenizer_name(self) -> str:
@@ -64,11 +66,11 @@ class StoredStudent(LM):  # type: ignore[misc]
         """The history as JSON, from which `generate_until` reads which turn is asked for."""
         return json.dumps(chat_history)
 
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:  # noqa: ARG002
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[StudentReply]:  # noqa: ARG002
         """The stored replies."""
         return [self._reply(request) for request in requests]
 
-    def _reply(self, request: Instance) -> str:
+    def _reply(self, request: Instance) -> StudentReply:
         replies = self.replies[str(request.task_name), request.doc["hash"], request.idx]
         if len(replies) == 1:
             return replies[0]
@@ -161,7 +163,7 @@ def _evaluate_parts(
 ) -> tuple[dict[str, Any], _Scores]:
     """The scores of all items, and the results of the first part, whose head is that of the whole run."""
     items = [(name, item) for name, one in stored.items() for item in one.in_order()]
-    size = _PART_IN_BATCHES if any(task.in_batches for task in tasks.values()) else _PART
+    size = _PART_IN_BATCHES if any(task.run.settings.batch for task in tasks.values()) else _PART
     parts = [items[start : start + size] for start in range(0, len(items), size)]
     student, scores = StoredStudent(), _Scores()
     results: dict[str, Any] = {}
@@ -196,15 +198,15 @@ def _evaluate_parts(
 
 @contextmanager
 def _in_parts(stored: Mapping[str, StoredTask], tasks: Mapping[str, SkillMixTask]) -> Iterator[None]:
-    others: list[SkillMixTask] = []
+    others: list[TaskRun] = []
     for name, task in tasks.items():
-        task.begin_parts(GENERATIONS * len(stored[name].items), others)
-        others.append(task)
+        task.run.begin_parts(GENERATIONS * len(stored[name].items), others)
+        others.append(task.run)
     try:
         yield
     finally:
         for task in tasks.values():
-            task.end_parts()
+            task.run.end_parts()
 
 
 def _evaluate(
@@ -272,7 +274,7 @@ def _task(manager: TaskManager, name: str) -> SkillMixTask:
 
 def _answered(stored: StoredTask, task: SkillMixTask) -> bool:
     """Whether the stored answers are to the items of `task`."""
-    hashes = task.item_hashes
+    hashes = [item.hash for item in task.run.items]
     return all(one.index < len(hashes) and hashes[one.index] == name for name, one in stored.items.items())
 
 
@@ -287,7 +289,7 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
         )
     task = _task(manager, stored.task)
     if settings.get("pack") is None and not _answered(stored, task):
-        for folder in earlier_versions(task.pack_id):
+        for folder in earlier_versions(task.run.pack.about.id):
             earlier = _task(_manager(settings | {"pack": str(folder)}, include_path), stored.task)
             if _answered(stored, earlier):
                 logger.warning(
@@ -298,8 +300,8 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
                 )
                 task = earlier
                 break
-    task.replay(stored.path, stored.student)
-    hashes = task.item_hashes
+    task.run.replay(stored.path, stored.student, stored.sampling)
+    hashes = [item.hash for item in task.run.items]
     for name, item in stored.items.items():
         if item.index >= len(hashes) or hashes[item.index] != name:
             raise UserError(

@@ -47,6 +47,12 @@ class Fork:
         """Whether it is at work still."""
         return self._process.is_alive()
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        assert self._process.pid
+        return int(self._process.pid)
+
     def kill(self) -> int:
         """End it at once, if it is not at its end; return its status."""
         self._process.kill()

@@ -84,19 +84,34 @@ class _Progress:
 
 
 class Transport:
-    """Sends chat requests to `url` as `throttle` lets them out; use as an async context manager."""
+    """Sends chat requests to `url` as `throttle` lets them out; use as an async context manager.
 
-    def __init__(self, url: str, headers: Mapping[str, str], throttle: Throttle) -> None:
+    An attempt ends after `timeout` seconds. Without `verify` the endpoint's certificate is not checked.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        throttle: Throttle,
+        *,
+        timeout: float = _TIMEOUT,
+        verify: bool = True,
+    ) -> None:
         self._url = url
         self._headers = dict(headers)
         self._keys = known_keys()
         self.throttle = throttle
+        self._timeout = timeout
+        self._verify = verify
 
     async def __aenter__(self) -> Self:
         self.throttle.open()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self.throttle.bound, ssl=_trusted(self._url)),
-            timeout=aiohttp.ClientTimeout(total=_TIMEOUT, sock_connect=_CONNECT_TIMEOUT),
+            connector=aiohttp.TCPConnector(
+                limit=self.throttle.bound, ssl=_trusted(self._url) if self._verify else False
+            ),
+            timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=_CONNECT_TIMEOUT),
             headers={**self._headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED},
             auto_decompress=False,
             proxy=_proxy(self._url),

@@ -10,25 +10,33 @@ class GatheredCoverage(float):
     """An item's coverage, with what else has to come from every rank: lm-eval gathers metrics alone.
 
     `states` counts the item's points without a verdict by their reason; `grounds` those that the judge decided
-    (`judged`), and of them the ones whose grants had no true evidence (`ungrounded`); `cost` is what grading cost
-    on the item's rank, and None but on the first item of each.
+    (`judged`), and of them the ones whose grants had no true evidence (`ungrounded`); `answers` is what became of
+    its answers (skillmix_tasks.scoring.reply); `cost` is what grading cost on the item's rank, and None but on the
+    first item of each.
     """
 
-    __slots__ = ("cost", "grounds", "states")  # there is one for each item of a run
+    __slots__ = ("answers", "cost", "grounds", "states")  # there is one for each item of a run
 
     states: Counter[str]
     grounds: Counter[str]
+    answers: Counter[str]
     cost: dict[str, Any] | None
 
     def __new__(
-        cls, value: float, states: Counter[str], grounds: Counter[str], cost: dict[str, Any] | None
+        cls,
+        value: float,
+        states: Counter[str],
+        grounds: Counter[str],
+        answers: Counter[str],
+        cost: dict[str, Any] | None,
     ) -> Self:
         """A float cannot be given its attributes later than here."""
         coverage = super().__new__(cls, value)
         coverage.states = states
         coverage.grounds = grounds
+        coverage.answers = answers
         coverage.cost = cost
         return coverage
 
     def __reduce__(self) -> tuple[type[GatheredCoverage], tuple[Any, ...]]:
-        return GatheredCoverage, (float(self), self.states, self.grounds, self.cost)
+        return GatheredCoverage, (float(self), self.states, self.grounds, self.answers, self.cost)

@@ -24,6 +24,8 @@ def hide_texts(instances: list[Instance], records: list[dict[str, Any]]) -> None
             record["lost_in_code"] = dict.fromkeys(
                 record["lost_in_code"], Loss(code=LossCode.PRIVATE).model_dump()
             )
+        for name in ("reasoning", "detail"):  # they repeat the prompt
+            record["student"].pop(name, None)
         shown = normalise(record["answer"] if own else "")
         for vote in record.get("votes", ()):
             # A reply that is no verdict, and a quotation that is none, may repeat the criteria.

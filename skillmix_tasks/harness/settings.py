@@ -26,6 +26,23 @@ from grading.safety.bounds import load_json
 from skillmix_tasks.items.draw import MOST_ITEMS
 from skillmix_tasks.items.hub import ItemsFrom
 
+MOST_TOKENS = 512  # of a visible answer
+PINNED = {"temperature": 0.7, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0, "max_tokens": MOST_TOKENS}
+"""How every student is sampled that has no sampling of its own; top_k 0 is off."""
+
+
+class Sampling(BaseModel):
+    """A student's own sampling; what is None stays pinned."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    temperature: float | None = Field(default=None, ge=0, le=2, strict=True)
+    top_p: float | None = Field(default=None, gt=0, le=1, strict=True)
+    top_k: int | None = Field(default=None, ge=-1, le=1_000_000, strict=True)
+    min_p: float | None = Field(default=None, ge=0, le=1, strict=True)
+    repetition_penalty: float | None = Field(default=None, gt=0, le=10, strict=True)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2, strict=True)
+
 
 class Settings(BaseModel):
     """The settings of one run.
@@ -40,7 +57,9 @@ class Settings(BaseModel):
     what points count as that the judge granted without true evidence: no verdict, or not earned. `max_usd`
     (dollars) and `max_tokens` (of prompts and completions together) cap what judging all tasks of the run may
     spend; `price`, in dollars per million tokens, overrides the price table. `batch` sends the judge's requests
-    through the endpoint's Batch API: cheaper, and within a day.
+    through the endpoint's Batch API: cheaper, and within a day. `reasoning_tokens` is the student's limit for
+    reasoning, beside that of its visible answer; `reasoning_effort` goes to its endpoint unchanged; `sampling`
+    replaces what is pinned for all students, and marks the results.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -62,6 +81,9 @@ class Settings(BaseModel):
     price: Price | None = None
     batch: bool = False
     items_from: ItemsFrom | None = None
+    reasoning_tokens: int = Field(default=0, ge=0, le=1_000_000, strict=True)
+    reasoning_effort: str | None = Field(default=None, min_length=1, max_length=40)
+    sampling: Sampling | None = None
 
     def judges(self) -> tuple[JudgeSpec, ...]:
         """The judge or judges of the settings, else the judge of the environment, else the default one.

@@ -22,6 +22,7 @@ from skillmix_tasks.checks import (
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.pack import Pack
 from skillmix_tasks.scoring.losses import Loss, LossCode
+from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState, StudentReply, as_reply
 from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC, grading_request, skill_points
 
 MOST_ANSWER = 50_000  # characters; the longest that is asked for, seven sentences, has some 1,500
@@ -50,7 +51,9 @@ def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
     answer = extraction.text
     counts = sentence_counts(answer)
     void = None
-    if is_cut(reply):
+    if isinstance(reply, StudentReply) and reply.state is AnswerState.REFUSED:
+        void = "refused"
+    elif is_cut(reply):
         void = f"the reply is cut after {MOST_TEXT:,} characters"
     elif len(answer) > MOST_ANSWER:
         void = f"longer than {MOST_ANSWER:,} characters"
@@ -73,32 +76,50 @@ def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
 
 
 def judge_replies(
-    pack: Pack, asked: Sequence[tuple[Item, Sequence[str], str]], panel: Panel | None
+    pack: Pack, asked: Sequence[tuple[Item, Sequence[str], Sequence[str]]], panel: Panel | None
 ) -> list[dict[str, Any]]:
-    """Judge final replies, each with its item and the prompts that it answers; the records keep the order.
+    """Judge answers, each with its item, its prompts and its replies; the records keep the order.
 
-    A record holds the answer, what code found, every vote with its evidence, and `points`: for each of the
-    k + 3 points True, False, or None with the reason under `states`. `ungrounded` names the points whose grants
-    had no true evidence, whatever they then count as. Without a panel nothing is judged.
+    Of the replies the last counts. A record holds the answer, what code found, every vote with its evidence, and
+    `points`: for each of the k + 3 points True, False, or None with the reason under `states`. `ungrounded` names
+    the points whose grants had no true evidence, whatever they then count as. `student` says what became of the
+    answer; one that is none has no points. Without a panel nothing is judged.
     """
-    checked = [check_reply(item, reply, prompts) for item, prompts, reply in asked]
+    answers = [[as_reply(reply) for reply in replies] for _, _, replies in asked]
+    checked = [
+        check_reply(item, replies[-1], prompts) for (item, prompts, _), replies in zip(asked, answers, strict=True)
+    ]
     requests: dict[int, GradingRequest] = {}
     if panel:
         requests = {
             index: grading_request(pack, item, check.extraction.text)
             for index, ((item, _, _), check) in enumerate(zip(asked, checked, strict=True))
-            if check.void is None
+            if check.void is None and answers[index][-1].state.scored
         }
     verdicts: dict[int, Verdict] = {}
     if panel and requests:
         verdicts = dict(zip(requests, panel.grade(list(requests.values())), strict=True))
     return [
-        _record(item, check, verdicts.get(index))
+        _record(item, check, verdicts.get(index), student_record(answers[index]), judged=panel is not None)
         for index, ((item, _, _), check) in enumerate(zip(asked, checked, strict=True))
     ]
 
 
-def _record(item: Item, check: Checked, verdict: Verdict | None) -> dict[str, Any]:
+def student_record(replies: Sequence[StudentReply]) -> dict[str, Any]:
+    """What became of an answer: the state of its last reply, and the reasoning before each of its replies."""
+    last = replies[-1]
+    tokens = [reply.reasoning_tokens for reply in replies if reply.reasoning_tokens is not None]
+    record: dict[str, Any] = {"state": last.state.value}
+    record |= {"cut": True} if last.cut else {}
+    record |= {"detail": last.detail} if last.detail else {}
+    if any(reply.reasoned for reply in replies):
+        record |= {"reasoning": [reply.reasoning for reply in replies]}
+    return record | ({"reasoning_tokens": sum(tokens)} if tokens else {})
+
+
+def _record(
+    item: Item, check: Checked, verdict: Verdict | None, student: dict[str, Any], *, judged: bool
+) -> dict[str, Any]:
     record: dict[str, Any] = {
         "answer": check.extraction.text,
         "extraction": check.extraction.state,
@@ -106,8 +127,13 @@ def _record(item: Item, check: Checked, verdict: Verdict | None) -> dict[str, An
         "sentences_doubtful": check.sentences_doubtful,
         "void": check.void,
         "lost_in_code": {point: loss.model_dump() for point, loss in check.lost.items()},
+        "student": student,
     }
     points = [*skill_points(item), TOPIC, SENSE, LENGTH]
+    if judged and not AnswerState(student["state"]).scored:
+        nothing: dict[str, Any] = {"lost_in_code": {}, "void": None, "ungrounded": [], "votes": []}
+        unknown = {"points": dict.fromkeys(points), "states": dict.fromkeys(points, NO_ANSWER)}
+        return record | nothing | unknown
     if check.void:
         return record | {"points": dict.fromkeys(points, False), "states": {}, "ungrounded": [], "votes": []}
     if verdict is None:
@@ -132,7 +158,7 @@ def _record(item: Item, check: Checked, verdict: Verdict | None) -> dict[str, An
 
 def judged_points(record: dict[str, Any]) -> list[str]:
     """The points of a record that were the judge's to decide."""
-    if record["void"]:
+    if record["void"] or not AnswerState(record["student"]["state"]).scored:
         return []
     return [point for point in record["points"] if point != LENGTH and point not in record["lost_in_code"]]
 

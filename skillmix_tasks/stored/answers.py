@@ -22,6 +22,7 @@ from grading.home import home, is_own, remember_own
 from grading.keys import redacted
 from grading.safety.bounds import open_file, read_lines
 from grading.safety.whole import whole_file
+from skillmix_tasks.scoring.reply import AnswerState, StudentReply, as_reply
 
 ANSWERS_VARIABLE = "SKILLMIX_ANSWERS"
 _FORMAT = 1
@@ -50,6 +51,7 @@ class AnswerHeader(BaseModel):
     turns: int
     system_instruction: str | None
     generation_kwargs: dict[str, Any]
+    sampling: dict[str, Any] | None = None
     rank: int
     world_size: int
 
@@ -66,8 +68,40 @@ class AnswerHeader(BaseModel):
         return self.model_dump_json(exclude={"rank"})
 
 
+class ReplyRecord(BaseModel):
+    """What is known of a reply beside its text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    state: AnswerState = AnswerState.ANSWERED
+    cut: bool = False
+    reasoning: str = ""
+    reasoning_tokens: int | None = Field(default=None, ge=0)
+    detail: str = ""
+
+    def reply(self, text: str) -> StudentReply:
+        """The reply with that text."""
+        return StudentReply.of_record({"text": text, **self.model_dump()})
+
+
+def stored_answer(index: int, item_hash: str, generation: int, replies: Sequence[StudentReply]) -> StoredAnswer:
+    """An answer as it is stored; where all is as usual with the texts alone, as earlier releases read them."""
+    records = [{name: value for name, value in reply.record().items() if name != "text"} for reply in replies]
+    usual = all(record == {"state": AnswerState.ANSWERED} for record in records)
+    return StoredAnswer(
+        index=index,
+        hash=item_hash,
+        generation=generation,
+        replies=tuple(map(str, replies)),
+        students=() if usual else tuple(ReplyRecord.model_validate(record) for record in records),
+    )
+
+
 class StoredAnswer(BaseModel):
-    """One generation: the item's index in its task and content hash, and the replies of its turns."""
+    """One generation: the item's index in its task and content hash, and the replies of its turns.
+
+    `students` are what else is known of the replies, if it is not as usual.
+    """
 
     # What a newer release says of a reply, as that it was cut off, may not be passed over.
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -76,6 +110,13 @@ class StoredAnswer(BaseModel):
     hash: str
     generation: int
     replies: tuple[str, ...] = Field(min_length=1, max_length=2)
+    students: tuple[ReplyRecord, ...] = ()
+
+    def turns(self) -> tuple[StudentReply, ...]:
+        """The replies with their states."""
+        if len(self.students) != len(self.replies):
+            return tuple(as_reply(text) for text in self.replies)
+        return tuple(one.reply(text) for text, one in zip(self.replies, self.students, strict=True))
 
 
 def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAnswer]) -> Path:
@@ -88,7 +129,9 @@ def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAn
             head = json.dumps(redacted(header.model_dump(mode="json")), ensure_ascii=True)
             file.write(head + "\n")
             for answer in answers:
-                file.write(json.dumps(answer.model_dump(mode="json"), ensure_ascii=True) + "\n")
+                file.write(
+                    json.dumps(answer.model_dump(mode="json", exclude_defaults=True), ensure_ascii=True) + "\n"
+                )
         remember_own(head.encode())
     except OSError as error:
         raise _unwritable(folder, error) from error

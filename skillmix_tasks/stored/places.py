@@ -14,6 +14,7 @@ from typing import Any
 
 from grading import UserError
 from grading.safety.bounds import load_json, open_file, read_lines
+from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class StoredTask:
     student: dict[str, Any]
     own: bool = True  # of a run of this user, or without anything that could be followed
     run: str = ""
+    sampling: dict[str, Any] | None = None
     ranks: list[int] = field(default_factory=list)
     world_size: int = 1
     items: dict[str, StoredItem] = field(default_factory=dict)
@@ -51,18 +53,18 @@ class StoredTask:
         """The items' hashes in the order of their indices."""
         return sorted(self.items, key=lambda name: self.items[name].index)
 
-    def replies(self, names: Iterable[str]) -> dict[tuple[str, int], tuple[str, ...]]:
+    def replies(self, names: Iterable[str]) -> dict[tuple[str, int], tuple[StudentReply, ...]]:
         """The replies of all turns, by item and generation, of the items `names`, read from the files now.
 
         Raises UserError if the files have changed since they were looked through.
         """
         wanted = {(name, g): place for name in names for g, place in enumerate(self.items[name].places)}
-        found: dict[tuple[str, int], tuple[str, ...]] = {}
+        found: dict[tuple[str, int], tuple[StudentReply, ...]] = {}
         with _readable():
             for number, file in enumerate(self.files):
                 offsets = {place[1] for place in wanted.values() if place is not None and place[0] == number}
                 for _, answer in file.answers_at(sorted(offsets)):
-                    found[answer.hash, answer.generation] = answer.replies
+                    found[answer.hash, answer.generation] = answer.turns()
         if not wanted.keys() <= found.keys():
             raise UserError(f"The files of {self.task} changed while they were graded: start again.")
         return {key: found[key] for key in wanted}
@@ -194,6 +196,7 @@ class _File:
             header.student,
             own=header.own,
             run=header.run,
+            sampling=header.sampling,
             ranks=[header.rank],
             world_size=header.world_size,
         )
@@ -238,6 +241,7 @@ class _File:
                     "hash": document["hash"],
                     "generation": generation,
                     "replies": replies,
+                    "students": _students(sample, generation, len(replies)),
                 }
                 for generation, replies in enumerate(sample["resps"])
             ]
@@ -248,6 +252,19 @@ class _File:
                 f"{self.path}, {where}, is not a sample of a SKILL-MIX task: name samples_skillmix_*.jsonl "
                 "files of lm_eval --log_samples, or files of stored answers."
             ) from error
+
+
+def _students(sample: dict[str, Any], generation: int, turns: int) -> list[dict[str, Any]]:
+    """What a sample says of an answer's replies beside their texts; earlier releases say nothing."""
+    records = sample.get("filtered_resps") or []
+    record = load_json(records[generation]) if generation < len(records) else {}
+    student = record.get("student") if isinstance(record, dict) else None
+    if not isinstance(student, dict) or student == {"state": AnswerState.ANSWERED}:
+        return []
+    reasoning = student.pop("reasoning", [""] * turns)
+    turn = [{"reasoning": text} for text in reasoning]
+    turn[-1] |= student  # what is known of the answer is kept with its last reply
+    return turn
 
 
 def _is_json(line: bytes) -> bool:

@@ -13,11 +13,12 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from grading import State, UserError
 from grading.errors import first_fault
 from skillmix_tasks.items.pack import Lists, Split
+from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState
 
 
 def known_state(state: str) -> str:
     """A state of a vote or a point, as it is; ValueError for one that this release does not know."""
-    if state not in set(State):
+    if state not in set(State) and state != NO_ANSWER:
         raise ValueError(f"the state {state!r} is not known to this release, and may be of a newer one")
     return state
 
@@ -65,11 +66,55 @@ class Ungrounded(BaseModel):
     share: float | None = None
 
 
+class Answers(BaseModel):
+    """What became of the student's answers, by state; docs/students.md says which have a score.
+
+    `cut` of the answered ones ended at the token limit. `reasoned` came after reasoning, which took so many
+    `reasoning_tokens`: None if the student did not say for all.
+    """
+
+    states: dict[AnswerState, int]
+    cut: int = 0
+    reasoned: int = 0
+    reasoning_tokens: int | None = None
+
+    @property
+    def total(self) -> int:
+        """All answers."""
+        return sum(self.states.values())
+
+    @property
+    def unanswered(self) -> dict[AnswerState, int]:
+        """The states but ANSWERED, the most frequent first."""
+        others = {
+            state: count for state, count in self.states.items() if count and state is not AnswerState.ANSWERED
+        }
+        return dict(sorted(others.items(), key=lambda one: -one[1]))
+
+    def share(self, count: int) -> float:
+        """Of all answers."""
+        return count / self.total if self.total else 0.0
+
+    def line(self) -> str:
+        """What is not as usual, in words: "cut_off 3 %, reasons with 812 tokens an answer"; "" if nothing is."""
+        parts = [f"{state} {self.share(count):.1%}" for state, count in self.unanswered.items()]
+        parts += [f"ended at the limit {self.share(self.cut):.1%}"] if self.cut else []
+        if self.reasoned:
+            tokens = (
+                ""
+                if self.reasoning_tokens is None
+                else f" with {self.reasoning_tokens / self.reasoned:,.0f} tokens an answer"
+            )
+            parts.append(f"reasons{tokens}")
+        return ", ".join(parts)
+
+
 class RunRecord(BaseModel):
     """The protocol of a task's run, its judge, and what grading cost.
 
     `judge` is a panel's record (grading.panel), None where nothing was judged; `grading` the sum of the graders'
-    (grading.cost.stats); `items_from` the data set that the items came from, with its commit.
+    (grading.cost.stats); `items_from` the data set that the items came from, with its commit; `sampling` what the
+    student was really sampled with. Results of earlier releases have no `answers` and no `sampling`.
     """
 
     k: int = Field(ge=1)
@@ -87,6 +132,8 @@ class RunRecord(BaseModel):
     points_without_verdict: dict[Annotated[str, AfterValidator(known_state)], int]
     ungrounded: Ungrounded | None
     student: dict[str, Any]
+    answers: Answers | None = None
+    sampling: dict[str, Any] | None = None
 
     def cost(self, name: str) -> float | None:
         """Tokens or dollars (`name`) of all votes, stored ones included; None where they are not known."""

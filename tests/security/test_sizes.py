@@ -44,13 +44,13 @@ from skillmix_tasks.calibration.corrected import correct_results
 from skillmix_tasks.calibration.record import load_calibration
 from skillmix_tasks.calibration.tree import read_table
 from skillmix_tasks.harness.settings import read_settings
-from skillmix_tasks.harness.task import _text
 from skillmix_tasks.items.draw import sample_items
 from skillmix_tasks.items.hub import _rows
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack_files import read_pack
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.points import MOST_ANSWER, check_reply
+from skillmix_tasks.scoring.reply import clean
 from skillmix_tasks.stored.places import find_answers
 from tests.servers.hostile import HostileServer
 from training.data.folder import claimed
@@ -461,7 +461,7 @@ def test_so_many_requests_in_flight_are_refused(tmp_path: Path):
 def test_a_student_s_text_without_measure_is_cut_and_not_judged(text: str, reason: str):
     pack = load_pack("language")
     [item] = sample_items(pack, task="skillmix_k2", k=2, split="all", seed=0, number=1)
-    reply = _text(text)
+    reply = clean(text)
     assert len(reply) <= MOST_TEXT + 60
     started = time.monotonic()
     checked = check_reply(item, reply, [render(pack, "turn1", item)])
@@ -475,7 +475,7 @@ def test_a_long_reasoning_does_not_count_as_the_answer():
     pack = load_pack("language")
     [item] = sample_items(pack, task="skillmix_k2", k=2, split="all", seed=0, number=1)
     reply = "<think>" + "Let me see. " * 60_000 + "</think>Answer: Rain fell on the old drum. Explanation: rain."
-    checked = check_reply(item, _text(reply), [render(pack, "turn1", item)])
+    checked = check_reply(item, clean(reply), [render(pack, "turn1", item)])
     assert checked.void is None
     assert checked.extraction.text == "Rain fell on the old drum."
 

@@ -88,6 +88,7 @@ def _evaluate(
         apply_chat_template=mode == "chat",
         log_samples=True,
     )
+    print(f"asked {model.asked}")  # noqa: T201
     if model.rank == 0:
         assert results is not None
         output.write_text(json.dumps(results, default=str))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(folder: Path, home: Path, server: ChatServer, ranks: int, mode: str, limit: int = 5, **settings: Any):
+def start(
+    folder: Path,
+    home: Path,
+    server: ChatServer,
+    ranks: int,
+    mode: str,
+    limit: int = 5,
+    model: Any = None,
+    **settings: Any,
+):
     """Start all ranks of a run; its results come to folder/results.json."""
     folder.mkdir()
     port = free_port()
-    given = {"skillmix": {"judge": "judge-1", "judge_base_url": server.base_url, **settings}}
+    given: dict[str, Any] = {"skillmix": {"judge": "judge-1", "judge_base_url": server.base_url, **settings}}
+    if model is not None:  # a model with a name keeps its replies
+        given["model"] = model
     return [
         Fork(run_rank, rank, ranks, port, folder / "results.json", mode, limit, given, env=environment(home))
         for rank in range(ranks)
@@ -76,9 +88,25 @@ def test_two_ranks_give_the_table_of_one(chat_server: ChatServer, tmp_path: Path
     assert chat_server.counts().received["judge"] == 0
 
 
+def test_two_ranks_generate_nothing_twice(chat_server: ChatServer, tmp_path: Path):
+    chat_server.set(earn=0.6, models=MODELS)
+    home, asked, results = tmp_path / "home", [], []
+    for name, ranks in (("a", 2), ("b", 2), ("c", 1)):
+        ended = [
+            process.wait(240)
+            for process in start(tmp_path / name, home, chat_server, ranks, "chat", limit=3, model="m-1", votes=1)
+        ]
+        assert {done.returncode for done in ended} == {0}, ended[0].stderr
+        asked.append(sum(int(n) for done in ended for n in re.findall(r"^asked (\d+)", done.stdout, re.MULTILINE)))
+        results.append(json.loads((tmp_path / name / "results.json").read_text())["results"])
+    assert asked[0] >= 3 * 3 * 2  # and padding
+    assert asked[1:] == [0, 0]
+    assert results[0] == results[1] == results[2]
+
+
 def test_the_first_rank_judges_the_controls(chat_server: ChatServer, tmp_path: Path):
     chat_server.set(earn=1.0, models=MODELS)
-    settings = {"controls": True, "votes": 1}
+    settings: dict[str, Any] = {"controls": True, "votes": 1}
     errors = finish(start(tmp_path / "run", tmp_path / "home", chat_server, 2, "chat", limit=2, **settings))
     assert chat_server.counts().received["judge"] == 12 + 6
     results = json.loads((tmp_path / "run" / "results.json").read_text())

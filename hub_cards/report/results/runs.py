@@ -125,7 +125,7 @@ def _run(path: Path, data: dict[str, Any], task: str, record: RunRecord, label: 
             seed=record.seed,
             drop_common=record.drop_common,
             ungrounded=record.ungrounded.rule if record.ungrounded else "no_verdict",
-            sampling=_sampling(sampling),
+            sampling=_sampling(sampling, record.sampling),
         ),
         items=int(number(scores["sample_len"], "sample_len")),
         scores={metric: _score(scores, metric) for metric in METRICS},
@@ -136,8 +136,15 @@ def _run(path: Path, data: dict[str, Any], task: str, record: RunRecord, label: 
     )
 
 
-def _sampling(record: dict[str, Any]) -> str:
+def _sampling(record: dict[str, Any], used: dict[str, Any] | None) -> str:
     arguments = dict(record["arguments"] or {})
+    if used is not None:
+        usual = {"top_p": 1.0, "top_k": 0, "repetition_penalty": 1.0}
+        own = {name: value for name, value in used.items() if usual.get(name, object()) != value}
+        arguments = {
+            name: own[name] for name in sorted(own) if name not in ("max_tokens", "seeded", "reasoning_tokens")
+        }
+        arguments["max_gen_toks"] = used.get("max_tokens")
     temperature = arguments.pop("temperature", None) if arguments.pop("do_sample", True) else 0
     words = f"temperature {temperature}" if temperature is not None else "the model's own temperature"
     tokens = arguments.pop("max_gen_toks", None)

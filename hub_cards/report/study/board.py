@@ -103,7 +103,7 @@ def measured_rows(
             Row(
                 id=digest([run.group, run.student.key]),
                 source="measured",
-                student=students[run.student.key],
+                student=students[run.student.key] + _mark(run),
                 judge=judges[run.judge.key],
                 protocol=run.protocol.text(),
                 pack=_pack_text(run.record.pack),
@@ -160,6 +160,12 @@ def published_rows(published: Iterable[PublishedRow]) -> list[Row]:
                 split = one.split or NOT_STATED
                 row.cells[metric, split, one.k] = Cell(value, None, one.items, one.items, None, None, None)
     return list(rows.values())
+
+
+def _mark(run: Run) -> str:
+    """What a reader has to know of a student's answers before ranking it."""
+    line = run.record.answers.line() if run.record.answers else ""
+    return f" ({line})" if line else ""
 
 
 def _names(parties: Iterable[Party]) -> dict[str, str]:

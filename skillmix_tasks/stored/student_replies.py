@@ -1,0 +1,61 @@
+"""Every reply of a student on disk as it arrives, in both turns: a killed run generates nothing twice.
+
+The file is a store of the grading engine's (one SQLite file that several processes may use at once), so that
+`skillmix store stats|prune|repair --file` serve it, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from grading import State
+from grading.backend import Reply
+from grading.home import home
+from grading.safety.bounds import load_json
+from grading.store.replies import VerdictStore, vote_key
+from skillmix_tasks.scoring.reply import AnswerState, StudentReply
+
+
+def student_store() -> Path:
+    """The file of the students' replies, in the folder of the verdict store."""
+    return home() / "students.sqlite"
+
+
+class StudentReplies:
+    """The stored replies of one student: `identity` is what tells it from every other."""
+
+    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+        self._identity = dict(identity)
+        self._name = str(identity["model"])
+        self._store = VerdictStore(path)
+
+    def key(self, context: Any, arguments: Mapping[str, Any], generation: int) -> str:
+        """The key of a reply: the student, the exact messages, how they are sampled, and the generation."""
+        return vote_key(
+            self._identity | {"arguments": dict(arguments)},
+            [{"role": "user", "content": str(context)}],
+            generation,
+        )
+
+    def read(self, keys: Sequence[str]) -> dict[str, StudentReply]:
+        """The stored replies by key; one that cannot be read is not there."""
+        found = {}
+        for key, reply in self._store.read(keys).items():
+            try:
+                found[key] = StudentReply.of_record(load_json(reply.text))
+            except (ValueError, KeyError, TypeError):
+                continue
+        return found
+
+    def write(self, key: str, reply: StudentReply) -> None:
+        """Put a reply on disk; a failed request is none."""
+        if reply.state is not AnswerState.API_FAILED:
+            text = json.dumps(reply.record(), ensure_ascii=True)
+            self._store.write(key, self._name, Reply(State.GRADED, text))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()
