@@ -104,7 +104,6 @@ class Grader:
             vote = read_vote(call, reply, stored=stored, judge=self.judge.model)
             known[call.key] = vote
             self.stats.count(vote.state, reply, stored=stored)
-            self.stats.refused |= reply.refused
             bar.advance()
 
         self._asker.ask(wanted, keep, announced=announced)
