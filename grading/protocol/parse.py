@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from grading.backend import Reply, VoteCall
 from grading.errors import first_fault
+from grading.protocol.reasoning import split_reasoning
 from grading.protocol.untrusted import comparable
 from grading.verdict import Mark, State, Vote
 
@@ -40,10 +41,21 @@ def read_vote(call: VoteCall, reply: Reply, *, stored: bool, judge: str = "") ->
     state, detail, marks = reply.state, reply.detail, dict[str, Mark]()
     if state is State.GRADED:
         try:
-            marks = _marks(call, reply.text)
+            marks = _marks_of(call, reply.text)
         except _NotAVerdictError as error:
             state, detail = State.PARSE_FAILED, str(error)
     return Vote(call.number, state, marks, reply.text, detail, reply.usage, stored, judge)
+
+
+def _marks_of(call: VoteCall, text: str) -> dict[str, Mark]:
+    """The marks in the reply as it is, else in the reply without its reasoning, which may hold drafts."""
+    try:
+        return _marks(call, text)
+    except _NotAVerdictError:
+        visible = split_reasoning(text).visible
+        if not visible.strip() or visible == text:
+            raise
+        return _marks(call, visible)
 
 
 def _marks(call: VoteCall, text: str) -> dict[str, Mark]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from grading.protocol.reasoning import split_reasoning
 from skillmix_tasks.checks.normalise import is_empty, visible
 
 
@@ -54,9 +55,6 @@ class _Marker:
     opens: bool  # an answer marker; else an explanation marker
 
 
-_TAG: Final = r"(?:think|thinking|thought|reasoning)"
-_REASONING_START: Final = re.compile(rf"<{_TAG}\b[^<>]*>", re.IGNORECASE)
-_REASONING_END: Final = re.compile(rf"</{_TAG}>", re.IGNORECASE)
 _FENCE: Final = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*[\w+-]*[ \t]*(?:\n|\Z)", re.MULTILINE)
 _QUOTED_LINES: Final = re.compile(r"^[ \t]*>[ \t>]*")
 _RULE: Final = re.compile(r"[ \t]*(?:-{3,}|\*{3,}|_{3,}|>*)[ \t]*")
@@ -92,7 +90,7 @@ def extract_answer(reply: str) -> Extraction:
 
     Line breaks inside the answer stay, quotation marks and emphasis go only where they enclose all of it.
     """
-    text = _FENCE.sub("", _without_reasoning(visible(reply)))
+    text = _FENCE.sub("", split_reasoning(visible(reply)).visible)
     markers = _markers(text)
     answers: list[tuple[str, bool]] = []
     for marker, after in zip(markers, [*markers[1:], None], strict=False):
@@ -109,19 +107,6 @@ def extract_answer(reply: str) -> Extraction:
         if not is_empty(rest):
             return Extraction(rest, ExtractionState.NO_MARKER)
     return Extraction("", ExtractionState.EMPTY)
-
-
-def _without_reasoning(text: str) -> str:
-    """Without reasoning blocks; one that never ends takes all after it, one that never began all before it."""
-    kept: list[str] = []
-    place = 0
-    while start := _REASONING_START.search(text, place):
-        kept.append(text[place : start.start()])
-        end = _REASONING_END.search(text, start.end())
-        place = end.end() if end else len(text)
-    text = "".join([*kept, text[place:]])
-    *_, last = [0, *(end.end() for end in _REASONING_END.finditer(text))]
-    return text[last:]
 
 
 def _markers(text: str) -> list[_Marker]:
