@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from grading.verdict import State
+
 if TYPE_CHECKING:
     from grading.models.spec import ModelSpec
 
@@ -140,3 +142,9 @@ def sentence(record: Iterable[Mapping[str, Any]], product: str) -> str:
     if further := sum(one["count"] for one in kinds[_SHOWN:]):
         parts.append(f"{further} more failed in other ways")
     return "; ".join(parts)
+
+
+def limit_hint(states: Mapping[str, int], max_tokens: int) -> str:
+    """What to do about replies that the limit cut off; empty if there are none."""
+    cut = sum(states.get(state.value, 0) for state in (State.TRUNCATED, State.REASONING_ONLY))
+    return f"replies end at max_tokens = {max_tokens:,}: set it higher" if cut else ""

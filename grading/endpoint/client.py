@@ -19,7 +19,7 @@ from grading.endpoint.errors import CallFailedError, StatusError
 from grading.endpoint.rate_headers import ATTEMPTS
 from grading.endpoint.saver import Saver
 from grading.endpoint.transport import Transport
-from grading.failure import Failure
+from grading.failure import Cause, Failure
 from grading.verdict import State
 
 if TYPE_CHECKING:
@@ -149,7 +149,8 @@ class VoteClient:
                 return [Reply(State.API_FAILED, detail=f"not tried: {failure}", failure=failure)] * len(votes)
             try:
                 doubtful = not guessed and dialect.doubts(request.without, request.asked)
-                attempts = _SUSPICIOUS if doubtful else max(1, ATTEMPTS - spent)
+                most = ATTEMPTS if self._throttle.proved else MOST_WASTED
+                attempts = _SUSPICIOUS if doubtful else max(1, most - spent)
                 content = await transport.post(request.data, attempts=attempts)
             except CallFailedError as error:
                 self._last = error.failure
@@ -181,7 +182,8 @@ class VoteClient:
                             if self.ended is None and (confirmed or not self._throttle.proved):
                                 self.ended = error.failure
                             confirmed = True
-                        continue
+                        if self.ended is None:
+                            continue
                     else:
                         self._wasted += not self._throttle.proved
                         if self._wasted < MOST_WASTED and dialect.refuse(error, request.without, request.asked):
@@ -214,11 +216,13 @@ class VoteClient:
 
     def _lose_form(self) -> None:
         self._unlucky += 1
-        if self._unlucky >= _UNLUCKY:
+        if self._unlucky >= _UNLUCKY or not self._dialect.form_was_accepted:
             self._dialect.give_up("response_format")
 
     def _patience(self) -> int:
-        return _GIVE_UP_AFTER if self._throttle.proved else _GIVE_UP_AT_FIRST
+        if self._throttle.proved:
+            return _GIVE_UP_AFTER
+        return 1 if self._last and self._last.cause is Cause.NOT_A_CHAT else _GIVE_UP_AT_FIRST
 
 
 def request_headers(spec: ModelSpec, api_key: str) -> dict[str, str]:

@@ -57,6 +57,11 @@ class Dialect:
         """What the next request goes without."""
         return self._wanted[0] if self._wanted else self.refused
 
+    @property
+    def form_was_accepted(self) -> bool:
+        """Whether a reply came in the form that was asked for."""
+        return "json_schema" in self._accepted
+
     def request(self, call: VoteCall, votes: int = 1, without: frozenset[str] | None = None) -> dict[str, Any]:
         """The body of a request for `call`, and for as many `votes` with the same messages as one may ask for."""
         spec = self._spec

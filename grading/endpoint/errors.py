@@ -76,7 +76,7 @@ _MENTIONS = {
     "temperature": r"\btemperature\b",
     "max_tokens": r"\bmax_(completion_|output_|new_)?tokens\b",
     "reasoning_effort": r"\breasoning[_. ]?effort\b|\bthinking_level\b",
-    "n": r"['\"`]n['\"`]|\bn ?(>|=|!=|must|should|is|has|cannot)|\b(parameter|argument|argument supplied|field|name|value"
+    "n": r"['\"`]n['\"`]|(^|\s)n: |\bn ?(>|=|!=|must|should|is|has|cannot)|\b(parameter|argument|argument supplied|field|name|value"
     r"):? n\b|\b(number of )?(completion )?(choices?|completions|candidates|generations|samples)\b|candidate_?count",
 }
 _COMPILED = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _MENTIONS.items()}
@@ -382,6 +382,8 @@ def _cause(status: int, text: str, words: str, after: float | None) -> Cause:
         return Cause.KEY
     if status in (404, 405, 410):  # a router has no endpoint for what the request asks
         return Cause.REFUSED if _PARAMETERS.search(words) else Cause.NO_CHAT
+    if status == 501:
+        return Cause.REFUSED
     if status == 503:
         return Cause.BUSY
     return Cause.SERVER if may_pass(status) else Cause.REFUSED

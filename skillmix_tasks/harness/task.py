@@ -29,6 +29,7 @@ from pydantic import ValidationError
 from grading import Budget, Panel, State, UserError
 from grading.cost.stats import total
 from grading.errors import show_user_errors_in_one_line
+from grading.failure import limit_hint, sentence
 from grading.home import verdict_store
 from grading.keys import know_arguments, redact
 from grading.panel import panel_name, panel_record
@@ -404,10 +405,18 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             raise UserError(
                 f"{self.config.task}: {missing / len(items):.0%} of the items got no verdict from "
                 f"{panel_name(self._judges)} (points without one: {states}), more than max_missing = "
-                f"{self._settings.max_missing:.0%}. All answers and verdicts are saved: {self._remedy()}"
+                f"{self._settings.max_missing:.0%}{self._causes()}. All answers and verdicts are saved: {self._remedy()}"
                 f"{self._other_ranks()}."
             )
         return float(mean(items))
+
+    def _causes(self) -> str:
+        """Why votes are missing, in the endpoint's own words and with what to type."""
+        found = [
+            sentence((total(self._costs) or {}).get("failures") or (), "vote"),
+            limit_hint(self._states, max(judge.max_tokens for judge in self._judges)),
+        ]
+        return "".join(f"; {one}" for one in found if one)
 
     def _remedy(self) -> str:
         again = f"`skillmix grade {self._answers}"
