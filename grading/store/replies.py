@@ -108,6 +108,7 @@ class VerdictStore:
         self._db = open_database(path)
         # Keys whose replies cannot be read: the next reply takes their place.
         self.damaged: set[str] = set()
+        self._failed: list[tuple[str, str, str, int | None, str]] = []  # rows of failures that wait for a commit
 
     def read(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The stored replies among `keys`, without those that are damaged, of which the log says how many."""
@@ -164,14 +165,7 @@ class VerdictStore:
 
     def fail(self, key: str, judge: str, failure: Failure) -> None:
         """Note why a call failed, in place of an earlier failure; it is on disk after the next `commit`."""
-        with explained(self.path):
-            if not self._db.in_transaction:
-                self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute(
-                "INSERT OR REPLACE INTO failures (key, judge, cause, status, words) VALUES (?, ?, ?, ?, ?)",
-                (key, judge, failure.cause.value, failure.status, failure.words),
-            )
-            self._db.execute("DELETE FROM claims WHERE key = ?", (key,))
+        self._failed.append((key, judge, failure.cause.value, failure.status, failure.words))
 
     def failures(self, judge: str | None = None) -> Iterator[dict[str, Any]]:
         """The calls that failed and have no reply yet, with the endpoint's words."""
@@ -186,6 +180,15 @@ class VerdictStore:
     def commit(self) -> None:
         """Put on disk what was added."""
         with explained(self.path):
+            if self._failed:
+                if not self._db.in_transaction:
+                    self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO failures (key, judge, cause, status, words) VALUES (?, ?, ?, ?, ?)",
+                    self._failed,
+                )
+                self._db.executemany("DELETE FROM claims WHERE key = ?", [(row[0],) for row in self._failed])
+                self._failed.clear()
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
 
