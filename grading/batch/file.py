@@ -14,7 +14,7 @@ from grading.backend import Reply, VoteCall
 from grading.endpoint.bodies import MOST_BODY
 from grading.endpoint.chat import failure_in, replies_in
 from grading.endpoint.dialect import Dialect
-from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError, one_line
+from grading.endpoint.errors import CallFailedError, StatusError, one_line
 from grading.failure import Cause, Failure
 from grading.keys import known_keys, redacted
 from grading.safety.bounds import load_json

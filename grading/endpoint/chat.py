@@ -32,8 +32,10 @@ class _Choice(BaseModel):
     error: Any = None
 
 
-def failure_in(content: dict[str, Any], status: int) -> CallFailedError | None:
+def failure_in(content: Any, status: int) -> CallFailedError | None:
     """Why the body of a reply of success holds no choice that can be read; None if it holds one."""
+    if not isinstance(content, dict):
+        return NotAChatError(f"no chat completion: {brief(content, 200)}", status)
     if _usable(content):
         return None
     usage = _usage(content.get("usage"))

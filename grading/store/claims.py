@@ -1,12 +1,14 @@
 """Which calls a run is paying for right now, so that no other run with the same store pays for them, too.
 
 A claim has an expiry, which its run renews as long as it lives. So the claims of a run that was killed are free
-again after LEASE seconds.
+again after LEASE seconds, and at once where the same machine sees that its process has ended.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import platform
 import threading
 import time
 import uuid
@@ -20,6 +22,7 @@ from grading.store.database import explained, open_database, transaction
 LEASE = 30.0  # seconds
 _RENEWALS = 5  # in that time
 _CHUNK = 300
+_HERE = platform.node().replace(":", "-")
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +33,7 @@ class Claims:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db = open_database(path)
-        self._owner = uuid.uuid4().hex
+        self._owner = f"{_HERE}:{os.getpid()}:{uuid.uuid4().hex}"
 
     def take(self, keys: Iterable[str], damaged: Collection[str] = ()) -> set[str]:
         """Those of `keys` that are this run's now: they have no reply, and no other living run claims them.
@@ -40,6 +43,8 @@ class Claims:
         wanted, now = list(keys), time.time()
         with explained(self._path), transaction(self._db):
             self._db.execute("DELETE FROM claims WHERE expires < ?", (now,))
+            owners = [owner for [owner] in self._db.execute("SELECT DISTINCT owner FROM claims")]
+            self._db.executemany("DELETE FROM claims WHERE owner = ?", ((one,) for one in owners if _is_dead(one)))
             taken = {
                 key
                 for chunk in _chunks(wanted)
@@ -87,6 +92,21 @@ class Claims:
                     )
             except UserError as error:
                 logger.warning("Another run with this store may pay for the same calls: %s", error)
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether the process of an owner on this machine has ended; on another machine only the lease says so."""
+    here, _, rest = owner.partition(":")
+    process = rest.partition(":")[0]
+    if here != _HERE or not process.isdecimal():
+        return False
+    status = Path(f"/proc/{process}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            return status.read_text().rpartition(")")[2].split()[0] == "Z"  # ended, and nobody has asked how
+        except OSError:
+            return True
+    return False
 
 
 def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
