@@ -6,11 +6,13 @@ import errno
 import sys
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Annotated
 
 import skillmix_tasks  # noqa: F401  # isort: skip  (first: it says if a package of ours is hidden or too old)
 
 import typer
 
+_INTERRUPTED = 130  # the exit status after Ctrl-C
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
@@ -20,28 +22,61 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Run one command; a user's mistake is one sentence and status 1."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without the table's arrows shows "?"
-    from grading import UserError
-    from grading.cli import app as grading_app
-    from grading.keys import redact
-    from grading.store.cli import app as store_app
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
 
-    _check_training()
+        typer.echo(f"skillmix-tasks {version('skillmix-tasks')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def mount() -> None:
+    """Add the commands of every package to `app`."""
+    from grading.cli import app as grading_app
+    from grading.store.cli import app as store_app
     from hub_cards.cli import app as push_app
     from hub_cards.report.cli import app as report_app
     from skillmix_tasks.cli import app as tasks_app
     from training.cli import app as training_app
 
-    for commands in (tasks_app, grading_app, training_app, report_app):
+    for panel, commands in (
+        ("Evaluate", tasks_app),
+        ("Judges", grading_app),
+        ("Training", training_app),
+        ("Results", report_app),
+    ):
+        for command in commands.registered_commands:
+            command.rich_help_panel = panel
         app.add_typer(commands)
-    app.add_typer(store_app, name="store")
-    app.add_typer(push_app, name="push")
+    app.add_typer(store_app, name="store", rich_help_panel="Judges")
+    app.add_typer(push_app, name="push", rich_help_panel="Results")
+
+
+def main() -> None:
+    """Run one command; a user's mistake is one sentence and status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without the table's arrows shows "?"
+    _check_training()
+    from grading import UserError
+    from grading.keys import redact
+
+    mount()
     try:
         app()
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            typer.echo("Stopped. Replies on disk are kept: run the same command again to resume.", err=True)
+        raise
     except UserError as error:
         sys.exit(f"Error: {redact(str(error))}")
     except OSError as error:

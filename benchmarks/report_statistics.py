@@ -21,7 +21,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from hub_cards.report.stats.intervals import clustered, mean_interval, scores_interval
-from hub_cards.report.stats.paired import compare, paired_interval
+from training.paired import compare, paired_interval
 
 Array = np.ndarray[Any, Any]
 _GENERATIONS = 3

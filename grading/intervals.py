@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """From `low` to `high`, at CONFIDENCE."""
+
+    low: float
+    high: float
 
 
 def wilson(successes: int, tried: int) -> tuple[float, float]:

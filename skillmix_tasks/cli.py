@@ -16,18 +16,41 @@ from skillmix_tasks.calibration.cli import app as reference_app
 app = typer.Typer()
 app.add_typer(reference_app)
 pack_app = typer.Typer(help="Look at packs of skills and topics.", no_args_is_help=True)
-app.add_typer(pack_app, name="pack")
+app.add_typer(pack_app, name="pack", rich_help_panel="Evaluate")
 
 
 @app.command("eval", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def evaluate(context: typer.Context, as_json: AsJson = False) -> None:
+def evaluate(
+    context: typer.Context,
+    judge: Judges = None,
+    judge_base_url: JudgeBaseUrl = None,
+    votes: Votes = None,
+    max_usd: MaxUsd = None,
+    max_tokens: MaxTokens = None,
+    settings: Sets = None,
+    as_json: AsJson = False,
+) -> None:
     """Evaluate a model: takes lm_eval's own arguments, knows our tasks, and starts fast.
 
     skillmix eval --model hf --model_args pretrained=MODEL --tasks skillmix_k4 --apply_chat_template
+
+    The arguments of lm_eval used most (`lm_eval run --help` lists all):
+    --model, --model_args, --tasks (`skillmix tasks` lists ours),
+    --apply_chat_template, --limit, --batch_size, --device,
+    --output_path, --log_samples.
     """
     from skillmix_tasks.harness.evaluate import run_lm_eval
+    from skillmix_tasks.harness.settings import given_settings
 
-    run_lm_eval(context.args, as_json=as_json)
+    overrides = given_settings(
+        settings,
+        judge=judge,
+        judge_base_url=judge_base_url,
+        votes=votes,
+        max_usd=max_usd,
+        max_tokens=max_tokens,
+    )
+    run_lm_eval(context.args, overrides, as_json=as_json)
 
 
 @app.command()

@@ -39,12 +39,12 @@ def byte_tokenizer(
     return tokenizer
 
 
-def write_tiny_model(folder: Path) -> LlamaForCausalLM:
+def write_tiny_model(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> LlamaForCausalLM:
     """A Llama of two layers and its tokenizer in `folder`, as from_pretrained loads them."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = byte_tokenizer()
+    tokenizer = tokenizer or byte_tokenizer()
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),

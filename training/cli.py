@@ -13,9 +13,10 @@ from grading import options
 app = typer.Typer()
 _K = Annotated[str | None, typer.Option(help="Numbers of skills, as 1,2,3; with --accept.")]
 _Accept = Annotated[int | None, typer.Option(min=1, help="Texts to accept of each k.")]
-_Plan = Annotated[str | None, typer.Option(help="paper, balanced, sample-8000 or k4-probe.")]
+_Plan = Annotated[str | None, typer.Option(help="paper, balanced, sample-8000, k4-probe, or a YAML file.")]
 _Scale = Annotated[float, typer.Option(help="Multiply the plan's numbers, as 0.1.")]
 _Recipe = Annotated[str, typer.Option(help="A recipe's name (`skillmix recipes`), or a YAML file.")]
+_TeacherArgs = Annotated[str | None, typer.Option(help="As lm-eval's --model_args: pretrained=...")]
 _TeacherBaseUrl = Annotated[str | None, typer.Option(help="The teacher's endpoint.")]
 
 
@@ -56,7 +57,7 @@ def generate(
         str | None,
         typer.Option(help="A model id, hf:DIRECTORY, or with --teacher-args a model of lm-eval (hf, vllm)."),
     ] = None,
-    teacher_args: Annotated[str | None, typer.Option(help="As lm-eval's --model_args: pretrained=...")] = None,
+    teacher_args: _TeacherArgs = None,
     teacher_base_url: _TeacherBaseUrl = None,
     teacher_temperature: Annotated[float | None, typer.Option(help="Above 0; 0.7 if not given.")] = None,
     teacher_max_tokens: Annotated[int | None, typer.Option(help="Of one reply; 1024 if not given.")] = None,
@@ -159,7 +160,7 @@ def train(
     from training.tune.lengths import check_policy
     from training.tune.prepare import Options
     from training.tune.recipe import load_recipe
-    from training.tune.result import result_text
+    from training.tune.train import result_text
     from training.tune.train import train as run
 
     setup_logging()
@@ -231,12 +232,15 @@ def compare(
 
 @app.command()
 def estimate(
-    recipe: _Recipe,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's name or a YAML file; without one, texts alone.")
+    ] = None,
     k: _K = None,
     accept: _Accept = None,
     plan: _Plan = None,
     scale: _Scale = 1.0,
     teacher: Annotated[str | None, typer.Option(help="A model id, or hf:DIRECTORY.")] = None,
+    teacher_args: _TeacherArgs = None,
     teacher_base_url: _TeacherBaseUrl = None,
     judge: options.Judges = None,
     judge_base_url: options.JudgeBaseUrl = None,
@@ -244,7 +248,7 @@ def estimate(
     items: Annotated[int, typer.Option(min=1, max=10**9, help="Items of each task.")] = 100,
     as_json: options.AsJson = False,
 ) -> None:
-    """Tell what making texts, training on them and comparing the models will take, before any of it is begun.
+    """Print what texts, training on them and comparing the models will cost, before anything is paid for.
 
     skillmix estimate --plan paper --teacher MODEL --judge MODEL --recipe mistral-7b-instruct-paper
     """
@@ -257,9 +261,9 @@ def estimate(
     settings = read_settings({"skillmix": given_settings(judge=judge, judge_base_url=judge_base_url)})
     found = make(
         choose_plan(plan, k, accept, scale),
-        resolve_teacher(teacher, base_url=teacher_base_url),
+        resolve_teacher(teacher, lm_args=teacher_args, base_url=teacher_base_url),
         settings.judges(),
-        load_recipe(recipe),
+        load_recipe(recipe) if recipe else None,
         tasks=[name for entry in tasks or () for name in entry.split(",") if name],
         items=items,
     )

@@ -11,15 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import stdev
 from typing import Any, NamedTuple
 
 from grading import UserError
+from grading.intervals import Interval
 from grading.safety.bounds import load_json, read_bytes, readable
 from grading.safety.templates import environment
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.output_files import samples_of
 from skillmix_tasks.stored.record import RunRecord, task_record
+from training.paired import compare
 
 SPLITS = {"all": "all", "train": "train", "heldout": "held-out", "public": "public"}
 
@@ -29,7 +31,7 @@ class Change:
     """One metric before and after, each with its standard error; None where nothing or too little is known.
 
     `change` is the mean over the `pairs` items with a verdict on both sides, so it may differ a little from the
-    difference of the two means.
+    difference of the two means. `interval` and `p` are those of training.paired.
     """
 
     before: float | None
@@ -39,6 +41,8 @@ class Change:
     change: float | None
     change_stderr: float | None
     pairs: int
+    interval: Interval | None
+    p: float | None
 
     def cell(self) -> str:
         """The change for a reader: 0.08 ± 0.03 -> 0.49 ± 0.05 (+0.41 ± 0.06)."""
@@ -190,15 +194,19 @@ def _verdicts(row: ComparedTask) -> str:
 def _change(
     pairs: Sequence[tuple[float, float]], before: Mapping[str, Any], after: Mapping[str, Any], metric: str
 ) -> Change:
-    changes = [last - first for first, last in pairs if not (math.isnan(first) or math.isnan(last))]
+    known = [pair for pair in pairs if not any(map(math.isnan, pair))]
+    found = compare(*zip(*known, strict=True)) if known else None
+    changes = [last - first for first, last in known]
     return Change(
         before=_known(before.get(f"{metric},none")),
         before_stderr=_known(before.get(f"{metric}_stderr,none")),
         after=_known(after.get(f"{metric},none")),
         after_stderr=_known(after.get(f"{metric}_stderr,none")),
-        change=fmean(changes) if changes else None,
+        change=found.difference if found else None,
         change_stderr=stdev(changes) / math.sqrt(len(changes)) if len(changes) > 1 else None,
-        pairs=len(changes),
+        pairs=len(known),
+        interval=found.interval if found else None,
+        p=found.p if found else None,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from grading import JudgeSpec, Usage
+from grading import JudgeSpec, Usage, UserError
 from grading.cost.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETION_PER_CRITERION
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
@@ -95,26 +95,26 @@ def estimate(
     plan: Plan,
     teacher: TeacherSpec,
     judges: Sequence[JudgeSpec],
-    recipe: Recipe,
+    recipe: Recipe | None,
     *,
     tasks: Sequence[str] = (),
     items: int = 100,
 ) -> Estimate:
     """What `skillmix generate`, `train` and `compare` will take, on the pack `language`.
 
-    `tasks` are the recipe's if there are none, each with `items` items. Raises UserError for an unknown task.
+    `tasks` are the recipe's if there are none, each with `items` items. Without a recipe the texts alone are
+    estimated. Raises UserError for an unknown task.
     """
     pack = load_pack("language")
     excluded = evaluation_cells(pack, plan.ks)
     kinds = {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
-    return Estimate(
-        [
-            _texts(pack, kinds, teacher, judges),
-            _training(pack, kinds, recipe),
-            _evaluation(pack, judges, recipe, tasks or recipe.eval_tasks, items),
-        ],
-        _known(),
-    )
+    parts = [_texts(pack, kinds, teacher, judges)]
+    if recipe is not None:
+        parts.append(_training(pack, kinds, recipe))
+        parts.append(_evaluation(pack, judges, recipe, tasks or recipe.eval_tasks, items))
+    elif tasks:
+        raise UserError("--tasks are answered by a trained model: name its recipe, too (`skillmix recipes`).")
+    return Estimate(parts, _known())
 
 
 def _texts(pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judges: Sequence[JudgeSpec]) -> Part:

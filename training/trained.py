@@ -38,7 +38,7 @@ class TrainedRun:
         check_model(merged if self.recipe.method == "lora" and model != "hf" else self.folder / "model")
         if self.recipe.method == "full":
             return {"before": before, "after": f"pretrained={self.folder / 'model'}"}
-        if model == "hf":
+        if model == "hf" and not (merged.is_dir() and self._base_never_stops(merged)):
             return {"before": before, "after": f"{before},peft={self.folder / 'model'}"}
         if not merged.is_dir():
             raise UserError(
@@ -46,6 +46,13 @@ class TrainedRun:
                 "`skillmix train` command again with --merge."
             )
         return {"before": before, "after": f"pretrained={merged}"}
+
+    def _base_never_stops(self, merged: Path) -> bool:
+        """Whether the base does not stop where the merged model does: with the adapter it would not, either."""
+        from training.tune.ends import end_tokens, generation_config
+
+        stops = (end_tokens(generation_config(*one)) for one in ((str(merged), None), (self.base, self.revision)))
+        return not set(next(stops)) <= set(next(stops))
 
 
 def check_base(run: TrainedRun) -> None:

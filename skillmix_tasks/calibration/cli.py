@@ -13,7 +13,7 @@ from grading.options import AsJson, Batch, Concurrency, JudgeBaseUrl, Judges, Ma
 
 app = typer.Typer()
 reference_app = typer.Typer(help="Read a checkout of the reference implementation.", no_args_is_help=True)
-app.add_typer(reference_app, name="reference")
+app.add_typer(reference_app, name="reference", rich_help_panel="Judges")
 _Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A checkout of LeoYu/skill-mix or of a fork.")]
 
 
@@ -64,7 +64,7 @@ def sheet(
     typer.echo(f"{len(answers)} answers are in {output}: write 0 or 1 under earned, and a name under person.")
 
 
-@app.command()
+@app.command(rich_help_panel="Judges")
 def calibrate(
     reference: Annotated[Path, typer.Option(metavar="DIR", help="A checkout of LeoYu/skill-mix or of a fork.")],
     judge: Judges = None,
@@ -130,7 +130,7 @@ def calibrate(
     typer.echo(found.model_dump_json() if as_json else card(found), nl=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel="Judges")
 def correct(
     results: Annotated[Path, typer.Argument(help="A results_*.json that lm_eval wrote.")],
     calibration: Annotated[Path, typer.Option(help="The calibration.json of its judge.")],

@@ -1,30 +1,41 @@
 # ruff: noqa: RUF001  (replies use dashes, colons and quotation marks of every kind)
-"""The answer inside a student's reply: what stands between `Answer:` and `Explanation:`.
+"""The answer inside a student's reply: the text between `Answer:` and `Explanation:`.
 
 Which answer, if there are several: the last one that has text and is closed by an explanation, else the last
 one that has text. A student asked to improve an answer often repeats the old one first ("Original answer: ...
 Improved answer: ..."), and the improved one is what it was asked for; an `Answer:` after the last explanation
 is as a rule the same text once more. The choice does not look at the texts, so nothing is gained by offering
-several.
+several. Whatever is cut off is neither counted nor shown to the judge, so nothing is gained by hiding text.
 
-Where a marker counts:
+Where a marker counts (the words are in labels.yaml):
 - at the beginning of a line, in any case, with markup around it (`**Answer:**`, `## Answer`, `Answer -`,
   `Improved answer (shorter):`); without colon or dash only when it stands alone on the line;
-- `Explanation:` with a capital also after a sentence's end or a closing quotation mark on the same line;
+- an explanation's label also after a sentence's end or a closing quotation mark on the same line;
+- a weak label (`Notes:`, `Analysis:`) at a paragraph's beginning, or where a reply has no other label;
+  `Passage:` where a reply has no `Answer:`, or with a word such as "revised";
 - only where a reply has no such marker at all: `Answer:` with a capital after a sentence's end, and
   `Explanation:` with a capital and a colon anywhere. An explanation that gets into the graded text argues
   with the judge, which is worse than a text cut short after a word that hardly ever occurs so.
 
-`The answer: is ...` and `her explanation: ...` in running text are not markers.
+JSON's fields and XML's tags with these names are markers, too. `The answer: is ...` and `her explanation: ...`
+in running text are not.
 """
 
+import functools
+import json
 import re
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
 
 from grading.protocol.reasoning import split_reasoning
-from skillmix_tasks.checks.normalise import is_empty, visible
+from skillmix_tasks.checks.naming import Named, names_skill
+from skillmix_tasks.checks.normalise import LOOK_ALIKES, is_empty, visible
 
 
 class ExtractionState(StrEnum):
@@ -36,6 +47,8 @@ class ExtractionState(StrEnum):
     """No answer marker: the text is all that stands before the explanation."""
     SEVERAL_MARKERS = "several_markers"
     """More than one answer marker: the text is the chosen answer."""
+    GUESSED = "guessed"
+    """No marker closes the answer, and a paragraph about it, or to the user, was taken for its end."""
     EMPTY = "empty"
     """Nothing left: no text after any marker, or nothing but an unfinished line of reasoning."""
 
@@ -53,87 +66,256 @@ class _Marker:
     start: int
     end: int
     opens: bool  # an answer marker; else an explanation marker
+    qualified: bool = False  # by a word such as "improved"
 
 
 _FENCE: Final = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*[\w+-]*[ \t]*(?:\n|\Z)", re.MULTILINE)
 _QUOTED_LINES: Final = re.compile(r"^[ \t]*>[ \t>]*")
-_RULE: Final = re.compile(r"[ \t]*(?:-{3,}|\*{3,}|_{3,}|>*)[ \t]*")
+_RULE: Final = re.compile(r"[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,}|>*)[ \t]*")
+_STRAIGHT: Final = str.maketrans("“”„‟«»‘’", '""""""\'\'')
 
-_BEFORE: Final = r"^(?P<before>[ \t>#*_~•-]{0,12}(?:\d[.)][ \t]*)?[*_]{0,3}[\[(]?)"
-_OLD_OR_NEW: Final = (
-    r"(?:(?:the|my)[ \t]+)?"
-    r"(?:(?:original|previous|first|old|second|improved|revised|updated|new|final|better|shorter)[ \t]+){1,2}"
+
+@functools.lru_cache(maxsize=4096)
+def _alike(char: str) -> str:
+    """One character for a full-width, mathematical or look-alike one, so that places stay the same."""
+    plain = unicodedata.normalize("NFKC", char).translate(LOOK_ALIKES)
+    return plain if len(plain) == 1 else char
+
+
+def _comparable(text: str) -> str:
+    return text if text.isascii() else "".join(map(_alike, text))
+
+
+_LABELS: Final[dict[str, Any]] = yaml.safe_load(
+    Path(__file__).with_name("labels.yaml").read_text(encoding="utf-8")
 )
-_NOTE: Final = r"(?:[ \t]*(?:\d|\([^()\n]{0,40}\)))?"
-# A colon, a dash between spaces, or the line's end; `alone` is set in the last case.
-_AFTER: Final = r"\]?[*_]{0,3}(?:[ \t]*[:：][*_]{0,3}|[ \t]+[-–—](?=\s|$)[*_]{0,3}|(?P<alone>[ \t]*$))"
-_ANSWER: Final = re.compile(
-    rf"{_BEFORE}(?:{_OLD_OR_NEW})?(?P<word>answer){_NOTE}{_AFTER}", re.MULTILINE | re.IGNORECASE
+
+
+def _any(name: str) -> str:
+    """The table's words as one pattern; `[ ]` in them is a blank."""
+    words = _LABELS[name].replace("[ ]", "\\x20").split()
+    words += [word.capitalize() for word in words if not word.isascii()]  # a capital may look like another letter
+    return f"(?:{'|'.join(map(_comparable, words))})"
+
+
+def _paragraphs(name: str) -> re.Pattern[str]:
+    return re.compile(rf"[\s*_(\[]{{0,9}}(?:{'|'.join(_LABELS[name])})", re.IGNORECASE)
+
+
+_TAG: Final = r"(?:</?(?:b|strong|em|i|u|p|h[1-6])>)?"
+_BEFORE: Final = rf"^(?P<before>(?:[^\w\n\"“'(\[【<{{\\]|_){{0,12}}(?:\d[.)][ \t]*)?{_TAG}[*_]{{0,3}}[\[(【\"“]?)"
+_QUALIFIERS: Final = rf"(?P<qualifiers>(?:{_any('qualifiers')}(?:[ \t]+|(?<=[^\x00-\u2fff]))){{0,4}})"
+_NOTE: Final = rf"(?:[ \t]+{_any('qualifiers_after')}|[ \t]*(?:\d|\([^()\n]{{0,40}}\)))?"
+_CLAUSE: Final = r"(?P<clause>[ \t]+(?:of|for|des?|der|del|di|d[ao]s?|is as follows)\b[^:*_\n]{0,80}?)?"
+# A colon, a dash between spaces, a bracket, or the line's end; `alone` is set in the last case.
+_COLON: Final = rf"[*_]{{0,3}}[ \t]*[:∶=][*_\"”]{{0,3}}{_TAG}"
+_AFTER: Final = (
+    rf"\]?{_TAG}(?:{_COLON}|[*_]{{0,3}}[ \t]+(?:--|[-–—])(?=\s|$)[*_]{{0,3}}|】|[*_]{{0,3}}(?P<alone>[ \t]*$))"
 )
-_EXPLANATION: Final = re.compile(
-    rf"{_BEFORE}(?:{_OLD_OR_NEW}|(?:brief|short)[ \t]+)?(?P<word>explanations?){_NOTE}"
-    rf"(?P<clause>[ \t]+(?:of|for)\b[^:*_\n]{{0,80}})?{_AFTER}",
-    re.MULTILINE | re.IGNORECASE,
-)
-_COLON: Final = r"[*_]{0,3}[ \t]*[:：][*_]{0,3}"
+_FLAGS: Final = re.MULTILINE | re.IGNORECASE
+
+
+def _label(words: str, clause: str = "") -> re.Pattern[str]:
+    return re.compile(rf"{_BEFORE}{_QUALIFIERS}(?P<word>{words}){_NOTE}{clause}{_AFTER}", _FLAGS)
+
+
+_ANSWER: Final = _label(_any("answer"))
+_WEAK_ANSWER: Final = _label(_any("weak_answer"))
+_EXPLANATION: Final = _label(_any("explanation"), _CLAUSE)
+_WEAK_EXPLANATION: Final = _label(_any("weak_explanation"), _CLAUSE)
+_SENTENCE_END: Final = r"[.!?…\"”»][\"”»’')\]*_]{0,4}[ \t]*"
 _LATER_EXPLANATION: Final = re.compile(
-    rf"[.!?…\"”»][\"”»’')\]*_]{{0,4}}[ \t]*(?P<mark>[*_(]{{0,3}}(?:Explanation|EXPLANATION){_COLON})"
+    rf"{_SENTENCE_END}"
+    rf"(?P<mark>(?:(?:\||--|[-–—])[ \t]*)?[*_(\[]{{0,3}}{_QUALIFIERS}{_any('explanation')}{_COLON})",
+    re.IGNORECASE,
 )
 _LATER_ANSWER: Final = re.compile(rf"[.!?…:][ \t]+(?P<mark>[*_]{{0,3}}(?:Answer|ANSWER){_COLON})")
 _ANY_EXPLANATION: Final = re.compile(rf"(?P<mark>[*_]{{0,3}}\b(?:Explanation|EXPLANATION){_COLON})")
 
-_STRAIGHT: Final = str.maketrans("“”„‟«»‘’", '""""""\'\'')
+_XML_OPENS: Final = re.compile(r"<(?:answer|passage|response|output)>", re.IGNORECASE)
+_XML_CLOSES: Final = re.compile(r"</(?:answer|passage)>|<(?:explanation|rationale|details)>", re.IGNORECASE)
+_XML_REST: Final = re.compile(r"</(?:response|output|explanation|rationale|details)>", re.IGNORECASE)
+_OBJECT: Final = re.compile(r"^[ \t]*\{", re.MULTILINE)
+_FIRST_FIELD: Final = re.compile(r'\{\s*"([^"\\\n]{1,40})"\s*:\s*"((?:[^"\\]|\\.)*)')
+
+_ROLE: Final = re.compile(
+    r"\s*(?:#{1,4}[ \t]*(?:response|assistant)[ \t]*:?[ \t]*$|\[?(?:assistant|model)\][ \t:]*"
+    r"|(?:assistant|model)[ \t]*:|(?:assistant|model)[ \t]*$)",
+    _FLAGS,
+)
+_NEXT_TURN: Final = re.compile(r"^[#* \t\[]{0,6}(?:user|human|instruction)[*\]]{0,3}[ \t]*:", _FLAGS)
+_COUNT: Final = re.compile(
+    r"\s*(?:[*_]{0,2}[(\[][ \t]*(?:total |word count:? ?|words?: ?|about )?\d{1,4}(?: words?| sentences?)?[ \t]*"
+    r"[)\]][*_]{0,2}|\n[*_(\[]{0,3}(?:word|sentence)(?:s| count)[*_]{0,2}:[*_]{0,2} ?\d{1,4}[^\n]{0,20})\s*\Z",
+    re.IGNORECASE,
+)
+_GREETING: Final = re.compile(rf"{_any('greeting')}\b[^\n:]{{0,120}}[.!](?=\s*\n)", re.IGNORECASE)
+_ANNOUNCES: Final = re.compile(
+    rf"(?:{_any('greeting')}\b[^\n:]{{0,60}})?(?:here|below|the following)\b"
+    rf"[^\n:]{{0,80}}\b{_any('announces')}\b[^\n:]{{0,100}}:[*_]{{0,3}}[ \t]*(?P<line>(?=\n))?(?=\s)",
+    re.IGNORECASE,
+)
+_ABOUT: Final = _paragraphs("about")
+_CLOSING: Final = _paragraphs("closing")
+_LISTED: Final = re.compile(
+    r"[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]+(?:\*\*[^*\n]{2,60}\*\*|[\w' ()-]{2,60}?)[ \t]*(?:[:–—]|-[ \t]|(?<=:\*\*))"
+)
+_LOOKED_AT: Final = 300  # characters of a paragraph that may name a skill
+_PARAGRAPH_END: Final = re.compile(r"\n[ \t]*\n\s*|\n[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*")
 
 
-def extract_answer(reply: str) -> Extraction:
+def extract_answer(reply: str, skills: Sequence[Named] = ()) -> Extraction:
     """The answer in `reply`, without reasoning, code fences, invisible characters and what wraps the whole of it.
 
-    Line breaks inside the answer stay, quotation marks and emphasis go only where they enclose all of it.
+    Line breaks inside the answer stay, quotation marks and emphasis go only where they enclose all of it. A text
+    that no label closes ends before a later paragraph that names one of `skills`: there it is explained.
     """
-    text = _FENCE.sub("", split_reasoning(visible(reply)).visible)
+    text = _own_turn(_FENCE.sub("", split_reasoning(visible(reply)).visible))
+    field = _json_answer(text)
+    if field is not None:
+        text = f"Answer: {field}"
+    text = _XML_REST.sub("", _XML_CLOSES.sub("\n\nExplanation:\n", _XML_OPENS.sub("\nAnswer:\n", text)))
     markers = _markers(text)
-    answers: list[tuple[str, bool]] = []
+    answers: list[tuple[Extraction, bool]] = []
     for marker, after in zip(markers, [*markers[1:], None], strict=False):
         if marker.opens:
-            answer = _unwrap(text[marker.end : after.start if after else len(text)])
-            if not is_empty(answer):
-                answers.append((answer, after is not None and not after.opens))
+            closed = after is not None and not after.opens
+            answer = _tidy(
+                text[marker.end : after.start if after else len(text)], closed, ExtractionState.FOUND, skills
+            )
+            if answer.text:
+                answers.append((answer, closed))
     if answers:
         complete = [answer for answer, closed in answers if closed]
         chosen = complete[-1] if complete else answers[-1][0]
-        return Extraction(chosen, ExtractionState.SEVERAL_MARKERS if len(answers) > 1 else ExtractionState.FOUND)
+        return replace(chosen, state=ExtractionState.SEVERAL_MARKERS) if len(answers) > 1 else chosen
     if not any(marker.opens for marker in markers):
-        rest = _unwrap(text[: markers[0].start] if markers else text)
-        if not is_empty(rest):
-            return Extraction(rest, ExtractionState.NO_MARKER)
+        rest = _tidy(
+            text[: markers[0].start] if markers else text, bool(markers), ExtractionState.NO_MARKER, skills
+        )
+        if rest.text:
+            return rest
     return Extraction("", ExtractionState.EMPTY)
+
+
+def _own_turn(text: str) -> str:
+    """Without the role's name at the beginning, and without turns that the model made up after its explanation."""
+    if role := _ROLE.match(text):
+        text = text[role.end() :]
+    turn = _NEXT_TURN.search(text)
+    if turn and _EXPLANATION.search(text, 0, turn.start()):
+        text = text[: turn.start()]
+    return text
+
+
+def _json_answer(text: str) -> str | None:
+    """The answer's field of a JSON object that begins a line, also of one that is cut off; None without one."""
+    begin = _OBJECT.search(text)
+    if begin is None or _ANSWER.search(text, 0, begin.start()):
+        return None
+    start = begin.end() - 1
+    try:
+        value, _ = json.JSONDecoder(strict=False).raw_decode(text, start)
+    except (ValueError, RecursionError):
+        field = _FIRST_FIELD.match(text, start)
+        value = {field[1]: _unescaped(field[2])} if field else None
+    if not isinstance(value, dict):
+        return None
+    for pattern in (_ANSWER, _WEAK_ANSWER):
+        for key, inner in value.items():
+            if isinstance(inner, str) and pattern.fullmatch(key.replace("_", " ")):
+                return inner
+    return None
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:  # a bad escape: the text as it is
+        return text
 
 
 def _markers(text: str) -> list[_Marker]:
     """All markers in the order of the text."""
-    opening = [_Marker(match.start(), match.end(), True) for match in _ANSWER.finditer(text) if _is_label(match)]
-    opening = opening or _marks(_LATER_ANSWER, text, True)
-    closing = [
-        _Marker(match.start(), match.end(), False) for match in _EXPLANATION.finditer(text) if _is_label(match)
-    ]
-    closing += _marks(_LATER_EXPLANATION, text, False)
-    closing = closing or _marks(_ANY_EXPLANATION, text, False)
+    plain = _comparable(text)
+    opening = _labels(_ANSWER, plain, True)
+    weak = _labels(_WEAK_ANSWER, plain, True)
+    opening = (
+        (opening + [marker for marker in weak if marker.qualified]) or weak or _marks(_LATER_ANSWER, plain, True)
+    )
+    closing = _labels(_EXPLANATION, plain, False) + _marks(_LATER_EXPLANATION, plain, False)
+    weak = _labels(_WEAK_EXPLANATION, plain, False)
+    closing += [marker for marker in weak if not closing or _begins_paragraph(plain, marker.start)]
+    closing = closing or _marks(_ANY_EXPLANATION, plain, False)
     return sorted(opening + closing, key=lambda marker: marker.start)
 
 
-def _marks(pattern: re.Pattern[str], text: str, opens: bool) -> list[_Marker]:
-    return [_Marker(*match.span("mark"), opens) for match in pattern.finditer(text)]
+def _labels(pattern: re.Pattern[str], plain: str, opens: bool) -> list[_Marker]:
+    found = filter(_is_label, pattern.finditer(plain))
+    return [_Marker(match.start(), match.end(), opens, bool(match["qualifiers"])) for match in found]
+
+
+def _marks(pattern: re.Pattern[str], plain: str, opens: bool) -> list[_Marker]:
+    return [_Marker(*match.span("mark"), opens) for match in pattern.finditer(plain)]
+
+
+def _begins_paragraph(text: str, place: int) -> bool:
+    before = text[max(0, place - 80) : place]
+    return not before.strip() or "\n" in before[len(before.rstrip(" \t\n")) :].replace("\n", "", 1)
 
 
 def _is_label(match: re.Match[str]) -> bool:
-    """Whether a label without colon or dash, alone on its line, is a heading and not part of a wrapped sentence.
+    """Whether a match is a label and not part of a sentence.
 
-    It needs a capital, and markup where it says what it is about (`**Explanation of the skills**`).
+    Without colon or dash, alone on its line, it needs a capital, and markup where it says what it is about
+    (`**Explanation of the skills**`). `The answer:` needs the end of the line.
     """
     if match["alone"] is None:
-        return True
+        rest = match.string[match.end() : match.end() + 9].lstrip(" \t*_")
+        return match["qualifiers"].strip().lower() != "the" or not rest or rest.startswith("\n")
     about = match.groupdict().get("clause")
-    return match["word"][0].isupper() and (about is None or any(mark in match["before"] for mark in "#*_"))
+    first = (match["qualifiers"] + match["word"])[0]
+    marked = any(mark in match["before"] for mark in "#*_")
+    return (not first.islower()) and (marked or (about is None and match["qualifiers"].lower().strip() != "the"))
+
+
+def _tidy(text: str, closed: bool, state: ExtractionState, skills: Sequence[Named]) -> Extraction:
+    """The text without what wraps it, an announcement before it and a count after it.
+
+    Where no marker closes it, also without paragraphs about it or to the user; GUESSED says so.
+    """
+    text = _unwrap(text)
+    for _ in range(3):
+        greets = state is ExtractionState.NO_MARKER and _GREETING.match(text)
+        label = _WEAK_ANSWER.match(_comparable(text[:200])) if state is ExtractionState.FOUND else None
+        begin = greets or _announcement(text, state) or (label if label and _is_label(label) else None)
+        if begin and not is_empty(text[begin.end() :]):
+            text = _unwrap(text[begin.end() :])
+    if not closed and (end := _comment(text, skills)):
+        text, state = _unwrap(text[:end]), ExtractionState.GUESSED
+    if count := _COUNT.search(text, max(0, len(text) - 80)):
+        text = _unwrap(text[: count.start()])
+    return Extraction("", ExtractionState.EMPTY) if is_empty(text) else Extraction(text, state)
+
+
+def _announcement(text: str, state: ExtractionState) -> re.Match[str] | None:
+    """A line such as "Here is the passage:"; where no label opens the answer, also before the text on one line."""
+    found = _ANNOUNCES.match(text)
+    return found if found and (found["line"] is not None or state is ExtractionState.NO_MARKER) else None
+
+
+def _comment(text: str, skills: Sequence[Named]) -> int | None:
+    """Where paragraphs about the text or to the user begin, after at least one paragraph of it."""
+    for gap in _PARAGRAPH_END.finditer(text):
+        place = gap.end()
+        if _ABOUT.match(text, place) or _CLOSING.match(text, place):
+            return gap.start()
+        if _LISTED.match(text, place) and not text[: gap.start()].rstrip("* \t").endswith(":"):
+            return gap.start()
+        paragraph = text[place : place + _LOOKED_AT].split("\n\n", 1)[0]
+        if any(names_skill(paragraph, skill) for skill in skills):
+            return gap.start()
+    return None
 
 
 def _unwrap(text: str) -> str:
@@ -163,6 +345,8 @@ def _inside_marks(text: str) -> str:
             inner = text[len(mark) : -len(mark)]
             if mark not in inner:
                 return inner
+    if text.startswith("\\boxed{") and text.endswith("}"):
+        return text[len("\\boxed{") : -1]
     if text.count("**") == 1:  # the other half stood before the marker: **Answer: text**
         text = text.removeprefix("**").removesuffix("**")
     return text[1:-1] if _is_quoted(text) else text

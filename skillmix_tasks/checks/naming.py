@@ -33,6 +33,31 @@ _SPELLED: Final = r"[\W_]+"
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 # Letters that look like others of the same alphabet; a capital I looks like a small l, and is an i when folded.
 _LIKE: Final = {"i": "[il]", "l": "[il]", "m": "(?:m|rn)", "w": "(?:w|vv)"}
+# Endings, and what a plural has in their place.
+_ENDINGS: Final = (
+    (r"(?<=s|x|z)|(?<=[cs]h)", r"es(?:'s)?"),
+    (r"(?<=[^aeiou])y", "ies"),
+    ("is", "es"),
+    ("man", "men"),
+    (r"(?<=ma)", "ta"),
+    (r"(?<=eau)", "x"),
+    (r"(?<=[mrht])on|um", "a"),
+    ("[ei]x", "ices"),
+    ("us", "i"),
+)
+# What stands around a name in its ordinary use, which is no naming: before it, and after it.
+_ORDINARY: Final = {
+    "irony": ("", r"(?:,?\s+metallic)?\s+(?:tastes?|smells?|tang|flavou?rs?|odou?rs?|scents?|water|soil|blood)\b"),
+    "post hoc": (
+        "",
+        r"\s+(?:(?:statistical|pairwise|power)\s+)?(?:tests?|testing|anal[yi]s[ie]s|comparisons?|corrections?|contrasts?)\b",
+    ),
+    "apostrophe": (
+        r"(?:\b(?:missing|misplaced|stray|lacks?|lacked|typed?|types|omits?|omitted|grocer'?s'?|possessive|forgotten)\s+(?:(?:an?|the)\s+)?)",
+        r"s?(?:,?\s+(?:and|or)\s+(?:an?\s+|the\s+)?(?:comma|hyphen|colon|semicolon|quotation|dash)|\s+(?:before|after)\s+the\s+s\b"
+        r"|\s+(?:key|mark)\b)",
+    ),
+}
 
 
 class Named(Protocol):
@@ -58,8 +83,8 @@ def find_named(text: str, skill: Named) -> str | None:
     if (apart := _CAMEL.sub(" ", text)) != text:
         forms.append(fold(apart))
     for name in (skill.name, *skill.aliases):
-        pattern = _pattern(name)
-        found = next(filter(None, map(pattern.search, forms)), None) if pattern else None
+        pattern = _pattern(name) or _NEVER
+        found = next((match for form in forms for match in pattern.finditer(form) if _names(match)), None)
         if found:
             return " ".join(found.group().split())
     return None
@@ -71,7 +96,35 @@ def _pattern(name: str) -> re.Pattern[str] | None:
     parts = _WORD.findall(fold(name).replace("'", ""))
     if not parts:
         return None
-    return re.compile(_GAP.join(map(_word_pattern, parts)).join(_NOT_INSIDE))
+    first = _first_pattern if len(parts) > 1 else _word_pattern
+    return re.compile(_GAP.join([first(parts[0]), *map(_word_pattern, parts[1:])]).join(_NOT_INSIDE))
+
+
+_NEVER: Final = re.compile(r"(?!)")
+
+
+def _names(match: re.Match[str]) -> bool:
+    """Whether what was found names the skill and is no ordinary use of the words ("an irony taste")."""
+    usual = _ORDINARY.get(" ".join(_WORD.findall(match.group())).removesuffix("s"))
+    if usual is None:
+        return True
+    before, after = usual
+    start = max(0, match.start() - 40)
+    return not (
+        (before and re.search(f"{before}$", match.string[start : match.start()]))
+        or re.match(after, match.string[match.end() : match.end() + 60])
+    )
+
+
+def _first_pattern(word: str) -> str:
+    """A name's first word as the verb that it may be: "begging the question" is also "begs the question"."""
+    if not re.fullmatch(r"\w{3,}ing", word):
+        return _word_pattern(word)
+    stem = word[:-3]
+    short = stem[:-1] if stem[-1] == stem[-2] else stem
+    past = f"{short[:-1]}ie" if short.endswith("y") else short
+    forms = [(word, "s?"), (stem, "ed"), (short, "e?[sd]?"), (past, "[sd]")]
+    return f"(?:{'|'.join(_letters(form, ending) for form, ending in forms)})"
 
 
 def _word_pattern(word: str) -> str:
@@ -82,12 +135,9 @@ def _word_pattern(word: str) -> str:
 def _forms(word: str) -> list[tuple[str, str]]:
     """Stem and ending pairs; English rules only, as every name is English."""
     forms = [(word, r"(?:'?s)?")]
-    if re.search(r"(?:s|x|z|ch|sh)$", word):
-        forms.append((word, r"es(?:'s)?"))
-    if re.search(r"[^aeiou]y$", word):
-        forms.append((word[:-1], r"ies"))
-    if word.endswith("is"):
-        forms.append((word[:-2], r"es"))
+    for ending, others in _ENDINGS:
+        if found := re.search(f"{ending}$", word):
+            forms.append((word[: found.start()], others))
     return forms
 
 

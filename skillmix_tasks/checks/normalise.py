@@ -28,7 +28,7 @@ _HIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs"})
 
 # Letters of other scripts that a reader takes for Latin ones, and Latin letters without a decomposition. Case
 # matters (a capital eta looks like H, a small one like n), so the table is applied before case folding.
-_LOOK_ALIKES: Final = {
+LOOK_ALIKES: Final = {
     **str.maketrans("АВЕЅІЈКМНОРСТУХԌԚԜҮѴ", "ABESIJKMHOPCTYXGQWYV"),  # Cyrillic capitals
     **str.maketrans("авеѕіјкмнорстухһԁԛԝүѵӏгпԍьєԑ", "abesijkmhopctyxhdqwyvlrngbee"),  # Cyrillic small letters
     **str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX"),  # Greek capitals
@@ -100,7 +100,7 @@ def fold(text: str) -> str:
     bare = marked
     if not marked.isascii():
         bare = "".join(char for char in marked if unicodedata.category(char) not in ("Mn", "Me"))
-        bare = "".join(map(_latin, bare.translate(_LOOK_ALIKES)))
+        bare = "".join(map(_latin, bare.translate(LOOK_ALIKES)))
     return bare.casefold()
 
 

@@ -24,7 +24,9 @@ import sentencex
 from skillmix_tasks.checks.normalise import compatible
 from skillmix_tasks.checks.separators import BEGINS, separated
 
-_LINE_MARK: Final = re.compile(r"(?:[-*+•‣◦▪·>]\s+|#{1,6}\s+|\(?(?:\d{1,3}|[a-zA-Z])\)\s+|\d{1,3}\.\s+)+(?=\S)")
+_LINE_MARK: Final = re.compile(
+    r"(?:[-*+•‣◦▪·>]\s+|#{1,6}\s+|\(?(?:\d{1,3}|[a-zA-Z])\)\s+|\d{1,3}\.\s+|\(?(?:[ivx]{1,5}|[IVX]{1,5})[.)]\s+)+(?=\S)"
+)
 # A longer run is words written together, and counts as a word for every five letters, as English has. In scripts
 # without spaces two characters count as a word (Chinese, Japanese), or four (Thai, Lao, Khmer, Burmese).
 _WORD: Final = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
@@ -41,20 +43,34 @@ _INNER_BULLET: Final = re.compile(r"(?<=[.!?] )[•‣◦▪·] (?=\S)")
 # are left alone, as no small letter follows the capital there, and so is "Node.js".
 _WORD_START: Final = r"(?:[A-Z][a-z]|I\b)"
 _GLUED: Final = re.compile(rf"(?<=[a-z][.!?])(?=[\"'(]?{_WORD_START})|(?<=[.!?][\"')])(?={_WORD_START})")
+# Addresses, whose stops end nothing, and the numbers of footnotes behind a stop.
+_ADDRESS: Final = re.compile(
+    r"\b(?:www\.|https?://|[\w.]{1,64}@)[\w./@-]*\w|\b[a-z][\w-]*\.(?:com|org|net|edu|gov|io)\b(?!\.\w)",
+    re.IGNORECASE,
+)
+_FOOTNOTE: Final = re.compile(r"(?<=[a-z][.!?])(?:\d{1,2}|\[\d{1,3}\])(?=\s+[A-Z\"']|\s*$)")
 _LEADING_DOTS: Final = re.compile(r"^(?:\.\s?){2,}")
 _SPACED_DOTS: Final = re.compile(r"\.(?: \.){2,}")
 _OPEN_END: Final = re.compile(r"[,;:\u2012-\u2015-]$")
+# Words that end no sentence: a line that ends with one is a wrapped line, also before a name.
+_NO_LAST: Final = re.compile(
+    r"\b(?:a|an|the|and|or|but|as|at|by|for|from|into|of|than|to|with|her|his|my|our|their|your|its|whose)$",
+    re.IGNORECASE,
+)
 _INNER_STOP: Final = re.compile(r"[.!?](?![.!?\"')\]]*$)")
 _STOP_END: Final = re.compile(r"[.!?][\"')\]]*$")
 
 _SPEECH_VERBS: Final = (
-    "added admitted agreed announced answered argued asked called cried declared demanded exclaimed gasped"
-    " inquired insisted interrupted joked murmured muttered observed pleaded protested quipped remarked repeated"
-    " replied retorted said says screamed shouted sighed stammered urged wailed warned whispered wondered yelled"
+    "added admitted agreed announced answered argued asked bellowed boasted called chided complained confessed"
+    " cried croaked declared demanded drawled echoed exclaimed gasped groaned growled grumbled hissed howled"
+    " inquired insisted interrupted joked moaned mumbled murmured mused muttered objected observed pleaded"
+    " protested quipped remarked repeated replied retorted roared said says scoffed screamed shouted shrieked"
+    " sighed snapped snarled sneered sobbed squealed stammered teased thundered urged wailed warned whimpered"
+    " whined whispered wondered yelled yelped"
 )
 _TITLES: Final = (
-    "Adm Capt Cmdr Col Cpl Dr Drs Fr Ft Gen Gov Hon Lt Maj Messrs Mme Mr Mrs Ms Mt Pres Prof Pvt Rep Rev Sen Sgt"
-    " Supt"
+    "Adm Ald Amb Atty Br Brig Bro Capt Cdr Cmdr Col Cpl Cpt Det Dr Drs Ens Fr Ft Gen Gov Hon Insp Lt Maj"
+    " Messrs Mlle Mme Mr Mrs Ms Msgr Mt Pres Prof Pvt Rep Rev Sen Sgt Sr Sra Srta Supt Ven"
 )
 _SHORT_FORMS: Final = "approx ca ch dept eq est ext tel vol"
 _DAYS: Final = "Fri Mon Thu Thurs Tue Tues Wed"
@@ -65,11 +81,15 @@ def _any(words: str) -> str:
     return f"(?:{'|'.join(words.split())})"
 
 
+_LAST_TITLE: Final = re.compile(rf"(?:^|\s){_any(_TITLES)}\.$")
+_BEGINS_SENTENCE: Final = re.compile(rf"[\"'(\[]*{BEGINS}")
 # Stops that surely end no sentence although a splitter may cut there: no cut inside or at the end of a match
 # counts.
 _NO_END: Final = (
-    # A quotation's mark, when who said it follows: "Run!" Anna Reed shouted.
-    re.compile(rf"[!?][\"'](?=\s+(?:[\w.'-]+\s+){{1,3}}?{_any(_SPEECH_VERBS)}\b)"),
+    # A quotation's mark, when who said it follows: "Run!" Anna Reed shouted. ("Run!" The rope snapped.)
+    re.compile(
+        rf"[!?][\"'](?=\s+(?!(?:The|An?|His|Her|My|Our|Their)\s)(?:[\w.'-]+\s+){{1,3}}?{_any(_SPEECH_VERBS)}\b)"
+    ),
     # A title or the like before a name, which sentencex ("Ft. Lowell") and nupunkt ("Lt. Col.") know in part.
     re.compile(rf"\b{_any(_TITLES)}\.(?=\s+[A-Z])"),
     # A short form before a number or a small letter, a unit after a number. sentencex lacks these; nupunkt knows
@@ -165,13 +185,17 @@ def _tidy(line: str, mark_end: int) -> str:
     line = _INNER_BULLET.sub("", line[mark_end:])
     line = _SPACED_DOTS.sub("...", line)
     line = _LEADING_DOTS.sub("", line)
+    line = _FOOTNOTE.sub("", line)
+    line = _ADDRESS.sub(lambda match: match.group().lower().replace(".", "-"), line)
     return _GLUED.sub(" ", line).strip()
 
 
 def _continues(before: str, line: str) -> bool:
-    """Whether a line goes on with the sentence before: after an open end, or with a small letter and no stop."""
+    """Whether a line continues the sentence before: after an open end, or with a small letter and no stop."""
     end = before[-9:]
-    return bool(_OPEN_END.search(end)) or (line[0].islower() and not _STOP_END.search(end))
+    if _OPEN_END.search(end) or (line[0].islower() and not _STOP_END.search(end)):
+        return True
+    return bool((_NO_LAST.search(end) or _LAST_TITLE.search(end)) and not _BEGINS_SENTENCE.match(line))
 
 
 def _no_ends(line: str) -> set[int]:

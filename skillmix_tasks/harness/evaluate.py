@@ -6,7 +6,7 @@ import argparse
 import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from difflib import get_close_matches
 from pathlib import Path
@@ -28,10 +28,13 @@ def own_names() -> list[str]:
     return sorted(file.stem for file in harness_folder().glob("*.yaml") if not file.stem.startswith("_"))
 
 
-def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
+def run_lm_eval(
+    arguments: Sequence[str], overrides: Mapping[str, Any] | None = None, *, as_json: bool = False
+) -> None:
     """Do what `lm_eval ARGUMENTS` does; with `as_json` print the results as one JSON object and no table.
 
-    Raises UserError, before a model is loaded, for what can be known to fail by then.
+    `overrides` are settings of our tasks that win over those in --metadata. Raises UserError, before a model is
+    loaded, for all that can be known to fail by then.
     """
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
@@ -39,11 +42,16 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
     from skillmix_tasks.harness.logs import quiet_git
 
     check_json(arguments)
+    _check_named(arguments)
     setup_logging()
     sys.argv = ["lm_eval", "run", *arguments, *(["--show_config"] if as_json else [])]
     cli = HarnessCLI()
     args = cli.parse_args()
     given = _given(args)
+    if overrides:
+        ours = (given.get("metadata") or {}).get("skillmix") or {}
+        args.metadata = {**(given.get("metadata") or {}), "skillmix": {**ours, **overrides}}
+        given = _given(args)
     redact_logs()
     for name in ("model_args", "metadata"):
         if isinstance(given.get(name), dict):
@@ -60,6 +68,36 @@ def run_lm_eval(arguments: Sequence[str], *, as_json: bool = False) -> None:
             _print_failed_controls_first(cli, args)
         else:
             cli.execute(args)
+
+
+def _check_named(arguments: Sequence[str]) -> None:
+    """Raise UserError if the arguments name no task or no model; lm-eval then prints its help or a traceback."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--tasks", "-t", nargs="*", action="extend", default=[])
+    parser.add_argument("--config", "-C")
+    parser.add_argument("--model", "-M")
+    parser.add_argument("--model_args", "-a", nargs="*", action="extend", default=[])
+    parser.add_argument("--limit", "-L")
+    given, _ = parser.parse_known_args(arguments)
+    if given.limit is not None:
+        try:
+            limit = float(given.limit)
+        except ValueError:
+            limit = 0.0
+        if not 0 < limit < float("inf"):
+            raise UserError(f"--limit takes a number of items above 0, not {given.limit!r}: type --limit 10.")
+    if given.config:
+        return
+    if not given.tasks:
+        raise UserError(
+            "--tasks is missing: type --tasks skillmix_k4, or another that `skillmix tasks` lists. "
+            "`skillmix eval --help` has an example."
+        )
+    if not given.model_args:
+        raise UserError(
+            "--model_args is missing: type --model hf --model_args pretrained=MODEL, or --model "
+            "local-chat-completions --model_args model=NAME,base_url=URL."
+        )
 
 
 def check_json(arguments: Sequence[str]) -> None:
@@ -107,11 +145,15 @@ def check_run(args: argparse.Namespace) -> Settings:
 
     Raises UserError if they are invalid, or if a task of ours is named and a judge cannot answer.
     """
-    from skillmix_tasks.harness.settings import read_settings
+    from skillmix_tasks.harness.settings import read_settings, refuse_bare_settings
 
     given = _given(args)
-    settings = read_settings(given.get("metadata") or {})
-    if any(_matches(name) for name in _task_names(given.get("tasks"))):
+    metadata = given.get("metadata") or {}
+    ours = any(_matches(name) for name in _task_names(given.get("tasks")))
+    if ours:
+        refuse_bare_settings(metadata)
+    settings = read_settings(metadata)
+    if ours:
         _check_before_loading(given, settings)
     return settings
 

@@ -7,8 +7,9 @@ Keys and tokens are never settings: they come from the environment.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any
 
@@ -92,6 +93,16 @@ class Settings(BaseModel):
         return Budget(
             max_usd=None if self.max_usd is None else self.max_usd / ranks,
             max_tokens=None if self.max_tokens is None else self.max_tokens // ranks,
+        )
+
+
+def refuse_bare_settings(metadata: Mapping[str, Any]) -> None:
+    """Raise UserError if --metadata, as typed, holds one of our settings outside the key "skillmix"."""
+    bare = {key: value for key, value in metadata.items() if key in Settings.model_fields}
+    if bare:
+        raise UserError(
+            f'--metadata has {", ".join(bare)} outside the key "skillmix", where nothing reads it: '
+            f"type --metadata '{json.dumps({'skillmix': bare})}'."
         )
 
 

@@ -44,7 +44,7 @@ class Checked:
 
 def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
     """Everything that code decides about `reply`, which answers `prompts` (one or two turns)."""
-    extraction = extract_answer(reply)
+    extraction = extract_answer(reply, item.skills)
     if len(extraction.text) > MOST_ANSWER:
         extraction = replace(extraction, text=cut(extraction.text, MOST_ANSWER))
     answer = extraction.text

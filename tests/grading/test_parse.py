@@ -29,6 +29,11 @@ def read(text: str):
         json.dumps(dict(reversed(GOOD.items()))),
         json.dumps(GOOD) + "\n" + json.dumps(GOOD),  # said twice is still one verdict
         '{"note": 1} ' + json.dumps(GOOD),
+        "<think>" + json.dumps(GOOD | {"a": GOOD["b"]}) + " No, a is there.</think>" + json.dumps(GOOD),
+        "Draft: " + json.dumps(GOOD | {"a": GOOD["b"]}) + " Hm.\n</think>\n" + json.dumps(GOOD),
+        '<think>{"a": {"quote": "broken off</think>' + json.dumps(GOOD),
+        f"<|channel|>analysis<|message|>{json.dumps(GOOD | {'b': GOOD['a']})}<|end|><|start|>assistant"
+        f"<|channel|>final<|message|>{json.dumps(GOOD)}<|return|>",
     ],
 )
 def test_one_verdict_is_read(text: str):

@@ -78,6 +78,28 @@ def test_a_wrong_pack(start):
     assert "no pack 'esperanto'" in start(*TASK, *metadata(pack="esperanto"))
 
 
+def test_a_setting_outside_its_key(start):
+    sentence = start(*TASK, "--metadata", '{"judge": "judge-2"}')
+    assert """--metadata '{"skillmix": {"judge": "judge-2"}}'""" in sentence
+
+
+def test_no_task(start):
+    assert "type --tasks skillmix_k4" in start("--limit", "1")
+
+
+def test_a_limit_that_is_no_number(start):
+    assert "--limit takes a number of items above 0, not 'abc'" in start(*TASK[:2], "--limit", "abc")
+
+
+def test_no_model(tmp_path: Path):
+    sentence = mistake(["skillmix", "eval", *TASK], environment(tmp_path / "home"), tmp_path)
+    assert "--model_args is missing" in sentence
+
+
+def test_options_name_the_judge(start):
+    assert "does not serve the model nobody" in start(*TASK, "--judge", "nobody")
+
+
 def test_an_unknown_setting(start):
     assert "no setting 'k'" in start(*TASK, *metadata(k=9))
 

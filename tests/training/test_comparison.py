@@ -51,6 +51,9 @@ def test_the_change_is_that_of_the_items():
     change = rows[0].metrics["full_marks"]
     assert (change.before, change.after, change.change, change.pairs) == (0.25, 0.75, 0.5, 4)
     assert change.change_stderr == pytest.approx(math.sqrt(1 / 3) / 2)  # of 1, 1, 0, 0
+    assert change.p == 0.5  # McNemar: two items got better and none worse
+    assert change.interval is not None
+    assert change.interval.low < 0.5 < change.interval.high
     text = comparison_text(rows, ["A sentence."])
     cell = "0.25 ± 0.25 -> 0.75 ± 0.25 (+0.50 ± 0.29)"
     assert f"| skillmix_heldout_k3 | held-out | 3 | 4 | {cell} | {cell} | {cell} |\n" in text

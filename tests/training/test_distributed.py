@@ -7,7 +7,7 @@ import torch
 
 from grading import UserError
 from training.tune.distributed import check_devices
-from training.tune.flops import peak_flops
+from training.tune.tracking import peak_flops
 
 
 def test_one_process_takes_no_more_than_one_gpu(monkeypatch: pytest.MonkeyPatch):

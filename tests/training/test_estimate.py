@@ -61,3 +61,10 @@ def test_what_is_not_known_is_said(paper: list[Part]):
     assert told(load_plan("paper"), judge="hf:own").parts[2].dollars == 0
     with pytest.raises(UserError, match="There is no task 'skillmix_k9'"):
         told(load_plan("paper"), tasks=["skillmix_k9"])
+
+
+def test_texts_alone_need_no_recipe(paper: list[Part]):
+    alone = estimate(load_plan("paper"), resolve_teacher(JUDGE), [resolve_judge(JUDGE)], None)
+    assert alone.parts == paper[:1]
+    with pytest.raises(UserError, match="name its recipe, too"):
+        estimate(load_plan("paper"), resolve_teacher(JUDGE), [resolve_judge(JUDGE)], None, tasks=["skillmix_k2"])

@@ -237,28 +237,81 @@ def test_a_hopeless_kind_is_given_up(server: ChatServer, tmp_path: Path):
 
 def test_a_cap_stops_the_run_and_a_higher_one_goes_on(server: ChatServer, tmp_path: Path):
     server.set(student="one sentence", whole=PAPER, prompt_cache=False)
-    run, out = run_at(server.base_url, tried(2, 60)), tmp_path / "out"
-    capped = Budget(max_tokens=30_000)
+    run, out = run_at(server.base_url, tried(2, 40)), tmp_path / "out"
+    capped = Budget(max_tokens=20_000)
     report = make(run, out, budget=capped)
     asked = received(server)
     assert report.outcome.endings[2] == (
-        "max_tokens = 30000 is reached; with a higher cap the same command goes on from here"
+        "max_tokens = 20000 is reached; with a higher cap the same command goes on from here"
     )
     tally = report.outcome.counts.kinds[2].tally
     assert rejected(report, 2)["over_budget"] > 0
-    assert tally.accepted + sum(rejected(report, 2).values()) == tally.attempted == 60
+    assert tally.accepted + sum(rejected(report, 2).values()) == tally.attempted == 40
     tokens = server.counts().tokens
-    assert 25_000 < sum(t["prompt"] + t["completion"] for t in tokens.values()) <= 30_000
+    assert 15_000 < sum(t["prompt"] + t["completion"] for t in tokens.values()) <= 20_000
 
     make(run, out, budget=Budget(max_tokens=10_000_000))
-    assert received(server) == 60 * 5
+    assert received(server) == 40 * 5
     assert received(server) > asked
     server.reset()
     server.set(models=MODELS, student="one sentence", whole=PAPER, prompt_cache=False)
     (tmp_path / "home" / "verdicts.sqlite").unlink()
     make(run, tmp_path / "uncapped")
-    assert received(server) == 60 * 5
+    assert received(server) == 40 * 5
     assert files(tmp_path / "uncapped") == files(out)
+
+
+REASONS = "<think>The harbour, the sailor; irony needs a twist. "
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        ({"student_faults": {"reasoning-only": 1}}, "rejected as reasoning_only: the teacher reasons until"),
+        ({"student": {"text": REASONS}}, "type --teacher-max-tokens 16384"),
+        ({"student_faults": {"empty": 1}}, "rejected as format: the replies hold no answer"),
+        ({"student": {"text": "Answer: It rained. Nobody minded at all."}}, "rejected as too_long"),
+        ({"student": "one sentence", "judge_faults": {"bad-content": 1}}, "rejected as no_verdict:parse_failed"),
+    ],
+)
+def test_a_teacher_that_cannot_work_is_found_out_early(server: ChatServer, tmp_path: Path, behaviour, words: str):
+    server.set(**behaviour)
+    run, out = run_at(server.base_url, own_plan([1], 5), votes=1), tmp_path / "out"
+    with pytest.raises(UserError, match=words) as stopped:
+        make(run, out)
+    assert str(stopped.value).startswith("All of the first 40 texts with k = 1 were ")
+    asked = server.counts().received["student"]
+    assert asked <= 80
+    with pytest.raises(
+        UserError, match="All of the first"
+    ):  # with replies of its own, not with those in the store
+        make(run, out)
+    assert asked < server.counts().received["student"] <= 2 * asked
+    # It works now: the same command goes on, and another limit may be tried in the same folder.
+    server.set(student="one sentence", student_faults={}, judge_faults={}, earn=1)
+    assert make(run, out).outcome.counts.accepted == 5
+
+
+def test_another_limit_is_tried_in_the_same_folder_as_long_as_it_has_no_text(server: ChatServer, tmp_path: Path):
+    server.set(student_faults={"reasoning-only": 1})
+    run, out = run_at(server.base_url, own_plan([1], 2), votes=1), tmp_path / "out"
+    with pytest.raises(UserError, match="reasoning_only"):
+        make(run, out)
+    server.set(student="one sentence", student_faults={}, earn=1)
+    higher = replace(run, teacher=resolve_teacher("teacher-1", base_url=server.base_url, max_tokens=16384))
+    assert make(higher, out).outcome.counts.accepted == 2
+    with pytest.raises(UserError, match=r"another teacher\.max_tokens \(1024, was 16384\)"):
+        make(run, out)
+
+
+def test_reasoning_is_neither_sent_again_nor_trained_on(server: ChatServer, tmp_path: Path):
+    text = "<think>They want irony. Draft: Answer: no.</think>\n\nAnswer: " + SOUND + "\nExplanation: so."
+    server.set(student={"text": text}, earn=1)
+    make(run_at(server.base_url, tried(1, 1)), tmp_path / "out")
+    [row] = read_rows(rows_file(tmp_path / "out", 1))
+    assert "think" not in row.model_dump_json() + json.dumps(row.messages)
+    assert [message["content"].startswith("Answer: Every") for message in row.messages] == [False, True] * 2
+    assert "think" not in json.dumps(server.log("student")[1].body)
 
 
 def test_one_turn(server: ChatServer, tmp_path: Path):

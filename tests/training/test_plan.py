@@ -226,3 +226,31 @@ def test_tasks_of_a_pack():
     assert tasks_named("skillmix_train") == [f"skillmix_train_k{k}" for k in (2, 3, 4, 5)]
     with pytest.raises(UserError, match="no task 'skillmix_k99'"):
         tasks_named("skillmix_k99")
+
+
+def test_a_plan_from_a_file(tmp_path: Path):
+    file = tmp_path / "my.yaml"
+    file.write_text("kinds:\n  - {k: 4, skills: train, accept: 7}\n")
+    assert scaled(load_plan(str(file)), 2) == Plan(kinds=(Kind(k=4, skills="train", accept=14),))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("kinds: [{k: 4, skills: some, accept: 7}]", "is wrong at .*kinds.0.skills"),
+        ("kinds: [{k: 4, skills: train}]", "a kind needs an end"),
+        ("kinds: []", "is wrong at .*kinds"),
+        ("[1, 2]", "is wrong"),
+        ("kinds: [", "cannot be read"),
+        ("a: &a [1, 2]\nb: &b [*a, *a]\nkinds: !!python/object:os.system []", "cannot be read"),
+    ],
+)
+def test_a_plan_from_a_file_that_is_wrong(tmp_path: Path, text: str, sentence: str):
+    file = tmp_path / "my.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError, match=sentence) as refused:
+        load_plan(str(file))
+    assert "\n" not in str(refused.value)
+    file.write_bytes(b"#" * (3 * 2**20))
+    with pytest.raises(UserError, match="larger than 2 MiB"):
+        load_plan(str(file))

@@ -82,6 +82,11 @@ class Counts(BaseModel):
 
     kinds: dict[int, KindCounts] = Field(default_factory=dict)
 
+    @property
+    def accepted(self) -> int:
+        """Accepted texts of all k."""
+        return sum(kind.tally.accepted for kind in self.kinds.values())
+
     def accept(self, item: Item, text: str, sentences: int) -> None:
         """One try was accepted, with the graded text and its number of sentences."""
         self._try(item, None)

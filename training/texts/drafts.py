@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 from grading import Decision, Panel, State, Usage, Vote
 from grading.backend import Message, Reply
+from grading.protocol.reasoning import split_reasoning
 from grading.safety.text import encodable
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.pack import Pack
@@ -132,8 +133,12 @@ def _conversation(draft: Draft, turn: int) -> tuple[Message, ...]:
 
 def _take(draft: Draft, reply: Reply) -> None:
     draft.teacher_usage += reply.usage
-    if reply.state is State.GRADED:
-        draft.answers.append(encodable(reply.text))
+    split = split_reasoning(reply.text)
+    reasons = split.open or (split.reasoning and not split.visible.strip())
+    if reply.state is State.REASONING_ONLY or (reasons and reply.state in (State.GRADED, State.TRUNCATED)):
+        draft.reason = Reason.REASONING_ONLY.value
+    elif reply.state is State.GRADED:
+        draft.answers.append(encodable(split.visible))
     elif reply.state in (State.API_FAILED, State.OVER_BUDGET):
         draft.reason, draft.failure = no_verdict(reply.state), reply.detail
     else:  # refused, cut off or empty

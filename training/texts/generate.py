@@ -33,17 +33,17 @@ from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
 from training.data.cells import evaluation_cells
 from training.data.folder import claimed
-from training.data.rows import rows_file
+from training.data.rows import rows_file, rows_files
 from training.texts.counts import Counts, Tally
 from training.texts.drafts import Draft, check_draft, judge_drafts, write_drafts
 from training.texts.duplicates import Duplicates
 from training.texts.plan import Kind, Plan, cells, number_of_cells
 from training.texts.rates import interval
-from training.texts.reasons import Reason
+from training.texts.reasons import Reason, advice
 from training.texts.teacher import Teacher, TeacherSpec
 
 _WAVE = 500  # cells that are tried together, at most
-_FIRST_WAVE = 100
+_PROBE = 40  # cells that are tried first, also of a batch: a teacher that cannot work shows it in them
 _BATCH_WAVE = 10_000  # a batch may take a day, so there must be few
 _ENOUGH = 100  # decided tries, from which a kind may be found hopeless
 
@@ -126,7 +126,7 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
     try:
         teacher.check()
         panel.check()
-        with claimed(out, run.record()):
+        with claimed(out, run.record(), begun=lambda: _has_texts(out)):
             loop = _Loop(run, out, teacher, panel, limits)
             endings = {kind.k: loop.fill(kind) for kind in run.plan.kinds}
             loop.counts.check()
@@ -151,6 +151,7 @@ class _Loop:
         self._bars = limits.progress and sys.stderr.isatty()
         self._duplicates = Duplicates()
         self._excluded = evaluation_cells(run.pack, run.plan.ks)
+        self._fresh: Counter[str | None] = Counter()  # what became of the tries that this process paid for
         self._specs = json.dumps(run.teacher.record()), json.dumps(panel_record(run.judges))
 
     def fill(self, kind: Kind) -> str:
@@ -174,6 +175,7 @@ class _Loop:
                     break
                 before = self._tally(kind).model_copy()
                 self._try(kind, wave, rows)
+                self._stop_if_useless(kind)
                 after = self._tally(kind)
                 bar.set_postfix(accepted=after.accepted, tried=after.attempted, refresh=False)
                 bar.update(after.accepted - before.accepted if kind.accept else after.attempted - before.attempted)
@@ -215,9 +217,9 @@ class _Loop:
     def _size(self, kind: Kind) -> int:
         """How many cells to try next: as many as the target will need at the present rate."""
         tally = self._tally(kind)
-        size = _WAVE if tally.attempted else _FIRST_WAVE
-        if self._limits.batch:
-            size = _BATCH_WAVE
+        size = _BATCH_WAVE if self._limits.batch else _WAVE
+        if not self.counts.accepted and (tally.attempted < _PROBE or not self._limits.batch):
+            size = max(_PROBE - tally.attempted, _PROBE // 2)
         if kind.accept is not None:
             rate = (tally.accepted + 1) / (tally.decided + 2)
             size = min(size, math.ceil((kind.accept - tally.accepted) / rate))
@@ -225,7 +227,7 @@ class _Loop:
 
     def _try(self, kind: Kind, wave: list[Item], rows: TextIO) -> None:
         """Have the teacher write a text for each cell, and accept it or say why not."""
-        run = self._run
+        run, calls = self._run, self._calls()
         drafts = write_drafts(self._teacher, run.pack, wave, turns=run.turns, progress=self._bars)
         for draft in drafts:
             if draft.reason is None:
@@ -243,6 +245,23 @@ class _Loop:
             self.counts.accept(draft.item, draft.text, draft.checks[-1].sentences)
             rows.write(draft.row(run.pack, *self._specs).line())
         rows.flush()
+        if self._calls() > calls:
+            self._fresh.update(draft.reason for draft in drafts)
+
+    def _calls(self) -> int:
+        """Replies of teacher and judge that did not come from the store."""
+        return sum(int(one.record()["calls"]) for one in (self._teacher, self._panel))
+
+    def _stop_if_useless(self, kind: Kind) -> None:
+        """Raise UserError if all of the first few dozen tries that this process paid for ended in one way."""
+        if self._fresh.total() < _PROBE or len(self._fresh) != 1 or self.counts.accepted:
+            return
+        [reason] = self._fresh
+        if reason is not None and (means := advice(reason)) is not None:
+            raise UserError(
+                f"All of the first {self._fresh.total()} texts with k = {kind.k} were rejected as {reason}: "
+                f"{means}. All replies are kept; the same command tries further texts."
+            )
 
     def _repeated(self, kind: Kind, draft: Draft) -> str | None:
         if kind.accept is not None and self._tally(kind).accepted >= kind.accept:
@@ -257,6 +276,11 @@ class _Loop:
         dollars = self._teacher.spec.dollars(draft.teacher_usage)
         self.counts.spend(draft.item.k, "teacher", draft.teacher_usage, dollars)
         self.counts.spend(draft.item.k, "judge", draft.judge_usage, self._panel.dollars(draft.votes))
+
+
+def _has_texts(out: Path) -> bool:
+    """Whether a run has ended a kind with accepted texts, or came to its end."""
+    return (out / "counts.json").exists() or any(path.stat().st_size for path in rows_files(out).values())
 
 
 def _stop_if_down(drafts: list[Draft]) -> None:

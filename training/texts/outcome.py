@@ -60,10 +60,9 @@ class Report:
 
 def finish(run: Run, out: Path, outcome: Outcome, *, validation: float, mix: Mix | None) -> Report:
     """Make data set and summary of what a run has accepted, in its folder `out`."""
-    accepted = sum(kind.tally.accepted for kind in outcome.counts.kinds.values())
     configs: list[Config] = []
     leakage = None
-    if accepted:
+    if outcome.counts.accepted:
         configs = build_dataset(out, seed=run.seed, validation=validation, mix=mix)
         leakage = check_leaks(out, pack=run.pack_name)
     about = [

@@ -5,8 +5,9 @@
       - {k: 1, skills: all, topics: train, tries: 5000}
       - {k: 2, skills: train, topics: train, accept: 4000}
 
-A plan is data (training/texts/plans). `cells` gives the items to ask for, one after the other. A kind's stream
-knows neither the plan's name nor its numbers, so what one plan has paid for another finds in the store.
+A plan is data (training/texts/plans, or a YAML file of one's own). `cells` gives the items to ask for, one after
+the other. A kind's stream knows neither the plan's name nor its numbers, so what one plan has paid for another
+finds in the store.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from collections.abc import Set as AbstractSet
 from importlib.resources import files
 from itertools import islice
 from math import comb
+from pathlib import Path
 from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from grading import UserError
+from grading.errors import first_fault
+from grading.safety.bounds import MOST_YAML, load_yaml, read_text
 from skillmix_tasks.items.draw import Item, draw_items, make_item
 from skillmix_tasks.items.pack import Pack, Skill, Topic
 from training.data.cells import Cell
@@ -59,7 +63,7 @@ class Plan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     draw: Draw = "random"
-    kinds: tuple[Kind, ...] = Field(min_length=1)
+    kinds: tuple[Kind, ...] = Field(min_length=1, max_length=20)
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Plan:
@@ -83,14 +87,27 @@ def plan_names() -> list[str]:
 
 
 def load_plan(name: str) -> Plan:
-    """The plan `name`; UserError names those that there are."""
-    if name not in plan_names():
+    """The plan `name` (one of this package, or a YAML file); UserError if there is none, or it is wrong."""
+    if name in plan_names():
+        text = files("training.texts").joinpath("plans", f"{name}.yaml").read_text(encoding="utf-8")
+        return Plan.model_validate(yaml.safe_load(text))
+    try:
+        fields = load_yaml(read_text(Path(name), MOST_YAML))
+    except FileNotFoundError as error:
         raise UserError(
-            f"There is no plan {name!r}: choose {', '.join(plan_names())}, or leave it out and give --k and "
-            "--accept."
-        )
-    text = files("training.texts").joinpath("plans", f"{name}.yaml").read_text(encoding="utf-8")
-    return Plan.model_validate(yaml.safe_load(text))
+            f"There is no plan {name!r}: choose {', '.join(plan_names())}, name a YAML file, or leave it out and "
+            "give --k and --accept."
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"The plan {name} cannot be read ({reason}): name a YAML file.") from error
+    try:
+        return Plan.model_validate(fields)
+    except ValidationError as error:
+        raise UserError(
+            f"The plan {name} is wrong at {first_fault(error)}: a plan has lines such as `draw: random` and "
+            "`kinds: [{k: 2, skills: train, topics: train, accept: 4000}]`."
+        ) from error
 
 
 def own_plan(ks: Sequence[int], accept: int) -> Plan:

@@ -54,6 +54,25 @@ def marked_template(tokenizer: PreTrainedTokenizerBase) -> str:
     return marked
 
 
+def end_token(tokenizer: PreTrainedTokenizerBase, marked: str) -> int:
+    """The id of the token that ends the answers of the `marked` template: the first special one after the text.
+
+    Raises UserError if no such token carries the loss, as a model would then not learn to stop.
+    """
+    name = tokenizer.name_or_path or "this tokenizer"
+    encoded = _encode(tokenizer, _conversation(1), marked, name)
+    learned = [token for token, kept in zip(encoded["input_ids"], encoded["assistant_masks"], strict=True) if kept]
+    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    answer = _squeezed(_CONTENTS[1])
+    for place, token in enumerate(learned):
+        if token in special and answer in _squeezed(str(tokenizer.decode(learned[:place]))):
+            return token
+    raise UserError(
+        f"The marks in the chat template of {name} leave out the token that ends an answer, so a model would not "
+        "learn to stop: put it before {% endgeneration %} in chat_template.jinja in the model's directory."
+    )
+
+
 def _surroundings(tokenizer: PreTrainedTokenizerBase, name: str) -> tuple[str, str]:
     """What the assistant writes before and after an answer's own text, the end token included."""
     from jinja2 import TemplateError

@@ -16,8 +16,9 @@ from training.data.leakage import Leakage
 from training.data.source import Source, open_source
 from training.tune.distributed import asked_for, say, world_size
 from training.tune.encode import Encoded, encode, tokenizer_identity
+from training.tune.ends import check_ends
 from training.tune.lengths import Lengths, OnTooLong, check_lengths, fit
-from training.tune.marking import marked_template
+from training.tune.marking import end_token, marked_template
 from training.tune.recipe import EMBEDDED, Recipe
 from training.tune.resume import versions
 
@@ -49,9 +50,13 @@ class Base:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The base model, the rows as they are trained on, and the run's record (run.json)."""
+    """The base model, the rows as they are trained on, and the run's record (run.json).
+
+    `end` is the token with which the trained model ends its answers.
+    """
 
     base: Base
+    end: int
     tokenizer: PreTrainedTokenizerBase
     train: Dataset
     validation: Dataset | None
@@ -103,6 +108,9 @@ def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] 
         raise UserError(f"The model {recipe.model} has no tokenizer that loads ({_flat(error)}).") from error
     source = open_source(data, recipe.data_config)
     template = marked_template(tokenizer)
+    end = end_token(tokenizer, template)
+    if recipe.method == "lora" and not options.merge:
+        check_ends(base.model, base.revision, end, recipe.model, str(tokenizer.convert_ids_to_tokens(end)))
     encoded = encode(source.train, tokenizer, template)
     lengths = Lengths.of(encoded.lengths, recipe.max_length)
     say(lengths.text())
@@ -155,6 +163,7 @@ def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] 
     columns = ["input_ids", "labels"]
     return Prepared(
         base=base,
+        end=end,
         tokenizer=tokenizer,
         train=rows.select_columns(columns),
         validation=held and held.select_columns(columns),

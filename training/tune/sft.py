@@ -24,10 +24,9 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from grading import UserError
 from training.tune.distributed import accumulation, asked_for, check_running, world_size
-from training.tune.flops import flops_per_token
 from training.tune.recipe import Recipe
 from training.tune.resume import stoppable
-from training.tune.tracking import Totals, Tracker
+from training.tune.tracking import Totals, Tracker, flops_per_token
 
 if TYPE_CHECKING:
     from training.tune.prepare import Prepared

@@ -23,8 +23,7 @@ from training.tune.distributed import accumulation, asked_for, check_devices, is
 from training.tune.export import export_model, merge
 from training.tune.prepare import Options, Prepared, prepare
 from training.tune.recipe import Recipe
-from training.tune.result import make_result
-from training.tune.resume import cut_log, has_checkpoint, last_whole, read_log, remove_unusable
+from training.tune.resume import Checkpoint, cut_log, has_checkpoint, last_whole, read_log, remove_unusable
 from training.tune.tracking import draw_curves
 from training.tune.whole import find_damage, is_marked
 
@@ -56,8 +55,25 @@ def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) 
         elif main and _damaged(out / "model"):
             _export_again(recipe, prepared, out)
         if main and options.merge and (not (out / "merged").exists() or _damaged(out / "merged")):
-            merge(out / "model", recipe, prepared.base, out / "merged")
+            merge(out / "model", recipe, prepared, out / "merged")
         return json.loads(result.read_text(encoding="utf-8")) if main else {}
+
+
+def result_text(out: Path, result: dict[str, Any]) -> str:
+    """The end of a run for a reader."""
+    mfu = f", {result['mfu']:.0%} of its arithmetic" if result["mfu"] else ""
+    lines = [
+        f"{result['steps']:,} steps, ended {'early' if result['stopped'] == 'early' else 'as the recipe says'}; "
+        f"loss {result['loss']:.3f}"
+        + (f", on the validation split {result['eval_loss']:.3f}." if result["eval_loss"] is not None else "."),
+        f"{result['tokens']:,} tokens, {result['trained_tokens']:,} with loss, in {result['seconds']:,.0f} s: "
+        f"{result['tokens_per_second']:,.0f} tokens a second on {result['world_size']} x {result['device']}{mfu}; "
+        f"peak memory {result['peak_memory_bytes'] / 2**30:.1f} GiB.",
+        f"The model is {out / 'model'}, the curves are {out / 'curves.png'}.",
+    ]
+    if (out / "merged").exists():
+        lines.append(f"Merged with its base it is {out / 'merged'}.")
+    return "\n".join(lines)
 
 
 def _check(recipe: Recipe, options: Options, *, done: bool) -> None:
@@ -121,7 +137,7 @@ def _export_again(recipe: Recipe, prepared: Prepared, out: Path) -> None:
     result = out / "result.json"
     taken = out / "checkpoints" / f"checkpoint-{json.loads(result.read_text(encoding='utf-8'))['model_step']}"
     _check_taken(taken, out)
-    export_model(taken, recipe, prepared.base, out / "model")
+    export_model(taken, recipe, prepared, out / "model")
 
 
 def _check_taken(taken: Path, out: Path) -> None:
@@ -141,8 +157,32 @@ def _finish(recipe: Recipe, prepared: Prepared, out: Path) -> None:
     taken = last.best if recipe.early_stopping else last.path
     if taken != last.path:
         _check_taken(taken, out)
-    export_model(taken, recipe, prepared.base, out / "model")
+    export_model(taken, recipe, prepared, out / "model")
     log = read_log(out / "log.jsonl")
     with whole_file(out / "curves.png") as draft:
         draw_curves(draft, log)
-    write_whole(out / "result.json", json.dumps(make_result(last, taken, log, recipe.dtype), indent=1) + "\n")
+    write_whole(out / "result.json", json.dumps(_make_result(last, taken, log, recipe.dtype), indent=1) + "\n")
+
+
+def _make_result(last: Checkpoint, taken: Path, log: list[dict[str, Any]], dtype: str) -> dict[str, Any]:
+    """The result of a run that ended with the checkpoint `last` and whose model is made of `taken`."""
+    trained = [line for line in log if "loss" in line]
+    measured = {line["step"]: line["eval_loss"] for line in log if "eval_loss" in line}
+    end = trained[-1]
+    return {
+        "steps": last.step,
+        "stopped": "early" if last.stopped_early else "end",
+        "model_step": int(taken.name.rpartition("-")[2]),
+        "loss": end["loss"],
+        "eval_loss": measured.get(int(taken.name.rpartition("-")[2])),
+        "tokens": end["tokens"],
+        "trained_tokens": end["trained_tokens"],
+        "seconds": end["seconds"],
+        "tokens_per_second": round(end["tokens"] / end["seconds"], 1),
+        "mfu": end.get("mfu"),
+        "peak_memory_bytes": max(line["peak_memory_bytes"] for line in trained),
+        "world_size": world_size(),
+        "distributed_type": asked_for(),
+        "device": end["device"],
+        "dtype": dtype,
+    }

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from grading.intervals import CONFIDENCE
-from hub_cards.report.stats.intervals import Interval
+from grading.intervals import CONFIDENCE, Interval
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
 
-from grading.intervals import effective_wilson, few_units
-
-
-@dataclass(frozen=True)
-class Interval:
-    """From `low` to `high`, at grading.intervals.CONFIDENCE."""
-
-    low: float
-    high: float
+from grading.intervals import Interval, effective_wilson, few_units
 
 
 @dataclass(frozen=True)

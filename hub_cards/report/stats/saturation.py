@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hub_cards.report.stats.intervals import Interval
+from grading.intervals import Interval
 
 LEVEL = 0.1
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from grading.intervals import Interval
 from hub_cards.report.stats.gap import Difference, change_of_gap, independent
-from hub_cards.report.stats.intervals import Interval
 from hub_cards.report.study.board import Row
 from hub_cards.report.study.compare import Pair
 from hub_cards.report.study.published import PublishedRow

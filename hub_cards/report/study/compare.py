@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
-from hub_cards.report.stats.paired import Comparison, compare, holm
 from hub_cards.report.study.board import Measured, Row
 from skillmix_tasks.scoring.metrics import METRICS, Scores
+from training.paired import Comparison, compare, holm
 
 MOST = 3_000  # comparisons of a metric; beyond that every student is compared with the first of its group alone
 MOST_RESAMPLED = 100  # of skill fractions, which take a tenth of a second each

@@ -1,9 +1,12 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skillmix_tasks.checks import ExtractionState, extract_answer
 from tests.skillmix_tasks.checks.reference import rows
+from tests.skillmix_tasks.checks.test_naming import Skill
 
 BEES = "The bees left at dawn, and so did my patience."
 PLAIN = [
@@ -145,3 +148,71 @@ def test_real_replies() -> None:
             assert found.state is ExtractionState.FOUND
             theirs = row[f"text_{turn}"].strip("* \n")
             assert found.text in (theirs, theirs[1:-1])
+
+
+def test_hostile_replies_take_linear_time() -> None:
+    number = 20_000
+    for unit in (
+        *(
+            "Answer: ",
+            "Answer:\n",
+            "\nExplanation",
+            ". Explanation: a",
+            "here is ",
+            "my my my ",
+            "{",
+            '{"answer": "',
+            "<b>",
+        ),
+        *(
+            '{"a":',
+            "\n\n",
+            " \n",
+            "\n- a",
+            "\n\nnote",
+            "Here is the passage ",
+            "* ",
+            "a ",
+            "'",
+            '"',
+            "(1 words)",
+            "\n---",
+        ),
+        *(
+            "\nwhere each skill ",
+            "<answer>",
+            "</answer>",
+            "Sure, ",
+            "> ",
+            "\n\nIn this passage, a",
+            ". ",
+            "[",
+            "\nUser:",
+        ),
+    ):
+        start = time.perf_counter()
+        extract_answer((unit * number)[:number])
+        extract_answer("Answer: x" + (unit * number)[:number])
+        assert time.perf_counter() - start < 10, unit
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"Here is my revised passage with three sentences: {BEES}\n\nExplanation: x",
+        f"Answer: {BEES}\n\nExplication des compétences : x",
+        f"Answer: {BEES}\n\nMetaphor: the bees are\nIrony: x",
+        f'Answer: {BEES}\n\n"Left at dawn" shows the metaphor skill.',
+        f"Réponse améliorée : {BEES}\n\nExplication : x",
+        f"Verbesserte Antwort: {BEES}\n\nErklärung: x",
+        f"改进后的答案：{BEES}\n\n解释：x",
+        f"Improved Passage:\n{BEES}\n\nImprovements made:\n- x",
+        f"Answer: {BEES}\n\n<details><summary>Explanation</summary>x</details>",
+        f"\\boxed{{{BEES}}}",
+        f"🐝 Answer: {BEES}\n\n📝 Explanation: x",
+        f"Answer: {BEES} [Explanation: x]",
+        f"Answer: {BEES}\n\nThe metaphor is in the bees, and the irony is at the end.",
+    ],
+)
+def test_further_habits(reply: str) -> None:
+    assert extract_answer(reply, [Skill("metaphor"), Skill("irony")]).text == BEES

@@ -1,4 +1,4 @@
-"""Two students on the same items: the difference with an interval, and whether chance explains it.
+"""Two students, or one before and after training, on the same items: the difference, its interval, its chance.
 
 Yes/no scores (full marks, all skills): McNemar's exact test, which is the binomial test of the items on which
 the two differ, and the score interval for paired differences (Newcombe 1998, Statistics in Medicine 17:2635,
@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from grading.intervals import CONFIDENCE
-from hub_cards.report.stats.intervals import Interval, wilson
+from grading.intervals import CONFIDENCE, Interval, effective_wilson
 
 _RESAMPLES = 9999
 
@@ -77,7 +76,7 @@ def _binary_interval(first: Sequence[float], second: Sequence[float]) -> Interva
 def paired_interval(both: int, won: int, lost: int, neither: int) -> Interval:
     """The interval of a paired difference of shares, (won - lost) / all; from the four counts of items."""
     items = both + won + lost + neither
-    one, other = wilson(both + lost, items), wilson(both + won, items)
+    one, other = (Interval(*effective_wilson(both + sole, items)) for sole in (lost, won))
     share_one, share_other = (both + lost) / items, (both + won) / items
     related: float = both * neither - won * lost
     if related > 0:
