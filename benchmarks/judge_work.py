@@ -41,6 +41,9 @@ class _Sink:
     def ended(self) -> bool:
         return False
 
+    def again(self, call: VoteCall, usage: Usage) -> bool:  # noqa: ARG002 - as a Sink takes it
+        return True
+
     def take(self, call: VoteCall, reply: Reply) -> None:  # noqa: ARG002 - as a Sink takes it
         self.states.append(reply.state)
 

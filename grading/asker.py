@@ -244,7 +244,7 @@ class _Intake:
 
     def again(self, call: VoteCall, usage: Usage) -> bool:
         """See Sink."""
-        if not self._gate.charge(call, usage):
+        if not self._gate.charge(usage):
             return False
         self._charged[call.key] = self._charged.get(call.key, Usage()) + usage
         return True

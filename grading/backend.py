@@ -56,7 +56,7 @@ class Sink(Protocol):
         """Whether no call may leave any more, also none that was taken already."""
 
     def again(self, call: VoteCall, usage: Usage) -> bool:
-        """Charge `usage` for an attempt at `call` that brought nothing; False if no other attempt may be paid for."""
+        """Charge `usage` for a failed attempt at `call`; False if no other attempt may be paid for."""
 
     def take(self, call: VoteCall, reply: Reply) -> None:
         """Take a reply, which is on disk after the next `save`."""

@@ -51,7 +51,8 @@ def redteam(
         causes = [sentence(report.grading["failures"], "vote"), limit_hint(states, spec.max_tokens)]
         raise UserError(
             f"{lost} of {len(report.results)} attacks have no verdict from {spec.model}: "
-            f"{'; '.join(filter(None, causes)) or states}. Its votes are kept: run the same command again when it works."
+            f"{'; '.join(filter(None, causes)) or states}. Its votes are kept: run the same command "
+            "again when it works."
         )
 
 

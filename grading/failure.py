@@ -10,12 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 from grading.verdict import State
-
-if TYPE_CHECKING:
-    from grading.models.spec import ModelSpec
 
 MOST_WORDS = 300  # characters of an endpoint's own words
 _MOST_KINDS = 100  # that are told apart in one run; words of an endpoint may be different each time
@@ -39,13 +36,30 @@ class Cause(StrEnum):
     NOT_A_CHAT = "not_a_chat_reply"  # a status of success around something else
 
 
+class Asked(Protocol):
+    """What is read of the spec of the model that was asked."""
+
+    role: ClassVar[str]
+
+    @property
+    def base_url(self) -> str:
+        """Its address."""
+
+    @property
+    def key_variable(self) -> str:
+        """The environment variable of its key."""
+
+    def variable(self, name: str) -> str:
+        """The environment variable of a setting."""
+
+
 # No later request of a run would get another answer.
 FINAL = frozenset({Cause.KEY, Cause.CREDITS, Cause.MODEL, Cause.REGION, Cause.NO_CHAT})
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One failed call: `status` is None where no reply came, `words` are the endpoint's or the client's, redacted."""
+    """One failed call: `status` is None where no reply came; `words` are the endpoint's, redacted."""
 
     cause: Cause
     status: int | None = None
@@ -61,7 +75,7 @@ class Failure:
         return self.cause, self.status, _VARIABLE.sub("#", self.words)
 
 
-def remedy(cause: Cause, spec: ModelSpec) -> str:
+def remedy(cause: Cause, spec: Asked) -> str:
     """What the user does about it, as the end of a sentence."""
     model, url = spec.variable("MODEL"), spec.variable("BASE_URL")
     return {
@@ -106,7 +120,7 @@ class Failures:
         """Each kind with its number, the commonest first."""
         return [(self._first[kind], count) for kind, count in self._counts.most_common()]
 
-    def record(self, spec: ModelSpec) -> list[dict[str, Any]]:
+    def record(self, spec: Asked) -> list[dict[str, Any]]:
         """The kinds as results carry them."""
         return [
             {

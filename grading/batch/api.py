@@ -64,8 +64,8 @@ class UnreachableError(Exception):
 class Progress:
     """How far a batch is: `status` in the provider's word, its files' ids once it has ended, and its errors.
 
-    `refused_for_size` says that it was refused because too many tokens wait in the account's queue. `counted` is how
-    many results the provider counts, 0 where it does not say.
+    `refused_for_size` says that it was refused because too many tokens wait in the account's queue. `counted` is
+    how many results the provider counts, 0 where it does not say.
     """
 
     status: str

@@ -277,7 +277,7 @@ class _Run:
                 if len(result) < len(requests[name]):
                     self._backend.found_refused.add("n")  # it was taken, and then not honoured
                 for key, reply in zip(requests[name], result, strict=False):
-                    reply = replace(reply, refused=refused)  # noqa: PLW2901
+                    reply = replace(reply, refused=refused)
                     if key in self._waiting:
                         self._report(key, reply)
                     else:  # of another run, or not let go by this run's budget; it is paid for
@@ -306,8 +306,8 @@ class _Run:
         said = f"batch {batch.remote} holds {expected} results and its files came with {found}"
         if self._incomplete[batch.id] >= _FETCHES:
             raise UserError(
-                f"The results of the judge's endpoint {self._backend.spec.base_url} come incomplete ({said}): the batch "
-                "stays open, and nothing is bought again; grade the same answers again later."
+                f"The results of the judge's endpoint {self._backend.spec.base_url} come incomplete ({said}): the "
+                "batch stays open, and nothing is bought again; grade the same answers again later."
             )
         logger.warning("The results are fetched again: %s.", said)
 

@@ -124,9 +124,7 @@ def _result(line: _Line, votes: int | None) -> list[Reply] | Lost:
     status, body = line.response.status_code, line.response.body
     failed: CallFailedError | None = StatusError(status, {}, body)
     if status == 200:
-        failed = (
-            failure_in(body, status) if isinstance(body, dict) else NotAChatError("no chat completion", status)
-        )
+        failed = failure_in(body, status)
     if failed is None:
         return replies_in(body, votes)
     return Lost(failed.failure, failed.passing, failed if isinstance(failed, StatusError) else None)

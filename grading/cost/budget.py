@@ -181,9 +181,8 @@ class Gate:
         self._estimator.learn(call, reply.usage)
         self.budget.settle(reserved, cost_of(reply.usage, self._spec) if known else reserved)
 
-    def charge(self, call: VoteCall, usage: Usage) -> bool:
-        """Pay `usage` for an attempt at `call`, which stays reserved; False if there is no room for both."""
-        _, reserved = self._out[call.key]
+    def charge(self, usage: Usage) -> bool:
+        """Pay `usage` for an attempt at a call that stays reserved; False if there is no room for both."""
         cost = cost_of(usage, self._spec)
         if not self.budget.reserve(cost):
             return False

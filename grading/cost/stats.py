@@ -22,8 +22,8 @@ class GradingStats:
     is what `expected_calls` calls were expected to use, before they were made. `calls_without_usage` got a reply
     without usage that can be counted: in `usage` they have an estimate, against a budget the most that they may
     have cost.
-    `refused` are the parameters that votes went without because the endpoint does not take them. `failures` are the
-    causes of failed calls.
+    `refused` are the parameters that votes went without because the endpoint does not take them. `failures` are
+    the causes of failed calls.
     """
 
     calls: int = 0

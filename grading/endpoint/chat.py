@@ -102,7 +102,7 @@ def _reply(choice: _Choice, usage: Usage) -> Reply:
 
 
 def _read(content: object) -> tuple[str, bool]:
-    """The visible text of a message's content, a text or a list of parts, and whether reasoning stands beside it."""
+    """The visible text of a message's content, a text or parts, and whether reasoning stands beside it."""
     if not isinstance(content, list):
         # A parser takes escaped lone surrogates, which no file can hold.
         return encodable(content) if isinstance(content, str) else "", False

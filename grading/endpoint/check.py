@@ -1,7 +1,7 @@
-"""The check before a run: whether the endpoint answers for the model, by its list of models or by a chat of a token.
+"""The check before a run: whether the endpoint answers for the model, by its list of models or by a chat.
 
-It refuses only what the endpoint itself refuses. Lists of models name aliases, wildcards, deployments or only their
-first page, so a model that is not listed is asked for.
+It refuses only what the endpoint itself refuses. Lists of models name aliases, wildcards, deployments or
+only their first page, so a model that is not listed is asked for.
 """
 
 from __future__ import annotations
@@ -199,13 +199,13 @@ def _unreached(spec: ModelSpec, error: BaseException) -> str:
         return f"{where} does not speak https: set {spec.variable('BASE_URL')} to {plain}."
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return (
-            f"{where} has a certificate that is not trusted ({redact(str(error.certificate_error))[:200]}): name the file of "
-            "its authority with SSL_CERT_FILE."
+            f"{where} has a certificate that is not trusted ({redact(str(error.certificate_error))[:200]}): name "
+            "the file of its authority with SSL_CERT_FILE."
         )
     if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
         return (
-            f"{where} cannot be reached through the proxy of the environment ({redact(str(error))[:200]}): set HTTP_PROXY "
-            "or HTTPS_PROXY to a working one, or add the host to NO_PROXY."
+            f"{where} cannot be reached through the proxy of the environment ({redact(str(error))[:200]}): "
+            "set HTTP_PROXY or HTTPS_PROXY to a working one, or add the host to NO_PROXY."
         )
     reason = str(error) if isinstance(error, BodyError) else type(error).__name__
     if isinstance(error, TimeoutError):

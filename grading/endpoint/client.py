@@ -196,7 +196,7 @@ class VoteClient:
                     await asyncio.sleep(random.uniform(0, _AGAIN))  # noqa: S311
                     continue
                 self._failures_in_a_row += 1
-                if error.passing and self._throttle.proved and not request.votes[0].key in self._deferred:
+                if error.passing and self._throttle.proved and votes[0].key not in self._deferred:
                     self._deferred.update(vote.key for vote in votes)
                     return []
                 failed = Reply(State.API_FAILED, detail=str(error.failure), failure=error.failure)

@@ -34,7 +34,7 @@ class Dialect:
 
     `refused` is what they go without. A refusal that names a parameter is followed by a request without it. One
     that names none is followed by requests without the form of the reply, then without `seed` and `n`, then with
-    nothing that is optional. Each later request then tries to have one of them back, until it is known which it was.
+    nothing that is optional. Each later request then tries to have one of them back.
     """
 
     def __init__(self, spec: ModelSpec, refused: Iterable[str] = ()) -> None:

@@ -31,7 +31,8 @@ _QUOTA = re.compile(
 )
 _OF_THE_DAY = re.compile(r"PerDay|per[-_ ]day|\b(RPD|TPD)\b|daily|per[-_ ]month|monthly", re.IGNORECASE)
 _KEY = re.compile(
-    r"(invalid|incorrect|wrong|expired|revoked|missing)\b.{0,20}\b(api[-_ ]?key|(access|auth|bearer) token|credentials)"
+    r"(invalid|incorrect|wrong|expired|revoked|missing)\b.{0,20}\b(api[-_ ]?key|credentials)"
+    r"|(invalid|incorrect|expired|missing) (access|auth|bearer) token"
     r"|api[-_ ]?key\b.{0,30}\b(not valid|invalid|expired|not found|incorrect|revoked)|API_KEY_INVALID"
     r"|unauthenticated|authentication[_ ](error|failed|fails)",
     re.IGNORECASE,
@@ -70,14 +71,16 @@ _PLAIN_HTTP = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)
 # What stands for a parameter in the words of an error, in the order of the dialect's names. A name counts with or
 # without quotation marks; "n" only where a sentence can mean nothing else.
 _MENTIONS = {
-    "response_format": r"response[_ ]?(format|mime[_ ]type|schema)|json[_ ](schema|object|mode)|structured[_ ]output"
+    "response_format": r"response[_ ]?(format|mime[_ ]type|schema)|json[_ ](schema|object|mode)"
+    r"|structured[_ ]output"
     r"|guided[_ ](json|decoding)|grammar|text\.format|output_config",
     "seed": r"\b(random_)?seed\b",
     "temperature": r"\btemperature\b",
     "max_tokens": r"\bmax_(completion_|output_|new_)?tokens\b",
     "reasoning_effort": r"\breasoning[_. ]?effort\b|\bthinking_level\b",
-    "n": r"['\"`]n['\"`]|(^|\s)n: |\bn ?(>|=|!=|must|should|is|has|cannot)|\b(parameter|argument|argument supplied|field|name|value"
-    r"):? n\b|\b(number of )?(completion )?(choices?|completions|candidates|generations|samples)\b|candidate_?count",
+    "n": r"['\"`]n['\"`]|(^|\s)n: |\bn ?(>|=|!=|must|should|is|has|cannot)"
+    r"|\b(parameter|argument|argument supplied|field|name|value):? n\b"
+    r"|\b(number of )?(completion )?(choices?|completions|candidates|generations|samples)\b|candidate_?count",
 }
 _COMPILED = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _MENTIONS.items()}
 _FIELDS = ("param", "parameter", "loc", "field", "path")  # that name what an error is about

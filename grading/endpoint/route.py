@@ -31,8 +31,8 @@ def proxy_of(url: str) -> str | None:
     if urlsplit(proxy).scheme not in ("http", "https"):
         name = f"{parts.scheme.upper()}_PROXY" if known.get(parts.scheme) else "ALL_PROXY"
         raise UserError(
-            f"The proxy in {name} is a {urlsplit(proxy).scheme} proxy: set {name} to an http:// address, or add {host} to "
-            "NO_PROXY."
+            f"The proxy in {name} is a {urlsplit(proxy).scheme} proxy: set {name} to an http:// address, or add "
+            f"{host} to NO_PROXY."
         )
     return proxy
 
@@ -49,8 +49,8 @@ def trusted(url: str) -> ssl.SSLContext | bool:
                 context.load_verify_locations(**{"capath" if Path(path).is_dir() else "cafile": path})
             except OSError as error:
                 raise UserError(
-                    f"The certificates {path} ({name}) cannot be read ({error.strerror or error}): name a PEM file "
-                    "or unset the variable."
+                    f"The certificates {path} ({name}) cannot be read ({error.strerror or error}): name a PEM "
+                    "file or unset the variable."
                 ) from error
     return context
 

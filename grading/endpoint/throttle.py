@@ -191,7 +191,7 @@ class Throttle:
         return seconds <= _BELIEVED
 
     def announce(self, seconds: float, words: str = "") -> None:
-        """Say that requests wait for so many seconds, if that is long and was not said; with the endpoint's words."""
+        """Say that requests wait for so many seconds, and why, if that is long and was not said."""
         now = _now()
         words = words or self._words
         if seconds > _SILENT and now + seconds > self._announced_until + _SILENT:

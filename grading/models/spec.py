@@ -150,8 +150,8 @@ class ModelSpec(BaseModel):
             shown = redact(other) if key_in_address(other) is None else "another address"
             raise UserError(
                 f"OPENAI_BASE_URL is {shown}, and the {self.role} {self.model} is asked at {OPENAI_URL}: set "
-                f"{self.variable('BASE_URL')} to the address that you mean (its key goes into {self.variable('API_KEY')}), or "
-                "unset OPENAI_BASE_URL."
+                f"{self.variable('BASE_URL')} to the address that you mean (its key goes into "
+                f"{self.variable('API_KEY')}), or unset OPENAI_BASE_URL."
             )
 
 
@@ -178,8 +178,8 @@ def _clean_key(variable: str) -> str:
     for place, char in enumerate(key, start=1):
         if not "!" <= char <= "~":
             raise UserError(
-                f"The key in {variable} has a character that no key has (U+{ord(char):04X} at place {place}): copy the key "
-                "again, without anything around it."
+                f"The key in {variable} has a character that no key has (U+{ord(char):04X} at place {place}): "
+                "copy the key again, without anything around it."
             )
     know(key)
     return key

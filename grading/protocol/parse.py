@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from grading.backend import Reply, VoteCall
 from grading.errors import first_fault
 from grading.protocol.reasoning import split_reasoning
-from grading.protocol.reasoning import split_reasoning
 from grading.protocol.untrusted import comparable
 from grading.verdict import Mark, State, Vote
 
@@ -57,17 +56,6 @@ def _marks_of(call: VoteCall, text: str) -> dict[str, Mark]:
         if not visible.strip() or visible == text:
             raise
         return _marks(call, visible)
-
-
-def _marks_or_without_reasoning(call: VoteCall, text: str) -> dict[str, Mark]:
-    """The marks of a reply as it is, or else of its visible text: reasoning may hold drafts of other verdicts."""
-    try:
-        return _marks(call, text)
-    except _NotAVerdictError:
-        split = split_reasoning(text)
-        if not split.reasoning or split.open:
-            raise
-        return _marks(call, split.visible)
 
 
 def _marks(call: VoteCall, text: str) -> dict[str, Mark]:

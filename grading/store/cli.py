@@ -41,7 +41,7 @@ def stats(file: _File = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def failures(file: _File = None, judge: _Judge = None, as_json: AsJson = False) -> None:
-    """Calls that failed and have no reply yet: how many of each kind, in the endpoint's words; with --json each."""
+    """Calls that failed and have no reply yet, by kind, in the endpoint's words; with --json one by one."""
     from collections import Counter
 
     from grading.failure import Cause, Failure

@@ -405,8 +405,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             raise UserError(
                 f"{self.config.task}: {missing / len(items):.0%} of the items got no verdict from "
                 f"{panel_name(self._judges)} (points without one: {states}), more than max_missing = "
-                f"{self._settings.max_missing:.0%}{self._causes()}. All answers and verdicts are saved: {self._remedy()}"
-                f"{self._other_ranks()}."
+                f"{self._settings.max_missing:.0%}{self._causes()}. All answers and verdicts are saved: "
+                f"{self._remedy()}{self._other_ranks()}."
             )
         return float(mean(items))
 

@@ -15,7 +15,19 @@ from grading.endpoint import check, transport
 from grading.failure import Cause
 from grading.store.replies import VerdictStore
 from tests.servers.zoo import bodies, limits, lists, refusals, replies
-from tests.servers.zoo.habit import ANSWER, CRITERIA, EARNED, MODEL, Answer, Ended, Habit, Json, Whole
+from tests.servers.zoo.habit import (
+    ANSWER,
+    CRITERIA,
+    EARNED,
+    MODEL,
+    Answer,
+    Ended,
+    Habit,
+    Json,
+    Whole,
+    answer,
+    error,
+)
 from tests.servers.zoo.serving import serving
 
 pytestmark = pytest.mark.slow
@@ -49,9 +61,9 @@ def test_a_judge_with_a_habit(kind: type[Habit], tmp_path: Path, caplog: pytest.
             said = ""
             try:
                 grader.check()
-            except UserError as error:
-                assert isinstance(outcome, Ended), error
-                said = str(error)
+            except UserError as refused:
+                assert isinstance(outcome, Ended)
+                said = str(refused)
                 assert outcome.words in said
             verdicts = grader.grade(requests(5), progress=False)
             record = grader.record()
@@ -83,10 +95,12 @@ def test_a_judge_with_a_habit(kind: type[Habit], tmp_path: Path, caplog: pytest.
 class Mixed(Habit):
     """Three of ten replies are bad, each in another way."""
 
-    kinds = itertools.cycle([one for one in bodies.HABITS if issubclass(one, bodies.EmptyChoices)])
+    kinds = itertools.cycle(
+        [one for one in bodies.HABITS if one.__base__ is bodies.EmptyChoices or one is bodies.EmptyChoices]
+    )
 
     def chat(self, body: Json, number: int) -> Answer:
-        return next(self.kinds)().bad(body) if number % 10 in (2, 5, 8) else super().chat(body, number)
+        return next(self.kinds)().chat(body, 1) if number % 10 in (2, 5, 8) else super().chat(body, number)
 
 
 def test_bad_replies_between_good_ones_change_no_verdict(tmp_path: Path):
@@ -105,9 +119,9 @@ def test_two_causes_are_both_named(tmp_path: Path, caplog: pytest.LogCaptureFixt
     class Two(Habit):
         def chat(self, body: Json, number: int) -> Answer:
             if "text 1" in str(body["messages"]):
-                return limits.answer(400, limits.error("Invalid unicode in the prompt"))
+                return answer(400, error("Invalid unicode in the prompt"))
             if "text 3" in str(body["messages"]):
-                return limits.answer(413, "Payload Too Large")
+                return answer(413, "Payload Too Large")
             return super().chat(body, number)
 
     with serving(Two()) as visited:
@@ -123,7 +137,7 @@ def test_a_key_in_an_error_is_not_shown(tmp_path: Path, caplog: pytest.LogCaptur
     monkeypatch.setenv("SKILLMIX_JUDGE_API_KEY", f" {key}\n")
 
     class Echoes(limits.Always):
-        reply = limits.answer(401, limits.error(f"Incorrect API key provided: {key}"))
+        reply = answer(401, error(f"Incorrect API key provided: {key}"))
 
     with serving(Echoes()) as visited:
         grader = Grader(resolve_judge(MODEL, base_url=visited.base_url), tmp_path / "store")
@@ -145,9 +159,7 @@ def test_a_long_wait_is_said_once_with_the_endpoints_words(
             if number != 1:
                 return super().chat(body, number)
             details = [{"retryDelay": "11s"}]
-            return limits.answer(
-                429, [{"error": {"code": 429, "message": "Please slow down.", "details": details}}]
-            )
+            return answer(429, [{"error": {"code": 429, "message": "Please slow down.", "details": details}}])
 
     monkeypatch.setattr(transport, "_wait", lambda state: 0.3)
     with caplog.at_level(logging.WARNING), serving(Slow()) as visited:

@@ -1,1 +1,1 @@
-"""A zoo of endpoints: one small class for each habit that a real endpoint has, with its source and the right outcome."""
+"""A zoo of endpoints: one small class for each habit of real endpoints, with its source and the outcome."""

@@ -45,7 +45,7 @@ class AnthropicCredits(Always):
             "type": "error",
             "error": {
                 "type": "invalid_request_error",
-                "message": "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing.",
+                "message": "Your credit balance is too low to access the Anthropic API. ",
             },
         },
     )
@@ -62,7 +62,7 @@ class GeminiLimitZero(Always):
             {
                 "error": {
                     "code": 429,
-                    "message": "You exceeded your current quota. Quota exceeded for metric: free_tier_requests, limit: 0",
+                    "message": "You exceeded your current quota. Quota exceeded, limit: 0",
                     "status": "RESOURCE_EXHAUSTED",
                     "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "38s"}],
                 }

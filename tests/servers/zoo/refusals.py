@@ -84,7 +84,7 @@ class MistralProxy(Habit):
         if "temperature" not in body:
             return good(body)
         message = (
-            '{"detail":[{"type":"extra_forbidden","loc":["body","temperature"],"msg":"Extra inputs are not permitted",'
+            '{"detail":[{"type":"extra_forbidden","loc":["body","temperature"],"msg":"Extra inputs are not permitted",'  # noqa: E501 - as it was reported
             '"input":0.0,"url":"https://errors.pydantic.dev/2.5/v/extra_forbidden"}]}'
         )
         return answer(422, {"object": "error", "message": message, "type": "internal_error_proxy", "code": "1000"})
@@ -109,7 +109,7 @@ class OnlyCompletionTokens(Habit):
 
     def chat(self, body: Json, number: int) -> Answer:
         if "max_tokens" in body:
-            message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+            message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."  # noqa: E501 - as it was reported
             return answer(400, error(message, param="max_tokens", code="unsupported_parameter"))
         if body.get("temperature", 1) != 1:
             message = (
@@ -216,7 +216,7 @@ class LiteLLMNested(Habit):
         if "seed" not in body:
             return good(body)
         message = (
-            'litellm.BadRequestError: BedrockException - {"message":"The model returned the following errors: seed: Extra '
+            'litellm.BadRequestError: BedrockException - {"message":"The model returned the following errors: seed: Extra '  # noqa: E501 - as it was reported
             'inputs are not permitted"}. Received Model Group=judge-1\nAvailable Model Group Fallbacks=None'
         )
         return answer(400, {"error": {"message": message, "type": None, "param": None, "code": "400"}})
@@ -231,7 +231,7 @@ class RouterRaw(Habit):
     def chat(self, body: Json, number: int) -> Answer:
         if _form(body) != "json_schema":
             return good(body)
-        raw = '{\n "error": {\n "code": 400,\n "message": "Unknown name \\"additionalProperties\\" at response_schema"}}'
+        raw = '{\n "error": {\n "code": 400,\n "message": "Unknown name \\"additionalProperties\\" at response_schema"}}'  # noqa: E501 - as it was reported
         metadata = {"raw": raw, "provider_name": "Google"}
         return answer(200, {"error": {"message": "Provider returned error", "code": 400, "metadata": metadata}})
 
