@@ -96,7 +96,7 @@ class Mixed(Habit):
     """Three of ten replies are bad, each in another way."""
 
     kinds = itertools.cycle(
-        [one for one in bodies.HABITS if one.__base__ is bodies.EmptyChoices or one is bodies.EmptyChoices]
+        [one for one in bodies.HABITS if bodies.EmptyChoices in one.__mro__]
     )
 
     def chat(self, body: Json, number: int) -> Answer:
