@@ -95,9 +95,7 @@ def test_a_judge_with_a_habit(kind: type[Habit], tmp_path: Path, caplog: pytest.
 class Mixed(Habit):
     """Three of ten replies are bad, each in another way."""
 
-    kinds = itertools.cycle(
-        [one for one in bodies.HABITS if bodies.EmptyChoices in one.__mro__]
-    )
+    kinds = itertools.cycle([one for one in bodies.HABITS if bodies.EmptyChoices in one.__mro__])
 
     def chat(self, body: Json, number: int) -> Answer:
         return next(self.kinds)().chat(body, 1) if number % 10 in (2, 5, 8) else super().chat(body, number)
