@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from grading.backend import Reply
 from grading.endpoint.errors import CallFailedError, NotAChatError, error_within
@@ -21,7 +21,7 @@ _SHOWN = 2000  # characters that are kept of a text that is too long to be read
 
 class _Message(BaseModel):
     content: Any = None
-    refusal: str | None = None
+    refusal: Any = None
     reasoning_content: Any = None  # of DeepSeek's kind of server
     reasoning: Any = None  # of OpenRouter's
 
@@ -36,7 +36,7 @@ def failure_in(content: Any, status: int) -> CallFailedError | None:
     """Why the body of a reply of success holds no choice that can be read; None if it holds one."""
     if not isinstance(content, dict):
         return NotAChatError(f"no chat completion: {brief(content, 200)}", status)
-    if _usable(content):
+    if any(map(_holds_reply, content["choices"] if isinstance(content.get("choices"), list) else ())):
         return None
     usage = _usage(content.get("usage"))
     choices = content.get("choices")
@@ -49,16 +49,21 @@ def failure_in(content: Any, status: int) -> CallFailedError | None:
     return NotAChatError(f"no chat completion: {brief(content, 200)}", status, usage)
 
 
+def _holds_reply(choice: object) -> bool:
+    return (
+        isinstance(choice, dict)
+        and isinstance(choice.get("message"), dict)
+        and not choice.get("error")
+        and choice.get("finish_reason") != "error"
+    )
+
+
 def _usable(content: dict[str, Any]) -> list[_Choice]:
     """The choices that hold a reply."""
     choices, found = content.get("choices"), []
     for one in choices if isinstance(choices, list) else ():
-        try:
-            choice = _Choice.model_validate(one)
-        except ValidationError:
-            continue
-        if not choice.error and choice.finish_reason != "error":
-            found.append(choice)
+        if _holds_reply(one):
+            found.append(_Choice.model_validate(one))
     return found
 
 
@@ -83,7 +88,7 @@ def _reply(choice: _Choice, usage: Usage) -> Reply:
         detail = f"the reply has {len(content):,} characters, and at most {MOST_TEXT:,} are read"
         return Reply(State.TRUNCATED, cut(content, _SHOWN), detail, usage)
     if choice.message.refusal or choice.finish_reason == "content_filter":
-        reason = encodable(choice.message.refusal or "content filter")
+        reason = encodable(str(choice.message.refusal or "") or "content filter")
         return Reply(State.REFUSED, content, cut(reason, _MOST_DETAIL), usage)
     if not content.strip() and (thought or choice.message.reasoning_content or choice.message.reasoning):
         # With a limit that the reasoning used up, too: a higher one helps, a repetition may.
