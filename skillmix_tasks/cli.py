@@ -6,7 +6,7 @@ import json
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -151,8 +151,32 @@ def check_pack(pack: _Pack, as_json: AsJson = False) -> None:
         return
     numbers = ", ".join(f"{number} {what}" for what, number in counts(loaded).items())
     typer.echo(f"{loaded.about.title} {loaded.about.version} (hash {loaded.hash}) is valid: {numbers}.")
+    if loaded.lists == "paper-b":
+        typer.echo("It has as many skills and topics as the paper (arXiv 2409.19808), by split.")
     for finding in found:
         typer.echo(f"  look at: {finding}")
+
+
+@pack_app.command("import")
+def import_pack(
+    lists: Annotated[  # noqa: ARG001  (one choice, which the command names for its reader)
+        Literal["paper-b"], typer.Argument(help="Whose lists: paper-b is arXiv 2409.19808.")
+    ],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="SKILLS.csv and TOPICS.csv, or the page (.html) or source (.tex) of the paper."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The new folder of the pack.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a private pack of the papers' own skills and topics, from tables that you downloaded.
+
+    skillmix pack import paper-b SKILLS.csv TOPICS.csv -o DIR
+    """
+    from skillmix_tasks.items.paper_pack import import_paper_pack
+
+    import_paper_pack(sources, output)
+    check_pack(str(output), as_json=as_json)
 
 
 @pack_app.command("show")

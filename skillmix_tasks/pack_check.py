@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from skillmix_tasks.checks import find_named
 from skillmix_tasks.checks.normalise import words
-from skillmix_tasks.items.pack import Control, Pack, Skill
+from skillmix_tasks.items.pack import PAPER_COUNTS, Control, Pack, Skill
 from skillmix_tasks.scoring.controls import control_item
 from skillmix_tasks.scoring.points import check_reply
 
@@ -20,22 +20,22 @@ def findings(pack: Pack) -> list[str]:
         *_repeated_titles(pack),
         *(finding for skill in pack.skills for finding in _example(pack, skill)),
         *_small_splits(pack),
+        *_other_than_the_paper(pack),
         *(finding for control in pack.controls for finding in _control(pack, control)),
     ]
 
 
 def counts(pack: Pack) -> dict[str, int]:
     """How many skills and topics there are, whole and by split."""
-    return {
-        "skills": len(pack.skills),
-        "train skills": len(pack.skills_of("train")),
-        "held-out skills": len(pack.skills_of("heldout")),
-        "common skills": sum(skill.common is not None for skill in pack.skills),
-        "topics": len(pack.topics),
-        "train topics": len(pack.topics_of("train")),
-        "held-out topics": len(pack.topics_of("heldout")),
-        "controls": len(pack.controls),
-    }
+    common = sum(skill.common is not None for skill in pack.skills)
+    return pack.sizes | {"common skills": common, "controls": len(pack.controls)}
+
+
+def _other_than_the_paper(pack: Pack) -> Iterator[str]:
+    if pack.about.lists is not None:
+        for what, number in pack.sizes.items():
+            if number != PAPER_COUNTS[what]:
+                yield f"The paper has {PAPER_COUNTS[what]} {what}, and this pack has {number}."
 
 
 def _repeated_titles(pack: Pack) -> Iterator[str]:

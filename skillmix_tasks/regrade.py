@@ -8,6 +8,7 @@ in memory than those of one part, and aggregates the scores of all.
 from __future__ import annotations
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -26,10 +27,13 @@ from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.logs import quiet_git, quiet_lm_eval
 from skillmix_tasks.harness.task import SkillMixTask
 from skillmix_tasks.harness.task_files import harness_folder
+from skillmix_tasks.items.pack import earlier_versions
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.stored.places import StoredTask, find_answers
 from skillmix_tasks.stored.sample_files import SampleFiles
 from skillmix_tasks.stored.trust import settings_to_follow
+
+logger = logging.getLogger(__name__)
 
 # Items of one part: enough to keep a judge busy, and their prompts, votes and samples take some tens of MB.
 _PART = 300
@@ -260,6 +264,18 @@ def _manager(settings: dict[str, Any], include_path: Path | None) -> TaskManager
     return TaskManager(include_path=paths, include_defaults=False, metadata={"skillmix": settings})
 
 
+def _task(manager: TaskManager, name: str) -> SkillMixTask:
+    task = manager.load([name])["tasks"][name]
+    assert isinstance(task, SkillMixTask)
+    return task
+
+
+def _answered(stored: StoredTask, task: SkillMixTask) -> bool:
+    """Whether the stored answers are to the items of `task`."""
+    hashes = task.item_hashes
+    return all(one.index < len(hashes) and hashes[one.index] == name for name, one in stored.items.items())
+
+
 def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | None) -> SkillMixTask:
     last = max(item.index for item in stored.items.values())
     settings["items"] = max(settings.get("items", 0), 1 + last)
@@ -269,8 +285,19 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
             f"{stored.path} has answers to the task {stored.task}, which is not known here: "
             "name the folder of its YAML file with --include-path."
         )
-    task = manager.load([stored.task])["tasks"][stored.task]
-    assert isinstance(task, SkillMixTask)
+    task = _task(manager, stored.task)
+    if settings.get("pack") is None and not _answered(stored, task):
+        for folder in earlier_versions(task.pack_id):
+            earlier = _task(_manager(settings | {"pack": str(folder)}, include_path), stored.task)
+            if _answered(stored, earlier):
+                logger.warning(
+                    "%s has answers to %s of the pack %s: they are graded with that version of the pack.",
+                    stored.path,
+                    stored.task,
+                    folder.name,
+                )
+                task = earlier
+                break
     task.replay(stored.path, stored.student)
     hashes = task.item_hashes
     for name, item in stored.items.items():

@@ -13,7 +13,10 @@ from grading import options
 app = typer.Typer()
 _K = Annotated[str | None, typer.Option(help="Numbers of skills, as 1,2,3; with --accept.")]
 _Accept = Annotated[int | None, typer.Option(min=1, help="Texts to accept of each k.")]
-_Plan = Annotated[str | None, typer.Option(help="paper, balanced, sample-8000, k4-probe, or a YAML file.")]
+_Plan = Annotated[
+    str | None, typer.Option(help="paper, balanced, sample-8000, k4-probe, planning, or a YAML file.")
+]
+_Pack = Annotated[str, typer.Option(help="A bundled pack or a directory.")]
 _Scale = Annotated[float, typer.Option(help="Multiply the plan's numbers, as 0.1.")]
 _Recipe = Annotated[str, typer.Option(help="A recipe's name (`skillmix recipes`), or a YAML file.")]
 _TeacherArgs = Annotated[str | None, typer.Option(help="As lm-eval's --model_args: pretrained=...")]
@@ -70,7 +73,7 @@ def generate(
     judge: options.Judges = None,
     judge_base_url: options.JudgeBaseUrl = None,
     votes: options.Votes = None,
-    pack: Annotated[str, typer.Option(help="A bundled pack or a directory.")] = "language",
+    pack: _Pack = "language",
     seed: Annotated[int, typer.Option(help="Draws the plan's cells and the validation split.")] = 0,
     turns: Annotated[int, typer.Option(min=1, max=2, help="Turns of each text.")] = 2,
     least_rate: Annotated[float, typer.Option(min=0, max=1, help="A k is given up below this acceptance.")] = 0.01,
@@ -244,6 +247,7 @@ def estimate(
     teacher_base_url: _TeacherBaseUrl = None,
     judge: options.Judges = None,
     judge_base_url: options.JudgeBaseUrl = None,
+    pack: _Pack = "language",
     tasks: Annotated[list[str] | None, typer.Option(help="Tasks and groups; the recipe's if none.")] = None,
     items: Annotated[int, typer.Option(min=1, max=10**9, help="Items of each task.")] = 100,
     as_json: options.AsJson = False,
@@ -264,6 +268,7 @@ def estimate(
         resolve_teacher(teacher, lm_args=teacher_args, base_url=teacher_base_url),
         settings.judges(),
         load_recipe(recipe) if recipe else None,
+        pack_name=pack,
         tasks=[name for entry in tasks or () for name in entry.split(",") if name],
         items=items,
     )

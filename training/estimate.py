@@ -23,7 +23,7 @@ from grading.protocol.prompt import build_messages
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.loading import load_pack
-from skillmix_tasks.items.pack import Pack
+from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.rubric import grading_request
@@ -97,15 +97,17 @@ def estimate(
     judges: Sequence[JudgeSpec],
     recipe: Recipe | None,
     *,
+    pack_name: str = "language",
     tasks: Sequence[str] = (),
     items: int = 100,
 ) -> Estimate:
-    """What `skillmix generate`, `train` and `compare` will take, on the pack `language`.
+    """What `skillmix generate` on a pack, `train` and `compare` will take.
 
-    `tasks` are the recipe's if there are none, each with `items` items. Without a recipe the texts alone are
+    `pack_name` is a bundled pack or a directory. `tasks` are the recipe's if there are none, each with `items`
+    items; a task of another bundled pack is estimated on that one. Without a recipe the texts alone are
     estimated. Raises UserError for an unknown task.
     """
-    pack = load_pack("language")
+    pack = load_pack(pack_name)
     excluded = evaluation_cells(pack, plan.ks)
     kinds = {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
     parts = [_texts(pack, kinds, teacher, judges)]
@@ -152,10 +154,11 @@ def _evaluation(pack: Pack, judges: Sequence[JudgeSpec], recipe: Recipe, tasks: 
     judged = [Usage() for _ in judges]
     for name in names:
         k, split = specs[name].k, specs[name].split
-        drawn = sample_items(pack, task=name, k=k, split=split, seed=0, number=_LOOKED_AT)
+        asked = pack if pack.about.id not in bundled_packs() else load_pack(specs[name].pack)
+        drawn = sample_items(asked, task=name, k=k, split=split, seed=0, number=_LOOKED_AT)
         for item in drawn:
             judged = [
-                sum_ + _votes(pack, item, judge).times(number / len(drawn))
+                sum_ + _votes(asked, item, judge).times(number / len(drawn))
                 for sum_, judge in zip(judged, judges, strict=True)
             ]
     usage, dollars = _paid(list(zip(judges, judged, strict=True)))

@@ -60,11 +60,9 @@ def _holds_reply(choice: object) -> bool:
 
 def _usable(content: dict[str, Any]) -> list[_Choice]:
     """The choices that hold a reply."""
-    choices, found = content.get("choices"), []
-    for one in choices if isinstance(choices, list) else ():
-        if _holds_reply(one):
-            found.append(_Choice.model_validate(one))
-    return found
+    choices = content.get("choices")
+    listed = choices if isinstance(choices, list) else []
+    return [_Choice.model_validate(one) for one in listed if _holds_reply(one)]
 
 
 def replies_in(content: dict[str, Any], votes: int | None = None) -> list[Reply]:

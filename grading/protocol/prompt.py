@@ -23,7 +23,7 @@ from grading.protocol.untrusted import defused, shown, visible
 from grading.safety.templates import environment
 from grading.verdict import Criterion, GradingRequest
 
-PROMPT_VERSION = "4"  # in every store key and every result; a changed template needs a new number
+PROMPT_VERSION = "5"  # in every store key and every result; a changed template needs a new number
 
 _LONGEST_ID = 64  # characters
 

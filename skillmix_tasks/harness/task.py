@@ -159,6 +159,11 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         return self._settings.batch
 
     @property
+    def pack_id(self) -> str:
+        """The id of the pack."""
+        return self._pack.about.id
+
+    @property
     def item_hashes(self) -> list[str]:
         """The content hash of each item, by its index."""
         return [item.hash for item in self._items]
@@ -457,7 +462,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         return RunRecord(
             k=self._spec.k,
             split=self._spec.split,
-            pack=PackRecord(id=about.id, version=about.version, hash=self._pack.hash),
+            pack=PackRecord(id=about.id, version=about.version, hash=self._pack.hash, lists=self._pack.lists),
             turns=self._turns,
             generations=GENERATIONS,
             items_from=self._items_from_record(),

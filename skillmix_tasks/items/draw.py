@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from math import comb
 from typing import Any
 
 from grading import UserError
@@ -57,7 +56,8 @@ def sample_items(
 ) -> list[Item]:
     """Draw `number` different items, or all there are if there are fewer.
 
-    With `drop_common` those that hold a very common skill are left out, and the others stay as they are.
+    With `drop_common` those that hold a very common skill are left out, and the others stay as they are. No item
+    holds two skills that exclude each other.
 
     Raises UserError if the pack has fewer than `k` skills, or no topic, in the split, and over MOST_ITEMS.
     """
@@ -78,7 +78,13 @@ def sample_items(
         )
     if not topics:
         raise UserError(f"The pack {pack.about.id!r} has no topic in the split {split!r}.")
-    wanted = min(number, comb(len(usable), k) * len(topics))
+    combinations = pack.combinations([skill.id for skill in usable], k)
+    if not combinations:
+        raise UserError(
+            f"The task {task} needs {k} skills for an item, and in the split {split!r} no {k} of the pack "
+            f"{pack.about.id!r} go together: choose a task with a smaller k, or shorten `exclusive` in pack.yaml."
+        )
+    wanted = min(number, combinations * len(topics))
     stream = draw_items(
         pack,
         name=task,
@@ -105,12 +111,13 @@ def draw_items(
 ) -> Iterator[Item]:
     """Different items of `skills` and `topics`, by their ids, drawn under `name` without end.
 
+    A skill that an earlier one of the draw excludes gives its place to the next.
     Whoever takes them stops: after as many as there are with `allowed` skills and topic, no more come.
     """
     drawn: set[tuple[frozenset[str], str]] = set()
     for index in count():
         stream = f"{pack.about.id}|{name}|{seed}|{index}"
-        chosen = ranked(stream, skills)[:k]
+        chosen = list(islice(pack.compatible(ranked(stream, skills)), k))
         topic = ranked(stream, topics)[0]
         if (frozenset(chosen), topic) not in drawn and allowed(chosen, topic):
             drawn.add((frozenset(chosen), topic))

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from importlib.resources import files
+from math import comb
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from skillmix_tasks.checks.normalise import words
 
 Split = Literal["all", "train", "heldout", "public"]
+Lists = Literal["paper-b", "paper-b-in-part"]
 Source = Literal["released", "paper", "ours"]  # made public by the papers' authors, named by them, or neither
+# How many skills and topics Zhao et al. 2024 (arXiv 2409.19808) have.
+PAPER_COUNTS = {
+    "skills": 101,
+    "train skills": 53,
+    "held-out skills": 48,
+    "topics": 100,
+    "train topics": 50,
+    "held-out topics": 50,
+}
 STUDENT_PROMPTS = ("turn1", "turn2", "single")
 PROMPTS = (*STUDENT_PROMPTS, "judge")
 _ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
@@ -105,21 +119,30 @@ class Control(PackPart):
 
 
 class About(PackPart):
-    """What a pack says of itself. Of a private pack results carry the hash and no text."""
+    """What a pack says of itself. Of a private pack results carry the hash and no text.
+
+    `lists` says whose skills and topics these are, if they were imported from a paper.
+    `exclusive` are sets of skill ids of which no item holds two: no short text meets both definitions.
+    """
 
     id: str = Field(pattern=_ID)
     title: str = _Text
     version: str = _Text
     license: str = _Text
     private: bool = False
+    lists: Literal["paper-b"] | None = None
     train_categories: tuple[str, ...] = ()
     heldout_categories: tuple[str, ...] = ()
+    exclusive: tuple[Annotated[tuple[str, ...], Field(min_length=2)], ...] = ()
 
     @model_validator(mode="after")
     def _apart(self) -> About:
         both = set(self.train_categories) & set(self.heldout_categories)
         if both:
             raise ValueError(f"categories are both train and held-out: {', '.join(sorted(both))}")
+        listed = Counter(skill for group in self.exclusive for skill in group)
+        if twice := sorted(skill for skill, times in listed.items() if times > 1):
+            raise ValueError(f"skills are in `exclusive` more than once: {', '.join(twice)}")
         return self
 
 
@@ -136,9 +159,50 @@ class Pack(PackPart):
     def hash(self) -> str:
         """16 hexadecimal digits that change with anything in the pack."""
         # Without controls the hash is that of the time before there were any.
-        left_out = None if self.controls else {"controls"}
-        content = json.dumps(self.model_dump(mode="json", exclude=left_out), sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        content = self.model_dump(mode="json", exclude=None if self.controls else {"controls"})
+        for field in ("exclusive", "lists"):  # nor do these change it where a pack has none
+            if not content["about"][field]:
+                del content["about"][field]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many skills and topics there are, in all and by split; the keys are those of PAPER_COUNTS."""
+        return {
+            "skills": len(self.skills),
+            "train skills": len(self.skills_of("train")),
+            "held-out skills": len(self.skills_of("heldout")),
+            "topics": len(self.topics),
+            "train topics": len(self.topics_of("train")),
+            "held-out topics": len(self.topics_of("heldout")),
+        }
+
+    @property
+    def lists(self) -> Lists | None:
+        """Which paper's skills and topics these are, and whether all of them; None for lists of our own."""
+        if self.about.lists is None:
+            return None
+        return "paper-b" if self.sizes == PAPER_COUNTS else "paper-b-in-part"
+
+    def compatible(self, ranked: Iterable[str]) -> Iterator[str]:
+        """The skill ids of `ranked` in their order, without those that an earlier one excludes."""
+        group_of = {skill: number for number, group in enumerate(self.about.exclusive) for skill in group}
+        taken: set[int] = set()
+        for skill in ranked:
+            group = group_of.get(skill)
+            if group is None or group not in taken:
+                yield skill
+            if group is not None:
+                taken.add(group)
+
+    def combinations(self, skills: Collection[str], k: int) -> int:
+        """How many sets of `k` of these skill ids an item may hold."""
+        groups = [len(set(group) & set(skills)) for group in self.about.exclusive]
+        free = len(set(skills)) - sum(groups)
+        sets = [1]  # by how many skills of the groups they hold
+        for size in groups:
+            sets = [same + size * fewer for same, fewer in zip([*sets, 0], [0, *sets], strict=True)]
+        return sum(number * comb(free, k - held) for held, number in enumerate(sets) if held <= k)
 
     def skills_of(self, split: Split) -> tuple[Skill, ...]:
         """The skills of a split, sorted by id; "public" are those that the papers' authors released."""
@@ -157,6 +221,13 @@ class Pack(PackPart):
             for topic in sorted(self.topics, key=lambda topic: topic.id)
             if split == "all" or (topic.source == "released" if split == "public" else topic.split == split)
         )
+
+
+def earlier_versions(name: str) -> list[Path]:
+    """The folders of a bundled pack's earlier versions, by which the answers of old runs are graded."""
+    folder = Path(str(files("skillmix_tasks"))) / "packs" / "earlier"
+    version = re.compile(rf"{re.escape(name)}-[\d.]+")
+    return sorted(path for path in folder.iterdir() if version.fullmatch(path.name))
 
 
 def bundled_packs() -> dict[str, Path]:

@@ -1,6 +1,7 @@
 """Reading a pack's files; every fault is one sentence with the file, the entry and the field.
 
-    pack.yaml               id, title, version, license, private, train_categories, heldout_categories
+    pack.yaml               id, title, version, license, private, train_categories, heldout_categories,
+                            exclusive
     skills.yaml or .csv     id, name, aliases, category, source, wikipedia, definition, example, common
     topics.yaml or .csv     id, name, split, source
     prompts/*.jinja         turn1, turn2, single, judge; a pack without prompts/ has those of `language`
@@ -41,6 +42,12 @@ def read_pack(folder: Path) -> Pack:
                 f"{folder}: the skill {skill.id!r} has the category {skill.category!r}, which is not among the "
                 "train_categories and heldout_categories of pack.yaml."
             )
+    ids = {skill.id for skill in skills}
+    for skill_id in (skill_id for group in about.exclusive for skill_id in group):
+        if skill_id not in ids:
+            raise UserError(
+                f"{folder / 'pack.yaml'}: `exclusive` names the skill {skill_id!r}, which this pack does not have."
+            )
     own = folder / "prompts"
     prompts = read_prompts(own if own.is_dir() else bundled_packs()["language"] / "prompts")
     controls = _controls(folder / "controls.yaml", skills, topics)
@@ -68,10 +75,10 @@ def read_prompts(folder: Path) -> dict[str, str]:
     return {name: read_text(folder / f"{name}.jinja") for name in PROMPTS}
 
 
-def read_text(path: Path) -> str:
-    """The text of a UTF-8 file."""
+def read_text(path: Path, most: int = bounds.MOST_YAML) -> str:
+    """The text of a UTF-8 file of at most so many bytes."""
     try:
-        return bounds.read_text(path, bounds.MOST_YAML)
+        return bounds.read_text(path, most)
     except FileNotFoundError as error:
         raise UserError(f"The pack lacks the file {path}.") from error
     except UnicodeDecodeError as error:
@@ -88,6 +95,15 @@ def read_rows(path: Path) -> list[dict[str, str]]:
             raise UserError(f"{path}: entry {number} has not as many cells as the first line has columns.")
         rows.append({column: cell.strip() for column, cell in row.items() if cell.strip()})
     return rows
+
+
+def read_cells(path: Path) -> list[list[str]]:
+    """All lines of a CSV file as cells without white space around them."""
+    try:
+        lines = list(csv.reader(io.StringIO(read_text(path).removeprefix("\ufeff"), newline=""), strict=True))
+    except csv.Error as error:
+        raise UserError(f"{path} is not valid CSV ({error}).") from error
+    return [[cell.strip() for cell in line] for line in lines]
 
 
 def _csv_rows(path: Path) -> list[dict[str, str]]:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from grading import State, UserError
 from grading.errors import first_fault
-from skillmix_tasks.items.pack import Split
+from skillmix_tasks.items.pack import Lists, Split
 
 
 def known_state(state: str) -> str:
@@ -38,11 +38,12 @@ def _known_costs(grading: dict[str, Any]) -> dict[str, Any]:
 
 
 class PackRecord(BaseModel):
-    """Which version of which pack."""
+    """Which version of which pack; `lists` says if its skills and topics are a paper's."""
 
     id: str
     version: str
     hash: str
+    lists: Lists | None = None
 
 
 class Controls(BaseModel):

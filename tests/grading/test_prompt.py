@@ -77,7 +77,7 @@ def test_ordinary_text_is_not_explained():
 def test_what_answers_share_comes_first():
     one, two = (user_text("Write about rain.", CRITERIA, answer) for answer in ("One.", "Two."))
     shared = next(i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b)
-    assert one[:shared].endswith("lines that hold ")
+    assert one[:shared].endswith("lines that contain ")
 
 
 @pytest.mark.parametrize("bad", ["", "x" * 65, "a\nb", "a\u200bb", "<a", "[INST]"])

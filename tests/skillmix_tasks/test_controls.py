@@ -14,6 +14,7 @@ from skillmix_tasks.harness.task_files import harness_folder
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Control
 from skillmix_tasks.scoring.controls import Outcome, control_request, outcome
+from tests.security.foreign import write_pack
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import MODELS, environment, metadata, run, student_arguments
 
@@ -132,10 +133,11 @@ def test_controls_are_paid_from_the_run_s_cap(chat_server: ChatServer, tmp_path:
 
 
 def test_a_pack_without_controls_is_one_sentence(chat_server: ChatServer, tmp_path: Path):
-    done = evaluate(chat_server, tmp_path, "--tasks", "skillmix_planning_k2")
+    pack = write_pack(tmp_path / "foreign")
+    done = evaluate(chat_server, tmp_path, "--tasks", "skillmix_k2", pack=str(pack))
     assert done.returncode == 1
     [sentence] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert "The pack 'planning' has no control answers" in sentence
+    assert "The pack 'foreign' has no control answers" in sentence
     assert chat_server.counts().received == {"judge": 0, "student": 0}
 
 

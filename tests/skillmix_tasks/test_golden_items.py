@@ -31,7 +31,7 @@ def first_items() -> dict[str, list[str]]:
 
 def test_every_task_begins_with_its_golden_items():
     golden = yaml.safe_load(GOLDEN.read_text())
-    assert len(golden) == 33
+    assert len(golden) == 41
     assert first_items() == golden
 
 

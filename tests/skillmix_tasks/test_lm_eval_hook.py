@@ -25,6 +25,8 @@ GROUPS = {
     "skillmix_heldout": range(1, 9),
     "skillmix_public": range(1, 7),
     "skillmix_planning": range(2, 5),
+    "skillmix_planning_train": range(2, 6),
+    "skillmix_planning_heldout": range(2, 6),
 }
 NAMES = set(GROUPS) | {f"{group}_k{k}" for group, ks in GROUPS.items() for k in ks}
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,16 +11,26 @@ import pytest
 import yaml
 
 from grading import UserError
+from grading.protocol.prompt import build_messages
+from skillmix_tasks.checks.sentences import sentence_counts
+from skillmix_tasks.harness.task_files import bundled_tasks
 from skillmix_tasks.items.draw import sample_items
 from skillmix_tasks.items.loading import load_pack
-from skillmix_tasks.items.pack import bundled_packs
+from skillmix_tasks.items.pack import PROMPTS, bundled_packs
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.pack_check import counts, findings
+from skillmix_tasks.scoring.rubric import grading_request
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
 RELEASED = 10
 PAPER = 12  # further skills that the papers name
 
+# What no prompt says: the words of older drafts.
+UNPLAIN = re.compile(
+    r"\b(?:at the most|behind \"|mend|mending|goes? on with|is none|for ever|all the same|asks for|stands in"
+    r"|stands between|takes away|takes? none away|in the place of|by hand of|is told|tells)\b",
+    re.IGNORECASE,
+)
 ABOUT = {
     "id": "own",
     "title": "Own",
@@ -60,7 +71,7 @@ class TestBundled:
             "skills": 101,
             "train skills": 53,
             "held-out skills": 48,
-            "common skills": 17,
+            "common skills": 16,
             "topics": 100,
             "train topics": 50,
             "held-out topics": 50,
@@ -75,7 +86,7 @@ class TestBundled:
     def test_the_planning_pack_is_complete(self):
         pack = load_pack("planning")
         found = counts(pack)
-        assert (found["skills"], found["topics"]) == (30, 30)
+        assert (found["skills"], found["topics"], found["controls"]) == (30, 60, 12)
         assert min(found["train skills"], found["held-out skills"]) >= 12
 
     @pytest.mark.parametrize("name", sorted(bundled_packs()))
@@ -85,6 +96,41 @@ class TestBundled:
         assert all(skill.wikipedia for skill in pack.skills)
         for skill in pack.skills:
             assert len(skill.example.split()) <= 45
+
+    @pytest.mark.parametrize("name", sorted(bundled_packs()))
+    def test_every_example_is_one_sentence(self, name: str):
+        for skill in load_pack(name).skills:
+            counted = sentence_counts(skill.example)
+            assert (counted.count, counted.sentencex, counted.nupunkt) == (1, 1, 1), skill.id
+
+    @pytest.mark.parametrize("task", sorted(bundled_tasks()))
+    def test_no_item_of_a_task_holds_skills_that_exclude_each_other(self, task: str):
+        spec = bundled_tasks()[task]
+        pack = load_pack(spec.pack)
+        items = sample_items(pack, task=task, k=spec.k, split=spec.split, seed=0, number=300)
+        for item in items:
+            held = {skill.id for skill in item.skills}
+            assert len(held) == spec.k
+            assert all(len(held & set(group)) <= 1 for group in pack.about.exclusive), item.id
+        first = sample_items(pack, task=task, k=spec.k, split=spec.split, seed=0, number=100)
+        assert [item.id for item in items[:100]] == [item.id for item in first]
+
+    @pytest.mark.parametrize("name", sorted(bundled_packs()))
+    @pytest.mark.parametrize("k", range(1, 9))
+    def test_prompts_are_plain_english(self, name: str, k: int):
+        pack = load_pack(name)
+        for item in sample_items(pack, task=f"{name}-{k}", k=k, split="all", seed=0, number=40):
+            prompts = [render(pack, prompt, item) for prompt in PROMPTS]
+            prompts += [
+                message["content"] for message in build_messages(grading_request(pack, item, "It rained."))
+            ]
+            for prompt in prompts:
+                assert not UNPLAIN.search(prompt), UNPLAIN.search(prompt)
+            if k == 1:
+                own = item.skills[0].definition, item.skills[0].example
+                for prompt in prompts[: len(PROMPTS)]:
+                    rest = prompt.replace(own[0], "").replace(own[1], "")
+                    assert not re.search(r"\b(?:several|these skills|each skill|every skill)\b", rest), prompt
 
     @pytest.mark.parametrize("name", sorted(bundled_packs()))
     def test_topics_are_split_by_the_stated_seed(self, name: str):

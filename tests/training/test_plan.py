@@ -42,7 +42,7 @@ def spread(counts: Counter[str]) -> int:
 
 
 def test_the_named_plans():
-    assert plan_names() == ["balanced", "k4-probe", "paper", "sample-8000"]
+    assert plan_names() == ["balanced", "k4-probe", "paper", "planning", "sample-8000"]
     paper = load_plan("paper")
     assert [(kind.k, kind.skills, kind.accept, kind.tries) for kind in paper.kinds] == [
         (1, "all", None, 5000),
@@ -215,8 +215,10 @@ def test_evaluation_cells_are_those_of_the_tasks_first_300_items():
 
 
 def test_tasks_of_a_pack():
-    assert set(tasks_of(load_pack("planning"))) == {f"skillmix_planning_k{k}" for k in (2, 3, 4)}
-    assert len(tasks_of(PACK)) == len(bundled_tasks()) - 3 == 30
+    planning = {f"skillmix_planning_k{k}" for k in (2, 3, 4)}
+    planning |= {f"skillmix_planning_{split}_k{k}" for split in ("train", "heldout") for k in (2, 3, 4, 5)}
+    assert set(tasks_of(load_pack("planning"))) == planning
+    assert len(tasks_of(PACK)) == len(bundled_tasks()) - len(planning) == 30
     about = PACK.about.model_copy(update={"id": "own"})
     skills = tuple(skill for skill in PACK.skills if skill.source != "released")
     own = tasks_of(PACK.model_copy(update={"about": about, "skills": skills}))
@@ -226,6 +228,33 @@ def test_tasks_of_a_pack():
     assert tasks_named("skillmix_train") == [f"skillmix_train_k{k}" for k in (2, 3, 4, 5)]
     with pytest.raises(UserError, match="no task 'skillmix_k99'"):
         tasks_named("skillmix_k99")
+
+
+def test_the_plan_for_planning_has_enough_cells():
+    pack, plan = load_pack("planning"), load_plan("planning")
+    excluded = evaluation_cells(pack, plan.ks)
+    for kind in plan.kinds:
+        number = number_of_cells(pack, kind, excluded)
+        assert number >= (kind.tries or 0)
+        assert kind.k != 2 or number >= 3000
+
+
+@pytest.mark.parametrize("name", ["random", "balanced"])
+def test_no_cell_holds_skills_that_exclude_each_other(name: str):
+    plan = Plan.model_validate({"draw": name, "kinds": [{"k": 2, "skills": "train", "tries": 1}]})
+    drawn = list(islice(cells(PACK, plan.kinds[0], plan, 0, frozenset()), 4000))
+    assert len(drawn) == 4000
+    for group in PACK.about.exclusive:
+        assert not any(len({skill.id for skill in item.skills} & set(group)) > 1 for item in drawn)
+
+
+def test_the_number_of_cells_leaves_out_what_excludes_each_other():
+    about = PACK.about.model_copy(update={"exclusive": (("metaphor", "simile"), ("pun", "zeugma", "oxymoron"))})
+    pack = PACK.model_copy(update={"about": about, "topics": PACK.topics_of("train")[:1]})
+    kind = Kind(k=2, skills="train", tries=1)
+    assert number_of_cells(pack, kind, frozenset()) == 53 * 52 // 2 - 1 - 3
+    stream = cells(pack, kind, Plan(kinds=(kind,)), 0, frozenset())
+    assert len({cell_of(item) for item in stream}) == 53 * 52 // 2 - 4
 
 
 def test_a_plan_from_a_file(tmp_path: Path):

@@ -18,6 +18,7 @@ def test_the_recipes_of_this_package():
         "llama-2-13b-chat-paper",
         "mistral-7b-instruct-lora",
         "mistral-7b-instruct-paper",
+        "mistral-7b-instruct-planning",
         "qwen3-8b-lora",
         "smollm2-135m-cpu",
     ]

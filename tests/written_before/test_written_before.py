@@ -24,7 +24,10 @@ def test_old_answers_are_graded_again(chat_server: ChatServer, tmp_path: Path):
     answers = sorted((OLD / "answers").iterdir())
     done = run("skillmix", "grade", *answers, *judge, "--json", env=environment(tmp_path), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert set(json.loads(done.stdout)["results"]) == {"skillmix_k2", "skillmix_k3"}
+    results = json.loads(done.stdout)
+    assert set(results["results"]) == {"skillmix_k2", "skillmix_k3"}
+    for config in results["configs"].values():  # so that no ranking takes them for results of the pack of today
+        assert config["metadata"]["skillmix"]["pack"]["version"] == "1.0"
 
 
 @pytest.mark.slow

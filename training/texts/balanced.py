@@ -6,7 +6,7 @@ in an order of its own. So at any place of the stream each was dealt equally oft
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import combinations_with_replacement, count
 
@@ -14,17 +14,26 @@ from skillmix_tasks.items.draw import ranked
 from skillmix_tasks.items.pack import Skill
 from training.data.cells import Cell
 
+Compatible = Callable[[Iterable[str]], Iterator[str]]
+
 
 def balanced_cells(
-    stream: str, *, k: int, skills: Sequence[Skill], topics: Sequence[str], excluded: AbstractSet[Cell]
+    stream: str,
+    *,
+    k: int,
+    skills: Sequence[Skill],
+    topics: Sequence[str],
+    excluded: AbstractSet[Cell],
+    compatible: Compatible,
 ) -> Iterator[tuple[list[str], str]]:
     """Different cells (ids of skills, id of topic) that are not in `excluded`, until they cannot be even.
 
     Each topic, and each skill, is equally often in them within one. For k = 2 so is each pair of categories, and
-    then each skill within its category.
+    then each skill within its category. `compatible` leaves out of a list the skills that an earlier one excludes;
+    a skill that waits for that reason may be behind by two.
     """
     used = set(excluded)
-    sets = _pairs(stream, skills) if k == 2 else _sets(stream, k, skills)
+    sets = _pairs(stream, skills, compatible) if k == 2 else _sets(stream, k, skills, compatible)
     for block in count():
         order = ranked(f"{stream}|topics|{block}", topics)
         chosen = [next(sets) for _ in order]
@@ -45,26 +54,37 @@ class _Dealer:
         self._rounds = count()
         self._left: list[str] = []
 
-    def deal(self, number: int) -> list[str]:
-        """The next `number` names, all different; `number` is at most the number of names."""
-        dealt: list[str] = []
-        while len(dealt) < number:
-            if not self._left:
-                self._left = ranked(f"{self._stream}|{next(self._rounds)}", self._names)
+    def deal(self, number: int, held: Sequence[str] = (), compatible: Compatible = iter) -> list[str]:
+        """The next `number` names, all different and `compatible` with each other and with those `held`.
+
+        Fewer if no more of all names fit.
+        """
+        dealt = list(held)
+        while len(dealt) < len(held) + number:
             # A hand that began in the round before may hold what stands first in this one.
-            name = next(name for name in self._left if name not in dealt)
-            self._left.remove(name)
-            dealt.append(name)
-        return dealt
+            fitting = (name for name in self._left if name not in dealt and _fits(dealt, name, compatible))
+            name = next(fitting, None)
+            if name is not None:
+                self._left.remove(name)
+                dealt.append(name)
+            elif len(self._left) < len(self._names):
+                self._left += ranked(f"{self._stream}|{next(self._rounds)}", self._names)
+            else:
+                break
+        return dealt[len(held) :]
 
 
-def _sets(stream: str, k: int, skills: Sequence[Skill]) -> Iterator[list[str]]:
+def _fits(dealt: list[str], name: str, compatible: Compatible) -> bool:
+    return name in compatible([*dealt, name])
+
+
+def _sets(stream: str, k: int, skills: Sequence[Skill], compatible: Compatible) -> Iterator[list[str]]:
     dealer = _Dealer(f"{stream}|skills", [skill.id for skill in skills])
     while True:
-        yield dealer.deal(k)
+        yield dealer.deal(k, compatible=compatible)
 
 
-def _pairs(stream: str, skills: Sequence[Skill]) -> Iterator[list[str]]:
+def _pairs(stream: str, skills: Sequence[Skill], compatible: Compatible) -> Iterator[list[str]]:
     members: dict[str, list[str]] = {}
     for skill in skills:
         members.setdefault(skill.category, []).append(skill.id)
@@ -77,7 +97,10 @@ def _pairs(stream: str, skills: Sequence[Skill]) -> Iterator[list[str]]:
     rounds = _Dealer(f"{stream}|pairs", list(pairs))
     while True:
         first, second = pairs[rounds.deal(1)[0]]
-        yield dealers[first].deal(2) if first == second else dealers[first].deal(1) + dealers[second].deal(1)
+        begun = dealers[first].deal(1)
+        pair = begun + dealers[second].deal(1, begun, compatible)
+        if len(pair) == 2:  # else nothing in the second category goes with the skill dealt
+            yield pair
 
 
 def _topics_for(sets: Sequence[list[str]], topics: Sequence[str], used: AbstractSet[Cell]) -> list[str] | None:

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from importlib.resources import files
 from itertools import islice
-from math import comb
 from pathlib import Path
 from typing import Literal
 
@@ -161,7 +160,7 @@ def number_of_cells(pack: Pack, kind: Kind, excluded: AbstractSet[Cell]) -> int:
     barred = sum(
         len(chosen) == kind.k and chosen <= skills.keys() and topic in topics for chosen, topic in excluded
     )
-    return comb(len(skills), kind.k) * len(topics) - barred
+    return pack.combinations(skills, kind.k) * len(topics) - barred
 
 
 def cells(pack: Pack, kind: Kind, plan: Plan, seed: int, excluded: AbstractSet[Cell]) -> Iterator[Item]:
@@ -179,6 +178,11 @@ def cells(pack: Pack, kind: Kind, plan: Plan, seed: int, excluded: AbstractSet[C
         )
     if not topics:
         raise UserError(f"The pack {pack.about.id!r} has no train topic: mark topics with `split: train`.")
+    if not pack.combinations(skills, kind.k):
+        raise UserError(
+            f"No {kind.k} {kind.skills} skills of the pack {pack.about.id!r} go together: choose a smaller k, or "
+            "shorten `exclusive` in pack.yaml."
+        )
     name = f"training-{kind.skills}-k{kind.k}"
     if plan.draw == "random":
         drawn = draw_items(
@@ -198,6 +202,7 @@ def cells(pack: Pack, kind: Kind, plan: Plan, seed: int, excluded: AbstractSet[C
         skills=tuple(skills.values()),
         topics=tuple(topics),
         excluded=excluded,
+        compatible=pack.compatible,
     )
     return (
         make_item(pack, kind.skills, [skills[skill] for skill in chosen], topics[topic]) for chosen, topic in even

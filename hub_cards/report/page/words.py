@@ -38,7 +38,7 @@ def summary(study: Study) -> list[str]:
     if published:
         sentences.append(
             f"Beside them stand {len(published)} published rows, judged by GPT-4, which is no longer served, with "
-            "the papers' private skills and topics."
+            "the papers' own skills and topics."
         )
     return sentences
 

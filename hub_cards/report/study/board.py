@@ -15,6 +15,7 @@ from hub_cards.report.stats.intervals import mean_interval, scores_interval, wil
 from hub_cards.report.study.published import PublishedRow
 from skillmix_tasks.calibration.record import Calibration
 from skillmix_tasks.scoring.metrics import METRICS
+from skillmix_tasks.stored.record import PackRecord
 
 NOT_STATED = "not stated"  # the split of some published results
 SPLITS = ("all", "train", "heldout", "public", NOT_STATED)
@@ -105,7 +106,7 @@ def measured_rows(
                 student=students[run.student.key],
                 judge=judges[run.judge.key],
                 protocol=run.protocol.text(),
-                pack=f"{run.record.pack.id} {run.record.pack.version} ({run.record.pack.hash})",
+                pack=_pack_text(run.record.pack),
                 group=run.group,
             ),
         )
@@ -122,6 +123,13 @@ def measured_rows(
         judge = runs[row.runs[0]].judge_record
         row.calibration = next((one.line() for one in calibrations if one.is_of(judge)), "")
     return list(rows.values()), replaced
+
+
+def _pack_text(pack: PackRecord) -> str:
+    said = f"{pack.id} {pack.version} ({pack.hash})"
+    if pack.lists == "paper-b":
+        return f"{said}, the skills and topics of arXiv 2409.19808"
+    return f"{said}, a part of the skills and topics of arXiv 2409.19808" if pack.lists else said
 
 
 def published_rows(published: Iterable[PublishedRow]) -> list[Row]:
@@ -142,7 +150,7 @@ def published_rows(published: Iterable[PublishedRow]) -> list[Row]:
                 student=student,
                 judge=judge,
                 protocol=protocol,
-                pack="the papers' private list",
+                pack="the papers' own lists",
                 group=group,
             ),
         )
