@@ -12,6 +12,7 @@ from grading import Criterion, Grader, GradingRequest, State, resolve_judge
 from grading.backend import Reply, VoteCall
 from grading.opening import open_backend
 from grading.protocol.prompt import build_messages
+from grading.verdict import Usage
 
 CRITERIA = tuple(Criterion(f"c{number}", f"The text shows quality {number}.") for number in range(6))
 CONTENT = json.dumps({criterion.id: {"quote": "words of an answer", "earned": True} for criterion in CRITERIA})
@@ -40,6 +41,9 @@ class _Sink:
     @property
     def ended(self) -> bool:
         return False
+
+    def again(self, call: VoteCall, usage: Usage) -> bool:  # noqa: ARG002 - as a Sink takes it
+        return True
 
     def take(self, call: VoteCall, reply: Reply) -> None:  # noqa: ARG002 - as a Sink takes it
         self.states.append(reply.state)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from grading import Criterion, Grader, GradingRequest, resolve_judge
 
-grader = Grader(resolve_judge("gpt-4.1-2025-04-14"), store=Path("verdicts.sqlite"))
+grader = Grader(resolve_judge("gpt-5.4-2026-03-05"), store=Path("verdicts.sqlite"))
 request = GradingRequest("Write a haiku about rain.", (Criterion("rain", "It is about rain."),), answer)
 [verdict] = grader.grade([request])
 verdict.decisions["rain"].earned  # True, False, or None with a named state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,10 +14,15 @@ from grading.backend import Backend, Reply, VoteCall
 from grading.cost.budget import Budget, Cost, Gate, cost_of, require_price
 from grading.cost.estimate import CallEstimator
 from grading.cost.stats import GradingStats
+from grading.failure import Failures, sentence
 from grading.models.spec import Spec
 from grading.store.batches import BatchStore
+from grading.store.claims import Claims
 from grading.store.replies import VerdictStore
 from grading.verdict import State, Usage
+
+_LOOK = 0.2  # seconds between two looks for the replies that another run pays for
+_SAY_WAITING = 45.0  # seconds between two lines that say so
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +59,13 @@ class Asker(Generic[Spec]):
         self.budget = budget
         self.whole: int | None = None
         self._batch = batch
-        self._told_estimate = self._told_cap = self._told_usage = False
+        self._told_estimate = self._told_cap = self._told_usage = self._told_failures = False
         if budget.max_usd is not None:
             require_price(spec)
         self._estimator = CallEstimator(spec.max_tokens)
         self._backend = backend
         self._store = VerdictStore(store)
+        self._claims = Claims(store)
 
     def check(self) -> None:
         """Raise UserError, in one sentence, if the model cannot answer; costs nothing."""
@@ -66,6 +73,7 @@ class Asker(Generic[Spec]):
 
     def close(self) -> None:
         """Close the store."""
+        self._claims.close()
         self._store.close()
 
     def ask(self, calls: Mapping[str, VoteCall], keep: Keep, *, announced: int = 0) -> None:
@@ -74,17 +82,38 @@ class Asker(Generic[Spec]):
         Calls for which the budget does not suffice get the state OVER_BUDGET; the first calls leave first. What
         the calls will take is announced if they are for so many `announced` texts.
         """
-        known = self._store.read(calls)
-        for key, reply in known.items():
-            self._estimator.learn(calls[key], reply.usage)
-            keep(calls[key], self._estimator.completed(calls[key], reply), stored=True)
-        missing = [call for key, call in calls.items() if key not in known]
-        if announced and missing:
-            self._announce(missing, stored=len(known), texts=announced)
-            if not self._batch:
-                self._warn_of_batches({call.key for call in missing})
+        wanted = dict(calls)
+        waited = -_SAY_WAITING
+        while wanted:
+            known = self._store.read(wanted)
+            for key, reply in known.items():
+                call = wanted.pop(key)
+                self._estimator.learn(call, reply.usage)
+                keep(call, self._estimator.completed(call, reply), stored=True)
+            mine = self._claims.take(wanted, self._store.damaged)
+            missing = [wanted.pop(key) for key in list(wanted) if key in mine]
+            if announced and (missing or wanted):
+                self._announce([*missing, *wanted.values()], stored=len(known), texts=announced)
+                announced = 0
+            if missing:
+                with self._claims.held():
+                    self._buy(missing, keep)
+            elif wanted:  # another run pays for them
+                if time.monotonic() - waited > _SAY_WAITING:
+                    waited = time.monotonic()
+                    logger.warning(
+                        "%d %ss are being asked for by another run with this store: this run waits for them.",
+                        len(wanted),
+                        self.spec.product,
+                    )
+                time.sleep(_LOOK)
+
+    def _buy(self, missing: Sequence[VoteCall], keep: Keep) -> None:
+        """Ask the model for the replies to `missing`, as far as the budget allows, and hand them to `keep`."""
+        if not self._batch:
+            self._warn_of_batches({call.key for call in missing})
         gate = Gate(missing, self.budget, self.spec, self._estimator)
-        intake = _Intake(self._backend, self._store, self.spec.model, gate, self._estimator, keep)
+        intake = _Intake(self._store, self.spec.model, gate, self._estimator, keep)
         try:
             self._backend.run(gate, intake)
             gate.close()
@@ -98,11 +127,19 @@ class Asker(Generic[Spec]):
             pass
         if intake.estimated:
             self._warn_of_usage(intake.estimated)
+        if intake.failures:
+            self._warn_of_failures(intake.failures)
         self.budget.turn_away(len(gate.waiting))
         for call in gate.waiting:
             keep(call, Reply(State.OVER_BUDGET, detail=f"not asked: {self.budget.reason}"), stored=False)
         if gate.waiting:
             self._warn_of_cap(len(gate.waiting), gate.most(gate.waiting[0]))
+
+    def _warn_of_failures(self, failures: Failures) -> None:
+        if self._told_failures:
+            return
+        self._told_failures = self.whole is not None
+        logger.warning("%s: %s.", self.spec.model, sentence(failures.record(self.spec), self.spec.product))
 
     def _announce(self, missing: Sequence[VoteCall], *, stored: int, texts: int) -> None:
         """Log what `missing` will use and cost, before the first call; for all parts of a run with its first."""
@@ -183,7 +220,6 @@ class _Intake:
 
     def __init__(
         self,
-        backend: Backend,
         store: VerdictStore,
         model: str,
         gate: Gate,
@@ -191,7 +227,8 @@ class _Intake:
         keep: Keep,
     ) -> None:
         self.estimated = 0  # replies whose usage is an estimate
-        self._backend = backend
+        self.failures = Failures()
+        self._charged: dict[str, Usage] = {}  # of attempts that brought nothing, by the call's key
         self._store = store
         self._model = model
         self._gate = gate
@@ -205,16 +242,26 @@ class _Intake:
         """See Sink."""
         return self._gate.budget.ended
 
+    def again(self, call: VoteCall, usage: Usage) -> bool:
+        """See Sink."""
+        if not self._gate.charge(usage):
+            return False
+        self._charged[call.key] = self._charged.get(call.key, Usage()) + usage
+        return True
+
     def take(self, call: VoteCall, reply: Reply) -> None:
         """Take a reply, which is on disk after the next `save`."""
         self._gate.settle(call, reply)
-        if reply.state is not State.API_FAILED:  # a failure cost nothing and may pass
-            if refused := self._backend.refused:
-                reply = replace(reply, refused=refused)
-            self._store.add(call.key, self._model, reply)
-        reply = self._estimator.completed(call, reply)
-        self.estimated += reply.estimated
-        self._taken.append((call, reply))
+        completed = self._estimator.completed(call, reply)
+        self.estimated += completed.estimated
+        if charged := self._charged.pop(call.key, None):
+            completed = replace(completed, usage=completed.usage + charged)
+        if reply.failure:  # it may pass, and is asked for again
+            self.failures.add(reply.failure)
+            self._store.fail(call.key, self._model, reply.failure)
+        else:
+            self._store.add(call.key, self._model, reply if completed.estimated else completed)
+        self._taken.append((call, completed))
 
     def save(self) -> None:
         """Put on disk what was taken."""

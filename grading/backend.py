@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from grading.failure import Failure
 from grading.verdict import State, Usage
 
 Message = dict[str, str]  # {"role": "system" | "user", "content": text}
@@ -33,9 +34,9 @@ class Reply:
     """What came back from one call, before anybody reads it as a verdict.
 
     `state` is GRADED when there is text to parse, else REFUSED, TRUNCATED, EMPTY, REASONING_ONLY or API_FAILED
-    with the reason in `detail`. A reply with state API_FAILED is not stored, and costs what its `usage` says,
-    mostly nothing. `refused` names the parameters that the call went without, because the endpoint does not take
-    them. `estimated` says that `usage` is an estimate: the reply had no usable one.
+    with the reason in `detail`. A reply with state API_FAILED is not stored, costs what its `usage` says, mostly
+    nothing, and has a `failure`. `refused` names the parameters that the call went without, because the endpoint
+    does not take them. `estimated` says that `usage` is an estimate: the reply had no usable one.
     """
 
     state: State
@@ -44,6 +45,7 @@ class Reply:
     usage: Usage = field(default_factory=Usage)
     refused: frozenset[str] = frozenset()
     estimated: bool = False
+    failure: Failure | None = None
 
 
 class Sink(Protocol):
@@ -52,6 +54,9 @@ class Sink(Protocol):
     @property
     def ended(self) -> bool:
         """Whether no call may leave any more, also none that was taken already."""
+
+    def again(self, call: VoteCall, usage: Usage) -> bool:
+        """Charge `usage` for a failed attempt at `call`; False if no other attempt may be paid for."""
 
     def take(self, call: VoteCall, reply: Reply) -> None:
         """Take a reply, which is on disk after the next `save`."""
@@ -72,10 +77,6 @@ def save_and_read(sink: Sink) -> None:
 
 class Backend(Protocol):
     """A judge that answers calls, in any order, and reports each reply as soon as it is there."""
-
-    @property
-    def refused(self) -> frozenset[str]:
-        """The parameters that it has found out not to be taken."""
 
     def check(self) -> None:
         """Ask, at no cost, whether the judge can answer at all; raise UserError in one sentence if not."""

@@ -26,9 +26,12 @@ def redteam(
     It judges 156 answers, each with all votes; replies are kept in the verdict store.
     """
     from grading.engine import Grader
+    from grading.errors import UserError
+    from grading.failure import limit_hint, sentence
     from grading.home import verdict_store
     from grading.models.judge import default_judge, resolve_judge
     from grading.redteam import run_redteam
+    from grading.redteam.outcome import Outcome
 
     spec = resolve_judge(
         judge or os.environ.get("SKILLMIX_JUDGE_MODEL") or default_judge(),
@@ -42,6 +45,15 @@ def redteam(
     finally:
         grader.close()
     typer.echo(json.dumps(report.record()) if as_json else report.table())
+    lost = sum(result.outcome is Outcome.ERROR for result in report.results)
+    if 2 * lost > len(report.results):
+        states = report.grading["vote_states"]
+        causes = [sentence(report.grading["failures"], "vote"), limit_hint(states, spec.max_tokens)]
+        raise UserError(
+            f"{lost} of {len(report.results)} attacks have no verdict from {spec.model}: "
+            f"{'; '.join(filter(None, causes)) or states}. Its votes are kept: run the same command "
+            "again when it works."
+        )
 
 
 @app.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from grading.asker import Asker
 from grading.backend import Reply, VoteCall
 from grading.cost.budget import Budget
 from grading.cost.progress import CallBar
+from grading.failure import limit_hint
 from grading.models.judge import JudgeSpec
 from grading.opening import open_backend
 from grading.protocol.parse import read_vote
@@ -18,6 +21,8 @@ from grading.protocol.untrusted import shown
 from grading.store.replies import vote_key
 from grading.verdict import GradingRequest, State, UngroundedRule, Verdict, Vote
 from grading.votes import Ballot, decide
+
+logger = logging.getLogger(__name__)
 
 
 class Grader:
@@ -48,6 +53,7 @@ class Grader:
         self.stats, self.budget = self._asker.stats, self._asker.budget
         self._identity = judge.identity()
         self._steadfast = steadfast
+        self._told_limit = False
 
     def check(self) -> None:
         """Raise UserError, in one sentence, if the judge cannot answer; costs nothing."""
@@ -83,6 +89,7 @@ class Grader:
                     break
                 # What an earlier run asked again and did not get either is no try of this run.
                 again = [one for one in again if one.latest and all(known[c.key].stored for c in one.latest)]
+        self._warn_of_limit(known)
         return [
             decide(
                 [Ballot([known[call.key] for call in one.calls], self.judge.votes)],
@@ -91,6 +98,15 @@ class Grader:
             )
             for one in asked
         ]
+
+    def _warn_of_limit(self, known: dict[str, Vote]) -> None:
+        """Say once that replies are cut off, if a tenth of them are."""
+        states = Counter(vote.state.value for vote in known.values())
+        hint = limit_hint(states, self.judge.max_tokens)
+        cut = states[State.TRUNCATED.value] + states[State.REASONING_ONLY.value]
+        if hint and not self._told_limit and 10 * cut >= len(known):
+            self._told_limit = True
+            logger.warning("%d of %d votes of %s are lost: %s.", cut, len(known), self.judge.model, hint)
 
     def _answer(
         self, calls: Iterable[VoteCall], known: dict[str, Vote], bar: CallBar, *, announced: int = 0
@@ -104,7 +120,6 @@ class Grader:
             vote = read_vote(call, reply, stored=stored, judge=self.judge.model)
             known[call.key] = vote
             self.stats.count(vote.state, reply, stored=stored)
-            self.stats.refused |= reply.refused
             bar.advance()
 
         self._asker.ask(wanted, keep, announced=announced)

@@ -1,8 +1,8 @@
 """lm-eval's results of our tasks, fit to be published: one task and judge each, without what belongs to a machine.
 
-    evaluation/skillmix_k4/gpt-4.1-2025-04-14/results.json    lm-eval's results JSON, of this task alone
-    evaluation/skillmix_k4/gpt-4.1-2025-04-14/samples.jsonl   its samples, with every verdict
-    evaluation/skillmix_k4/gpt-4.1-2025-04-14/calibration.json    the judge's calibration, where one was given
+    evaluation/skillmix_k4/gpt-5.4-2026-03-05/results.json    lm-eval's results JSON, of this task alone
+    evaluation/skillmix_k4/gpt-5.4-2026-03-05/samples.jsonl   its samples, with every verdict
+    evaluation/skillmix_k4/gpt-5.4-2026-03-05/calibration.json    the judge's calibration, where one was given
 
 A later evaluation of the same task by the same judge takes the place of the earlier one.
 """

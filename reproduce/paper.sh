@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From API keys and GPUs to the paper's tables 2 and 3 for a model of your own: texts, training, evaluation, table.
 #
-#   reproduce/paper.sh --teacher gpt-4.1-2025-04-14 --judge gpt-4.1-2025-04-14 --gpus 2
+#   reproduce/paper.sh --teacher gpt-5.4-2026-03-05 --judge gpt-4.1-2025-04-14 --gpus 2
 #   reproduce/paper.sh --tiny --yes        everything here and now with the embedded model: no key, no GPU
 #
 # Stopped anywhere, the same command goes on. reproduce/README.md tells the rest.

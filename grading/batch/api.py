@@ -25,7 +25,9 @@ from tenacity.retry import retry_base
 
 from grading.batch.file import ROUTE
 from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, unpacked
-from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF, may_pass
+from grading.endpoint.errors import StatusError
+from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF
+from grading.endpoint.route import proxy_of, trusted
 from grading.errors import UserError
 from grading.keys import redact, redacted
 
@@ -62,7 +64,8 @@ class UnreachableError(Exception):
 class Progress:
     """How far a batch is: `status` in the provider's word, its files' ids once it has ended, and its errors.
 
-    `refused_for_size` says that it was refused because too many tokens wait in the account's queue.
+    `refused_for_size` says that it was refused because too many tokens wait in the account's queue. `counted` is
+    how many results the provider counts, 0 where it does not say.
     """
 
     status: str
@@ -71,6 +74,7 @@ class Progress:
     refused_for_size: bool
     # Each error as data, from which a refused parameter can be read.
     details: tuple[dict[str, object], ...]
+    counted: int
 
     @property
     def running(self) -> bool:
@@ -95,7 +99,12 @@ class BatchApi:
             default_headers=headers,
             # Prompts and the key go to the address that was named, and to no other that it names.
             http_client=DefaultHttpxClient(
-                follow_redirects=False, timeout=_TIMEOUT, event_hooks={"response": [_bound]}
+                follow_redirects=False,
+                timeout=_TIMEOUT,
+                event_hooks={"response": [_bound]},
+                verify=trusted(spec.base_url),
+                proxy=proxy_of(spec.base_url),
+                trust_env=False,
             ),
         )
 
@@ -252,7 +261,7 @@ def _tries(passing: retry_base) -> Retrying:
 def _passing(error: BaseException) -> bool:
     """Whether a request that failed so may have been received, or may succeed later."""
     if isinstance(error, APIStatusError):
-        return may_pass(error.status_code) and error.code != "insufficient_quota"
+        return StatusError(error.status_code, error.response.headers, error.body).passing
     return isinstance(error, APIConnectionError)
 
 
@@ -264,4 +273,10 @@ def _progress(remote: RemoteBatch) -> Progress:
         redact("; ".join(f"{error.code}: {error.message}" for error in errors[:3])),
         any(error.code == _TOO_MUCH for error in errors),
         tuple(redacted(error.model_dump()) for error in errors),
+        _counted(remote),
     )
+
+
+def _counted(remote: RemoteBatch) -> int:
+    counts = remote.request_counts
+    return sum(number for number in (counts.completed, counts.failed) if isinstance(number, int)) if counts else 0

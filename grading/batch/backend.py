@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from grading.backend import Reply, Sink, VoteCall, save_and_read
-from grading.batch.file import MOST_BYTES, MOST_REQUESTS, Failure, fill, read_results
-from grading.endpoint.backend import OpenAIBackend
-from grading.endpoint.chat import Dialect
+from grading.batch.file import MOST_BYTES, MOST_REQUESTS, Lost, fill, lost_for, read_results
+from grading.endpoint.dialect import Dialect
+from grading.endpoint.errors import StatusError
 from grading.errors import UserError
 from grading.store.batches import Batch, BatchStore
 from grading.store.database import explained
 from grading.store.replies import VerdictStore
-from grading.verdict import State
 
 if TYPE_CHECKING:
     from grading.batch.api import BatchApi, Progress
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
 _ROUNDS = 2  # in which votes that failed or expired go out again
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # seconds between two looks at the batches
+_FETCHES = 5  # of the results of a batch that come incomplete
 _PATIENCE = 20  # looks in a row that find nobody; at the longest wait they take twenty minutes and more
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class BatchBackend:
     """Asks `spec.base_url` in batches and keeps them in the verdict store's file `store`.
 
     `most_requests` and `most_bytes` bound one file of requests; `waits` are the shortest and the longest time
-    between two looks, in seconds. `reporting` are the parameters that the replies being reported went without.
+    between two looks, in seconds.
     """
 
     def __init__(
@@ -54,7 +54,6 @@ class BatchBackend:
         most_bytes: int = MOST_BYTES,
         waits: tuple[float, float] = (_FIRST_WAIT, _LONGEST_WAIT),
     ) -> None:
-        self.reporting: frozenset[str] = frozenset()
         self.spec = spec
         self.store = store
         self.most_requests = most_requests
@@ -64,20 +63,16 @@ class BatchBackend:
         self.found_refused: set[str] = set()
         self._api_key = api_key
 
-    @property
-    def refused(self) -> frozenset[str]:
-        """The parameters that the replies being reported went without."""
-        return self.reporting - {"n"}  # by which votes are fetched, and which changes none
-
     def check(self) -> None:
         """Ask, at no cost, for the model and for the list of batches; UserError if one of them is not there."""
-        endpoint = OpenAIBackend(self.spec, api_key=self._api_key, concurrency=1, adaptive=False)
-        endpoint.check()
-        response = endpoint.ask("GET", "batches?limit=1")
-        if not response.ok or "json" not in response.headers.get("Content-Type", ""):
+        from grading.endpoint.check import check_endpoint, request
+
+        check_endpoint(self.spec, self._api_key)
+        response = request(self.spec, self._api_key, "GET", "batches?limit=1")
+        if not response.ok or "json" not in response.headers.get("content-type", ""):
             raise UserError(
                 f"The {self.spec.role}'s endpoint {self.spec.base_url} has no Batch API (status "
-                f"{response.status_code}): leave out the setting `batch`, or type --set batch=false with "
+                f"{response.status}): leave out the setting `batch`, or type --set batch=false with "
                 "`skillmix grade`."
             )
 
@@ -125,12 +120,12 @@ class _Run:
         self._most_open: int | None = None
         self._most_requests = backend.most_requests
         self._unanswered = 0  # looks in a row
+        self._incomplete: Counter[str] = Counter()  # fetches that brought too few results, by our id of the batch
 
     def finish(self) -> None:
         """Go on until every call has its reply or its failure."""
         # What came in for a call that the budget had not let go yet is there already.
         for key, reply in self._verdicts.read(self._waiting).items():
-            self._backend.reporting = reply.refused
             self._report(key, reply)
         save_and_read(self._sink)
         shortest, longest = self._backend.waits
@@ -238,8 +233,8 @@ class _Run:
         calls = [self._waiting[key] for key in batch.keys if key in self._waiting]
         if progress.refused_for_size:
             self._shrink(batch, progress)
-        else:
-            self._collect(batch, progress)
+        elif not self._collect(batch, progress):
+            return
         # Not before all that it brought is stored.
         self._batches.finish(batch)
         del self._open[batch.id]
@@ -253,62 +248,89 @@ class _Run:
             f" ({progress.errors})" if progress.errors else "",
         )
 
-    def _collect(self, batch: Batch, progress: Progress) -> None:
-        """Report every reply, and put the votes without one into the queue again as long as there is hope."""
-        self._backend.reporting = batch.refused
+    def _collect(self, batch: Batch, progress: Progress) -> bool:
+        """Report every reply, and put the votes without one into the queue again as long as there is hope.
+
+        False if the files came with fewer results than the provider counts: they are fetched again, since a result
+        that is not in the queue at the provider is paid for.
+        """
+        refused = batch.refused - {"n"}  # by which votes are fetched, and which changes none
         requests = {request[0]: request for request in batch.requests}
-        failures: dict[str, Failure] = {}
+        failures: dict[str, Lost] = {}
         lost = _reason(progress)
+        seen, nameless, deleted = set(), 0, False
         for content in self._api.results(progress):
             if content is None:
-                lost = Failure("the provider has deleted the replies")
+                deleted = True
+                lost = lost_for("the provider has deleted the replies")
                 continue
             of_others: list[tuple[str, Reply]] = []
             for name, result in read_results(content, {name: len(keys) for name, keys in requests.items()}):
+                seen.add(name)
+                nameless += not name
                 if name not in requests:
-                    lost = result if isinstance(result, Failure) and not name else lost
+                    lost = result if isinstance(result, Lost) and not name else lost
                     continue
-                if isinstance(result, Failure):
+                if isinstance(result, Lost):
                     failures[name] = result
                     continue
                 if len(result) < len(requests[name]):
                     self._backend.found_refused.add("n")  # it was taken, and then not honoured
                 for key, reply in zip(requests[name], result, strict=False):
+                    reply = replace(reply, refused=refused)
                     if key in self._waiting:
                         self._report(key, reply)
                     else:  # of another run, or not let go by this run's budget; it is paid for
-                        of_others.append((key, replace(reply, refused=self._backend.refused)))
+                        of_others.append((key, reply))
             save_and_read(self._sink)
             for key, reply in of_others:
                 self._verdicts.add(key, batch.judge, reply)
             self._verdicts.commit()
+        found = len(seen.intersection(requests)) + nameless
+        # Without a count, files that hold nothing at all are none.
+        expected = min(progress.counted or min(1, len(progress.files)), len(requests))
+        if found < expected and not deleted:
+            self._fetch_again(batch, found, expected)
+            return False
         for name, request in requests.items():
             calls = [self._waiting[key] for key in request if key in self._waiting]
             if len(calls) == len(request):
                 self._failed(calls, failures.get(name, lost), batch.refused)
             else:  # some have their reply, and so the request was answered
                 self._queue.extend(calls)
+        return True
+
+    def _fetch_again(self, batch: Batch, found: int, expected: int) -> None:
+        """Keep `batch` open, whose results came incomplete; UserError after some tries."""
+        self._incomplete[batch.id] += 1
+        said = f"batch {batch.remote} holds {expected} results and its files came with {found}"
+        if self._incomplete[batch.id] >= _FETCHES:
+            raise UserError(
+                f"The results of the judge's endpoint {self._backend.spec.base_url} come incomplete ({said}): the "
+                "batch stays open, and nothing is bought again; grade the same answers again later."
+            )
+        logger.warning("The results are fetched again: %s.", said)
 
     def _report(self, key: str, reply: Reply) -> None:
         self._sink.take(self._waiting.pop(key), reply)
 
-    def _failed(self, calls: list[VoteCall], failure: Failure, refused: frozenset[str]) -> None:
+    def _failed(self, calls: list[VoteCall], lost: Lost, refused: frozenset[str]) -> None:
         dialect = Dialect(self._backend.spec, refused)
-        if dialect.adapt(failure.error):
+        if lost.error and dialect.blame(lost.error, refused, len(calls)):
             self._backend.found_refused |= dialect.refused
             self._queue.extend(calls)
             return
         for call in calls:
             self._failures[call.key] += 1
-            if failure.passing and self._failures[call.key] <= _ROUNDS:
+            if lost.passing and self._failures[call.key] <= _ROUNDS:
                 self._queue.append(call)
             else:
-                self._report(call.key, Reply(State.API_FAILED, detail=failure.detail))
+                self._report(call.key, lost.reply())
 
     def _give_up_all(self, calls: list[VoteCall], reason: str) -> None:
         """Report `calls` and all that is in the queue as failed."""
         for call in (*calls, *self._queue):
-            self._report(call.key, Reply(State.API_FAILED, detail=reason))
+            self._report(call.key, lost_for(reason).reply())
         self._queue.clear()
 
     def _shrink(self, batch: Batch, progress: Progress) -> None:
@@ -325,14 +347,12 @@ class _Run:
         self._queue.extendleft(reversed(calls))
 
 
-def _reason(progress: Progress) -> Failure:
+def _reason(progress: Progress) -> Lost:
     """Why an ended batch has no line for a vote."""
     if progress.status == "cancelled":
-        return Failure("the batch was cancelled at the provider", passing=False)
+        return replace(lost_for("the batch was cancelled at the provider"), passing=False)
     if progress.status == "expired":
-        return Failure("the batch expired at the provider")
+        return lost_for("the batch expired at the provider")
     # Of a batch that failed as a whole, where it may be for a parameter.
-    return Failure(
-        f"the batch is {progress.status}: {progress.errors or 'no line for this vote'}",
-        error=progress.details[0] if progress.details else None,
-    )
+    lost = lost_for(f"the batch is {progress.status}: {progress.errors or 'no line for this vote'}")
+    return replace(lost, error=StatusError(400, {}, {"error": progress.details[0]})) if progress.details else lost

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Final
 
 from pydantic import BaseModel
 
 from grading.backend import Reply, VoteCall
 from grading.endpoint.bodies import MOST_BODY
-from grading.endpoint.chat import Dialect, replies_in
+from grading.endpoint.chat import failure_in, replies_in
+from grading.endpoint.dialect import Dialect
+from grading.endpoint.errors import CallFailedError, StatusError, one_line
+from grading.failure import Cause, Failure
 from grading.keys import known_keys, redacted
-from grading.safety.bounds import brief, load_json
+from grading.safety.bounds import load_json
 from grading.verdict import State
 
 MOST_REQUESTS = 50_000  # in one file, as OpenAI documents it
@@ -23,15 +26,26 @@ ROUTE: Final = "/v1/chat/completions"
 
 
 @dataclass(frozen=True)
-class Failure:
+class Lost:
     """Why a request brought no reply; `passing` if it can succeed in another batch.
 
-    `error` is the error as the endpoint worded it, from which a refused parameter can be read.
+    `error` is the endpoint's, from which a refused parameter can be read.
     """
 
-    detail: str
+    failure: Failure
     passing: bool = True
-    error: object = None
+    error: StatusError | None = None
+
+    def reply(self) -> Reply:
+        """The reply that its votes get."""
+        if self.error and self.error.filtered:
+            return Reply(State.REFUSED, detail=str(self.failure))
+        return Reply(State.API_FAILED, detail=str(self.failure), failure=self.failure)
+
+
+def lost_for(words: str) -> Lost:
+    """A request that was lost with its batch."""
+    return Lost(Failure(Cause.NO_REPLY, None, one_line(words)))
 
 
 def fill(
@@ -82,18 +96,19 @@ class _Line(BaseModel):
 
 def read_results(
     file: BinaryIO, votes: Mapping[str, int] | None = None
-) -> Iterator[tuple[str, list[Reply] | Failure]]:
+) -> Iterator[tuple[str, list[Reply] | Lost]]:
     """What an output or error file says of each request, by its custom_id; a line that is none says nothing.
 
     `votes` is how many were asked for with each request; those that came beyond that are left out. Of a line that
-    is too long nobody knows whose it is: it is a Failure under an empty name.
+    is too long nobody knows whose it is: it is Lost under an empty name.
     """
     keys = known_keys()
     while line := file.readline(MOST_BODY + 1):
         if len(line) > MOST_BODY:
             while line and not line.endswith(b"\n"):
                 line = file.readline(MOST_BODY)
-            yield "", Failure(f"its line in the results is longer than {MOST_BODY // 2**20} MiB", passing=False)
+            too_long = lost_for(f"its line in the results is longer than {MOST_BODY // 2**20} MiB")
+            yield "", replace(too_long, passing=False)
             continue
         try:
             read = _Line.model_validate(redacted(load_json(line), keys))
@@ -102,19 +117,14 @@ def read_results(
         yield read.custom_id, _result(read, (votes or {}).get(read.custom_id))
 
 
-def _result(line: _Line, votes: int | None) -> list[Reply] | Failure:
+def _result(line: _Line, votes: int | None) -> list[Reply] | Lost:
     if line.response is None:
         error = line.error or _Error()
-        return Failure(f"{error.code}: {error.message}"[:500], passing=error.code != "batch_cancelled")
+        return replace(lost_for(f"{error.code}: {error.message}"), passing=error.code != "batch_cancelled")
     status, body = line.response.status_code, line.response.body
-    if status != 200:
-        error_body = body.get("error", body) if isinstance(body, dict) else body
-        return Failure(f"status {status}: {brief(error_body)}"[:500], _passing(status, error_body), error_body)
-    replies = replies_in(body, votes)
-    return Failure(replies[0].detail) if replies[0].state is State.API_FAILED else replies
-
-
-def _passing(status: int, error: object) -> bool:
-    if isinstance(error, dict) and "insufficient_quota" in (error.get("code"), error.get("type")):
-        return False
-    return status in (408, 409, 429) or status >= 500
+    failed: CallFailedError | None = StatusError(status, {}, body)
+    if status == 200:
+        failed = failure_in(body, status)
+    if failed is None:
+        return replies_in(body, votes)
+    return Lost(failed.failure, failed.passing, failed if isinstance(failed, StatusError) else None)

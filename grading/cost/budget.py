@@ -181,6 +181,14 @@ class Gate:
         self._estimator.learn(call, reply.usage)
         self.budget.settle(reserved, cost_of(reply.usage, self._spec) if known else reserved)
 
+    def charge(self, usage: Usage) -> bool:
+        """Pay `usage` for an attempt at a call that stays reserved; False if there is no room for both."""
+        cost = cost_of(usage, self._spec)
+        if not self.budget.reserve(cost):
+            return False
+        self.budget.settle(cost, cost)
+        return True
+
     def opens_again(self) -> bool:
         """Whether another iteration may take more calls; waits for calls of other graders that may decide it."""
         return bool(self.waiting) and self.budget.wait_for_more(self._settled_before)

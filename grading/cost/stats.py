@@ -9,6 +9,7 @@ from typing import Any
 
 from grading.backend import Reply
 from grading.cost.budget import Budget
+from grading.failure import Failures, joined
 from grading.models.spec import ModelSpec
 from grading.verdict import State, Usage
 
@@ -21,7 +22,8 @@ class GradingStats:
     is what `expected_calls` calls were expected to use, before they were made. `calls_without_usage` got a reply
     without usage that can be counted: in `usage` they have an estimate, against a budget the most that they may
     have cost.
-    `refused` are the parameters that votes went without because the endpoint does not take them.
+    `refused` are the parameters that votes went without because the endpoint does not take them. `failures` are
+    the causes of failed calls.
     """
 
     calls: int = 0
@@ -33,10 +35,14 @@ class GradingStats:
     expected: Usage = field(default_factory=Usage)
     states: Counter[str] = field(default_factory=Counter)  # of all votes, stored ones included
     refused: set[str] = field(default_factory=set)
+    failures: Failures = field(default_factory=Failures)
 
     def count(self, state: State, reply: Reply, *, stored: bool) -> None:
         """Add one vote, or one text, as which `reply` was read."""
         self.states[state.value] += 1
+        self.refused |= reply.refused
+        if reply.failure:
+            self.failures.add(reply.failure)
         if stored:
             self.stored += 1
             self.saved += reply.usage
@@ -55,6 +61,7 @@ class GradingStats:
             "saved": _priced(self.saved, spec),
             "estimate": {"calls": self.expected_calls} | _priced(self.expected, spec),
             "refused_parameters": sorted(self.refused),
+            "failures": self.failures.record(spec),
             "price": spec.price.model_dump(mode="json") if spec.price else None,
             "budget": budget.record(),
             "vote_states": dict(self.states),
@@ -86,6 +93,8 @@ def _joined(name: str, values: list[Any]) -> Any:
         return values[0] if name == "price" else None
     if isinstance(values[0], dict):
         return total(values)
+    if name == "failures":
+        return joined(values)
     if isinstance(values[0], list):
         return sorted({entry for value in values for entry in value})
     return sum(values)

@@ -1,89 +1,27 @@
-"""Votes as chat completions: what an endpoint is asked, and what its reply says."""
+"""Votes as chat completions: what the body of a reply says, also one that is only called a success."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel
 
-from grading.backend import Reply, VoteCall
+from grading.backend import Reply
+from grading.endpoint.errors import CallFailedError, NotAChatError, error_within
 from grading.keys import redact
-from grading.protocol.prompt import verdict_schema
+from grading.protocol.reasoning import content_text
 from grading.safety.bounds import MOST_TEXT, brief, cut
 from grading.safety.text import encodable
 from grading.verdict import State, Usage, counted
 
-if TYPE_CHECKING:
-    from grading.models.spec import ModelSpec
-
-_OPTIONAL = ("response_format", "temperature", "max_tokens", "reasoning_effort", "seed", "n")
 _MOST_DETAIL = 500  # characters of an endpoint's own words
 _SHOWN = 2000  # characters that are kept of a text that is too long to be read
 
 
-class Dialect:
-    """The requests that one endpoint takes.
-
-    `refused` are the parameters that it turned out not to take; they are left out from then on.
-    """
-
-    def __init__(self, spec: ModelSpec, refused: Iterable[str] = ()) -> None:
-        self._spec = spec
-        self.refused = set(refused)
-
-    def request(self, call: VoteCall, votes: int = 1) -> dict[str, Any]:
-        """The body of a request for `call`, and for as many `votes` with the same messages as one may ask for."""
-        spec = self._spec
-        parameters: dict[str, Any] = {
-            "model": spec.model,
-            "messages": list(call.messages),
-            "seed": call.seed,
-            "temperature": spec.temperature,
-            "reasoning_effort": spec.reasoning_effort,
-            "max_tokens": spec.max_tokens,
-            **spec.own_parameters(),
-            "n": votes if votes > 1 else None,
-            "response_format": None
-            if spec.response_format == "text"
-            else {
-                "type": "json_schema",
-                "json_schema": {"name": "verdict", "strict": True, "schema": verdict_schema(call.criteria)},
-            },
-        }
-        if "max_tokens" in self.refused:
-            parameters["max_completion_tokens"] = spec.max_tokens
-        return {
-            name: value for name, value in parameters.items() if value is not None and name not in self.refused
-        }
-
-    def adapt(self, error: object) -> bool:
-        """Leave out the parameter that the body of a refusal blames; False if it blames none that may go."""
-        for parameter in _named_in(error):
-            if parameter in _OPTIONAL and parameter not in self.refused:
-                self.refused.add(parameter)
-                return True
-        return False
-
-
-def _named_in(body: object) -> list[str]:
-    """The parameters that an error's body blames, in the dialects of OpenAI and of FastAPI servers."""
-    if not isinstance(body, dict):
-        return []
-    named = [str(body.get("param") or "").partition(".")[0]]
-    for problem in body.get("detail") or () if isinstance(body.get("detail"), list) else ():
-        if isinstance(problem, dict):
-            named += [str(place) for place in problem.get("loc") or ()]
-    # Without a field that says it, the message's first words do, in quotation marks; what follows may be an echo.
-    named += re.findall(r"['\"`](\w+)['\"`]", str(body.get("message") or "")[:200])
-    return named
-
-
 class _Message(BaseModel):
-    content: str | list[Any] | None = None
-    refusal: str | None = None
+    content: Any = None
+    refusal: Any = None
     reasoning_content: Any = None  # of DeepSeek's kind of server
     reasoning: Any = None  # of OpenRouter's
 
@@ -91,59 +29,93 @@ class _Message(BaseModel):
 class _Choice(BaseModel):
     message: _Message
     finish_reason: Any = None
+    error: Any = None
 
 
-class _Body(BaseModel):
-    """What is read of a reply's body; servers differ in all the rest."""
+def failure_in(content: Any, status: int) -> CallFailedError | None:
+    """Why the body of a reply of success holds no choice that can be read; None if it holds one."""
+    if not isinstance(content, dict):
+        return NotAChatError(f"no chat completion: {brief(content, 200)}", status)
+    choices = content.get("choices")
+    listed = choices if isinstance(choices, list) else []
+    if any(_holds_reply(one) or _holds_text(one) for one in listed):
+        return None
+    usage = _usage(content.get("usage"))
+    errors = [one["error"] for one in listed if isinstance(one, dict) and one.get("error")]
+    if error := content.get("error") or (errors[0] if errors else None):
+        return error_within(status, {}, error, usage)
+    if "choices" not in content:  # an error without the name of one
+        return error_within(status, {}, content, usage)
+    return NotAChatError(f"no chat completion: {brief(content, 200)}", status, usage)
 
-    choices: list[_Choice] = Field(min_length=1)
-    usage: Any = None
+
+def _holds_reply(choice: object) -> bool:
+    return (
+        isinstance(choice, dict)
+        and isinstance(choice.get("message"), dict)
+        and not choice.get("error")
+        and choice.get("finish_reason") != "error"
+    )
 
 
-def replies_in(content: Any, votes: int | None = None) -> list[Reply]:
-    """The replies, one for each choice, in the parsed body of a response with status 200; at least one.
+def _holds_text(choice: object) -> bool:
+    """Whether it is the choice of an endpoint that completes texts, which a student may be."""
+    return isinstance(choice, dict) and isinstance(choice.get("text"), str) and not choice.get("error")
+
+
+def _usable(content: dict[str, Any]) -> list[_Choice]:
+    """The choices that hold a reply."""
+    choices = content.get("choices")
+    listed = choices if isinstance(choices, list) else []
+    return [_Choice.model_validate(one) for one in listed if _holds_reply(one)]
+
+
+def replies_in(content: dict[str, Any], votes: int | None = None) -> list[Reply]:
+    """The replies, one for each choice that holds one, in the parsed body of a response with status 200.
 
     Choices beyond `votes`, the number that was asked for, are left out, and what they used counts with the others.
-    A body that is no chat completion gives one reply with the state API_FAILED. The tokens of the prompt, which
-    are paid for once, are counted with the first reply. Usage that cannot be used is left out of the replies.
+    Empty if the body holds none. The tokens of the prompt, which are paid for once, are counted with the first
+    reply. Usage that cannot be used is left out of the replies.
     """
-    try:
-        body = _Body.model_validate(content)
-    except ValidationError as error:
-        # Not a verdict that was paid for: an error page, or a router's error in place of a reply.
-        detail = f"no chat completion ({type(error).__name__}): {brief(content, 200)}"
-        usage = _usage(content.get("usage")) if isinstance(content, dict) else Usage()
-        return [Reply(State.API_FAILED, detail=detail, usage=usage)]
-    usage = _usage(body.usage)
-    if not usage.completion and any(_text(choice.message.content) for choice in body.choices):
+    usable = _usable(content)
+    usage = _usage(content.get("usage"))
+    if not usage.completion and any(_read(choice.message.content)[0] for choice in usable):
         usage = Usage()  # a server that does not count says 0
-    choices = body.choices[:votes]
-    return [_reply(*pair) for pair in zip(choices, _shares(usage, len(choices)), strict=True)]
+    choices = usable[:votes]
+    return [_reply(*pair) for pair in zip(choices, _shares(usage, len(choices)), strict=True)] if choices else []
 
 
 def _reply(choice: _Choice, usage: Usage) -> Reply:
-    content = _text(choice.message.content)
+    content, thought = _read(choice.message.content)
     if len(content) > MOST_TEXT:  # not read as far as it goes: half a verdict is invalid
         detail = f"the reply has {len(content):,} characters, and at most {MOST_TEXT:,} are read"
         return Reply(State.TRUNCATED, cut(content, _SHOWN), detail, usage)
     if choice.message.refusal or choice.finish_reason == "content_filter":
-        reason = encodable(choice.message.refusal or "content filter")
+        reason = encodable(str(choice.message.refusal or "") or "content filter")
         return Reply(State.REFUSED, content, cut(reason, _MOST_DETAIL), usage)
-    if not content.strip() and (choice.message.reasoning_content or choice.message.reasoning):
+    if not content.strip() and (thought or choice.message.reasoning_content or choice.message.reasoning):
         # With a limit that the reasoning used up, too: a higher one helps, a repetition may.
         end = ", which ended at max_tokens" if choice.finish_reason == "length" else ""
-        return Reply(State.REASONING_ONLY, content, f"the reply holds nothing but reasoning{end}", usage)
+        return Reply(
+            State.REASONING_ONLY,
+            content,
+            f"the reply holds nothing but reasoning{end}: set max_tokens higher",
+            usage,
+        )
     if choice.finish_reason == "length":
-        return Reply(State.TRUNCATED, content, "the reply ended at max_tokens", usage)
+        return Reply(State.TRUNCATED, content, "the reply ended at max_tokens: set it higher", usage)
     if not content.strip():
         return Reply(State.EMPTY, content, "the reply holds no text", usage)
     return Reply(State.GRADED, content, usage=usage)
 
 
-def _text(content: str | list[Any] | None) -> str:
-    if isinstance(content, list):  # parts, as some servers send them
-        content = redact("".join(str(part.get("text", "")) for part in content if isinstance(part, dict)))
-    return encodable(content or "")  # a parser takes escaped lone surrogates, which no file can hold
+def _read(content: object) -> tuple[str, bool]:
+    """The visible text of a message's content, a text or parts, and whether reasoning stands beside it."""
+    if not isinstance(content, list):
+        # A parser takes escaped lone surrogates, which no file can hold.
+        return encodable(content) if isinstance(content, str) else "", False
+    split = content_text(content)
+    return encodable(redact(split.visible)), bool(split.reasoning)
 
 
 def _usage(reported: object) -> Usage:

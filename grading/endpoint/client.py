@@ -4,60 +4,96 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
+import random
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from grading.backend import Reply, Sink, VoteCall
-from grading.endpoint.chat import Dialect, replies_in
+from grading.endpoint.chat import replies_in
+from grading.endpoint.dialect import MOST_WASTED, Dialect
+from grading.endpoint.errors import CallFailedError, StatusError
+from grading.endpoint.rate_headers import ATTEMPTS
 from grading.endpoint.saver import Saver
-from grading.endpoint.transport import CallFailedError, StatusError, Transport
-from grading.verdict import State, Usage
+from grading.endpoint.transport import Transport
+from grading.failure import Cause, Failure
+from grading.verdict import State
 
 if TYPE_CHECKING:
     from grading.endpoint.throttle import Throttle
     from grading.models.spec import ModelSpec
 
 _GIVE_UP_AFTER = 24  # requests in a row that failed for good: the endpoint is gone, the rest is not tried
+_GIVE_UP_AT_FIRST = 2  # of them, where none was ever answered
+_SUSPICIOUS = 2  # attempts at a request with a parameter that may be why the server fails
+_LUCK = 2  # times that a reply which was no JSON is asked for again in its form
+_UNLUCKY = 3  # calls that had no luck, after which no form is asked for
+_SILENCE = 45.0  # seconds without a reply, after which a line says what is waited for
+_LOOK = 5.0  # seconds between two looks at that
+_AGAIN = 1.0  # seconds, at most, until a charged failure is asked for again
+
+logger = logging.getLogger(__name__)
 
 
 class VoteClient:
     """Sends votes to `spec.base_url` as `throttle` lets them out.
 
-    A first request goes alone, to find out which parameters the endpoint takes.
+    The first requests go alone, to find out which parameters the endpoint takes. A failure that no further request
+    would escape ends the run: `ended` says why, and nothing more is sent.
     """
 
     def __init__(self, spec: ModelSpec, dialect: Dialect, throttle: Throttle, *, api_key: str) -> None:
+        self.ended: Failure | None = None
         self._spec = spec
         self._dialect = dialect
         self._throttle = throttle
         self._api_key = api_key
         self._failures_in_a_row = 0
+        self._wasted = 0  # requests that were refused before the first was taken
+        self._unlucky = 0
+        self._last: Failure | None = None
+        self._deferred: set[str] = set()  # keys of calls that had their attempts once
+
+    def begin(self) -> None:
+        """Forget the failures of earlier calls, which may have passed."""
+        self._failures_in_a_row = 0
 
     async def run(self, calls: Iterator[VoteCall], sink: Sink) -> None:
         """Answer all calls, begun in their order; replies are saved as they come, and then read."""
+        self._sink = sink
+        self._doubt = asyncio.Lock()
+        self._replied = asyncio.get_running_loop().time()
         saver = Saver(sink)
         waiting = _Waiting(calls)
         async with Transport(self._spec.url("chat/completions"), self._headers(), self._throttle) as transport:
 
-            async def work(*, once: bool = False) -> None:
+            async def work(*, once: bool = False) -> bool:
                 # The workers take from one iterator and the throttle keeps their order, so that calls which
                 # begin with the same text (votes on one answer, answers to one question) leave together.
                 request = self._next(waiting)
                 while request is not None and not sink.ended:
                     replies = await self._ask(transport, request)
-                    waiting.put_back(request.votes[len(replies) :])
-                    number = saver.keep(list(zip(request.votes, replies, strict=False)))
+                    self._replied = asyncio.get_running_loop().time()
+                    if replies:
+                        waiting.put_back(request.votes[len(replies) :])
+                    else:
+                        waiting.defer(request.votes)
+                    number = saver.keep(list(zip(request.votes, replies, strict=False)))  # perhaps of none
                     # The next request is made while the disk is waited for, and leaves after that.
                     request = None if once else self._next(waiting)
                     await saver.saved(number)
+                    if once:
+                        return True
+                return False
 
             reading = asyncio.create_task(saver.read())
+            watching = asyncio.create_task(self._watch())
             try:
-                if not self._throttle.proved:
-                    await work(once=True)
+                while not self._known() and await work(once=True):
+                    pass
                 async with asyncio.TaskGroup() as group:
                     for _ in range(self._throttle.bound):
                         group.create_task(work())
@@ -65,61 +101,149 @@ class VoteClient:
                     await reading  # it ends by an error only
             finally:
                 reading.cancel()
+                watching.cancel()
+
+    def _known(self) -> bool:
+        """Whether it is known what the endpoint takes, or that it takes nothing."""
+        return self.ended is not None or (self._throttle.proved and self._dialect.settled)
+
+    async def _watch(self) -> None:
+        """Say what is waited for whenever no reply has come for long."""
+        loop = asyncio.get_running_loop()
+        said = loop.time()
+        while True:
+            await asyncio.sleep(_LOOK)
+            since = max(self._replied, said)
+            if loop.time() - since > _SILENCE:
+                said = loop.time()
+                last = f" The last failure: {self._last}" if self._last else ""
+                logger.warning(
+                    "No reply has come for %.0f s from %s.%s", said - self._replied, self._spec.model, last
+                )
 
     def _headers(self) -> dict[str, str]:
-        headers = {"Authorization": f"Bearer {self._api_key}"}
-        if self._spec.endpoint == "openai":  # for keys of several organisations or projects
-            for name, variable in (("Organization", "OPENAI_ORG_ID"), ("Project", "OPENAI_PROJECT_ID")):
-                if os.environ.get(variable):
-                    headers[f"OpenAI-{name}"] = os.environ[variable]
-        return headers
+        return request_headers(self._spec, self._api_key)
 
     def _next(self, waiting: _Waiting) -> _Request | None:
         """A request for the next votes; None if there are none."""
-        votes = waiting.take(several="n" not in self._dialect.refused)
+        votes = waiting.take(several="n" not in self._dialect.current)
         return self._request(votes) if votes else None
 
-    def _request(self, votes: Sequence[VoteCall]) -> _Request:
-        refused = frozenset(self._dialect.refused)
-        asked = votes[:1] if "n" in refused else votes
-        body = self._dialect.request(asked[0], len(asked))
-        return _Request(votes, len(asked), refused, json.dumps(body).encode())
+    def _request(self, votes: Sequence[VoteCall], *, formless: bool = False) -> _Request:
+        without = self._dialect.current
+        asked = votes[:1] if "n" in without else votes
+        if formless:
+            without = without - {"json_schema"} | {"response_format"}
+        body = self._dialect.request(asked[0], len(asked), without)
+        return _Request(votes, len(asked), without, json.dumps(body).encode())
 
     async def _ask(self, transport: Transport, request: _Request) -> list[Reply]:
-        """The replies to the first votes of `request`, at least to one."""
-        votes, dialect = request.votes, self._dialect
-        if self._failures_in_a_row >= _GIVE_UP_AFTER:
-            detail = f"not tried: {_GIVE_UP_AFTER} calls in a row had failed for good"
-            return [Reply(State.API_FAILED, detail=detail)] * len(votes)
+        """The replies to the first votes of `request`; none if it has another chance at the end of the run."""
+        votes, dialect, luck, paid, spent = request.votes, self._dialect, 0, 0, 0
+        confirmed = guessed = False
         while True:
+            if self.ended is None and self._failures_in_a_row >= self._patience():
+                self.ended = self._last
+            if self.ended is not None:
+                failure = self.ended
+                return [Reply(State.API_FAILED, detail=f"not tried: {failure}", failure=failure)] * len(votes)
             try:
-                replies = replies_in(await transport.post(request.data), request.asked)
+                doubtful = not guessed and dialect.doubts(request.without, request.asked)
+                most = ATTEMPTS if self._throttle.proved else MOST_WASTED
+                attempts = _SUSPICIOUS if doubtful else max(1, most - spent)
+                content = await transport.post(request.data, attempts=attempts)
             except CallFailedError as error:
-                # Another request may have found the same refusal meanwhile: then just ask again.
-                if (isinstance(error, StatusError) and error.status in (400, 422)) and (
-                    dialect.adapt(error.error) or request.refused != dialect.refused
-                ):
-                    request = self._request(votes)
+                self._last = error.failure
+                if doubtful and error.passing and not error.busy and not error.usage:
+                    # The server fails by itself, or because of what this request asks for.
+                    spent += attempts
+                    if isinstance(error, StatusError) and error.status in (500, 501):
+                        if dialect.refuse(error, request.without, request.asked):
+                            request = self._request(votes)
+                            continue
+                        request = self._request(votes)
+                    guessed = True
+                    continue
+                if isinstance(error, StatusError) and not error.passing:
+                    if error.filtered:
+                        return self._replied_to(
+                            request, [Reply(State.REFUSED, detail=str(error.failure))] * request.asked
+                        )
+                    if error.luck:
+                        luck += 1
+                        if luck <= _LUCK:
+                            continue
+                        if "response_format" not in request.without:
+                            self._lose_form()
+                            request = self._request(votes, formless=True)
+                            continue
+                    elif error.final:
+                        async with self._doubt:  # one request asks whether it was an exception
+                            if self.ended is None and (confirmed or not self._throttle.proved):
+                                self.ended = error.failure
+                            confirmed = True
+                        if self.ended is None:
+                            continue
+                    else:
+                        self._wasted += not self._throttle.proved
+                        if self._wasted < MOST_WASTED and dialect.refuse(error, request.without, request.asked):
+                            request = self._request(votes)
+                            continue
+                        if self._wasted >= MOST_WASTED and not self._throttle.proved:
+                            self.ended = error.failure
+                elif error.usage and error.passing and paid < ATTEMPTS and self._sink.again(votes[0], error.usage):
+                    paid += 1
+                    await asyncio.sleep(random.uniform(0, _AGAIN))  # noqa: S311
                     continue
                 self._failures_in_a_row += 1
-                return [Reply(State.API_FAILED, detail=f"{type(error).__name__}: {error}"[:500])] * request.asked
-            if replies[0].state is State.API_FAILED:
-                self._failures_in_a_row += 1
-                return replies + [replace(replies[0], usage=Usage())] * (request.asked - 1)
+                if error.passing and self._throttle.proved and votes[0].key not in self._deferred:
+                    self._deferred.update(vote.key for vote in votes)
+                    return []
+                failed = Reply(State.API_FAILED, detail=str(error.failure), failure=error.failure)
+                return [replace(failed, usage=error.usage), *[failed] * (request.asked - 1)]
             self._failures_in_a_row = 0
-            if len(replies) < request.asked:
-                dialect.refused.add("n")  # it was taken, and then not honoured
+            replies = replies_in(content, request.asked)
+            dialect.took(request.without, request.asked)
+            if len(content["choices"]) < request.asked:
+                dialect.give_up("n")  # it was taken, and then not honoured
             self._throttle.used(sum(reply.usage.prompt + reply.usage.completion for reply in replies))
-            return replies
+            return self._replied_to(request, replies)
+
+    def _replied_to(self, request: _Request, replies: list[Reply]) -> list[Reply]:
+        """The replies with what their request went without; `n` changes none of them."""
+        without = request.without - {"n"}
+        return [replace(reply, refused=without) for reply in replies] if without else replies
+
+    def _lose_form(self) -> None:
+        self._unlucky += 1
+        if self._unlucky >= _UNLUCKY or not self._dialect.form_was_accepted:
+            self._dialect.give_up("response_format")
+
+    def _patience(self) -> int:
+        if self._throttle.proved:
+            return _GIVE_UP_AFTER
+        return 1 if self._last and self._last.cause is Cause.NOT_A_CHAT else _GIVE_UP_AT_FIRST
+
+
+def request_headers(spec: ModelSpec, api_key: str) -> dict[str, str]:
+    """The headers of every request to the endpoint of `spec`."""
+    headers = {"Authorization": f"Bearer {api_key}"}
+    if "api-version=" in spec.base_url:  # Azure, which takes keys under this name
+        headers["api-key"] = api_key
+    if spec.endpoint == "openai":  # for keys of several organisations or projects
+        for name, variable in (("Organization", "OPENAI_ORG_ID"), ("Project", "OPENAI_PROJECT_ID")):
+            if os.environ.get(variable):
+                headers[f"OpenAI-{name}"] = os.environ[variable].strip()
+    return headers
 
 
 @dataclass(frozen=True)
 class _Request:
-    """A request for the first `asked` of `votes`, which have the same messages; it goes without `refused`."""
+    """A request for the first `asked` of `votes`, which have the same messages; it goes without `without`."""
 
     votes: Sequence[VoteCall]
     asked: int
-    refused: frozenset[str]
+    without: frozenset[str]
     data: bytes
 
 
@@ -129,6 +253,7 @@ class _Waiting:
     def __init__(self, calls: Iterator[VoteCall]) -> None:
         self._calls = calls
         self._returned: deque[VoteCall] = deque()
+        self._deferred: deque[VoteCall] = deque()
 
     def take(self, *, several: bool) -> list[VoteCall]:
         """The next call, with `several` also those behind it that have the same messages; empty at the end."""
@@ -146,5 +271,12 @@ class _Waiting:
         """Have these taken next."""
         self._returned.extendleft(reversed(calls))
 
+    def defer(self, calls: Sequence[VoteCall]) -> None:
+        """Have these taken last."""
+        self._deferred.extend(calls)
+
     def _next(self) -> VoteCall | None:
-        return self._returned.popleft() if self._returned else next(self._calls, None)
+        if self._returned:
+            return self._returned.popleft()
+        call = next(self._calls, None)
+        return self._deferred.popleft() if call is None and self._deferred else call

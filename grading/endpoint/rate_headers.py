@@ -59,7 +59,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def quota(headers: Mapping[str, str], kind: str) -> Quota | None:
     """The budget of `kind` ("requests" or "tokens"); None where the endpoint does not tell it whole."""
     remaining = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
-    reset = _duration(headers.get(f"x-ratelimit-reset-{kind}"))
+    reset = duration(headers.get(f"x-ratelimit-reset-{kind}"))
     if remaining is None or reset is None:
         return None
     return Quota(remaining, reset, _number(headers.get(f"x-ratelimit-limit-{kind}")))
@@ -71,8 +71,8 @@ def _number(value: str | None) -> float | None:
     return float(value)
 
 
-def _duration(value: str | None) -> float | None:
-    """Seconds of "1m30.5s", "120ms" or a bare number."""
+def duration(value: str | None) -> float | None:
+    """Seconds of "1m30.5s", "120ms" or a bare number; None for anything else."""
     if value is None:
         return None
     value = value.strip()

@@ -103,6 +103,7 @@ class Throttle:
         self._tokens_per_request = 0.0
         self._announced_until = -math.inf
         self._doubted = False
+        self._words = ""  # of the last refusal
 
     @property
     def proved(self) -> bool:
@@ -147,8 +148,9 @@ class Throttle:
             self._latency = self._proved - sent
             self._changed.set()
 
-    def refused(self, sent: float, retry_after: float | None) -> None:
-        """The endpoint had too much to do for the request that left at `sent`."""
+    def refused(self, sent: float, retry_after: float | None, words: str = "") -> None:
+        """The endpoint had too much to do for the request that left at `sent`, and said so in `words`."""
+        self._words = words
         if not self.adaptive:
             return
         now = _now()
@@ -188,12 +190,14 @@ class Throttle:
             )
         return seconds <= _BELIEVED
 
-    def announce(self, seconds: float) -> None:
-        """Say that requests wait for so many seconds, if that is long and was not said."""
+    def announce(self, seconds: float, words: str = "") -> None:
+        """Say that requests wait for so many seconds, and why, if that is long and was not said."""
         now = _now()
+        words = words or self._words
         if seconds > _SILENT and now + seconds > self._announced_until + _SILENT:
             self._announced_until = now + seconds
-            logger.warning("The endpoint is at its limit: requests wait for %.0f s.", seconds)
+            said = f" It says: {words}" if words else ""
+            logger.warning("The endpoint is at its limit: requests wait for %.0f s.%s", seconds, said)
 
     def used(self, tokens: int) -> None:
         """A reply cost so many tokens, by which the budget of tokens is counted in requests."""

@@ -1,4 +1,4 @@
-"""One HTTP client for a run: chat requests that a throttle lets out, and tried again by tenacity.
+"""One HTTP client for a run: chat requests that a throttle lets out, retried by tenacity.
 
 aiohttp is used without the openai package above it: a request costs 0.5 ms of CPU instead of 4 to 5, and at
 200 in flight that is what the pace hangs on. docs/benchmarks.md has the figures.
@@ -7,23 +7,29 @@ aiohttp is used without the openai package above it: a request costs 0.5 ms of C
 from __future__ import annotations
 
 import random
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-import certifi
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, Unpacker
-from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF, may_pass, quota, retry_after
+from grading.endpoint.chat import failure_in
+from grading.endpoint.errors import (
+    CallFailedError,
+    NoReplyError,
+    NotAChatError,
+    UnfitReplyError,
+    error_of,
+    words_of,
+)
+from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF, quota
+from grading.endpoint.route import proxy_of, trusted
 from grading.endpoint.throttle import Throttle
-from grading.keys import known_keys, redact, redacted
+from grading.keys import known_keys, redacted
 from grading.safety.bounds import load_json
 
 _ATTEMPTS_REFUSED = 10  # at one call that is refused for being one too many: limits are counted by the minute
@@ -31,54 +37,13 @@ _PATIENCE = 600.0  # seconds after the first attempt in which a further one may 
 _TIMEOUT = 180.0  # seconds for one attempt; a reasoning judge needs them
 _CONNECT_TIMEOUT = 15.0
 _JITTER = 0.25  # seconds by which those that were told the same Retry-After are spread
-_BUSY = frozenset({429, 503})
-
-
-class CallFailedError(Exception):
-    """An attempt that brought no reply: `passing` if a later one can."""
-
-    passing = True
-    after: float | None = None  # seconds, as the endpoint said
-
-
-class NoReplyError(CallFailedError):
-    """The connection failed, broke off or timed out, or what came over it was not JSON."""
-
-
-class UnfitReplyError(CallFailedError):
-    """The reply is too large, or packed in a way that was not asked for: another one would be no better."""
-
-    passing = False
-
-
-class StatusError(CallFailedError):
-    """The endpoint answered with an error; `error` is what it says, as far as it says it in JSON."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status = status
-        self.after = retry_after(headers)
-        self.error = _error(body)
-        if status < 400:  # followed, it would carry prompts to an address that the user has not named
-            elsewhere = redact(headers.get("Location", "another address"))
-            self.error = {"message": f"the endpoint sends requests to {elsewhere}, and prompts are not sent on"}
-        self.busy = status in _BUSY and not self._quota_is_spent()
-        self.passing = self.busy or (may_pass(status) and not self._quota_is_spent())
-        super().__init__(f"status {status}: {self.message}")
-
-    @property
-    def message(self) -> str:
-        """The endpoint's own words."""
-        return str(self.error.get("message") or "")
-
-    def _quota_is_spent(self) -> bool:
-        # An account without money answers 429 too, and no waiting helps.
-        return "insufficient_quota" in (self.error.get("code"), self.error.get("type"))
 
 
 @dataclass
 class _Progress:
-    """Of one call: when its first and its last attempt left."""
+    """Of one call: how many attempts it has, and when its first and its last one left."""
 
+    attempts: int
     first: float | None = None
     last: float = 0.0
 
@@ -95,7 +60,7 @@ class Transport:
         headers: Mapping[str, str],
         throttle: Throttle,
         *,
-        timeout: float = _TIMEOUT,
+        timeout: float | None = None,
         verify: bool = True,
     ) -> None:
         self._url = url
@@ -109,12 +74,14 @@ class Transport:
         self.throttle.open()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=self.throttle.bound, ssl=_trusted(self._url) if self._verify else False
+                limit=self.throttle.bound, ssl=trusted(self._url) if self._verify else False
             ),
-            timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=_CONNECT_TIMEOUT),
+            timeout=aiohttp.ClientTimeout(
+                total=_TIMEOUT if self._timeout is None else self._timeout, sock_connect=_CONNECT_TIMEOUT
+            ),
             headers={**self._headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED},
             auto_decompress=False,
-            proxy=_proxy(self._url),
+            proxy=proxy_of(self._url),
         )
         return self
 
@@ -123,9 +90,12 @@ class Transport:
     ) -> None:
         await self._session.close()
 
-    async def post(self, data: bytes) -> dict[str, Any]:
-        """The reply's body, a parsed JSON object; CallFailedError if none came, within the bounds."""
-        progress = _Progress()
+    async def post(self, data: bytes, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
+        """The reply's body, which holds a choice; CallFailedError if none came within the bounds.
+
+        `attempts` bounds those that fail otherwise than by a limit.
+        """
+        progress = _Progress(attempts)
         try:
             return await self._attempt(data, progress)
         except CallFailedError as error:
@@ -157,30 +127,35 @@ class Transport:
                 except BodyError as error:
                     response.close()  # what is left of it is not waited for
                     if response.status < 300:
-                        raise UnfitReplyError(str(error)) from error
+                        raise UnfitReplyError(str(error), response.status) from error
                     content = str(error).encode()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise NoReplyError(redact(f"{type(error).__name__}: {error}")) from error
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise NoReplyError(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
         finally:
             self.throttle.leave()
         headers = response.headers
         if self.throttle.adaptive:
             self.throttle.advised(quota(headers, "requests"), quota(headers, "tokens"))
+        failure: CallFailedError | None = None
         if response.status >= 300:
-            failure = StatusError(response.status, headers, content)
-            if failure.after is not None:
-                if not self.throttle.believes(failure.after):
-                    failure.after = None  # then as if it said nothing
-                elif failure.passing:
-                    self.throttle.announce(failure.after)
-            if failure.busy:
-                self.throttle.refused(sent, failure.after)
-            raise failure
-        self.throttle.accepted(sent)
-        reply = _json_object(content, self._keys)
-        if reply is None:
-            raise NoReplyError("the reply is not a JSON object")
-        return reply
+            failure = error_of(response.status, headers, content)
+        else:
+            reply = parsed(content, self._keys, response.status)
+            failure = failure_in(reply, response.status)
+        if failure is None:
+            self.throttle.accepted(sent)
+            return reply
+        self._slow_down(failure, sent)
+        raise failure
+
+    def _slow_down(self, failure: CallFailedError, sent: float) -> None:
+        if failure.after is not None:
+            if not self.throttle.believes(failure.after):
+                failure.after = None  # then as if it said nothing
+            elif failure.passing:
+                self.throttle.announce(failure.after, str(failure))
+        if failure.busy:
+            self.throttle.refused(sent, failure.after, str(failure))
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -192,13 +167,13 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, CallFailedError) and error.passing
+    return isinstance(error, CallFailedError) and error.passing and not error.usage
 
 
 def _enough(state: RetryCallState, progress: _Progress) -> bool:
     """Whether a call has been tried often or long enough; what it waited for at first is not counted."""
     error = state.outcome.exception() if state.outcome else None
-    attempts = _ATTEMPTS_REFUSED if isinstance(error, StatusError) and error.busy else ATTEMPTS
+    attempts = _ATTEMPTS_REFUSED if isinstance(error, CallFailedError) and error.busy else progress.attempts
     next_attempt = time.monotonic() + state.upcoming_sleep
     return state.attempt_number >= attempts or next_attempt - (progress.first or next_attempt) > _PATIENCE
 
@@ -210,32 +185,21 @@ def _wait(state: RetryCallState) -> float:
     return BACKOFF(state)
 
 
-def _error(body: bytes) -> dict[str, Any]:
-    """The `error` object of a body; with the body's beginning as message where there is none."""
-    content = _json_object(body, known_keys())
-    error = content.get("error", content) if content else None
-    return error if isinstance(error, dict) else {"message": redact(body.decode(errors="replace"))[:300]}
-
-
-def _json_object(content: bytes, keys: frozenset[str]) -> dict[str, Any] | None:
-    """The object without `keys`; None if it is none, or too deep."""
+def parsed(content: bytes, keys: frozenset[str], status: int = 200) -> dict[str, Any]:
+    """The JSON object of a reply without `keys`; NotAChatError, which says what came, if there is none."""
     try:
         value = redacted(load_json(content), keys)
     except ValueError:
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _proxy(url: str) -> str | None:
-    """The environment's proxy for `url`; aiohttp's own `trust_env` would look into ~/.netrc at each request."""
-    parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
-
-
-def _trusted(url: str) -> ssl.SSLContext | bool:
-    """The system's certificates and certifi's, since some Pythons come without any."""
-    if urlsplit(url).scheme != "https":
-        return True  # not used, and making a context takes time
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
+        text = content[:4000].decode(errors="replace").strip()
+        if not text:
+            words = "the body is empty"
+        elif text.startswith(("data:", "event:", ":")):
+            words = "an event stream came, which was not requested"
+        elif text.startswith("{"):
+            words = f"the JSON breaks off or is broken: {text[:80]}"
+        else:
+            words = words_of(text)
+        raise NotAChatError(words, status) from None
+    if not isinstance(value, dict):
+        raise NotAChatError(f"no chat completion: {words_of(value)}", status)
+    return value

@@ -60,7 +60,6 @@ class LocalBackend:
         self.max_tokens = max_tokens
         self.batch_size = batch_size
         self.dtype = dtype
-        self.refused: frozenset[str] = frozenset()  # nothing here refuses a parameter
 
     def check(self) -> None:
         """Look at packages, configuration and tokenizer, not at weights; raise UserError in one sentence."""

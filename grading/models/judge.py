@@ -80,7 +80,7 @@ def resolve_judge(judge: str | dict[str, Any], **overrides: Any) -> JudgeSpec:
         if judge.startswith(LOCAL_PREFIX):
             fields: dict[str, Any] = {"kind": "transformers", "model": judge.removeprefix(LOCAL_PREFIX)}
         elif judge in known_judges():
-            fields = known_judges()[judge].model_dump()
+            fields = known_judges()[judge].model_dump(exclude_unset=True)
         else:
             fields = {"model": judge}
     else:

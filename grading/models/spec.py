@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import os
+import re
 from typing import Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from grading.errors import UserError, first_fault
-from grading.keys import key_in_address
+from grading.keys import key_in_address, know, redact
 from grading.models.fingerprint import weights_fingerprint
 from grading.models.price import Price, price_table
 from grading.verdict import MOST_TOKENS, Usage
@@ -53,9 +54,9 @@ class ModelSpec(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _without_secrets(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("it is not an http or https address")
+        url = url.strip()
+        if fault := _address_fault(url):
+            raise ValueError(fault)
         if found := key_in_address(url):
             raise ValueError(
                 f"keys come from the environment ({cls.variable('API_KEY')}), not in the address: it has {found}"
@@ -71,6 +72,11 @@ class ModelSpec(BaseModel):
         """The address of a route such as "models"; a version in the query of `base_url` stays at its end."""
         parts = urlsplit(self.base_url)
         return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{route}"))
+
+    @property
+    def key_variable(self) -> str:
+        """The environment variable that holds the key for its endpoint."""
+        return "OPENAI_API_KEY" if self.endpoint == "openai" else self.variable("API_KEY")
 
     @property
     def endpoint(self) -> str:
@@ -121,10 +127,11 @@ class ModelSpec(BaseModel):
         return self.model_copy(update={"price": self.price.in_batches()}) if self.price else self
 
     def api_key(self) -> str:
-        """The key for its endpoint, from the environment; UserError if OpenAI's is missing."""
+        """The key for its endpoint, from the environment; UserError if OpenAI's is missing, or if it is no key."""
         # The provider's key goes to the provider only: another address must not receive it.
         if self.endpoint == "openai":
-            key = os.environ.get("OPENAI_API_KEY", "")
+            self._refuse_other_address()
+            key = _clean_key("OPENAI_API_KEY")
             if not key:
                 raise UserError(
                     f"The {self.role} {self.model} needs a key: type `export OPENAI_API_KEY=...`, or name "
@@ -134,7 +141,48 @@ class ModelSpec(BaseModel):
                     "process)."
                 )
             return key
-        return "none" if self.keyless else os.environ.get(self.variable("API_KEY")) or "none"
+        return "none" if self.keyless else _clean_key(self.variable("API_KEY")) or "none"
+
+    def _refuse_other_address(self) -> None:
+        """Raise UserError if OPENAI_BASE_URL leads elsewhere and nobody has named OpenAI's own address."""
+        other = os.environ.get("OPENAI_BASE_URL", "").strip().rstrip("/")
+        if other and other != OPENAI_URL and "base_url" not in self.model_fields_set:
+            shown = redact(other) if key_in_address(other) is None else "another address"
+            raise UserError(
+                f"OPENAI_BASE_URL is {shown}, and the {self.role} {self.model} is asked at {OPENAI_URL}: set "
+                f"{self.variable('BASE_URL')} to the address that you mean (its key goes into "
+                f"{self.variable('API_KEY')}), or unset OPENAI_BASE_URL."
+            )
+
+
+def _address_fault(url: str) -> str | None:
+    """What is wrong with an address, and what to type; None if nothing is."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"it is not an http or https address ({error})"
+    if parts.scheme in ("http", "https") and host:
+        return None
+    fault = "it is not an http or https address"
+    if key_in_address(url) or any(char.isspace() for char in url):
+        return fault
+    rest = re.sub(r"^[a-z+.-]*:?/+", "", url, flags=re.IGNORECASE)
+    near = rest.startswith(("localhost", "127.", "0.0.0.0", "[")) or re.match(r"(10|192\.168|172)\.", rest)  # noqa: S104
+    return f"{fault}: type {'http' if near else 'https'}://{rest}" if rest else fault
+
+
+def _clean_key(variable: str) -> str:
+    """The key in an environment variable, without white space around it; UserError for what no header can hold."""
+    key = os.environ.get(variable, "").strip()
+    for place, char in enumerate(key, start=1):
+        if not "!" <= char <= "~":
+            raise UserError(
+                f"The key in {variable} has a character that no key has (U+{ord(char):04X} at place {place}): "
+                "copy the key again, without anything around it."
+            )
+    know(key)
+    return key
 
 
 def make_spec(kind: type[Spec], fields: dict[str, Any]) -> Spec:

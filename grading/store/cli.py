@@ -40,6 +40,25 @@ def stats(file: _File = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def failures(file: _File = None, judge: _Judge = None, as_json: AsJson = False) -> None:
+    """Calls that failed and have no reply yet, by kind, in the endpoint's words; with --json one by one."""
+    from collections import Counter
+
+    from grading.failure import Cause, Failure
+
+    with _open(file) as store:
+        found = list(store.failures(judge))
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    kinds = Counter((one["judge"], Failure(Cause(one["cause"]), one["status"], one["words"])) for one in found)
+    for (model, failure), count in kinds.most_common():
+        typer.echo(f"{count:,} calls to {model} failed ({failure.cause.value}): {failure}")
+    if not found:
+        typer.echo("No call failed without getting its reply later.")
+
+
+@app.command()
 def export(
     file: _File = None,
     judge: _Judge = None,

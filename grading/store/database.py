@@ -12,7 +12,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from grading.errors import UserError
 
-_VERSION = 3  # 1 had no column `refused`, 2 no batches
+_VERSION = 4  # 1 had no column `refused`, 2 no batches, 3 no claims and failures
 _TABLES = (
     """
 CREATE TABLE IF NOT EXISTS replies (
@@ -46,6 +46,24 @@ CREATE TABLE IF NOT EXISTS batch_votes (
     place INTEGER NOT NULL,
     key TEXT NOT NULL,
     PRIMARY KEY (batch, request, place)
+) WITHOUT ROWID
+""",
+    """
+CREATE TABLE IF NOT EXISTS claims (
+    key TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    expires REAL NOT NULL
+) WITHOUT ROWID
+""",
+    "CREATE INDEX IF NOT EXISTS claims_by_owner ON claims (owner)",
+    """
+CREATE TABLE IF NOT EXISTS failures (
+    key TEXT PRIMARY KEY,
+    judge TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    status INTEGER,
+    words TEXT NOT NULL,
+    created TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP
 ) WITHOUT ROWID
 """,
 )

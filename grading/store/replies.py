@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from grading.backend import Message, Reply
+from grading.failure import Failure
 from grading.safety.text import encodable
 from grading.store.database import explained, open_database
 from grading.verdict import MOST_TOKENS, State, Usage
@@ -105,7 +106,9 @@ class VerdictStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._db = open_database(path)
-        self._damaged: set[str] = set()  # keys whose replies cannot be read: the next reply takes their place
+        # Keys whose replies cannot be read: the next reply takes their place.
+        self.damaged: set[str] = set()
+        self._failed: list[tuple[str, str, str, int | None, str]] = []  # rows of failures that wait for a commit
 
     def read(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The stored replies among `keys`, without those that are damaged, of which the log says how many."""
@@ -126,7 +129,7 @@ class VerdictStore:
                     usage = Usage(prompt, completion, cached)
                     found[key] = Reply(State(state), text, detail, usage, frozenset(refused.split()))
         if damaged:
-            self._damaged |= damaged
+            self.damaged |= damaged
             logger.warning(
                 "%d stored replies in %s are damaged and are asked for again; `skillmix store repair --file %s` "
                 "removes them.",
@@ -148,8 +151,8 @@ class VerdictStore:
         with explained(self.path):
             if not self._db.in_transaction:
                 self._db.execute("BEGIN IMMEDIATE")
-            if key in self._damaged:
-                self._damaged.discard(key)
+            if key in self.damaged:
+                self.damaged.discard(key)
                 self._db.execute("DELETE FROM replies WHERE key = ?", (key,))
             self._db.execute(
                 "INSERT INTO replies (key, judge, state, text, detail, prompt_tokens, completion_tokens, "
@@ -157,9 +160,35 @@ class VerdictStore:
                 (*row, usage.prompt, usage.completion, usage.cached, " ".join(sorted(reply.refused))),
             )
 
+            self._db.execute("DELETE FROM claims WHERE key = ?", (key,))
+            self._db.execute("DELETE FROM failures WHERE key = ?", (key,))
+
+    def fail(self, key: str, judge: str, failure: Failure) -> None:
+        """Note why a call failed, in place of an earlier failure; it is on disk after the next `commit`."""
+        self._failed.append((key, judge, failure.cause.value, failure.status, failure.words))
+
+    def failures(self, judge: str | None = None) -> Iterator[dict[str, Any]]:
+        """The calls that failed and have no reply yet, with the endpoint's words."""
+        columns = ("key", "judge", "cause", "status", "words", "created")
+        with explained(self.path):
+            for row in self._db.execute(
+                f"SELECT {', '.join(columns)} FROM failures WHERE ?1 IS NULL OR judge = ?1",  # noqa: S608
+                (judge,),
+            ):
+                yield dict(zip(columns, row, strict=True))
+
     def commit(self) -> None:
         """Put on disk what was added."""
         with explained(self.path):
+            if self._failed:
+                if not self._db.in_transaction:
+                    self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany(
+                    "INSERT OR REPLACE INTO failures (key, judge, cause, status, words) VALUES (?, ?, ?, ?, ?)",
+                    self._failed,
+                )
+                self._db.executemany("DELETE FROM claims WHERE key = ?", [(row[0],) for row in self._failed])
+                self._failed.clear()
             if self._db.in_transaction:
                 self._db.execute("COMMIT")
 

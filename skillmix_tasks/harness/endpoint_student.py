@@ -15,19 +15,19 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from grading import UserError
+from grading.endpoint.errors import CallFailedError, StatusError
 from grading.endpoint.throttle import Throttle
-from grading.endpoint.transport import CallFailedError, StatusError, Transport
+from grading.endpoint.transport import Transport
+from grading.failure import FINAL, Cause
 from grading.keys import redact
 from grading.protocol.reasoning import Split, content_text, split_reasoning
-from grading.safety.text import encodable
 from skillmix_tasks.harness.lm_eval_internals import concurrency, payload
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply, read_reply
 
 # What a request does without, if the endpoint refuses it; in the order in which doing without is tried.
 _OPTIONAL = ("repetition_penalty", "top_k", "min_p", "presence_penalty", "seed", "top_p", "temperature")
 _GIVE_UP_AFTER = 24  # requests in a row without a reply: the endpoint is gone
-_TRIES = 3  # at a reply with status 200 that holds none
-_PAUSE = 1.0  # seconds between them
+_FIRST_ATTEMPTS = 2  # at the first request, whose user waits
 _CHAT = "/chat/completions"
 
 logger = logging.getLogger(__name__)
@@ -74,11 +74,11 @@ class EndpointStudent:
     async def _work(self, transport: Transport, waiting: Iterator[tuple[int, Any]], keep: Keep) -> None:
         for number, (context, arguments) in waiting:
             try:
-                reply = await self._reply(transport, self._body(context, arguments))
+                reply = read_body(await transport.post(self._body(context, arguments)), self.limit)
             except CallFailedError as error:
-                if _hopeless(error):
+                if error.failure.cause in FINAL:
                     raise self._sentence(error) from error
-                reply = StudentReply(state=AnswerState.API_FAILED, detail=_words(error))
+                reply = _failed(error)
             self._failures = self._failures + 1 if reply.state is AnswerState.API_FAILED else 0
             if self._failures >= _GIVE_UP_AFTER:
                 raise UserError(
@@ -86,14 +86,6 @@ class EndpointStudent:
                     f"last with: {reply.detail}. The replies so far are saved: type the same command again later."
                 )
             keep(number, reply)
-
-    async def _reply(self, transport: Transport, data: bytes) -> StudentReply:
-        for attempt in range(_TRIES):
-            reply = read_body(await transport.post(data), self.limit)
-            if reply.state is not AnswerState.API_FAILED:
-                break
-            await asyncio.sleep(_PAUSE if attempt + 1 < _TRIES else 0)
-        return reply
 
     async def _first(self, context: Any, arguments: dict[str, Any]) -> StudentReply:
         """The reply to the run's first request, sent until address and parameters suit the endpoint."""
@@ -104,17 +96,12 @@ class EndpointStudent:
                     reply = await self._suited(transport, context, arguments)
                 except CallFailedError as error:
                     first = first or error
-                    if not _no_such_route(error):
+                    if error.failure.cause is not Cause.NO_CHAT:
                         raise self._sentence(error) from error
                     if address == self._addresses[-1]:
                         raise self._sentence(first) from error
                     continue
             self._addresses = [address]
-            if reply.state is AnswerState.API_FAILED:
-                raise UserError(
-                    f"The student's endpoint {self._shown()} gives no chat completion ({reply.detail}): check the "
-                    "address and the model in --model_args."
-                )
             return reply
         raise AssertionError("there is always an address")
 
@@ -125,9 +112,11 @@ class EndpointStudent:
         while tried:
             self.refused = tried.pop(0)
             try:
-                reply = await self._reply(transport, self._body(context, arguments))
+                body = await transport.post(self._body(context, arguments), attempts=_FIRST_ATTEMPTS)
             except StatusError as error:
-                if error.status not in (400, 422):
+                if error.filtered:
+                    return _failed(error)
+                if error.failure.cause is not Cause.REFUSED:
                     raise
                 sent = payload(self._lm, context, arguments)
                 blamed = [name for name in (*_OPTIONAL, "max_tokens") if name in sent and _blames(error, name)]
@@ -143,7 +132,7 @@ class EndpointStudent:
                     "The student's endpoint refuses %s, which is left out; the results say so.",
                     ", ".join(sorted(self.refused)),
                 )
-            return reply
+            return read_body(body, self.limit)
         self.refused = set()
         assert failure is not None
         raise failure
@@ -175,44 +164,44 @@ class EndpointStudent:
     def _sentence(self, error: CallFailedError) -> UserError:
         """What is wrong with the endpoint, in its own words, and what to type."""
         what = f"The student's endpoint {self._shown()}"
-        if not isinstance(error, StatusError):
-            if "JSON" in str(error):
-                return UserError(
-                    f"{what} answers with something that is no chat completion ({_words(error)}): base_url in "
-                    "--model_args usually ends in /v1/chat/completions."
+        words = str(error.failure)
+        match error.failure.cause:
+            case Cause.NO_REPLY:
+                advice = f"cannot be reached ({words}): start it, or correct base_url in --model_args"
+            case Cause.NOT_A_CHAT:
+                advice = (
+                    f"answers with something that is no chat completion ({words}): check the model in "
+                    "--model_args, and base_url, which usually ends in /v1/chat/completions"
                 )
-            return UserError(
-                f"{what} cannot be reached ({_words(error)}): start it, or correct base_url in --model_args."
-            )
-        words = _words(error)
-        if error.status in (401, 403):
-            return UserError(f"{what} refused the key ({words}): set OPENAI_API_KEY to a valid one.")
-        if error.status == 402 or "insufficient_quota" in (error.error.get("code"), error.error.get("type")):
-            return UserError(
-                f"{what} says that the account has no money or quota left ({words}): add some, then type the same "
-                "command again; replies that came are saved."
-            )
-        if error.status in (404, 405):
-            model = str(getattr(self._lm, "model", ""))
-            return UserError(
-                f"{what} does not have this address or the model {model} ({words}): correct base_url, which "
-                "usually ends in /v1/chat/completions, or model in --model_args."
-            )
-        return UserError(f"{what} refuses the request ({words}): correct --model_args or the run's settings.")
+            case Cause.KEY:
+                advice = f"refused the key ({words}): set OPENAI_API_KEY to a valid one"
+            case Cause.CREDITS:
+                advice = (
+                    f"says that the account has no money or quota left ({words}): add some, then type the same "
+                    "command again; replies that came are saved"
+                )
+            case Cause.NO_CHAT | Cause.MODEL:
+                advice = (
+                    f"does not have this address or the model {getattr(self._lm, 'model', '')} ({words}): correct "
+                    "base_url, which usually ends in /v1/chat/completions, or model in --model_args"
+                )
+            case Cause.BUSY | Cause.SERVER:
+                advice = f"fails ({words}): type the same command again when it works"
+            case _:
+                advice = f"refuses the request ({words}): correct --model_args or the run's settings"
+        return UserError(f"{what} {advice}.")
 
 
 def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
-    """The first choice in the parsed body of a reply with status 200; state API_FAILED if there is none.
+    """The first choice with a reply in a body in which the transport found one.
 
     With a `limit` a visible text of more tokens is cut to its part.
     """
-    choices = body.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not (isinstance(message, dict) or isinstance(choice.get("text"), str)):
-        return StudentReply(state=AnswerState.API_FAILED, detail=_body_words(body))
-    if not isinstance(message, dict):
-        message = {"content": choice["text"]}
+    choices = [one for one in body["choices"] if isinstance(one, dict) and not one.get("error")]
+    choice = next(
+        one for one in choices if isinstance(one.get("message"), dict) or isinstance(one.get("text"), str)
+    )
+    message = choice["message"] if isinstance(choice.get("message"), dict) else {"content": choice["text"]}
     content = message.get("content")
     split = content_text(content) if not isinstance(content, str) else split_reasoning(content)
     beside = next((message[name] for name in ("reasoning_content", "reasoning") if message.get(name)), "")
@@ -262,33 +251,11 @@ def _addresses(url: str, *, chat: bool) -> Iterator[str]:
         yield urlunsplit(parts._replace(path=path + end if end else parts.path))
 
 
-def _hopeless(error: CallFailedError) -> bool:
-    """Whether no later request can be answered either: the key, the account, the model."""
-    return isinstance(error, StatusError) and (
-        error.status in (401, 402, 403, 404, 405)
-        or "insufficient_quota" in (error.error.get("code"), error.error.get("type"))
-    )
-
-
-def _no_such_route(error: CallFailedError) -> bool:
-    return isinstance(error, StatusError) and error.status in (404, 405)
+def _failed(error: CallFailedError) -> StudentReply:
+    filtered = isinstance(error, StatusError) and error.filtered
+    state = AnswerState.FILTERED if filtered else AnswerState.API_FAILED
+    return StudentReply(state=state, detail=str(error.failure))
 
 
 def _blames(error: StatusError, name: str) -> bool:
-    return re.search(rf"\b{name}\b", json.dumps(error.error)[:2000]) is not None
-
-
-def _words(error: CallFailedError) -> str:
-    return encodable(redact(" ".join(str(error).split())))[:300]
-
-
-def _body_words(body: dict[str, Any]) -> str:
-    """What a body without a reply says."""
-    error = body.get("error")
-    if isinstance(error, dict):
-        metadata = error.get("metadata")
-        raw = metadata.get("raw") if isinstance(metadata, dict) else None
-        said = " ".join(str(part) for part in (error.get("message"), raw) if part)
-    else:
-        said = str(error or body.get("message") or json.dumps(body))
-    return encodable(redact(" ".join(said.split())))[:300]
+    return name in error.blamed() or re.search(rf"\b{name}\b", error.failure.words) is not None

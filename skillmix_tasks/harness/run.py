@@ -13,6 +13,7 @@ from lm_eval.api.instance import Instance
 
 from grading import Budget, Panel, State, UserError
 from grading.cost.stats import total
+from grading.failure import limit_hint, sentence
 from grading.home import verdict_store
 from grading.keys import know_arguments
 from grading.panel import panel_name, panel_record
@@ -226,9 +227,17 @@ class TaskRun:
             raise UserError(
                 f"{self.task}: {missing / len(items):.0%} of the items got no verdict from "
                 f"{panel_name(self.judges)} (points without one: {states}), more than max_missing = "
-                f"{self.settings.max_missing:.0%}. All answers and verdicts are saved: {self._remedy()}"
-                f"{self._other_ranks()}."
+                f"{self.settings.max_missing:.0%}{self._causes()}. All answers and verdicts are saved: "
+                f"{self._remedy()}{self._other_ranks()}."
             )
+
+    def _causes(self) -> str:
+        """Why votes are missing, in the endpoint's own words and with what to type."""
+        found = [
+            sentence((total(self.costs) or {}).get("failures") or (), "vote"),
+            limit_hint(self._states, max(judge.max_tokens for judge in self.judges)),
+        ]
+        return "".join(f"; {one}" for one in found if one)
 
     def count(self, answers: Sequence[Sequence[StudentReply]]) -> None:
         """Take the answers of a run that judges none."""
@@ -274,7 +283,7 @@ class TaskRun:
         if not self._states[State.OVER_BUDGET.value]:
             return f"fix the judge, then run {again}`"
         option = "--max-usd DOLLARS" if self.settings.max_usd is not None else "--max-tokens TOKENS"
-        return f"{self.budget.reason}, and {again} {option}` goes on from here (what was bought is free)"
+        return f"{self.budget.reason}, and {again} {option}` continues from here (what was bought is free)"
 
     def _other_ranks(self) -> str:
         if self.world_size == 1:

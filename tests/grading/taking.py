@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from grading.backend import Reply, VoteCall
+from grading.verdict import Usage
 
 
 @dataclass
@@ -17,6 +18,9 @@ class Taking:
     @property
     def ended(self) -> bool:
         return False
+
+    def again(self, call: VoteCall, usage: Usage) -> bool:
+        return True
 
     def take(self, call: VoteCall, reply: Reply) -> None:
         self.keep(call, reply)

@@ -239,11 +239,11 @@ def test_the_queue_of_others_is_waited_for(chat_server: ChatServer, make_grader:
 @pytest.mark.parametrize(
     ("behaviour", "refused"),
     [
-        ({"json_schema": "refuse"}, ["response_format"]),
+        ({"json_schema": "refuse"}, ["json_schema"]),
         ({"max_tokens": "refuse"}, ["max_tokens"]),
         (
             {"refuse_params": ["seed"], "json_schema": "refuse", "temperature": "refuse"},
-            ["response_format", "seed", "temperature"],
+            ["json_schema", "seed", "temperature"],
         ),
     ],
 )

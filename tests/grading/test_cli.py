@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from grading import State, Usage, UserError
 from grading.backend import Reply
 from grading.cli import app
+from grading.models.judge import known_judges
 from grading.store.batches import BatchStore
 from grading.store.cli import app as store_app
 from grading.store.replies import VerdictStore
@@ -58,7 +59,7 @@ def call() -> Callable[..., str]:
 def test_known_judges_with_price_and_shutdown(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "200")
     rows = {row["name"]: row for row in json.loads(CliRunner().invoke(app, ["judges", "--json"]).stdout)}
-    assert set(rows) == {GPT, "gpt-4o-2024-11-20", "gpt-6-luna", "local-example"}
+    assert set(rows) == set(known_judges())
     assert rows[GPT]["price"]["output"] == 8
     assert rows[GPT]["shutdown"] == "2027-01-14"
     assert rows[GPT]["days_left"] == (datetime.date(2027, 1, 14) - datetime.date.today()).days

@@ -99,12 +99,12 @@ def failing(status: int, headers: dict[str, str] | None = None, **error: str) ->
     return status, headers or {}, {"error": {"message": "no", **error}}
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404])
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
 def test_what_cannot_succeed_later_is_tried_once(endpoint: Endpoint, status):
     endpoint.answer = lambda _: failing(status)
     [reply] = ask(endpoint)
     assert reply.state is State.API_FAILED
-    assert f"status {status}: no" in reply.detail
+    assert reply.detail == f'{status} "no"'
     assert len(endpoint.came) == 1
 
 
@@ -128,7 +128,7 @@ def test_tries_are_bounded_in_number(endpoint: Endpoint):
     endpoint.answer = lambda _: failing(500, {"Retry-After": "0.01"})
     [reply] = ask(endpoint)
     assert reply.state is State.API_FAILED
-    assert len(endpoint.came) == 6
+    assert len(endpoint.came) == 5  # six, once a request was answered
 
 
 def test_tries_are_bounded_in_time(endpoint: Endpoint, monkeypatch):
@@ -230,7 +230,7 @@ def test_calls_leave_in_their_order(endpoint: Endpoint):
 
 
 def test_a_fault_of_the_endpoint_ends_the_run_early(endpoint: Endpoint):
-    endpoint.answer = lambda _: failing(401)
+    endpoint.answer = lambda number: failing(401) if number > 20 else (200, {}, OK)
     replies = ask(endpoint, 500)
-    assert {reply.state for reply in replies} == {State.API_FAILED}
-    assert len(endpoint.came) < 24 + 8
+    assert [reply.state for reply in replies].count(State.API_FAILED) == 500 - 21
+    assert len(endpoint.came) <= 21 + 2 * 8

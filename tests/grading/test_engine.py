@@ -11,7 +11,7 @@ import pytest
 
 from grading import Criterion, Grader, GradingRequest, State, UngroundedRule, UserError, Verdict, resolve_judge
 from grading.backend import VoteCall
-from grading.endpoint.chat import replies_in
+from grading.endpoint.chat import failure_in, replies_in
 from grading.protocol.parse import read_vote
 from tests.servers.chat import ChatServer, expected_marks
 
@@ -194,7 +194,12 @@ VERDICT = '{"s1": {"quote": "Rain", "earned": true}, "topic": {"quote": "Rain", 
     ],
 )
 def test_whatever_comes_with_status_200_ends_in_a_state(body: str, state: State):
-    reply = replies_in(json.loads(body))[0]
+    content = json.loads(body)
+    failure = failure_in(content, 200)
+    assert (failure is not None) is (state is State.API_FAILED)
+    if failure is not None:
+        return
+    reply = replies_in(content)[0]
     call = VoteCall("k", 0, (), ("s1", "topic"), "Rain.", 0)
     assert read_vote(call, reply, stored=False).state is state
     assert reply.usage.prompt == 0

@@ -6,15 +6,19 @@ import pytest
 
 from grading import Usage, UserError, resolve_judge
 from grading.models.judge import default_judge, known_judges
+from grading.models.shutdown import days_left
 from grading.opening import open_backend
 
 
 def test_the_judges_in_the_data_file_are_pinned():
     judges = known_judges()
-    assert set(judges) == {"gpt-4.1-2025-04-14", "gpt-4o-2024-11-20", "gpt-6-luna", "local-example"}
+    assert {"gpt-4.1-2025-04-14", "claude-sonnet-4-6", "gemini-3.8-flash", "local-example"} <= set(judges)
     assert default_judge() in judges
     for judge in judges.values():
         assert judge.temperature is None or judge.temperature > 0  # votes are sampled
+    assert all(resolve_judge(name).price for name in judges if name != "local-example")
+    default = resolve_judge(default_judge())
+    assert default.shutdown is None or days_left(default.shutdown) > 365
 
 
 def test_a_judge_is_named_in_four_ways():

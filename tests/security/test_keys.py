@@ -308,7 +308,7 @@ class TestRedirects:
         from grading.batch.api import Progress
 
         judge = resolve_judge("judge", base_url=pointing(307).base_url)
-        progress = Progress("completed", ("file-1",), "", refused_for_size=False, details=())
+        progress = Progress("completed", ("file-1",), "", refused_for_size=False, details=(), counted=0)
         with BatchApi(judge, PLAIN) as api, pytest.raises(UserError, match="status 307"):
             list(api.results(progress))
         assert not elsewhere.came

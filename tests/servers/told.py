@@ -41,7 +41,7 @@ class ToldServer:
                 told.came.append(came)
                 status, headers, content = told.answer(came)
                 self.send_response(status)
-                for name, value in (headers | {"Content-Length": str(len(content))}).items():
+                for name, value in ({"Content-Length": str(len(content))} | headers).items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)

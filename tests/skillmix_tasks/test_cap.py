@@ -95,7 +95,8 @@ def test_a_cap_that_leaves_too_much_out_says_how_to_go_on(chat_server: ChatServe
     [sentence] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     [file] = (tmp_path / "home" / "answers").glob("skillmix_k2_*.jsonl")
     assert (
-        f"max_usd = 0.002 is reached, and `skillmix grade {file} --max-usd DOLLARS` goes on from here" in sentence
+        f"max_usd = 0.002 is reached, and `skillmix grade {file} --max-usd DOLLARS` continues from here"
+        in sentence
     )
     bought = chat_server.counts().received["judge"]
     done = run("skillmix", "grade", file, "--max-usd", "1", "--json", env=env, cwd=tmp_path)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from grading import Price, UserError
+from grading.models.judge import default_judge
 from skillmix_tasks.harness.settings import read_settings
 
 
@@ -29,7 +30,7 @@ def test_the_judge_comes_from_the_setting_then_the_environment(monkeypatch: pyte
     assert (spec.model, spec.base_url) == ("mine", "http://127.0.0.1:2/v1")
     monkeypatch.delenv("SKILLMIX_JUDGE_MODEL")
     monkeypatch.delenv("SKILLMIX_JUDGE_BASE_URL")
-    assert read_settings({}).judges()[0].model == "gpt-4.1-2025-04-14"
+    assert read_settings({}).judges()[0].model == default_judge()
 
 
 @pytest.mark.parametrize(

@@ -287,7 +287,9 @@ def _stop_if_down(drafts: list[Draft]) -> None:
     """Raise UserError if most calls of a wave failed for good: more of them would, too."""
     failed = [draft for draft in drafts if draft.failure and draft.reason != Reason.OVER_BUDGET]
     if 2 * len(failed) > len(drafts):
+        causes = Counter(str(draft.failure) for draft in failed).most_common(3)
+        said = "; ".join(f"{count} times {cause}" for cause, count in causes)
         raise UserError(
             f"{len(failed)} of {len(drafts)} texts failed at the teacher's or the judge's endpoint "
-            f"({failed[-1].failure}): fix it, then run the same command again; nothing is lost."
+            f"({said}): fix it, then run the same command again; nothing is lost."
         )

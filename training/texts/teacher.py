@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _TOLD = ("revision", "peft", "gguf_file", "dtype", "quantization")  # arguments that tell models apart
 _SPEED = ("batch_size", "max_batch_size", "device", "parallelize")  # and those that tell none apart
 _BATCH = 16  # texts that `hf:` writes at once, unless --teacher-args says otherwise
+_NO_SEED = frozenset({"seed"})  # lm-eval's models take none for a single text
 _CHUNK = 64  # conversations that go to a model in this process together
 
 
@@ -170,7 +172,6 @@ class Teacher:
             def keep(call: VoteCall, reply: Reply, *, stored: bool) -> None:
                 replies[call.key] = reply
                 stats.count(reply.state, reply, stored=stored)
-                stats.refused |= reply.refused
                 bar.advance()
 
             self._asker.ask(wanted, keep)
@@ -187,11 +188,6 @@ class LmEvalBackend:
     def __init__(self, spec: TeacherSpec) -> None:
         self._spec = spec
         self._model: LM | None = None
-
-    @property
-    def refused(self) -> frozenset[str]:
-        """Nothing here refuses a parameter; there is no seed for a single text."""
-        return frozenset({"seed"})
 
     def check(self) -> None:
         """Raise UserError if the registry has no such model, or its directory is not there."""
@@ -210,7 +206,7 @@ class LmEvalBackend:
         waiting = iter(calls)
         while chunk := list(islice(waiting, _CHUNK)):
             for call, reply in zip(chunk, self._write(chunk), strict=True):
-                sink.take(call, reply)
+                sink.take(call, replace(reply, refused=_NO_SEED))
             save_and_read(sink)
 
     def _write(self, chunk: Sequence[VoteCall]) -> list[Reply]:

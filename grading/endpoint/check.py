@@ -1,0 +1,243 @@
+"""The check before a run: whether the endpoint answers for the model, by its list of models or by a chat.
+
+It refuses only what the endpoint itself refuses. Lists of models name aliases, wildcards, deployments or
+only their first page, so a model that is not listed is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import logging
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from grading.endpoint.bodies import ACCEPTED, BodyError, Unpacker
+from grading.endpoint.chat import failure_in
+from grading.endpoint.client import request_headers
+from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError, body_of, error_of
+from grading.endpoint.route import proxy_of, trusted
+from grading.endpoint.transport import parsed
+from grading.errors import UserError
+from grading.failure import Cause, remedy
+from grading.keys import known_keys, redact
+from grading.models.shutdown import check_shutdown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from grading.models.spec import ModelSpec
+
+_TIMEOUT = 15.0  # seconds until something comes
+_LONGEST = 60.0  # seconds until all has come
+_ATTEMPTS = 3
+_PAUSE = 0.3  # seconds after the first attempt; twice as long after the next
+_BUSY = frozenset({429, 502, 503, 504})
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Response:
+    """A reply that was read to its end."""
+
+    status: int
+    headers: dict[str, str]  # with names in lower case
+    content: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is a success."""
+        return 200 <= self.status < 300
+
+
+def check_endpoint(spec: ModelSpec, api_key: str) -> None:
+    """Raise UserError, in one sentence, if `spec` cannot be asked there; costs at most one token.
+
+    Warns if the model is shut down soon, by what the endpoint says of it or else by the spec.
+    """
+    cards = _model_cards(request(spec, api_key, "GET", "models"))
+    known = _card(cards, spec.model) if cards else None
+    check_shutdown(spec.model, _shutdown(known or {}, spec.shutdown))
+    if known is not None:
+        return
+    response = request(spec, api_key, "POST", "chat/completions")
+    failure = _failure(response)
+    if failure is None:
+        return
+    if isinstance(failure, NotAChatError):
+        raise UserError(
+            f"The {spec.role}'s endpoint {spec.base_url} holds no chat completions: its reply with status "
+            f"{response.status} says {failure.failure.words!r}. The address usually ends in /v1: set "
+            f"{spec.variable('BASE_URL')}."
+        )
+    if isinstance(failure, StatusError):
+        _refuse(spec, failure, cards)
+
+
+def _refuse(spec: ModelSpec, failure: StatusError, cards: dict[str, dict[str, Any]] | None) -> None:
+    """Raise UserError for a failure that the run would meet, too."""
+    where, cause = f"The {spec.role}'s endpoint {spec.base_url}", failure.failure.cause
+    said = f" ({failure.failure})" if failure.failure.words else f" (status {failure.status})"
+    if failure.of_plain_http:
+        secure = spec.base_url.replace("http://", "https://", 1)
+        raise UserError(f"{where} speaks https{said}: set {spec.variable('BASE_URL')} to {secure}.")
+    if 300 <= failure.status < 400:
+        raise UserError(f"{where}: {failure.failure.words}: set {spec.variable('BASE_URL')} to the right address.")
+    if cause is Cause.KEY:
+        raise UserError(f"{where} refused the key{said}: set {spec.key_variable} to a valid one.")
+    if cause is Cause.MODEL:
+        shown = ", ".join(sorted(cards or {})[:8]) + (", ..." if len(cards or {}) > 8 else "")
+        raise UserError(
+            f"{where} does not serve the model {spec.model}{said}: set {spec.variable('MODEL')} (or the setting "
+            f"`{spec.role}`) to {f'one of {shown}' if shown else 'one that it serves'}."
+        )
+    if cause is Cause.NO_CHAT:
+        raise UserError(
+            f"{where} has no chat completions{said}: the address usually ends in /v1; set "
+            f"{spec.variable('BASE_URL')}."
+        )
+    if cause in (Cause.CREDITS, Cause.REGION):
+        raise UserError(f"{where} refuses requests{said}: {remedy(cause, spec)}.")
+    if cause is Cause.SERVER or (cause is Cause.BUSY and failure.status != 429):
+        raise UserError(
+            f"{where} answers with status {failure.status}{said}: try again when it is up, or name another "
+            f"{spec.role} with {spec.variable('MODEL')} and {spec.variable('BASE_URL')}."
+        )
+    logger.info("%s was asked for one token and answered %s: the run finds out more.", where, failure.failure)
+
+
+def request(spec: ModelSpec, api_key: str, method: str, route: str) -> Response:
+    """The endpoint's reply, after retries; UserError if nobody answers at its address.
+
+    The same client, proxy and certificates serve the run. An event loop of the caller's is no obstacle.
+    """
+    proxy_of(spec.base_url)  # their mistakes are the user's
+    trusted(spec.base_url)
+    try:
+        return _in_thread(lambda: asyncio.run(_ask(spec, api_key, method, route)))
+    except (aiohttp.ClientError, TimeoutError, OSError, BodyError) as error:
+        raise UserError(_unreached(spec, error)) from error
+
+
+async def _ask(spec: ModelSpec, api_key: str, method: str, route: str) -> Response:
+    url = spec.url(route)
+    body = {"model": spec.model, "messages": [{"role": "user", "content": "Say yes."}], "max_tokens": 1}
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=trusted(url)),
+        timeout=aiohttp.ClientTimeout(total=_LONGEST, sock_connect=_TIMEOUT, sock_read=_TIMEOUT),
+        headers={**request_headers(spec, api_key), "Accept-Encoding": ACCEPTED},
+        auto_decompress=False,
+        proxy=proxy_of(url),
+    ) as session:
+        for attempt in range(_ATTEMPTS):
+            last = attempt == _ATTEMPTS - 1
+            try:
+                response = await _ask_once(session, method, url, None if method == "GET" else json.dumps(body))
+                if last or (response.status not in _BUSY and not isinstance(_failure(response), NotAChatError)):
+                    return response
+            except (aiohttp.ClientError, TimeoutError, OSError):
+                if last:
+                    raise
+            await asyncio.sleep(_PAUSE * 2**attempt)
+    raise AssertionError  # the last attempt returns or raises
+
+
+async def _ask_once(session: aiohttp.ClientSession, method: str, url: str, body: str | None) -> Response:
+    headers = {"Content-Type": "application/json"} if body else {}
+    async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+        unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
+        try:
+            pieces = [piece async for chunk in response.content.iter_any() for piece in unpacker.feed(chunk)]
+        except BodyError:
+            response.close()  # what is left of it is not waited for
+            if response.status < 400:
+                raise
+            pieces = []
+        named = {name.lower(): value for name, value in response.headers.items()}
+        return Response(response.status, named, b"".join(pieces))
+
+
+def _in_thread(work: Callable[[], Response]) -> Response:
+    """What `work` returns or raises, from a thread of its own."""
+    results: list[Response] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="endpoint-check", daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def _failure(response: Response) -> CallFailedError | None:
+    """Why a reply is no chat; None for a chat. A list of models is none, and says no error."""
+    if not response.ok:
+        return error_of(response.status, response.headers, response.content)
+    try:
+        body = parsed(response.content, known_keys(), response.status)
+    except NotAChatError as error:
+        return error
+    return None if isinstance(body.get("data"), list) else failure_in(body, response.status)
+
+
+def _unreached(spec: ModelSpec, error: BaseException) -> str:
+    where = f"The {spec.role}'s endpoint {spec.base_url}"
+    if isinstance(error, aiohttp.ClientConnectorSSLError) or "WRONG_VERSION_NUMBER" in str(error):
+        plain = spec.base_url.replace("https://", "http://", 1)
+        return f"{where} does not speak https: set {spec.variable('BASE_URL')} to {plain}."
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return (
+            f"{where} has a certificate that is not trusted ({redact(str(error.certificate_error))[:200]}): name "
+            "the file of its authority with SSL_CERT_FILE."
+        )
+    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
+        return (
+            f"{where} cannot be reached through the proxy of the environment ({redact(str(error))[:200]}): "
+            "set HTTP_PROXY or HTTPS_PROXY to a working one, or add the host to NO_PROXY."
+        )
+    reason = str(error) if isinstance(error, BodyError) else type(error).__name__
+    if isinstance(error, TimeoutError):
+        reason = "no reply in time"
+    return (
+        f"{where} cannot be reached ({reason}): start it, or set {spec.variable('BASE_URL')} to the right address."
+    )
+
+
+def _model_cards(response: Response) -> dict[str, dict[str, Any]] | None:
+    """What the endpoint lists, by model id; None if it has no such list."""
+    body = body_of(response.content) if response.ok else None
+    found = body.get("data", body.get("models")) if isinstance(body, dict) else body
+    if not isinstance(found, list):
+        return None
+    cards = [one for one in found if isinstance(one, dict)]
+    return {str(one.get("id") or one.get("name") or one.get("model")): one for one in cards}
+
+
+def _card(cards: dict[str, dict[str, Any]], model: str) -> dict[str, Any] | None:
+    """The card of `model`, also under the names that lists give it."""
+    for name, card in cards.items():
+        if model in (name, name.removeprefix("models/"), name.removesuffix(":latest")):
+            return card
+    return None
+
+
+def _shutdown(card: dict[str, Any], known: datetime.date | None) -> datetime.date | None:
+    """The day on which the model is shut down: what its card says counts more than what is `known`."""
+    if "shutdown_date" not in card:
+        return known
+    try:
+        return datetime.date.fromisoformat(card["shutdown_date"])
+    except (TypeError, ValueError):  # null: no day was announced
+        return None

@@ -1,0 +1,66 @@
+"""The way to an endpoint, the same for every client: which proxy, and whose certificates are trusted."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import certifi
+
+from grading.errors import UserError
+
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # files or folders of certificates
+
+
+def proxy_of(url: str) -> str | None:
+    """The environment's proxy for `url`: HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, unless NO_PROXY names the host.
+
+    UserError for a proxy that is no HTTP proxy. aiohttp's `trust_env` would look into ~/.netrc at each request.
+    """
+    parts = urlsplit(url)
+    host, known = parts.hostname or "", getproxies()
+    proxy = known.get(parts.scheme) or known.get("all")
+    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]) or _in_network(host, known.get("no", "")):
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    if urlsplit(proxy).scheme not in ("http", "https"):
+        name = f"{parts.scheme.upper()}_PROXY" if known.get(parts.scheme) else "ALL_PROXY"
+        raise UserError(
+            f"The proxy in {name} is a {urlsplit(proxy).scheme} proxy: set {name} to an http:// address, or add "
+            f"{host} to NO_PROXY."
+        )
+    return proxy
+
+
+def trusted(url: str) -> ssl.SSLContext | bool:
+    """The certificates of the system, of certifi, and of the variables that name further ones."""
+    if urlsplit(url).scheme != "https":
+        return True  # not used, and making a context takes time
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    for name in _BUNDLES:
+        if path := os.environ.get(name):
+            try:
+                context.load_verify_locations(**{"capath" if Path(path).is_dir() else "cafile": path})
+            except OSError as error:
+                raise UserError(
+                    f"The certificates {path} ({name}) cannot be read ({error.strerror or error}): name a PEM "
+                    "file or unset the variable."
+                ) from error
+    return context
+
+
+def _in_network(host: str, bypass: str) -> bool:
+    """Whether `host` is an address in one of the networks that NO_PROXY names."""
+    with suppress(ValueError):
+        address = ipaddress.ip_address(host)
+        for one in bypass.split(","):
+            with suppress(ValueError):
+                if "/" in one and address in ipaddress.ip_network(one.strip(), strict=False):
+                    return True
+    return False

@@ -1,0 +1,328 @@
+"""Endpoints that refuse a part of the request, in every shape of an error."""
+
+from __future__ import annotations
+
+from tests.servers.zoo.habit import Answer, Habit, Json, Whole, answer, error, good
+
+
+def _form(body: Json) -> str | None:
+    return body["response_format"]["type"] if "response_format" in body else None
+
+
+class DeepSeekForm(Habit):
+    """Knows no json_schema, names no parameter, and wants the word "json" in the prompt for json_object."""
+
+    source = "https://github.com/BerriAI/litellm/issues/31466"
+    outcome = Whole(("json_schema",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if _form(body) == "json_schema":
+            return answer(400, error("This response_format type is unavailable now"))
+        if "json" not in str(body["messages"]).lower():
+            return answer(400, error("Prompt must contain the word 'json' in some form to use 'response_format'."))
+        return good(body)
+
+
+class NoForm(Habit):
+    """Takes no response_format at all, and says so in a text in place of an object."""
+
+    source = "https://github.com/lmstudio-ai/lmstudio-bug-tracker/issues/169"
+    outcome = Whole(("response_format",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if _form(body) == "json_schema":
+            return answer(400, {"error": "'response_format.type' must be 'text'"})
+        return answer(400, {"error": "'response_format.type' must be 'text'"}) if _form(body) else good(body)
+
+
+class GeminiSeed(Habit):
+    """The body of the error is a list, and the field is an unknown name."""
+
+    source = "https://github.com/Vali-98/ChatterUI/issues/227"
+    outcome = Whole(("seed",))
+    teacher = True
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "seed" not in body:
+            return good(body)
+        message = 'Invalid JSON payload received. Unknown name "seed": Cannot find field.'
+        details = [
+            {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [{"description": message}]}
+        ]
+        return answer(
+            400, [{"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT", "details": details}}]
+        )
+
+
+class MistralExtra(Habit):
+    """The message is an object of pydantic's problems."""
+
+    source = "https://github.com/crewAIInc/crewAI/issues/60"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        extra = [name for name in ("n", "seed") if name in body]
+        problems = [
+            {"type": "extra_forbidden", "loc": ["body", name], "msg": "Extra inputs are not permitted", "input": 1}
+            for name in extra
+        ]
+        if extra:
+            return answer(
+                422, {"object": "error", "message": {"detail": problems}, "type": "invalid_request_error"}
+            )
+        return good(body)
+
+
+class MistralProxy(Habit):
+    """The message is JSON inside a text."""
+
+    source = "https://github.com/mistralai/platform-docs-public/issues/7"
+    outcome = Whole(("temperature",))
+    teacher = True
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "temperature" not in body:
+            return good(body)
+        message = (
+            '{"detail":[{"type":"extra_forbidden","loc":["body","temperature"],"msg":"Extra inputs are not permitted",'  # noqa: E501 - as it was reported
+            '"input":0.0,"url":"https://errors.pydantic.dev/2.5/v/extra_forbidden"}]}'
+        )
+        return answer(422, {"object": "error", "message": message, "type": "internal_error_proxy", "code": "1000"})
+
+
+class OldOpenAI(Habit):
+    """Names the argument without quotation marks."""
+
+    source = "https://community.openai.com/t/unrecognized-request-argument-supplied/"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(400, error("Unrecognized request argument supplied: seed")) if "seed" in body else good(body)
+
+
+class OnlyCompletionTokens(Habit):
+    """Reasoning models of OpenAI."""
+
+    source = "https://github.com/fish2018/YPrompt/issues/26"
+    outcome = Whole(("max_tokens", "temperature"))
+    teacher = True
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "max_tokens" in body:
+            message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."  # noqa: E501 - as it was reported
+            return answer(400, error(message, param="max_tokens", code="unsupported_parameter"))
+        if body.get("temperature", 1) != 1:
+            message = (
+                "Unsupported value: 'temperature' does not support 0.7 with this model. Only the default (1) value"
+            )
+            return answer(400, error(message, param="temperature", code="unsupported_value"))
+        return good(body)
+
+
+class LlamaCppChoices(Habit):
+    """Answers 500 to more than one choice."""
+
+    source = "https://github.com/algorithmicsuperintelligence/optillm/issues/8"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if body.get("n", 1) > 1:
+            message = "Only one completion choice is allowed"
+            return answer(500, {"error": {"code": 500, "message": message, "type": "server_error"}})
+        return good(body)
+
+
+class SilentChoices(Habit):
+    """Takes `n` and returns one choice."""
+
+    source = "https://github.com/abetlen/llama-cpp-python/issues/1906"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return good({})
+
+
+class AnthropicChoices(Habit):
+    """`n` must be exactly 1."""
+
+    source = "https://docs.anthropic.com/en/api/openai-sdk"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if body.get("n", 1) != 1:
+            return answer(
+                400, {"type": "error", "error": {"type": "invalid_request_error", "message": "n: must be 1"}}
+            )
+        return good(body)
+
+
+class NotImplementedSeed(Habit):
+    """Says 501 and nothing about the parameter."""
+
+    source = "issue text: SGLang-like servers say 501"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(501, {"detail": "Not implemented"}) if "seed" in body else good(body)
+
+
+class WordlessForm(Habit):
+    """Refuses a form without a word."""
+
+    source = "https://github.com/ItzCrazyKns/Vane/issues/969"
+    outcome = Whole(("json_schema",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(400, "Bad Request") if _form(body) == "json_schema" else good(body)
+
+
+class WordlessTemperature(Habit):
+    """Refuses the temperature without a word."""
+
+    source = "https://github.com/appatalks/eva-agent/issues/83"
+    outcome = Whole(("response_format", "seed", "temperature"))  # the one vote that found it went without them
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(400, {"error": "Bad Request"}) if "temperature" in body else good(body)
+
+
+class WordlessServerError(Habit):
+    """Fails with 500 at a form, with nothing to tell it from an outage."""
+
+    source = "https://github.com/sgl-project/sglang/issues/892"
+    outcome = Whole(("response_format", "seed", "temperature"))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(500, "Internal Server Error") if "response_format" in body else good(body)
+
+
+class RouterParameters(Habit):
+    """A router without a provider that takes the form."""
+
+    source = "https://github.com/lastmile-ai/mcp-agent/issues/237"
+    outcome = Whole(("response_format",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "response_format" in body:
+            message = "No endpoints found that support the requested parameters: response_format."
+            return answer(404, {"error": {"message": message, "code": 404}})
+        return good(body)
+
+
+class LiteLLMNested(Habit):
+    """A gateway repeats the provider's error inside its own sentence, and the code is a text."""
+
+    source = "https://github.com/BerriAI/litellm/issues/13825"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "seed" not in body:
+            return good(body)
+        message = (
+            'litellm.BadRequestError: BedrockException - {"message":"The model returned the following errors: seed: Extra '  # noqa: E501 - as it was reported
+            'inputs are not permitted"}. Received Model Group=judge-1\nAvailable Model Group Fallbacks=None'
+        )
+        return answer(400, {"error": {"message": message, "type": None, "param": None, "code": "400"}})
+
+
+class RouterRaw(Habit):
+    """The provider's error is JSON under error.metadata.raw, inside a reply of success."""
+
+    source = "https://github.com/OpenRouterTeam/openrouter-examples/issues/14"
+    outcome = Whole(("json_schema",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if _form(body) != "json_schema":
+            return good(body)
+        raw = '{\n "error": {\n "code": 400,\n "message": "Unknown name \\"additionalProperties\\" at response_schema"}}'  # noqa: E501 - as it was reported
+        metadata = {"raw": raw, "provider_name": "Google"}
+        return answer(200, {"error": {"message": "Provider returned error", "code": 400, "metadata": metadata}})
+
+
+class GemmaSystem(Habit):
+    """The chat template of the model has no system role (vLLM)."""
+
+    source = "https://github.com/vllm-project/vllm/pull/2964"
+    outcome = Whole(("system",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if body["messages"][0]["role"] == "system":
+            message = "System role not supported"
+            return answer(
+                400, {"object": "error", "message": message, "type": "BadRequestError", "param": None, "code": 400}
+            )
+        return good(body)
+
+
+class GemmaSystemServerError(GemmaSystem):
+    """The same as an error of the server (SGLang)."""
+
+    source = "https://github.com/sgl-project/sglang/issues/892"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        status, headers, content = super().chat(body, number)
+        return (500 if status == 400 else status), headers, content
+
+
+class MistralRoles(Habit):
+    """Templates without a system role complain about the order of roles."""
+
+    source = "https://github.com/kubeai-project/kubeai/issues/499"
+    outcome = Whole(("system",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if body["messages"][0]["role"] != "user":
+            return answer(400, {"detail": "Conversation roles must alternate user/assistant/user/assistant/..."})
+        return good(body)
+
+
+class GroqLuck(Habit):
+    """A reply that was no JSON is an error of the request; the next one may be good."""
+
+    source = "https://github.com/JusticeRage/Gepetto/issues/37"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if number in (0, 3) and _form(body):
+            message = (
+                "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details."
+            )
+            return answer(400, error(message, code="json_validate_failed", failed_generation='{"boat": '))
+        return good(body)
+
+
+class GroqNoLuck(Habit):
+    """A model that never manages the form."""
+
+    source = "https://github.com/build-with-groq/g1/pull/23"
+    outcome = Whole(("response_format",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if _form(body):
+            message = (
+                "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details."
+            )
+            return answer(400, error(message, code="json_validate_failed", failed_generation="Sure!"))
+        return good(body)
+
+
+HABITS = (
+    DeepSeekForm,
+    NoForm,
+    GeminiSeed,
+    MistralExtra,
+    MistralProxy,
+    OldOpenAI,
+    OnlyCompletionTokens,
+    LlamaCppChoices,
+    SilentChoices,
+    AnthropicChoices,
+    NotImplementedSeed,
+    WordlessForm,
+    WordlessTemperature,
+    WordlessServerError,
+    RouterParameters,
+    LiteLLMNested,
+    RouterRaw,
+    GemmaSystem,
+    GemmaSystemServerError,
+    MistralRoles,
+    GroqLuck,
+    GroqNoLuck,
+)
