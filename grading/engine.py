@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -53,6 +55,7 @@ class Grader:
         self.stats, self.budget = self._asker.stats, self._asker.budget
         self._identity = judge.identity()
         self._steadfast = steadfast
+        self._grading = threading.Lock()
         self._told_limit = False
 
     def check(self) -> None:
@@ -77,7 +80,16 @@ class Grader:
         A vote that is no verdict, or that grants a criterion without true evidence, is asked once more in each
         run (see `steadfast`), under a new number. Never raises for a bad reply: that is a state in the vote. Votes
         for which the budget does not suffice have the state OVER_BUDGET; the first requests get theirs first.
+        Several threads may call it; one at a time is served.
         """
+        with self._grading:
+            return self._grade(requests, progress=progress)
+
+    async def agrade(self, requests: Sequence[GradingRequest], *, progress: bool = False) -> list[Verdict]:
+        """Do what `grade` does without blocking the event loop, from any loop."""
+        return await asyncio.to_thread(self.grade, requests, progress=progress)
+
+    def _grade(self, requests: Sequence[GradingRequest], *, progress: bool) -> list[Verdict]:
         asked = [_Asked(request, self._identity, self.judge) for request in requests]
         known: dict[str, Vote] = {}
         with CallBar("Judging", self.judge, self.stats, disable=not progress) as bar:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ class Panel:
         self.name = panel_name(judges)
         self.budget = budget or Budget()
         self._ungrounded: UngroundedRule = ungrounded
+        self._grading = threading.Lock()  # the judges share a budget
         self._graders = [
             Grader(
                 judge,
@@ -64,7 +67,8 @@ class Panel:
 
     def grade(self, requests: Sequence[GradingRequest], *, progress: bool = True) -> list[Verdict]:
         """Judge every request with all votes of all judges, one judge after another; see Grader.grade."""
-        by_judge = [grader.grade(requests, progress=progress) for grader in self._graders]
+        with self._grading:
+            by_judge = [grader.grade(requests, progress=progress) for grader in self._graders]
         if len(by_judge) == 1:
             return by_judge[0]
         return [
@@ -78,6 +82,10 @@ class Panel:
             )
             for request, *verdicts in zip(requests, *by_judge, strict=True)
         ]
+
+    async def agrade(self, requests: Sequence[GradingRequest], *, progress: bool = False) -> list[Verdict]:
+        """Do what `grade` does without blocking the event loop, from any loop."""
+        return await asyncio.to_thread(self.grade, requests, progress=progress)
 
     def dollars(self, votes: Iterable[Vote]) -> float | None:
         """What `votes` of this panel cost; None if the price of one is not known."""

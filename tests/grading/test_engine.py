@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,21 @@ def test_verdicts_are_the_majority_of_what_the_judge_said(chat_server: ChatServe
     assert 1 < counts.in_flight_max["judge"] <= 8
     assert grader.stats.usage.prompt == counts.tokens["judge"]["prompt"]
     assert {entry.body["seed"] for entry in chat_server.log("judge")} == {0, 1, 2}
+
+
+def test_threads_and_event_loops_share_a_grader(chat_server: ChatServer, make_grader):
+    grader: Grader = make_grader()
+
+    async def all_at_once() -> list[list[Verdict]]:
+        return await asyncio.gather(*(grader.agrade([request]) for request in REQUESTS))
+
+    with ThreadPoolExecutor(4) as pool:
+        by_thread = list(pool.map(lambda request: grader.grade([request], progress=False), REQUESTS))
+    assert decided([verdict for [verdict] in by_thread]) == [majority(request) for request in REQUESTS]
+    for _ in range(2):  # each in a loop of its own
+        again = asyncio.run(all_at_once())
+        assert decided([verdict for [verdict] in again]) == decided([verdict for [verdict] in by_thread])
+    assert chat_server.counts().received["judge"] == 36
 
 
 def test_a_second_run_asks_nothing(chat_server: ChatServer, make_grader):
