@@ -62,13 +62,17 @@ class Covered(NamedTuple):
 
 @dataclass(frozen=True)
 class ComparedTask:
-    """A task's items, how many of them have a verdict before and after, and the metrics' changes by name."""
+    """A task's items, how many of them have a verdict before and after, and the metrics' changes by name.
+
+    `answers` says in words what is not as usual with the answers before and after: states, cuts, reasoning.
+    """
 
     task: str
     split: str
     k: int
     items: int
     covered: Covered
+    answers: tuple[str, str]
     metrics: Mapping[str, Change]
 
 
@@ -129,6 +133,7 @@ def compare_halves(before: Half, after: Half) -> list[ComparedTask]:
                 record.k,
                 len(first),
                 Covered(_covered(first), _covered(second)),
+                (_answers(record), _answers(_record(after, task))),
                 {
                     metric: _change(
                         [(first[item][metric], second[item][metric]) for item in first],
@@ -166,6 +171,12 @@ def comparison_text(rows: Sequence[ComparedTask], about: Sequence[str]) -> str:
             }
             for row in rows
         ],
+        notes=[
+            f"{row.task}, {side}: {line}."
+            for row in rows
+            for side, line in zip(("before", "after"), row.answers, strict=True)
+            if line
+        ],
     )
 
 
@@ -174,6 +185,10 @@ def _record(half: Half, task: str) -> RunRecord:
     if record is None or record.judge is None:
         raise UserError(f"{task} has no judged answers of SKILL-MIX: there is nothing to compare.")
     return record
+
+
+def _answers(record: RunRecord) -> str:
+    return record.answers.line() if record.answers else ""
 
 
 def _judge(record: RunRecord) -> dict[str, Any]:

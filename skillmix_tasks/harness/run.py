@@ -18,6 +18,7 @@ from grading.home import verdict_store
 from grading.keys import know_arguments
 from grading.panel import panel_name, panel_record
 from skillmix_tasks.checks import splitter_versions
+from skillmix_tasks.checks.extract import ExtractionState
 from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.private import hide_texts
 from skillmix_tasks.harness.settings import MOST_TOKENS, PINNED, read_settings
@@ -88,6 +89,7 @@ class TaskRun:
         self._states: Counter[str] = Counter()
         self._grounds: Counter[str] = Counter()
         self._answers: Counter[str] = Counter()
+        self._extractions: Counter[str] = Counter()
         self.costs: list[dict[str, Any]] = []
         self.whole = False  # whether each item has a verdict
         if not self.replayed:
@@ -216,6 +218,7 @@ class TaskRun:
         self._grounds = sum((item.grounds for item in gathered), Counter())
         self.costs = [item.cost for item in gathered if item.cost is not None]
         self._answers = sum((item.answers for item in gathered), Counter())
+        self._extractions = sum((item.extractions for item in gathered), Counter())
         self.warn_of_answers()
         unscored = sum(NO_ANSWER in item.states for item in gathered)
         missing = sum(1 - item for item in items)
@@ -271,6 +274,7 @@ class TaskRun:
         counts = self._answers
         return Answers(
             states={state: counts[state] for state in AnswerState if counts[state]},
+            extractions={state: self._extractions[state] for state in ExtractionState if self._extractions[state]},
             cut=counts["cut"],
             reasoned=counts["reasoned"],
             reasoning_tokens=counts["reasoning_tokens"]

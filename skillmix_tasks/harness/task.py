@@ -278,7 +278,11 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         cost = self.run.costs.pop() if self.run.costs else None  # with the first item of this rank
         answers = count_answers(record["student"] for record in records)
         metrics["answered"] = answers[AnswerState.ANSWERED] / len(records)
-        return metrics | {"coverage": GatheredCoverage(metrics["coverage"], states, grounds, answers, cost)}
+        found = Counter(
+            record["extraction"] for record in records if record["student"]["state"] == AnswerState.ANSWERED
+        )
+        coverage = GatheredCoverage(metrics["coverage"], states, grounds, answers, found, cost)
+        return metrics | {"coverage": coverage}
 
     def dump_config(self) -> dict[str, Any]:
         """The task's part of the results JSON."""

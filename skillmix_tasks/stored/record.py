@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from grading import State, UserError
 from grading.errors import first_fault
+from skillmix_tasks.checks.extract import ExtractionState
 from skillmix_tasks.items.pack import Lists, Split
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState
 
@@ -69,11 +70,13 @@ class Ungrounded(BaseModel):
 class Answers(BaseModel):
     """What became of the student's answers, by state; docs/students.md says which have a score.
 
+    `extractions` counts how the visible ones were found in their replies (docs/checks.md).
     `cut` of the answered ones ended at the token limit. `reasoned` came after reasoning, which took so many
     `reasoning_tokens`: None if the student did not say for all.
     """
 
     states: dict[AnswerState, int]
+    extractions: dict[ExtractionState, int] = {}
     cut: int = 0
     reasoned: int = 0
     reasoning_tokens: int | None = None
@@ -98,6 +101,8 @@ class Answers(BaseModel):
     def line(self) -> str:
         """What is not as usual, in words: "cut_off 3 %, reasons with 812 tokens an answer"; "" if nothing is."""
         parts = [f"{state} {self.share(count):.1%}" for state, count in self.unanswered.items()]
+        guessed = self.extractions.get(ExtractionState.GUESSED, 0)
+        parts += [f"end of the answer guessed {self.share(guessed):.1%}"] if guessed else []
         parts += [f"ended at the limit {self.share(self.cut):.1%}"] if self.cut else []
         if self.reasoned:
             tokens = (

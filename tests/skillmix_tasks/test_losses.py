@@ -13,6 +13,7 @@ from skillmix_tasks.items.draw import sample_items
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.scoring.losses import Loss
 from skillmix_tasks.scoring.points import judge_replies
+from skillmix_tasks.scoring.reply import as_reply
 
 CASES = [
     ("names the skill: red herring", {"code": "names_skill", "found": "red herring"}, "names the skill"),
@@ -61,6 +62,6 @@ def test_a_record_holds_codes():
     [item] = sample_items(pack, task="t", k=2, split="all", seed=0, number=1)
     first, second = item.skills
     reply = f"Answer: This is {first.name}. {second.definition} And. So. On."
-    [record] = judge_replies(pack, [(item, ["Write."], reply)], None)
+    [record] = judge_replies(pack, [(item, ["Write."], [as_reply(reply)])], None)
     codes = {point: loss["code"] for point, loss in json.loads(json.dumps(record["lost_in_code"])).items()}
     assert codes == {"s1": "names_skill", "s2": "copies_skill", "length": "too_long"}
