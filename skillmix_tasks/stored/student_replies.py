@@ -1,7 +1,7 @@
 """Every reply of a student on disk as it arrives, in both turns: a killed run generates nothing twice.
 
-The file is a store of the grading engine's (one SQLite file that several processes may use at once), so that
-`skillmix store stats|prune|repair --file` serve it, too.
+The file is a store of the grading engine's (one SQLite file that several processes may use at once), so that the
+commands of `skillmix store` serve it, too, with --file.
 """
 
 from __future__ import annotations

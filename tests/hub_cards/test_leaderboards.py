@@ -11,6 +11,7 @@ import pytest
 import yaml
 from huggingface_hub import eval_result_entries_to_yaml, parse_eval_result_entries
 
+from grading.models.judge import default_judge
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_version
 from tests.hub_cards.driving import drive
 from tests.servers.hub.server import HubServer
@@ -93,7 +94,7 @@ def test_only_results_of_the_pinned_judge_are_ranked(told: dict[str, Any]):
     second = told["hub"].repo("model", "others/small").requests[1]
     assert RESULTS not in second
     assert len(told["other judge"]["notes"]) == 4
-    assert "org/other ranks results of the judge gpt-4.1-2025-04-14" in told["other judge"]["notes"][0]
+    assert f"org/other ranks results of the judge {default_judge()}" in told["other judge"]["notes"][0]
     assert "others/large" in told["not a benchmark"]
 
 

@@ -55,7 +55,7 @@ def test_the_repositories_hold_just_what_it_takes_to_load_the_models(told: dict[
     stored = {name: told["hub"].repo("model", f"org/{name}") for name in ("adapter", "merged", "unfinished")}
     common = {".gitattributes", "README.md", "skillmix.json", "tokenizer.json", "tokenizer_config.json"}
     common |= {"chat_template.jinja"}
-    adapter = common | {"adapter_config.json", "adapter_model.safetensors"}
+    adapter = common | {"adapter_config.json", "adapter_model.safetensors", "generation_config.json"}
     evaluated = {
         f"evaluation/skillmix_k{k}/judge-1/{name}" for k in (2, 3) for name in ("results.json", "samples.jsonl")
     }

@@ -24,7 +24,7 @@ KEY = "sk-proj-" + "a1B2c3D4" * 5
 def small_pack(**changes: Any) -> Pack:
     """A pack with so few skills that it has a config for k = 1 and k = 2 only."""
     pack = load_pack("language")
-    about = pack.about.model_copy(update={"id": "small"} | changes)
+    about = pack.about.model_copy(update={"id": "small", "exclusive": ()} | changes)
     return pack.model_copy(
         update={"about": about, "skills": pack.skills[:2], "topics": pack.topics[:4], "controls": ()}
     )

@@ -253,7 +253,7 @@ def test_a_report_s_tables_hold_no_formula(made: Results, tmp_path: Path):
     tables = {
         name: list(csv.DictReader((folder / f"{name}.csv").open())) for name in ("leaderboard", "comparisons")
     }
-    assert tables["leaderboard"][0]["student"] == f"'{formula}"
+    assert tables["leaderboard"][0]["student"].startswith(f"'{formula}")
     assert tables["comparisons"][0]["second"] == "'＠other"
     for rows in tables.values():
         for row in rows:

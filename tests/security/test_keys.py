@@ -188,7 +188,14 @@ class TestEcho:
         assert all(PLAIN.encode() not in file.read_bytes() for file in tmp_path.iterdir())
 
     def test_the_list_of_models_shows_no_key(self, serve):
-        server = serve(lambda came: (200, {}, body({"data": [{"id": came.headers["Authorization"]}]})))
+        unknown = body({"error": {"code": "model_not_found", "message": "The model does not exist"}})
+        server = serve(
+            lambda came: (
+                (404, {}, unknown)
+                if came.path.endswith("/chat/completions")
+                else (200, {}, body({"data": [{"id": came.headers["Authorization"]}]}))
+            )
+        )
         with pytest.raises(UserError) as raised:
             open_backend(resolve_judge("judge", base_url=server.base_url), 1).check()
         assert f"to one of Bearer {MARK}" in str(raised.value)
@@ -287,7 +294,7 @@ class TestRedirects:
         server = pointing(status)
         reply = ask(server.base_url)
         assert reply.state is State.API_FAILED
-        assert f"status {status}: the endpoint sends requests to {elsewhere.base_url}" in reply.detail
+        assert f'{status} "the endpoint sends requests to {elsewhere.base_url}' in reply.detail
         assert len(server.came) == 1
         assert not elsewhere.came
 

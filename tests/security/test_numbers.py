@@ -306,10 +306,10 @@ def test_more_choices_than_were_asked_for_are_paid_for(tmp_path: Path):
 def test_a_body_without_a_reply_is_paid_for_if_it_says_so(tmp_path: Path):
     with ChargingServer() as server:
         server.chat = lambda *_: '{"choices": [], "usage": {"prompt_tokens": 900, "completion_tokens": 100}}'  # type: ignore[method-assign]
-        one = grader(server, tmp_path / "verdicts.sqlite", Budget(max_tokens=10_000))
+        one = grader(server, tmp_path / "verdicts.sqlite", Budget(max_tokens=4_000))
         verdicts = one.grade(REQUESTS, progress=False)
     assert states(verdicts) == {State.API_FAILED, State.OVER_BUDGET}
-    assert 0 < one.budget.spent.tokens == one.stats.usage.prompt + one.stats.usage.completion <= 10_000
+    assert 0 < one.budget.spent.tokens == one.stats.usage.prompt + one.stats.usage.completion <= 4_000
 
 
 @pytest.mark.parametrize(
@@ -528,8 +528,7 @@ def test_the_check_before_a_run_waits_no_three_years(tmp_path: Path):
         one = grader(server, tmp_path / "verdicts.sqlite", Budget())
         server.models_refused = (503, {"Retry-After": "94608000"})
         begun = time.monotonic()
-        with pytest.raises(UserError, match="status 503"):
-            one.check()
+        one.check()  # a chat of one token is answered, and that is enough
     assert time.monotonic() - begun < 10
 
 

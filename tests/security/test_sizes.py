@@ -81,11 +81,11 @@ REPLIES = {
     "gzip-and-more": "goes on behind the end",
     "five-megabytes": "larger than 4 MiB",
     "endless": "larger than 4 MiB",
-    "endless-error": "status 400: the reply is larger than 4 MiB",
-    "long-error": "status 400: xxx",
-    "deep": "not a JSON object",
+    "endless-error": '400 "the reply is larger than 4 MiB"',
+    "long-error": '400 "xxx',
+    "deep": "the JSON breaks off or is broken",
     "digits": "no chat completion",
-    "nested": "not a JSON object",
+    "nested": "the JSON breaks off or is broken",
     "headers": "",
 }
 

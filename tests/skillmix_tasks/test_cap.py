@@ -68,7 +68,7 @@ def test_a_cap_holds_for_all_tasks_and_a_higher_one_goes_on(chat_server: ChatSer
     assert set(second["points_without_verdict"]) == {"over_budget"}
     assert results["results"]["skillmix_k2"]["coverage,none"] == 1
     assert results["results"]["skillmix_k3"]["coverage,none"] < 1
-    assert first["judge"]["refused_parameters"] == ["response_format"]
+    assert first["judge"]["refused_parameters"] == ["json_schema"]
 
     answers = sorted((tmp_path / "home" / "answers").glob("*.jsonl"))
     caps = ("--max-usd", "1", "--set", "max_tokens=null")
@@ -80,7 +80,7 @@ def test_a_cap_holds_for_all_tasks_and_a_higher_one_goes_on(chat_server: ChatSer
     first, second = records(results)
     assert (first["grading"]["calls"], first["grading"]["votes_from_store"]) == (0, 36)
     assert first["grading"]["saved"]["dollars"] > 0
-    assert first["judge"]["refused_parameters"] == ["response_format"]  # though nothing was asked
+    assert first["judge"]["refused_parameters"] == ["json_schema"]  # though nothing was asked
     assert second["grading"]["budget"]["max_usd"] == 1
     assert second["grading"]["budget"]["run_dollars"] > 0
     assert second["grading"]["budget"]["run_dollars"] == pytest.approx(second["grading"]["spent"]["dollars"])

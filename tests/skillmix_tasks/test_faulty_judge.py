@@ -40,7 +40,7 @@ def scores(server: ChatServer, store: Path, *, adaptive: bool = True) -> tuple[S
     pack = load_pack("language")
     items = sample_items(pack, task="skillmix_k3", k=3, split="all", seed=0, number=ITEMS)
     asked = [
-        (item, ("Write it.",), student_text([{"role": "user", "content": item.id}], generation))
+        (item, ("Write it.",), [student_text([{"role": "user", "content": item.id}], generation)])
         for item in items
         for generation in range(GENERATIONS)
     ]

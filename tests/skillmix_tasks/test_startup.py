@@ -14,6 +14,7 @@ from tests.skillmix_tasks.running import environment
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+STUDENT = ("--model_args", "pretrained=none", "--apply_chat_template")
 
 
 @pytest.mark.parametrize("own", [False, True])
@@ -31,7 +32,7 @@ def test_eval_spends_little_cpu_before_it_loads_the_student(own: bool, chat_serv
     seconds = [math.inf]
     while min(seconds) > 2.0 and len(seconds) <= 3:  # other processes' cache misses count as ours
         done = subprocess.run(
-            [sys.executable, "-m", "tests.skillmix_tasks.startup_probe", "--apply_chat_template", *arguments],
+            [sys.executable, "-m", "tests.skillmix_tasks.startup_probe", *STUDENT, *arguments],
             cwd=ROOT,
             env=env,
             capture_output=True,
