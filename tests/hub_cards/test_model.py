@@ -14,6 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from hub_cards.cards import find_gaps
 from hub_cards.hub.key_scan import find_key
+from hub_cards.report.stats.intervals import mean_interval
 from tests.hub_cards.driving import drive
 from tests.hub_cards.numbers import unknown_numbers
 from tests.servers.chat import ChatServer
@@ -60,7 +61,7 @@ def test_the_repositories_hold_just_what_it_takes_to_load_the_models(told: dict[
         f"evaluation/skillmix_k{k}/judge-1/{name}" for k in (2, 3) for name in ("results.json", "samples.jsonl")
     }
     assert stored["adapter"].files.keys() == adapter
-    assert stored["unfinished"].files.keys() == adapter
+    assert stored["unfinished"].files.keys() == adapter - {"generation_config.json"}
     assert stored["merged"].files.keys() == common | evaluated | {
         "config.json",
         "generation_config.json",
@@ -197,6 +198,10 @@ def test_every_number_in_a_card_is_in_the_records(told: dict[str, Any]):
         for metric in ("full_marks", "all_skills", "skill_fraction")
         for interval in [proportion_confint(round(2 * scores[f"{metric},none"]), 2, method="wilson")]
     ]
+    for scores in results["results"].values():
+        mean, error = scores["skill_fraction,none"], scores["skill_fraction_stderr,none"]
+        interval = mean_interval(mean, error, 2)
+        bounds.append([f"{bound:.{places}f}" for bound in (interval.low, interval.high) for places in (3, 4)])
     model_card = told["hub"].repo("model", "org/merged").files["README.md"].decode()
     of_model = [*run, *texts, results, bounds]
     assert unknown_numbers(model_card, of_model, "model.md.jinja") == set()

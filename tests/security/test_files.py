@@ -254,7 +254,7 @@ def test_a_report_s_tables_hold_no_formula(made: Results, tmp_path: Path):
         name: list(csv.DictReader((folder / f"{name}.csv").open())) for name in ("leaderboard", "comparisons")
     }
     assert tables["leaderboard"][0]["student"].startswith(f"'{formula}")
-    assert tables["comparisons"][0]["second"] == "'＠other"
+    assert tables["comparisons"][0]["second"].startswith("'＠other")
     for rows in tables.values():
         for row in rows:
             assert not any(cell[:1] in ("=", "+", "@", "＠", "\t") for cell in row.values())

@@ -227,7 +227,7 @@ def test_a_group_runs_its_tasks_and_has_no_score(judged, chat_server: ChatServer
 
 
 def test_a_vote_that_stays_lost_lowers_coverage_and_widens_the_bounds(judged, chat_server: ChatServer):
-    chat_server.set(earn=0.7, judge_faults={"refusal": 0.5})  # few generations decide their item alone
+    chat_server.set(earn=0.7, judge_faults={"refusal": 0.4})
     done = judged("--tasks", "skillmix_k2", "--limit", "12", "--json", max_missing=1.0)
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))

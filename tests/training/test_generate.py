@@ -152,7 +152,7 @@ def test_ten_kills_change_no_byte_and_buy_nothing_twice(server: ChatServer, tmp_
     assert files(killed / "out") == unbroken
     counts = Counts.model_validate_json(unbroken["counts.json"])
     assert counts.kinds[2].tally.accepted == 12
-    assert counts.kinds[1].rejected["no_verdict:parse_failed"] > 0
+    assert any(kind.rejected["no_verdict:parse_failed"] for kind in counts.kinds.values())
     assert KILLED_PLAN.ks == (1, 2)
 
 
