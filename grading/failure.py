@@ -159,6 +159,6 @@ def sentence(record: Iterable[Mapping[str, Any]], product: str) -> str:
 
 
 def limit_hint(states: Mapping[str, int], max_tokens: int) -> str:
-    """What to do about replies that the limit cut off; empty if there are none."""
+    """Advice about replies that the limit cut off; empty if no reply was."""
     cut = sum(states.get(state.value, 0) for state in (State.TRUNCATED, State.REASONING_ONLY))
     return f"replies end at max_tokens = {max_tokens:,}: set it higher" if cut else ""

@@ -287,7 +287,7 @@ class _Run:
                 self._verdicts.add(key, batch.judge, reply)
             self._verdicts.commit()
         found = len(seen.intersection(requests)) + nameless
-        # Without a count, files that hold nothing at all are none.
+        # Without a count, one result at least is expected where there are files.
         expected = min(progress.counted or min(1, len(progress.files)), len(requests))
         if found < expected and not deleted:
             self._fetch_again(batch, found, expected)

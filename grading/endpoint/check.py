@@ -182,7 +182,7 @@ def _in_thread(work: Callable[[], Response]) -> Response:
 
 
 def _failure(response: Response) -> CallFailedError | None:
-    """Why a reply is no chat; None for a chat. A list of models is none, and says no error."""
+    """Why a reply is no chat completion; None for one, and for a list of models, which reports no error."""
     if not response.ok:
         return error_of(response.status, response.headers, response.content)
     try:

@@ -186,7 +186,7 @@ def _wait(state: RetryCallState) -> float:
 
 
 def parsed(content: bytes, keys: frozenset[str], status: int = 200) -> dict[str, Any]:
-    """The JSON object of a reply without `keys`; NotAChatError, which says what came, if there is none."""
+    """The JSON object of a reply without `keys`; NotAChatError describes a body that holds no object."""
     try:
         value = redacted(load_json(content), keys)
     except ValueError:

@@ -84,7 +84,7 @@ def split_reasoning(reply: str) -> Split:
 
 
 def content_text(content: object) -> Split:
-    """Part a message's content: a string, a list of typed parts, or None. What is none of these has no text."""
+    """Part a message's content: a string, a list of typed parts, or None. Any other value has no text."""
     if isinstance(content, str):
         return split_reasoning(content)
     visible: list[str] = []

@@ -79,7 +79,7 @@ def read_data_run(repo: str) -> dict[str, Any]:
 
 
 def read_benchmark(repo: str) -> Remote:
-    """A benchmark's data set as it is, which may be another's; UserError if there is none."""
+    """A benchmark's data set as it is on the Hub, whoever owns it; UserError if it is missing."""
     with _one_sentence(repo):
         return _look(hub_api(), Target(repo, "dataset", "dataset", public=True, must_exist=True))
 

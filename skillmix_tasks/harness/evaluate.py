@@ -49,8 +49,8 @@ def run_lm_eval(
     args = cli.parse_args()
     given = _given(args)
     if overrides:
-        ours = (given.get("metadata") or {}).get("skillmix") or {}
-        args.metadata = {**(given.get("metadata") or {}), "skillmix": {**ours, **overrides}}
+        metadata = given.get("metadata") or {}
+        args.metadata = {**metadata, "skillmix": {**(metadata.get("skillmix") or {}), **overrides}}
         given = _given(args)
     redact_logs()
     for name in ("model_args", "metadata"):
@@ -70,15 +70,20 @@ def run_lm_eval(
             cli.execute(args)
 
 
-def _check_named(arguments: Sequence[str]) -> None:
-    """Raise UserError if the arguments name no task or no model; lm-eval then prints its help or a traceback."""
+def _typed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Those of lm_eval's `arguments` that are checked before lm_eval reads them, as words."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--tasks", "-t", nargs="*", action="extend", default=[])
     parser.add_argument("--config", "-C")
-    parser.add_argument("--model", "-M")
-    parser.add_argument("--model_args", "-a", nargs="*", action="extend", default=[])
     parser.add_argument("--limit", "-L")
-    given, _ = parser.parse_known_args(arguments)
+    for names in _DICTIONARIES:
+        parser.add_argument(*names, nargs="*", action="append", default=[])
+    return parser.parse_known_args(arguments)[0]
+
+
+def _check_named(arguments: Sequence[str]) -> None:
+    """Raise UserError if the arguments name no task or no model; lm-eval then prints its help or a traceback."""
+    given = _typed(arguments)
     if given.limit is not None:
         try:
             limit = float(given.limit)
@@ -93,7 +98,7 @@ def _check_named(arguments: Sequence[str]) -> None:
             "--tasks is missing: type --tasks skillmix_k4, or another that `skillmix tasks` lists. "
             "`skillmix eval --help` has an example."
         )
-    if not given.model_args:
+    if not any(given.model_args):
         raise UserError(
             "--model_args is missing: type --model hf --model_args pretrained=MODEL, or --model "
             "local-chat-completions --model_args model=NAME,base_url=URL."
@@ -105,11 +110,7 @@ def check_json(arguments: Sequence[str]) -> None:
 
     KEY=VALUE is left to lm-eval, and so are the options of runs without our tasks.
     """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--tasks", "-t", nargs="*", action="extend", default=[])
-    for names in _DICTIONARIES:
-        parser.add_argument(*names, nargs="*", action="append", default=[])
-    given, _ = parser.parse_known_args(arguments)
+    given = _typed(arguments)
     ours = "skillmix" in str(given.tasks).lower()
     for words in given.metadata:
         text = " ".join(words)

@@ -83,7 +83,7 @@ def judge_replies(
     Of the replies the last counts. A record holds the answer, what code found, every vote with its evidence, and
     `points`: for each of the k + 3 points True, False, or None with the reason under `states`. `ungrounded` names
     the points whose grants had no true evidence, whatever they then count as. `student` says what became of the
-    answer; one that is none has no points. Without a panel nothing is judged.
+    answer; a reply without an answer has no points. Without a panel nothing is judged.
     """
     answers = [[as_reply(reply) for reply in replies] for _, _, replies in asked]
     checked = [

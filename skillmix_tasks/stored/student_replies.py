@@ -51,7 +51,7 @@ class StudentReplies:
         return found
 
     def write(self, key: str, reply: StudentReply) -> None:
-        """Put a reply on disk; a failed request is none."""
+        """Put a reply on disk, unless its request failed."""
         if reply.state is not AnswerState.API_FAILED:
             text = json.dumps(reply.record(), ensure_ascii=True)
             self._store.write(key, self._name, Reply(State.GRADED, text))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +39,6 @@ MARKUP = (
 )
 ASKED, ANSWER = "Go on.", "Well."
 MOST = 40  # tokens of a reply; a model that stops needs 6
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainServer]:
-    started = TrainServer(tmp_path_factory.mktemp("server"))
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import random
 import shutil
 import signal
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,13 +37,6 @@ pytest.importorskip("trl")
 
 STEPS = 14
 LORA = {"method": "lora", "lora": {"r": 4, "alpha": 8, "dropout": 0.2}}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainServer]:
-    started = TrainServer(tmp_path_factory.mktemp("server"))
-    yield started
-    started.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grading.failure import Cause
-from tests.servers.zoo.habit import TEXT, USAGE, Answer, Ended, Habit, Json, answer, choice, good
+from tests.servers.zoo.habit import TEXT, USAGE, Answer, Ended, Habit, Json, answer, choice, good, google
 
 
 class EmptyChoices(Habit):
@@ -112,9 +112,7 @@ class ListBody(EmptyChoices):
     source = "issue text: a list as body"
 
     def bad(self, body: Json) -> Answer:
-        return answer(
-            200, [{"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}]
-        )
+        return answer(200, [google(503, "The model is overloaded.", "UNAVAILABLE")])
 
 
 class CreditsWithin(Habit):

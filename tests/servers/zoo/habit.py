@@ -57,6 +57,11 @@ def error(message: str, **fields: Any) -> Json:
     return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None, **fields}}
 
 
+def google(code: int, message: str, status: str, **fields: Any) -> Json:
+    """An error as Google writes one, which often comes in a list."""
+    return {"error": {"code": code, "message": message, "status": status, **fields}}
+
+
 def choice(content: object, **message: Any) -> Json:
     return {"message": {"role": "assistant", "content": content, **message}, "finish_reason": "stop"}
 

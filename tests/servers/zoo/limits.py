@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grading import State
 from grading.failure import Cause
-from tests.servers.zoo.habit import Answer, Ended, Habit, Json, Lost, answer, error, good
+from tests.servers.zoo.habit import Answer, Ended, Habit, Json, Lost, answer, error, good, google
 
 
 class Always(Habit):
@@ -59,14 +59,12 @@ class GeminiLimitZero(Always):
     reply = answer(
         429,
         [
-            {
-                "error": {
-                    "code": 429,
-                    "message": "You exceeded your current quota. Quota exceeded, limit: 0",
-                    "status": "RESOURCE_EXHAUSTED",
-                    "details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "38s"}],
-                }
-            }
+            google(
+                429,
+                "You exceeded your current quota. Quota exceeded, limit: 0",
+                "RESOURCE_EXHAUSTED",
+                details=[{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "38s"}],
+            )
         ],
     )
 
@@ -76,17 +74,15 @@ class GeminiPerDay(Always):
     outcome = Ended(Cause.CREDITS, "current quota")
     reply = answer(
         429,
-        {
-            "error": {
-                "code": 429,
-                "message": "You exceeded your current quota.",
-                "status": "RESOURCE_EXHAUSTED",
-                "details": [
-                    {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},
-                    {"retryDelay": "11s"},
-                ],
-            }
-        },
+        google(
+            429,
+            "You exceeded your current quota.",
+            "RESOURCE_EXHAUSTED",
+            details=[
+                {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},
+                {"retryDelay": "11s"},
+            ],
+        ),
     )
 
 
@@ -101,35 +97,13 @@ class GeminiKey(Always):
 
     source = "https://ai.google.dev/gemini-api/docs/troubleshooting"
     outcome = Ended(Cause.KEY, "API key not valid")
-    reply = answer(
-        400,
-        [
-            {
-                "error": {
-                    "code": 400,
-                    "message": "API key not valid. Please pass a valid API key.",
-                    "status": "INVALID_ARGUMENT",
-                }
-            }
-        ],
-    )
+    reply = answer(400, [google(400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT")])
 
 
 class GeminiRegion(Always):
     source = "https://github.com/FoundationAgents/OpenManus/issues/803"
     outcome = Ended(Cause.REGION, "User location is not supported")
-    reply = answer(
-        400,
-        [
-            {
-                "error": {
-                    "code": 400,
-                    "message": "User location is not supported for the API use.",
-                    "status": "FAILED_PRECONDITION",
-                }
-            }
-        ],
-    )
+    reply = answer(400, [google(400, "User location is not supported for the API use.", "FAILED_PRECONDITION")])
 
 
 class OpenAIRegion(Always):

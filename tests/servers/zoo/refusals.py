@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.servers.zoo.habit import Answer, Habit, Json, Whole, answer, error, good
+from tests.servers.zoo.habit import Answer, Habit, Json, Whole, answer, error, good, google
 
 
 def _form(body: Json) -> str | None:
@@ -49,9 +49,7 @@ class GeminiSeed(Habit):
         details = [
             {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [{"description": message}]}
         ]
-        return answer(
-            400, [{"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT", "details": details}}]
-        )
+        return answer(400, [google(400, message, "INVALID_ARGUMENT", details=details)])
 
 
 class MistralExtra(Habit):
@@ -273,6 +271,9 @@ class MistralRoles(Habit):
         return good(body)
 
 
+_NO_JSON = "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details."
+
+
 class GroqLuck(Habit):
     """A reply that was no JSON is an error of the request; the next one may be good."""
 
@@ -280,10 +281,7 @@ class GroqLuck(Habit):
 
     def chat(self, body: Json, number: int) -> Answer:
         if number in (0, 3) and _form(body):
-            message = (
-                "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details."
-            )
-            return answer(400, error(message, code="json_validate_failed", failed_generation='{"boat": '))
+            return answer(400, error(_NO_JSON, code="json_validate_failed", failed_generation='{"boat": '))
         return good(body)
 
 
@@ -295,10 +293,7 @@ class GroqNoLuck(Habit):
 
     def chat(self, body: Json, number: int) -> Answer:
         if _form(body):
-            message = (
-                "Failed to generate JSON. Please adjust your prompt. See 'failed_generation' for more details."
-            )
-            return answer(400, error(message, code="json_validate_failed", failed_generation="Sure!"))
+            return answer(400, error(_NO_JSON, code="json_validate_failed", failed_generation="Sure!"))
         return good(body)
 
 
