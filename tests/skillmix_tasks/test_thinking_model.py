@@ -117,7 +117,13 @@ def test_reasoning_is_neither_graded_nor_shown_again(tmp_path: Path, monkeypatch
     assert sum(ANSWER in prompt for prompt in prompts) == 3
     assert all(one["repetition_penalty"] == 1.0 and one["top_k"] == 0 and one["top_p"] == 1.0 for one in called)
     record = results["configs"]["skillmix_k1"]["metadata"]["skillmix"]
-    assert record["answers"] == {"states": {"answered": 3}, "cut": 0, "reasoned": 3, "reasoning_tokens": 6}
+    assert record["answers"] == {
+        "extractions": {},  # nothing was judged
+        "states": {"answered": 3},
+        "cut": 0,
+        "reasoned": 3,
+        "reasoning_tokens": 6,
+    }
     assert record["sampling"]["temperature"] == 0.7
     assert record["sampling"]["reasoning_tokens"] == 10
     # The same once more: all is on disk.
