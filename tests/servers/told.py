@@ -41,7 +41,8 @@ class ToldServer:
                 told.came.append(came)
                 status, headers, content = told.answer(came)
                 self.send_response(status)
-                for name, value in ({"Content-Length": str(len(content))} | headers).items():
+                length = {} if "Transfer-Encoding" in headers else {"Content-Length": str(len(content))}
+                for name, value in (length | headers).items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
