@@ -10,11 +10,27 @@ from time import time
 from grading import State
 from grading.failure import Cause
 from tests.servers.zoo.bodies import EmptyChoices
-from tests.servers.zoo.habit import MODEL, TEXT, USAGE, Answer, Ended, Habit, Json, Lost, Whole, answer, choice, error, good
+from tests.servers.zoo.habit import (
+    MODEL,
+    TEXT,
+    USAGE,
+    Answer,
+    Ended,
+    Habit,
+    Json,
+    Lost,
+    Whole,
+    answer,
+    choice,
+    error,
+    good,
+)
 from tests.servers.zoo.limits import Always
 
 
 class Gzipped(Habit):
+    source = "made up: the encoding that requests accept"
+
     def chat(self, body: Json, number: int) -> Answer:
         return answer(200, gzip.compress(good(body)[2]), {"Content-Encoding": "gzip"})
 
@@ -22,19 +38,28 @@ class Gzipped(Habit):
 class GzipInName(EmptyChoices):
     """A proxy says gzip about a plain body."""
 
+    source = "made up"
+
     def bad(self, body: Json) -> Answer:
         return answer(200, good(body)[2], {"Content-Encoding": "gzip"})
 
 
 class ChunkedCut(EmptyChoices):
+    source = "https://github.com/modelscope/evalscope/issues/851"
+
     def bad(self, body: Json) -> Answer:
         content = good(body)[2]
-        return 200, {"Transfer-Encoding": "chunked", "Connection": "close"}, b"%x\r\n%b" % (len(content), content[:90])
+        return (
+            200,
+            {"Transfer-Encoding": "chunked", "Connection": "close"},
+            b"%x\r\n%b" % (len(content), content[:90]),
+        )
 
 
 class Redirect(Always):
     """A POST is sent elsewhere, to another host."""
 
+    source = "made up: an address that has moved"
     outcome = Ended(Cause.NO_CHAT, "https://api.example.org/v1/chat/completions")
     reply = answer(308, "", {"Location": "https://api.example.org/v1/chat/completions"})
 
@@ -43,28 +68,38 @@ class Redirect(Always):
 
 
 class PlainText(Habit):
+    source = "https://github.com/xtekky/gpt4free/issues/2702"
+
     def chat(self, body: Json, number: int) -> Answer:
         return answer(200, good(body)[2], {"Content-Type": "text/plain"})
 
 
 class NoUsage(Habit):
+    source = "https://github.com/rowboatlabs/rowboat/issues/113"
+
     def chat(self, body: Json, number: int) -> Answer:
         return answer(200, {"choices": [choice(TEXT)] * body.get("n", 1), "usage": None})
 
 
 class UsageInWords(Habit):
+    source = "made up"
+
     def chat(self, body: Json, number: int) -> Answer:
         usage = {"prompt_tokens": "100", "completion_tokens": "30", "total_tokens": "130"}
         return answer(200, {"choices": [choice(TEXT)] * body.get("n", 1), "usage": usage})
 
 
 class TooManyChoices(Habit):
+    source = "made up"
+
     def chat(self, body: Json, number: int) -> Answer:
         return good({"n": body.get("n", 1) + 2})
 
 
 class Reversed(Habit):
     """Choices come as they end, not in the order of `index`."""
+
+    source = "made up"
 
     def chat(self, body: Json, number: int) -> Answer:
         count = body.get("n", 1)
@@ -75,6 +110,8 @@ class Reversed(Habit):
 class FormAsTool(Habit):
     """A gateway makes a tool of the form, and leaves the reply there."""
 
+    source = "https://github.com/BerriAI/litellm/issues/6741"
+
     def chat(self, body: Json, number: int) -> Answer:
         if "response_format" not in body:
             return good(body)
@@ -84,6 +121,7 @@ class FormAsTool(Habit):
 
 
 class NoFinish(Habit):
+    source = "https://github.com/openai/openai-openapi/pull/20"
     finish: str | None = None
 
     def chat(self, body: Json, number: int) -> Answer:
@@ -93,10 +131,12 @@ class NoFinish(Habit):
 
 
 class EndOfSequence(NoFinish):
+    source = "https://github.com/openai/openai-dotnet/pull/267"
     finish = "eos"
 
 
 class FinishFilter(Habit):
+    source = "https://github.com/bespokelabsai/curator/issues/261"
     outcome = Lost(State.REFUSED)
     wasted = 99
     finish = "content_filter"
@@ -106,11 +146,14 @@ class FinishFilter(Habit):
 
 
 class FinishSensitive(FinishFilter):
+    source = "https://github.com/BerriAI/litellm/pull/24373"
     finish = "sensitive"
 
 
 class FinishRecitation(FinishFilter):
     """And a message without content."""
+
+    source = "made up after https://github.com/google/generative-ai-docs/issues/566"
 
     def chat(self, body: Json, number: int) -> Answer:
         one = {"index": 0, "message": {"role": "assistant"}, "finish_reason": "content_filter: RECITATION"}
@@ -120,17 +163,23 @@ class FinishRecitation(FinishFilter):
 class NotANumber(Habit):
     """NaN is no JSON, and Python's json writes it."""
 
+    source = "made up"
+
     def chat(self, body: Json, number: int) -> Answer:
         return answer(200, json.loads(good(body)[2]) | {"timings": {"speed": float("nan")}})
 
 
 class ByteOrderMark(Habit):
+    source = "made up"
+
     def chat(self, body: Json, number: int) -> Answer:
         return answer(200, b"\xef\xbb\xbf" + good(body)[2])
 
 
 class KeptAlive(Habit):
     """Empty lines while the model thinks."""
+
+    source = "https://api-docs.deepseek.com/quick_start/rate_limit"
 
     def chat(self, body: Json, number: int) -> Answer:
         return answer(200, b"\n\n\r\n\n" + good(body)[2])
@@ -139,11 +188,15 @@ class KeptAlive(Habit):
 class KeptAliveByComments(Habit):
     """A router's comments, which belong into a stream of events."""
 
+    source = "made up after https://github.com/mnfst/llm-gateway/issues/2053, where it is a stream"
+
     def chat(self, body: Json, number: int) -> Answer:
         return answer(200, b": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n" + good(body)[2])
 
 
 class OddRateHeaders(Habit):
+    source = "made up"
+
     def chat(self, body: Json, number: int) -> Answer:
         odd = {
             "x-ratelimit-limit-requests": "unlimited",
@@ -158,6 +211,8 @@ class OddRateHeaders(Habit):
 
 
 class RetryInThePast(Habit):
+    source = "made up: a clock that is wrong"
+
     def chat(self, body: Json, number: int) -> Answer:
         if number != 1:
             return good(body)
@@ -167,13 +222,17 @@ class RetryInThePast(Habit):
 class RetryTomorrow(Always):
     """A limit that lasts longer than any run waits."""
 
+    source = "made up: a date, which Retry-After may be"
     outcome = Ended(Cause.CREDITS, "Daily limit")
-    reply = answer(429, {"message": "Daily limit reached"}, {"Retry-After": formatdate(time() + 90000, usegmt=True)})
+    reply = answer(
+        429, {"message": "Daily limit reached"}, {"Retry-After": formatdate(time() + 90000, usegmt=True)}
+    )
 
 
 class Passing(EmptyChoices):
     """Statuses that pass, each now and then."""
 
+    source = "made up: Cloudflare's own statuses among those of HTTP that pass"
     statuses = (408, 409, 425, 520, 522, 524)
 
     def chat(self, body: Json, number: int) -> Answer:
@@ -186,6 +245,8 @@ class Passing(EmptyChoices):
 
 class Loading(Habit):
     """The first requests come before the model is loaded."""
+
+    source = "https://github.com/mostlygeek/llama-swap/issues/146"
 
     def __init__(self) -> None:
         self.came = 0
@@ -201,6 +262,8 @@ class Loading(Habit):
 
 
 class LoadingWithEstimate(Habit):
+    source = "https://github.com/huggingface/transformers/issues/32665"
+
     def chat(self, body: Json, number: int) -> Answer:
         if number > 2:
             return good(body)
@@ -210,7 +273,7 @@ class LoadingWithEstimate(Habit):
 class RequestTooLarge(Always):
     """A request above the limit of a minute will never fit."""
 
-    teacher = False
+    source = "https://github.com/assafelovic/gpt-researcher/issues/985"
     wasted = 5
     outcome = Ended(Cause.TOO_LONG, "Request too large for model")
     reply = answer(
@@ -224,6 +287,7 @@ class RequestTooLarge(Always):
 
 
 class DetailInSuccess(Always):
+    source = "made up"
     outcome = Ended(Cause.NOT_A_CHAT, "Not Found")
     reply = answer(200, {"detail": "Not Found"})
     wasted = 5
@@ -235,11 +299,15 @@ class DetailInSuccess(Always):
 class NamesOnly(Habit):
     """A bare list of names."""
 
+    source = "made up"
+
     def models(self) -> Answer:
         return answer(200, ["other", MODEL])
 
 
 class OtherKeyOfTheList(Habit):
+    source = "made up after Google's own list of models"
+
     def models(self) -> Answer:
         return answer(200, {"models": [{"name": f"models/{MODEL}"}], "nextPageToken": "abc"})
 
@@ -247,16 +315,21 @@ class OtherKeyOfTheList(Habit):
 class KeyOnlyForChats(Always):
     """Anybody may list; only chats ask for a key."""
 
+    source = "https://github.com/accomplish-ai/coworker/pull/208"
     outcome = Ended(Cause.KEY, "No auth credentials found")
     reply = answer(401, {"error": {"message": "No auth credentials found", "code": 401}})
 
 
 class ChineseCredits(Always):
+    source = "https://github.com/QuantumNous/new-api/issues/7448"
     outcome = Ended(Cause.CREDITS, "用户额度不足")
-    reply = answer(403, error("用户额度不足, 剩余额度: $0.000000", type="new_api_error", code="insufficient_user_quota"))
+    reply = answer(
+        403, error("用户额度不足, 剩余额度: $0.000000", type="new_api_error", code="insufficient_user_quota")
+    )
 
 
 class ChineseResources(Always):
+    source = "https://github.com/continuedev/continue/issues/11823"
     outcome = Ended(Cause.CREDITS, "余额不足")
     reply = answer(429, {"error": {"code": "1113", "message": "余额不足或无可用资源包,请充值。"}})
 
@@ -264,6 +337,7 @@ class ChineseResources(Always):
 class ChineseModel(Always):
     """503 about a model that no channel serves."""
 
+    source = "https://github.com/songquanpeng/one-api/issues/2340"
     outcome = Ended(Cause.MODEL, "无可用渠道")
     reply = answer(
         503, error("当前分组 default 下对于模型 judge-1 无可用渠道", type="new_api_error", code="model_not_found")
@@ -274,6 +348,7 @@ class ChineseModel(Always):
 
 
 class Arrearage(Always):
+    source = "https://github.com/hsliuping/TradingAgents-CN/issues/170"
     outcome = Ended(Cause.CREDITS, "good standing")
     reply = answer(
         400,
@@ -290,6 +365,7 @@ class Arrearage(Always):
 class StatusOfItsOwn(Always):
     """A success whose own status says that the balance is used up."""
 
+    source = "made up after https://platform.minimax.io/docs/api-reference/errorcode.md"
     outcome = Ended(Cause.CREDITS, "insufficient balance")
     reply = answer(
         200, {"id": "", "choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}
@@ -299,11 +375,13 @@ class StatusOfItsOwn(Always):
 class ErrorCode(Always):
     """Another such success."""
 
+    source = "made up after a report without an address"
     outcome = Ended(Cause.CREDITS, "daily request limit")
     reply = answer(200, {"error_code": 17, "error_msg": "Open api daily request limit reached"})
 
 
 class ErrorsInAList(Habit):
+    source = "https://github.com/cloudflare/ai/issues/279"
     outcome = Whole(("seed",))
 
     def chat(self, body: Json, number: int) -> Answer:
@@ -316,6 +394,7 @@ class ErrorsInAList(Habit):
 class ValueOfConst(Habit):
     """FastAPI's list of problems about a value inside the form."""
 
+    source = "made up after the problems that FastAPI lists"
     outcome = Whole(("json_schema",))
 
     def chat(self, body: Json, number: int) -> Answer:
@@ -330,28 +409,38 @@ class ValueOfConst(Habit):
 
 
 class Xml(Habit):
+    source = "made up"
     outcome = Whole(("seed",))
 
     def chat(self, body: Json, number: int) -> Answer:
         if "seed" not in body:
             return good(body)
-        page = '<?xml version="1.0"?><Error><Code>BadRequest</Code><Message>seed is not supported</Message></Error>'
+        page = (
+            '<?xml version="1.0"?><Error><Code>BadRequest</Code><Message>seed is not supported</Message></Error>'
+        )
         return answer(400, page, {"Content-Type": "application/xml"})
 
 
 class Problem(Habit):
     """application/problem+json."""
 
+    source = "https://www.rfc-editor.org/rfc/rfc9457"
     outcome = Whole(("temperature",))
 
     def chat(self, body: Json, number: int) -> Answer:
         if "temperature" not in body:
             return good(body)
-        problem = {"type": "about:blank", "title": "Bad Request", "status": 400, "detail": "temperature: not permitted"}
+        problem = {
+            "type": "about:blank",
+            "title": "Bad Request",
+            "status": 400,
+            "detail": "temperature: not permitted",
+        }
         return answer(400, problem, {"Content-Type": "application/problem+json"})
 
 
 class CapitalMessage(Always):
+    source = "made up"
     outcome = Ended(Cause.KEY, "not authorized")
     reply = answer(403, {"Message": "User: anonymous is not authorized to perform: bedrock:InvokeModel"})
 
@@ -359,7 +448,7 @@ class CapitalMessage(Always):
 class OnlyStreams(Always):
     """A model that only answers in streams."""
 
-    teacher = False
+    source = "https://github.com/FoundationAgents/OpenManus/issues/330"
     wasted = 5
     outcome = Ended(Cause.REFUSED, "stream mode")
     reply = answer(
@@ -371,6 +460,7 @@ class OnlyStreams(Always):
 class AlwaysStreams(Habit):
     """Every reply is a stream of events."""
 
+    source = "https://github.com/OpenRouterTeam/ai-sdk-provider/issues/194"
     outcome = Ended(Cause.NOT_A_CHAT, "data:")
 
     def chat(self, body: Json, number: int) -> Answer:
@@ -379,6 +469,7 @@ class AlwaysStreams(Habit):
 
 
 class RangeOfTemperature(Habit):
+    source = "made up"
     outcome = Whole(("temperature",))
 
     def chat(self, body: Json, number: int) -> Answer:
@@ -388,6 +479,7 @@ class RangeOfTemperature(Habit):
 
 
 class NoSystemValue(Habit):
+    source = "https://github.com/pydantic/pydantic-ai/issues/974"
     outcome = Whole(("system",))
 
     def chat(self, body: Json, number: int) -> Answer:
@@ -398,6 +490,7 @@ class NoSystemValue(Habit):
 
 
 class SchemaTooLarge(Habit):
+    source = "https://github.com/flutter/genui/issues/428"
     outcome = Whole(("json_schema",))
 
     def chat(self, body: Json, number: int) -> Answer:
