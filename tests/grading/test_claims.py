@@ -57,7 +57,7 @@ class Killed(NamedTuple):
 def test_four_processes_pay_for_each_vote_once(
     chat_server: ChatServer, tmp_path: Path, answers: int, kill: Killed | None
 ):
-    """Those that are left take over what a killed one had claimed, and pay again for its requests in flight alone."""
+    """The others take over what a killed one had claimed, and pay again for its requests in flight alone."""
     chat_server.set(judge_latency=0.05, models=["judge-1"])  # one vote a request
     outputs = [tmp_path / f"{number}.json" for number in range(4)]
     processes = [Fork(grade_into, output, tmp_path / "store", chat_server.base_url, answers) for output in outputs]

@@ -36,7 +36,7 @@ class Proxy:
                 self.send_error(407)
                 return False
 
-            def do_CONNECT(self) -> None:  # noqa: N802 - the name that the base class looks for
+            def do_CONNECT(self) -> None:
                 self.close_connection = True
                 if not self._let_in():
                     return

@@ -1,4 +1,4 @@
-"""A student with a habit of the zoo: its answers come, or the run ends in one sentence with the endpoint's words."""
+"""A student with a habit of the zoo: its answers come, or the run ends with the endpoint's words."""
 
 from __future__ import annotations
 

@@ -33,8 +33,9 @@ def test_a_teacher_with_a_habit(kind: type[Habit], tmp_path: Path, caplog: pytes
             try:
                 teacher.check()
             except UserError as refused:
+                said = str(refused)
                 assert isinstance(outcome, Ended)
-                assert outcome.words in str(refused)
+                assert outcome.words in said
             replies = teacher.write(CONVERSATIONS, progress=False)
             record = teacher.record()
         finally:

@@ -500,6 +500,92 @@ class SchemaTooLarge(Habit):
         return answer(400, [{"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}])
 
 
+class TrailingDone(Habit):
+    """The end of a stream behind a complete reply."""
+
+    source = "https://github.com/decolua/9router/issues/3492"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, good(body)[2] + b"\n\ndata: [DONE]\n\n", {"Content-Type": "text/event-stream"})
+
+
+class FinishNetworkError(EmptyChoices):
+    """The inference was interrupted, and a part of the reply is there."""
+
+    source = "https://github.com/BerriAI/litellm/pull/24373"
+
+    def bad(self, body: Json) -> Answer:
+        one = choice(TEXT[:40]) | {"finish_reason": "network_error"}
+        return answer(200, {"choices": [one] * body.get("n", 1), "usage": USAGE})
+
+
+class FinishWindow(Habit):
+    """The context's window is full."""
+
+    source = "https://github.com/mozilla-ai/any-llm/issues/1200"
+    outcome = Lost(State.TRUNCATED)
+    wasted = 99
+
+    def chat(self, body: Json, number: int) -> Answer:
+        one = choice(TEXT[:40]) | {"finish_reason": "model_context_window_exceeded"}
+        return answer(200, {"choices": [one] * body.get("n", 1), "usage": USAGE})
+
+
+class BalanceAsServerError(Always):
+    source = "https://github.com/MiniMax-AI/MiniMax-M2/issues/62"
+    outcome = Ended(Cause.CREDITS, "insufficient balance (1008)")
+    reply = answer(
+        500, {"type": "error", "error": {"type": "api_error", "message": "insufficient balance (1008)"}}
+    )
+
+
+class BalanceAsLimit(Always):
+    source = "https://github.com/modelscope/modelscope/issues/1691"
+    outcome = Ended(Cause.CREDITS, "insufficient balance (1008)")
+    reply = answer(
+        429,
+        {
+            "error": {
+                "http_code": "429",
+                "message": "insufficient balance (1008)",
+                "type": "insufficient_balance_error",
+            }
+        },
+    )
+
+
+class UserQuota(Always):
+    source = "https://github.com/songquanpeng/one-api/issues/1270"
+    outcome = Ended(Cause.CREDITS, "user quota is not enough")
+    reply = answer(403, error("user quota is not enough", type="one_api_error", code="insufficient_user_quota"))
+
+
+class PaidBalance(Always):
+    source = "https://github.com/FoundationAgents/OpenManus/issues/438"
+    outcome = Ended(Cause.CREDITS, "Your paid balance is insufficient")
+    reply = answer(
+        403,
+        {
+            "code": 30011,
+            "message": "The selected model requires paid balance. Your paid balance is insufficient.",
+            "data": None,
+        },
+    )
+
+
+class DropParameters(Habit):
+    """A gateway that knows what a model takes, and says 500."""
+
+    source = "https://github.com/BerriAI/litellm/issues/3923"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "seed" not in body:
+            return good(body)
+        message = "ollama does not support parameters: {'seed': 1}, for model=llama3:latest. To drop these, set `litellm.drop_params=True`"  # noqa: E501 - as it was reported
+        return answer(500, {"error": {"message": message, "type": None, "param": None, "code": 500}})
+
+
 HABITS = tuple(
     one
     for one in list(globals().values())
