@@ -259,7 +259,8 @@ class _Run:
         requests = {request[0]: request for request in batch.requests}
         failures: dict[str, Lost] = {}
         lost = _reason(progress)
-        seen, nameless, deleted, words = set(), 0, False, ""
+        seen: set[str] = set()
+        nameless, deleted, words = 0, False, ""
         for content in self._api.results(progress):
             if content is None:
                 deleted = True

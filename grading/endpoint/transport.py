@@ -16,7 +16,7 @@ from typing import Any, Self
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, Unpacker
+from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, BrokenBodyError, Unpacker
 from grading.endpoint.chat import failure_in
 from grading.endpoint.errors import (
     CallFailedError,
@@ -127,7 +127,8 @@ class Transport:
                 except BodyError as error:
                     response.close()  # what is left of it is not waited for
                     if response.status < 300:
-                        raise UnfitReplyError(str(error), response.status) from error
+                        kind = NotAChatError if isinstance(error, BrokenBodyError) else UnfitReplyError
+                        raise kind(str(error), response.status) from error
                     content = str(error).encode()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise NoReplyError(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
@@ -188,7 +189,7 @@ def _wait(state: RetryCallState) -> float:
 def parsed(content: bytes, keys: frozenset[str], status: int = 200) -> dict[str, Any]:
     """The JSON object of a reply without `keys`; NotAChatError describes a body that holds no object."""
     try:
-        value = redacted(load_json(content), keys)
+        value = redacted(_loaded(content), keys)
     except ValueError:
         text = content[:4000].decode(errors="replace").strip()
         if not text:
@@ -203,3 +204,15 @@ def parsed(content: bytes, keys: frozenset[str], status: int = 200) -> dict[str,
     if not isinstance(value, dict):
         raise NotAChatError(f"no chat completion: {words_of(value)}", status)
     return value
+
+
+def _loaded(content: bytes) -> Any:
+    """The JSON in a body, also between the comments and the end of a stream of events; ValueError if none."""
+    try:
+        return load_json(content)
+    except ValueError:
+        lines = content.splitlines()
+        rest = [line for line in lines if not line.startswith(b":") and line.strip() != b"data: [DONE]"]
+        if len(rest) == len(lines):
+            raise
+        return load_json(b"\n".join(rest))

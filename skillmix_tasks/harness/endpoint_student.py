@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from grading import UserError
+from grading.endpoint.chat import holds_reply, holds_text, was_cut, was_filtered
 from grading.endpoint.errors import CallFailedError, StatusError
 from grading.endpoint.throttle import Throttle
 from grading.endpoint.transport import Transport
@@ -201,10 +202,7 @@ def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
 
     With a `limit` a visible text of more tokens is cut to its part.
     """
-    choices = [one for one in body["choices"] if isinstance(one, dict) and not one.get("error")]
-    choice = next(
-        one for one in choices if isinstance(one.get("message"), dict) or isinstance(one.get("text"), str)
-    )
+    choice = next(one for one in body["choices"] if holds_reply(one) or holds_text(one))
     message = choice["message"] if isinstance(choice.get("message"), dict) else {"content": choice["text"]}
     content = message.get("content")
     split = content_text(content) if not isinstance(content, str) else split_reasoning(content)
@@ -214,7 +212,7 @@ def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
         split = Split(visible=split.visible, reasoning=f"{beside}\n{split.reasoning}".strip(), open=split.open)
     finish, refusal = choice.get("finish_reason"), message.get("refusal")
     usage = body.get("usage")
-    reasoning_tokens, cut_off = _reasoning_tokens(usage, split), finish in ("length", "max_tokens")
+    reasoning_tokens, cut_off = _reasoning_tokens(usage, split), was_cut(finish)
     completion = usage.get("completion_tokens") if isinstance(usage, dict) else None
     if limit is not None and isinstance(completion, int):
         visible = completion - (reasoning_tokens or 0)
@@ -224,7 +222,7 @@ def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
     return read_reply(
         split,
         cut_off=cut_off,
-        filtered=finish == "content_filter",
+        filtered=was_filtered(finish),
         refusal=refusal if isinstance(refusal, str) else "",
         reasoning_tokens=reasoning_tokens,
     )

@@ -253,7 +253,7 @@ class Loading(Habit):
 
     def chat(self, body: Json, number: int) -> Answer:
         self.came += 1
-        if self.came > 4:
+        if self.came > 2:
             return good(body)
         return answer(503, error("Loading model", type="unavailable_error", code=503))
 
@@ -461,7 +461,7 @@ class AlwaysStreams(Habit):
     """Every reply is a stream of events."""
 
     source = "https://github.com/OpenRouterTeam/ai-sdk-provider/issues/194"
-    outcome = Ended(Cause.NOT_A_CHAT, "data:")
+    outcome = Ended(Cause.NOT_A_CHAT, "an event stream came")
 
     def chat(self, body: Json, number: int) -> Answer:
         chunk = {"choices": [{"index": 0, "delta": {"content": TEXT}, "finish_reason": None}]}
@@ -529,6 +529,41 @@ class FinishWindow(Habit):
     def chat(self, body: Json, number: int) -> Answer:
         one = choice(TEXT[:40]) | {"finish_reason": "model_context_window_exceeded"}
         return answer(200, {"choices": [one] * body.get("n", 1), "usage": USAGE})
+
+
+class RequestTooLargeAsLimit(Always):
+    """The same as a limit, which no wait satisfies."""
+
+    source = "https://github.com/vanna-ai/vanna-flask/issues/11"
+    wasted = 5
+    outcome = Ended(Cause.TOO_LONG, "Request too large for judge-1")
+    reply = answer(
+        429,
+        error("Request too large for judge-1 on tokens per min (TPM): Limit 300, Requested 3423.", type="tokens"),
+    )
+
+
+class ChineseFilter(Habit):
+    """Zhipu's filter."""
+
+    source = "made up after a report without an address"
+    outcome = Lost(State.REFUSED)
+    wasted = 99
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(
+            400, {"error": {"code": "1301", "message": "系统检测到输入或生成内容可能包含不安全或敏感内容"}}
+        )
+
+
+class LimitWithinUncoded(EmptyChoices):
+    """A limit inside a success, with a code of its own."""
+
+    source = "https://platform.minimax.io/docs/api-reference/errorcode.md"
+
+    def bad(self, body: Json) -> Answer:
+        told = {"status_code": 1002, "status_msg": "rate limit"}
+        return answer(200, {"choices": None, "base_resp": told})
 
 
 class BalanceAsServerError(Always):
