@@ -29,7 +29,8 @@ _QUOTA = re.compile(
     r"|insufficient)\b|budget\b.{0,40}\bexceeded"
     r"|(add|purchase|buy)\b.{0,30}\bcredits|payment required|billing[_ ](hard[_ ]limit|not[_ ]active)"
     r"|limit: 0\b|spend(ing)? limit|arrearage|overdue"
-    r"|(余额|额度|配额|资源包).{0,12}(不足|用尽|耗尽|用完)|欠费|请充值",
+    r"|(余额|额度|配额|资源包).{0,12}(不足|用尽|耗尽|用完)"
+    r"|欠费|请充值",
     re.IGNORECASE,
 )
 _OF_THE_DAY = re.compile(r"PerDay|per[-_ ]day|\b(RPD|TPD)\b|daily|per[-_ ]month|monthly", re.IGNORECASE)

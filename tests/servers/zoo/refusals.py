@@ -18,7 +18,7 @@ class DeepSeekForm(Habit):
     def chat(self, body: Json, number: int) -> Answer:
         if _form(body) == "json_schema":
             return answer(400, error("This response_format type is unavailable now"))
-        if "json" not in str(body["messages"]).lower():
+        if _form(body) and "json" not in str(body["messages"]).lower():
             return answer(400, error("Prompt must contain the word 'json' in some form to use 'response_format'."))
         return good(body)
 
@@ -173,6 +173,7 @@ class WordlessTemperature(Habit):
 
     source = "https://github.com/appatalks/eva-agent/issues/83"
     outcome = Whole(("response_format", "seed", "temperature"))  # the one vote that found it went without them
+    formless = Whole(("seed", "temperature"))
 
     def chat(self, body: Json, number: int) -> Answer:
         return answer(400, {"error": "Bad Request"}) if "temperature" in body else good(body)
@@ -183,6 +184,7 @@ class WordlessServerError(Habit):
 
     source = "made up: a form that makes the server fail"
     outcome = Whole(("response_format", "seed", "temperature"))
+    formless = Whole()
 
     def chat(self, body: Json, number: int) -> Answer:
         return answer(500, "Internal Server Error") if "response_format" in body else good(body)
