@@ -72,7 +72,7 @@ class _Marker:
 
 _FENCE: Final = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*[\w+-]*[ \t]*(?:\n|\Z)", re.MULTILINE)
 _QUOTED_LINES: Final = re.compile(r"^[ \t]*>[ \t>]*")
-_RULE: Final = re.compile(r"[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,}|>*)[ \t]*")
+_RULE: Final = re.compile(r"[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,}|\*[ ]\*[ ]\*|-[ ]-[ ]-|>*)[ \t]*")
 _BLANK_LINES: Final = re.compile(r"\n(?:[ \t]*\n){3,}")
 _STRAIGHT: Final = str.maketrans("“”„‟«»‘’", '""""""\'\'')
 _PAIRS: Final = ("“”", "„“", "«»", "»«", "‘’")
@@ -108,7 +108,7 @@ def _paragraphs(name: str) -> re.Pattern[str]:
 _TAG: Final = (
     r"(?:</?(?:b|strong|em|i|u|p|div|h[1-6])>|\\(?:text(?:bf|it)?|emph|(?:sub)*section|paragraph)\*?\{|\}){0,3}"
 )
-_NUMBER: Final = r"(?:(?:part|step|section)[ \t]+\d[:.)]?[ \t]*|\(?(?:\d|[a-e])[.)][ \t]*)?"
+_NUMBER: Final = r"(?:(?:part|step|section)[ \t]+\d[:.)]?[ \t]*|\(?(?:\d|[a-e]|[ivx]{1,3})[.)][ \t]*)?"
 _BEFORE: Final = rf"^(?P<before>(?:[^\w\n\"“'(\[【<{{\\]|_){{0,12}}{_NUMBER}{_TAG}[*_]{{0,3}}[\[(【\"“]?)"
 _QUALIFIERS: Final = rf"(?P<qualifiers>(?:{_any('qualifiers')}(?:[ \t]+|(?<=[^\x00-\u2fff]))){{0,4}})"
 _NOTE: Final = rf"(?:[ \t]+{_any('qualifiers_after')}|[ \t]*(?:\d|\([^()\n]{{0,40}}\)))?"
@@ -117,9 +117,9 @@ _CLAUSE: Final = (
     r"[^:*_\n]{0,80}?)?"
 )
 # A colon, a dash or an arrow between spaces, a bracket, or the line's end; `alone` is set in the last case.
-_COLON: Final = rf"[*_`]{{0,3}}[ \t]*[:∶=][*_=`\"”]{{0,3}}{_TAG}"
+_COLON: Final = rf"[*_`]{{0,3}}[ \t]*[:∶=][*_=`$\"”]{{0,3}}{_TAG}\$?"
 _AFTER: Final = (
-    rf"\]?{_TAG}(?:{_COLON}|[*_]{{0,3}}[ \t]+(?:--|[-–—]|[-=]>|→)(?=\s|$)[*_]{{0,3}}|】"
+    rf"\]?{_TAG}(?:{_COLON}|[*_]{{0,3}}[ \t]+(?:--|[-–—]|[-=]>|[→➡⇒])(?=\s|$)[*_]{{0,3}}|】"
     r"|[*_]{0,3}(?P<alone>[ \t]*[^\w\s?!,;\"'’”)]{0,6}[ \t]*$))"
 )
 _FLAGS: Final = re.MULTILINE | re.IGNORECASE
@@ -129,29 +129,32 @@ def _label(words: str, clause: str = "") -> re.Pattern[str]:
     return re.compile(rf"{_BEFORE}{_QUALIFIERS}(?P<word>{words}){_NOTE}{clause}{_AFTER}", _FLAGS)
 
 
-_ANSWER: Final = _label(_any("answer"))
+_ANSWER: Final = _label(rf"(?:answer|ans|{_any('foreign_answer')}(?:[ ][^\s:*_]{{1,20}}){{0,2}})")
 _WEAK_ANSWER: Final = _label(_any("weak_answer"))
 _EXPLANATION: Final = _label(_any("explanation"), _CLAUSE)
 _WEAK_EXPLANATION: Final = _label(_any("weak_explanation"), _CLAUSE)
 _SENTENCE_END: Final = r"[.!?…\"”»][\"”»’')\]*_]{0,4}[ \t]*"
+_ENGLISH: Final = re.compile(r"[^a-z]{0,9}[a-z '’-]{0,40}(?:expl|rationale|just|skill|anal|break|reas|comm|note|chang|impr|wh|how)", re.IGNORECASE)
 _LATER_EXPLANATION: Final = re.compile(
     rf"{_SENTENCE_END}"
-    rf"(?P<mark>(?:(?:\||--|[-–—])[ \t]*)?[*_(\[]{{0,3}}{_QUALIFIERS}{_any('explanation')}{_COLON})",
+    rf"(?P<mark>(?:(?:\||--|//|[-–—])[ \t]*)?[*_(\[]{{0,3}}{_QUALIFIERS}{_any('explanation')}{_COLON})",
     re.IGNORECASE,
 )
 _LATER_ANSWER: Final = re.compile(rf"[.!?…:][ \t]+(?P<mark>[*_]{{0,3}}(?:Answer|ANSWER){_COLON})")
 _ANY_EXPLANATION: Final = re.compile(rf"(?P<mark>[*_]{{0,3}}\b(?:Explanation|EXPLANATION){_COLON})")
 
-# Tags of any name, also in square brackets or with escaped angles; whether the name is a label is looked up.
+# Tags of any name and in any brackets; whether the name is a label is looked up.
 _ANY_TAG: Final = re.compile(
-    r"(?:<|&lt;|\[)(?P<close>/?)(?P<name>[A-Za-z][\w -]{1,30}?)(?:[ ][^<>\[\]\n]{0,60}=[^<>\[\]\n]{0,60})?[ ]?"
-    r"(?:>|&gt;|\](?![ \t*_]*[:(]))"
+    r"(?:<\|?|&lt;|\[{1,2}|\{\{)(?P<close>/|end[ _])?(?:(?:begin|start)[ _])?(?P<name>[a-z][\w -]{1,30}?)"
+    r"(?:[ ][^<>\[\]\n]{0,60}=[^<>\[\]\n]{0,60})?[ ]?(?:\|?>|&gt;|\}\}|\]{1,2}(?![ \t*_]*[:(]))",
+    re.IGNORECASE,
 )
+_WORD_IN_WORD: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _CDATA: Final = re.compile(r"<!\[CDATA\[|\]\]>")
-_EDGE_TAGS: Final = re.compile(r"\A(?:\s{0,9}</?(?:p|div|br|body|html)\s?/?>){1,9}|(?:</?(?:p|div|br|body|html)\s?/?>\s{0,9}){1,9}\Z")
-_OBJECT: Final = re.compile(r"^[ \t]*\[?\s{0,9}\{", re.MULTILINE)
+_EDGE_TAGS: Final = re.compile(r"\A(?:\s{0,9}</?(?:p|div|br|body|html|blockquote)\s?/?>){1,9}|(?:</?(?:p|div|br|body|html|blockquote)\s?/?>\s{0,9}){1,9}\Z")
+_OBJECT: Final = re.compile(r"^[ \t]*(?:<\w{1,20}>)?\[?\s{0,9}\{", re.MULTILINE)
 _FIELD: Final = re.compile(
-    r"(?P<quote>[\"'])(?P<key>[^\"'\\\n]{1,40})(?P=quote)\s{0,9}:\s{0,9}(?P<mark>[\"'])(?P<value>(?:\\.|(?!(?P=mark))[^\\])*)",
+    r"(?P<quote>[\"']?)\b(?P<key>\w[\w -]{0,39}):?(?P=quote)\s{0,9}:\s{0,9}(?P<mark>[\"'])(?P<value>(?:\\.|(?!(?P=mark))[^\\])*)",
     re.DOTALL,
 )
 _DEEPEST: Final = 4  # objects inside objects
@@ -188,6 +191,9 @@ _FIRST_LINE: Final = re.compile(
 _BLOCK_SCALAR: Final = re.compile(r"\A[ \t]*[|>][+-]?[ \t]*(?=\n)")  # of YAML
 _ABOUT: Final = _paragraphs("about")
 _CLOSING: Final = _paragraphs("closing")
+# A label of few words that no list has, and what is none: `Anna said: "No."`
+_OWN_LABEL: Final = re.compile(r"[\s*_#(\[>]{0,9}[^\W\d_a-z][^\s:*_]{0,29}(?:[ ][^\s:*_,;.!?]{1,30}){0,3}[*_]{0,3}[ ]?[:：](?![ ]?[\"“'‘«\d/])")
+_SPEAKS: Final = re.compile(r"\b(?:P\.? ?S|P\.? ?P\.? ?S|said|says|asked|thought|wrote|read|was|is|are|were)\b", re.IGNORECASE)
 _LISTED: Final = re.compile(
     r"[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]+(?:\*\*[^*\n]{2,60}\*\*|[\w' ()-]{2,60}?)[ \t]*(?:[:–—]|-[ \t]|(?<=:\*\*))"
 )
@@ -253,17 +259,18 @@ def _json_answer(text: str) -> str | None:
 
 def _field(value: object, label: re.Pattern[str], depth: int = 0) -> str | None:
     """The first text whose name is a `label`, an outer one before those of objects inside."""
-    if depth > _DEEPEST or not isinstance(value, dict):
+    if depth > _DEEPEST:
         return None
-    for key, inner in value.items():
+    fields = value if isinstance(value, dict) else {}
+    for key, inner in fields.items():
         if isinstance(inner, str) and label.fullmatch(_name(key)):
             return inner
-    found = (_field(inner, label, depth + 1) for inner in value.values())
-    return next(filter(None, found), None)
+    inside = value if isinstance(value, list) else fields.values()
+    return next(filter(None, (_field(inner, label, depth + 1) for inner in inside)), None)
 
 
 def _name(key: object) -> str:
-    return str(key).replace("_", " ")
+    return _WORD_IN_WORD.sub(" ", str(key)).replace("_", " ")
 
 
 def _unescaped(text: str) -> str:
@@ -275,7 +282,7 @@ def _unescaped(text: str) -> str:
 
 def _without_tags(text: str) -> str:
     """With the labels for tags of their names; a tag that a sentence speaks of stays."""
-    if not ("<" in text or "[" in text or "&lt;" in text):
+    if not any(mark in text for mark in ("<", "[", "{{", "&lt;")):
         return text
     text = _CDATA.sub("", text)
     tags = list(_ANY_TAG.finditer(text))
@@ -339,7 +346,8 @@ def _markers(text: str) -> list[_Marker]:
 def _foreign(text: str, closing: list[_Marker]) -> tuple[list[_Marker], list[_Marker]]:
     """Markers by labels that no list has, which are not in English letters: at the reply's beginning, and later."""
     begin = _ANY_LABEL.match(text)
-    if begin is None or (begin["label"].isascii() and begin["label"] != "A"):
+    english = all(_ENGLISH.match(text, marker.start) for marker in closing)
+    if begin is None or (begin["label"].isascii() and english and begin["label"] != "A"):
         return [], closing
     if not closing:
         later = (
@@ -388,6 +396,10 @@ def _tidy(text: str, closed: bool, state: ExtractionState, skills: Sequence[Name
     # A second label counts on a line of its own: `Answer: Text: the oldest weapon.` is an answer's text.
     relabelled = state is ExtractionState.FOUND and text.lstrip(" \t*_").startswith("\n")
     text = _unwrap(_BLOCK_SCALAR.sub("", text))
+    if relabelled and text.startswith((": ", "- ")) and "\n" not in text:
+        text = _unwrap(text[2:])
+    if text.startswith(("{", '"')):
+        text = _of_json(text)
     for _ in range(3):
         greets = state is ExtractionState.NO_MARKER and (_GREETING.match(text) or _FIRST_LINE.match(text))
         label = _WEAK_ANSWER.match(_comparable(text[:200])) if relabelled else None
@@ -400,6 +412,15 @@ def _tidy(text: str, closed: bool, state: ExtractionState, skills: Sequence[Name
         if count := _count(text):
             text = _unwrap(text[: count.start()])
     return Extraction("", ExtractionState.EMPTY) if is_empty(text) else Extraction(text, state)
+
+
+def _of_json(text: str) -> str:
+    """The text of a JSON string with escapes, or of an object's field; any other text as it is."""
+    try:
+        value = json.loads(text, strict=False) if text.startswith("{") or "\\" in text else None
+    except (ValueError, RecursionError):
+        return text
+    return (value if isinstance(value, str) else _field(value, _ANSWER) or _field(value, _WEAK_ANSWER)) or text
 
 
 def _count(text: str) -> re.Match[str] | None:
@@ -427,6 +448,9 @@ def _comment(text: str, skills: Sequence[Named]) -> int | None:
     """Where paragraphs about the text or to the user begin, after at least one paragraph of it."""
     for gap in _PARAGRAPH_END.finditer(text):
         place = gap.end()
+        label = _OWN_LABEL.match(text, place)
+        if label and not _OWN_LABEL.match(text) and not _SPEAKS.search(label[0]):
+            return gap.start()
         if _ABOUT.match(text, place) or _CLOSING.match(text, place) or _TABLE_RULE.match(text, text.find("\n", place) + 1):
             return gap.start()
         if _LISTED.match(text, place) and not text[: gap.start()].rstrip("* \t").endswith(":"):
