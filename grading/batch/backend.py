@@ -19,7 +19,7 @@ from filelock import FileLock
 from grading.backend import Reply, Sink, VoteCall, save_and_read
 from grading.batch.file import MOST_BYTES, MOST_REQUESTS, Lost, fill, lost_for, read_results
 from grading.endpoint.dialect import Dialect
-from grading.endpoint.errors import StatusError
+from grading.endpoint.errors import StatusError, body_of, words_of
 from grading.errors import UserError
 from grading.store.batches import Batch, BatchStore
 from grading.store.database import explained
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _ROUNDS = 2  # in which votes that failed or expired go out again
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # seconds between two looks at the batches
 _FETCHES = 5  # of the results of a batch that come incomplete
+_BEGINNING = 4000  # bytes of a file without results, which are shown
 _PATIENCE = 20  # looks in a row that find nobody; at the longest wait they take twenty minutes and more
 
 logger = logging.getLogger(__name__)
@@ -258,13 +259,14 @@ class _Run:
         requests = {request[0]: request for request in batch.requests}
         failures: dict[str, Lost] = {}
         lost = _reason(progress)
-        seen, nameless, deleted = set(), 0, False
+        seen, nameless, deleted, words = set(), 0, False, ""
         for content in self._api.results(progress):
             if content is None:
                 deleted = True
                 lost = lost_for("the provider has deleted the replies")
                 continue
             of_others: list[tuple[str, Reply]] = []
+            before = len(seen)
             for name, result in read_results(content, {name: len(keys) for name, keys in requests.items()}):
                 seen.add(name)
                 nameless += not name
@@ -282,15 +284,17 @@ class _Run:
                         self._report(key, reply)
                     else:  # of another run, or not let go by this run's budget; it is paid for
                         of_others.append((key, reply))
+            if len(seen) == before:  # a page in place of the file says why
+                content.seek(0)
+                words = words_of(body_of(content.read(_BEGINNING))) or "an empty file"
             save_and_read(self._sink)
             for key, reply in of_others:
                 self._verdicts.add(key, batch.judge, reply)
             self._verdicts.commit()
         found = len(seen.intersection(requests)) + nameless
-        # Without a count, one result at least is expected where there are files.
-        expected = min(progress.counted or min(1, len(progress.files)), len(requests))
+        expected = progress.expected(len(requests))
         if found < expected and not deleted:
-            self._fetch_again(batch, found, expected)
+            self._fetch_again(batch, found, expected, words)
             return False
         for name, request in requests.items():
             calls = [self._waiting[key] for key in request if key in self._waiting]
@@ -300,10 +304,14 @@ class _Run:
                 self._queue.extend(calls)
         return True
 
-    def _fetch_again(self, batch: Batch, found: int, expected: int) -> None:
-        """Keep `batch` open, whose results came incomplete; UserError after some tries."""
+    def _fetch_again(self, batch: Batch, found: int, expected: int, words: str) -> None:
+        """Keep `batch` open, whose results came incomplete; UserError after some tries.
+
+        `words` are what came in place of a file.
+        """
         self._incomplete[batch.id] += 1
         said = f"batch {batch.remote} holds {expected} results and its files came with {found}"
+        said += f', one of which is: "{words}"' if words else ""
         if self._incomplete[batch.id] >= _FETCHES:
             raise UserError(
                 f"The results of the judge's endpoint {self._backend.spec.base_url} come incomplete ({said}): the "

@@ -20,6 +20,7 @@ from grading.endpoint.throttle import Throttle
 from grading.endpoint.transport import Transport
 from grading.failure import FINAL, Cause
 from grading.keys import redact
+from grading.models.spec import clean_key, refuse_other_address
 from grading.protocol.reasoning import Split, content_text, split_reasoning
 from skillmix_tasks.harness.lm_eval_internals import concurrency, payload
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply, read_reply
@@ -145,8 +146,11 @@ class EndpointStudent:
 
     def _transport(self, address: str, bound: int) -> Transport:
         lm = self._lm
+        if self.is_openai:
+            refuse_other_address(f"the student {lm.model}", "name the address that you mean with base_url")
+        clean_key("OPENAI_API_KEY")  # which lm-eval's classes send
         try:
-            headers = {name: value for name, value in lm.header.items() if value != "Bearer "}
+            headers = {name: value.strip() for name, value in lm.header.items() if value.strip() != "Bearer"}
         except ValueError as error:  # an OpenAI model without a key
             raise UserError(f"The student's endpoint {self._shown()} needs a key: {error}") from error
         return Transport(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import sqlite3
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from grading import Grader, resolve_judge
 from grading.store import claims
+from tests.forks import Fork
+from tests.grading.graded_run import CONCURRENCY, VOTES, grade_into
 from tests.grading.test_zoo import requests
+from tests.servers.chat import ChatServer
 from tests.servers.zoo.habit import EARNED, MODEL, Answer, Habit, Json
 from tests.servers.zoo.serving import serving
 
@@ -35,6 +44,50 @@ def test_four_runs_at_once_pay_for_each_vote_once(tmp_path: Path):
         runs = [threads.submit(run, visited.base_url, tmp_path / "store", 30) for _ in range(4)]
         assert [one.result() for one in runs] == [[EARNED] * 30] * 4
     assert len(visited.chats) == 30
+
+
+class Killed(NamedTuple):
+    """When a process is killed, and what that costs."""
+
+    after: int  # requests that have come by then
+    lost: int  # at most
+
+
+@pytest.mark.parametrize(("answers", "kill"), [(45, None), (45, Killed(40, CONCURRENCY))])
+def test_four_processes_pay_for_each_vote_once(
+    chat_server: ChatServer, tmp_path: Path, answers: int, kill: Killed | None
+):
+    """The others take over what a killed one had claimed, and pay again for its requests in flight alone."""
+    chat_server.set(judge_latency=0.05, models=["judge-1"])  # one vote a request
+    outputs = [tmp_path / f"{number}.json" for number in range(4)]
+    processes = [Fork(grade_into, output, tmp_path / "store", chat_server.base_url, answers) for output in outputs]
+    if kill:
+        chat_server.wait(lambda counts: counts.received["judge"] >= kill.after)
+        paying = claimants(tmp_path / "store")
+        [victim] = [process for process in processes if process.pid == paying[0]]
+        assert victim.kill() == -signal.SIGKILL
+        outputs.pop(processes.index(victim))
+        processes.remove(victim)
+    for process in processes:
+        done = process.wait(60)
+        assert done.returncode == 0, done.stderr
+    assert len({output.read_text() for output in outputs}) == 1
+    asked = Counter(vote_of(entry.body) for entry in chat_server.log("judge"))
+    assert len(asked) == answers * VOTES
+    twice = sum(asked.values()) - len(asked)
+    assert twice == 0 if kill is None else 0 < twice <= kill.lost
+
+
+def claimants(store: Path) -> list[int]:
+    """The processes that pay for something now, who pays for most first."""
+    with closing(sqlite3.connect(store)) as db:
+        owners = db.execute("SELECT owner FROM claims GROUP BY owner ORDER BY COUNT(*) DESC").fetchall()
+    return [int(owner.split(":")[1]) for [owner] in owners]
+
+
+def vote_of(body: Json) -> str:
+    """The vote that a request is for, whatever else it has."""
+    return json.dumps([body["messages"], body["seed"]])
 
 
 def test_claims_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -72,7 +72,7 @@ class LimitWithin(EmptyChoices):
 
 
 class HtmlNowAndThen(EmptyChoices):
-    source = "facts: HTML from proxies in front of an endpoint (lm-eval's client ends in a traceback)"
+    source = "https://github.com/ChatGPTNextWeb/NextChat/issues/5008"
 
     def bad(self, body: Json) -> Answer:
         page = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>"
@@ -87,14 +87,14 @@ class EventStream(EmptyChoices):
 
 
 class BrokenOff(EmptyChoices):
-    source = "issue text: a body that breaks off"
+    source = "https://github.com/cline/cline/issues/60"
 
     def bad(self, body: Json) -> Answer:
         return answer(200, good(body)[2][:80])
 
 
 class ConnectionCut(EmptyChoices):
-    source = "issue text: a body that breaks off"
+    source = "https://github.com/modelscope/evalscope/issues/851"
 
     def bad(self, body: Json) -> Answer:
         content = good(body)[2]
@@ -109,7 +109,7 @@ class EmptyBody(EmptyChoices):
 
 
 class ListBody(EmptyChoices):
-    source = "issue text: a list as body"
+    source = "made up: the list in which Gemini sends errors, as a success"
 
     def bad(self, body: Json) -> Answer:
         return answer(200, [google(503, "The model is overloaded.", "UNAVAILABLE")])
@@ -128,7 +128,7 @@ class CreditsWithin(Habit):
 class WebPage(Habit):
     """The address of a web page answers everything with itself."""
 
-    source = "issue text: a 200 that holds no chat reply is no endpoint"
+    source = "https://github.com/neavo/LinguaGacha/issues/137"
     outcome = Ended(Cause.NOT_A_CHAT, "Welcome")
 
     def models(self) -> Answer:

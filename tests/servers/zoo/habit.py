@@ -76,7 +76,7 @@ class Habit:
 
     source: ClassVar[str] = ""
     outcome: ClassVar[Whole | Ended | Lost] = Whole()
-    teacher: ClassVar[bool] = False  # whether it also meets a teacher, who sends no form
+    formless: ClassVar[Whole | Ended | Lost | None] = None  # the outcome where no form is asked for, if another
     wasted: ClassVar[int] = 5  # chats, at most, that bring nothing until the endpoint is understood
 
     def models(self) -> Answer:

@@ -11,7 +11,6 @@ class Always(Habit):
     """Refuses every chat."""
 
     reply: Answer = answer(500, "")
-    teacher = True
     wasted = 2
 
     def chat(self, body: Json, number: int) -> Answer:
@@ -135,7 +134,6 @@ class RetryInfo(Habit):
     """A limit by the minute whose delay stands in the body only."""
 
     source = "https://ai.google.dev/gemini-api/docs/rate-limits"
-    teacher = True
 
     def chat(self, body: Json, number: int) -> Answer:
         if number != 1:
@@ -173,7 +171,6 @@ class AzureFilter(Habit):
 class TooLong(Always):
     source = "https://github.com/vllm-project/vllm (error of the OpenAI server)"
     outcome = Ended(Cause.TOO_LONG, "maximum context length")
-    teacher = False
     wasted = 5
     reply = answer(
         400, error("This model's maximum context length is 512 tokens. However, you requested 1800 tokens.")

@@ -40,7 +40,6 @@ class GeminiSeed(Habit):
 
     source = "https://github.com/Vali-98/ChatterUI/issues/227"
     outcome = Whole(("seed",))
-    teacher = True
 
     def chat(self, body: Json, number: int) -> Answer:
         if "seed" not in body:
@@ -76,7 +75,6 @@ class MistralProxy(Habit):
 
     source = "https://github.com/mistralai/platform-docs-public/issues/7"
     outcome = Whole(("temperature",))
-    teacher = True
 
     def chat(self, body: Json, number: int) -> Answer:
         if "temperature" not in body:
@@ -91,7 +89,7 @@ class MistralProxy(Habit):
 class OldOpenAI(Habit):
     """Names the argument without quotation marks."""
 
-    source = "https://community.openai.com/t/unrecognized-request-argument-supplied/"
+    source = "https://github.com/OpenHands/OpenHands/issues/6777"
     outcome = Whole(("seed",))
 
     def chat(self, body: Json, number: int) -> Answer:
@@ -103,7 +101,6 @@ class OnlyCompletionTokens(Habit):
 
     source = "https://github.com/fish2018/YPrompt/issues/26"
     outcome = Whole(("max_tokens", "temperature"))
-    teacher = True
 
     def chat(self, body: Json, number: int) -> Answer:
         if "max_tokens" in body:
@@ -154,7 +151,7 @@ class AnthropicChoices(Habit):
 class NotImplementedSeed(Habit):
     """Says 501 and nothing about the parameter."""
 
-    source = "issue text: SGLang-like servers say 501"
+    source = "made up after a report without an address"
     outcome = Whole(("seed",))
 
     def chat(self, body: Json, number: int) -> Answer:
@@ -184,7 +181,7 @@ class WordlessTemperature(Habit):
 class WordlessServerError(Habit):
     """Fails with 500 at a form, with nothing to tell it from an outage."""
 
-    source = "https://github.com/sgl-project/sglang/issues/892"
+    source = "made up: a form that makes the server fail"
     outcome = Whole(("response_format", "seed", "temperature"))
 
     def chat(self, body: Json, number: int) -> Answer:
