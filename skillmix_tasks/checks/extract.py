@@ -134,7 +134,10 @@ _WEAK_ANSWER: Final = _label(_any("weak_answer"))
 _EXPLANATION: Final = _label(_any("explanation"), _CLAUSE)
 _WEAK_EXPLANATION: Final = _label(_any("weak_explanation"), _CLAUSE)
 _SENTENCE_END: Final = r"[.!?…\"”»][\"”»’')\]*_]{0,4}[ \t]*"
-_ENGLISH: Final = re.compile(r"[^a-z]{0,9}[a-z '’-]{0,40}(?:expl|rationale|just|skill|anal|break|reas|comm|note|chang|impr|wh|how)", re.IGNORECASE)
+_ENGLISH: Final = re.compile(
+    r"[^a-z]{0,9}[a-z '’-]{0,40}(?:expl|rationale|just|skill|anal|break|reas|comm|note|chang|impr|wh|how)",
+    re.IGNORECASE,
+)
 _LATER_EXPLANATION: Final = re.compile(
     rf"{_SENTENCE_END}"
     rf"(?P<mark>(?:(?:\||--|//|[-–—])[ \t]*)?[*_(\[]{{0,3}}{_QUALIFIERS}{_any('explanation')}{_COLON})",
@@ -151,7 +154,9 @@ _ANY_TAG: Final = re.compile(
 )
 _WORD_IN_WORD: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _CDATA: Final = re.compile(r"<!\[CDATA\[|\]\]>")
-_EDGE_TAGS: Final = re.compile(r"\A(?:\s{0,9}</?(?:p|div|br|body|html|blockquote)\s?/?>){1,9}|(?:</?(?:p|div|br|body|html|blockquote)\s?/?>\s{0,9}){1,9}\Z")
+_EDGE_TAGS: Final = re.compile(
+    r"\A(?:\s{0,9}</?(?:p|div|br|body|html|blockquote)\s?/?>){1,9}|(?:</?(?:p|div|br|body|html|blockquote)\s?/?>\s{0,9}){1,9}\Z"
+)
 _OBJECT: Final = re.compile(r"^[ \t]*(?:<\w{1,20}>)?\[?\s{0,9}\{", re.MULTILINE)
 _FIELD: Final = re.compile(
     r"(?P<quote>[\"']?)\b(?P<key>\w[\w -]{0,39}):?(?P=quote)\s{0,9}:\s{0,9}(?P<mark>[\"'])(?P<value>(?:\\.|(?!(?P=mark))[^\\])*)",
@@ -163,7 +168,8 @@ _TABLE_RULE: Final = re.compile(r"^[ \t]*\|(?:[ \t]*:?-{2,}:?[ \t]*\|)+[ \t]*$",
 _ROW: Final = re.compile(r"^[ \t]*\|(.*)\|[ \t]*$")
 # A label in any language, at the reply's beginning and at that of a later line.
 _ANY_LABEL: Final = re.compile(
-    r"^[\s*_#>]{0,9}(?P<label>[^\s:：*_#>]{1,20}(?:[ ][^\s:：*_#>]{1,20}){0,2})[*_]{0,3}[ ]?[:：][*_]{0,3}", re.MULTILINE
+    r"^[\s*_#>]{0,9}(?P<label>[^\s:：*_#>]{1,20}(?:[ ][^\s:：*_#>]{1,20}){0,2})[*_]{0,3}[ ]?[:：][*_]{0,3}",
+    re.MULTILINE,
 )
 
 _ROLE: Final = re.compile(
@@ -173,9 +179,13 @@ _ROLE: Final = re.compile(
 )
 _NEXT_TURN: Final = re.compile(r"^[#* \t\[]{0,6}(?:user|human|instruction)[*\]]{0,3}[ \t]*:", _FLAGS)
 # The last line, or what stands in the last brackets, and the words that such a count of words is made of.
-_LAST: Final = re.compile(r"(?:\s*[*_]{0,2}[(\[](?P<inside>[^()\[\]\n]{1,60})[)\]]|\n(?P<line>[^\n]{1,60}))[*_.\s]{0,4}\Z")
+_LAST: Final = re.compile(
+    r"(?:\s*[*_]{0,2}[(\[](?P<inside>[^()\[\]\n]{1,60})[)\]]|\n(?P<line>[^\n]{1,60}))[*_.\s]{0,4}\Z"
+)
 _COUNTED: Final = frozenset(_LABELS["counted"].split())
-_UNITS: Final = re.compile(r"(?:word|sentence|character|char|token)s?\b|\blength\b|\bend(?: of\b|\s*$)", re.IGNORECASE)
+_UNITS: Final = re.compile(
+    r"(?:word|sentence|character|char|token)s?\b|\blength\b|\bend(?: of\b|\s*$)", re.IGNORECASE
+)
 _GREETING: Final = re.compile(rf"{_any('greeting')}\b[^\n:]{{0,120}}[.!](?=\s*\n)", re.IGNORECASE)
 _ANNOUNCES: Final = re.compile(
     rf"(?:{_any('greeting')}\b[^\n:]{{0,60}})?(?:here|below|the following)\b"
@@ -192,13 +202,19 @@ _BLOCK_SCALAR: Final = re.compile(r"\A[ \t]*[|>][+-]?[ \t]*(?=\n)")  # of YAML
 _ABOUT: Final = _paragraphs("about")
 _CLOSING: Final = _paragraphs("closing")
 # A label of few words that no list has, and what is none: `Anna said: "No."`
-_OWN_LABEL: Final = re.compile(r"[\s*_#(\[>]{0,9}[^\W\d_a-z][^\s:*_]{0,29}(?:[ ][^\s:*_,;.!?]{1,30}){0,3}[*_]{0,3}[ ]?[:：](?![ ]?[\"“'‘«\d/])")
-_SPEAKS: Final = re.compile(r"\b(?:P\.? ?S|P\.? ?P\.? ?S|said|says|asked|thought|wrote|read|was|is|are|were)\b", re.IGNORECASE)
+_OWN_LABEL: Final = re.compile(
+    r"[\s*_#(\[>]{0,9}[^\W\d_a-z][^\s:*_]{0,29}(?:[ ][^\s:*_,;.!?]{1,30}){0,3}[*_]{0,3}[ ]?[:：](?![ ]?[\"“'‘«\d/])"
+)
+_SPEAKS: Final = re.compile(
+    r"\b(?:P\.? ?S|P\.? ?P\.? ?S|said|says|asked|thought|wrote|read|was|is|are|were)\b", re.IGNORECASE
+)
 _LISTED: Final = re.compile(
     r"[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]+(?:\*\*[^*\n]{2,60}\*\*|[\w' ()-]{2,60}?)[ \t]*(?:[:–—]|-[ \t]|(?<=:\*\*))"
 )
 _LOOKED_AT: Final = 300  # characters of a paragraph that may name a skill
-_PARAGRAPH_END: Final = re.compile(r"\n[ \t]*\n\s*(?:(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*)?|\n[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*")
+_PARAGRAPH_END: Final = re.compile(
+    r"\n[ \t]*\n\s*(?:(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*)?|\n[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*"
+)
 
 
 def extract_answer(reply: str, skills: Sequence[Named] = ()) -> Extraction:
@@ -291,7 +307,9 @@ def _without_tags(text: str) -> str:
     def label(tag: re.Match[str]) -> str:
         name = _name(tag["name"])
         answers = _ANSWER.fullmatch(name) or _WEAK_ANSWER.fullmatch(name)
-        if not answers and not (_EXPLANATION.fullmatch(name) or _WEAK_EXPLANATION.fullmatch(name) or name == "details"):
+        if not answers and not (
+            _EXPLANATION.fullmatch(name) or _WEAK_EXPLANATION.fullmatch(name) or name == "details"
+        ):
             return tag[0]
         if tag["close"]:
             return "\n\nExplanation:\n" if answers else ""
@@ -451,7 +469,11 @@ def _comment(text: str, skills: Sequence[Named]) -> int | None:
         label = _OWN_LABEL.match(text, place)
         if label and not _OWN_LABEL.match(text) and not _SPEAKS.search(label[0]):
             return gap.start()
-        if _ABOUT.match(text, place) or _CLOSING.match(text, place) or _TABLE_RULE.match(text, text.find("\n", place) + 1):
+        if (
+            _ABOUT.match(text, place)
+            or _CLOSING.match(text, place)
+            or _TABLE_RULE.match(text, text.find("\n", place) + 1)
+        ):
             return gap.start()
         if _LISTED.match(text, place) and not text[: gap.start()].rstrip("* \t").endswith(":"):
             return gap.start()
