@@ -45,7 +45,7 @@ def failure_in(content: Any, status: int) -> CallFailedError | None:
     listed = choices if isinstance(choices, list) else []
     if any(holds_reply(one) or holds_text(one) for one in listed):
         return None
-    usage = _usage(content.get("usage"))
+    usage = usage_of(content.get("usage"))
     errors = [one["error"] for one in listed if isinstance(one, dict) and one.get("error")]
     if error := content.get("error") or (errors[0] if errors else None):
         return error_within(status, {}, error, usage)
@@ -94,7 +94,7 @@ def replies_in(content: dict[str, Any], votes: int | None = None) -> list[Reply]
     reply. Usage that cannot be used is left out of the replies.
     """
     usable = _usable(content)
-    usage = _usage(content.get("usage"))
+    usage = usage_of(content.get("usage"))
     if not usage.completion and any(_read(choice.message.content)[0] for choice in usable):
         usage = Usage()  # a server that does not count says 0
     choices = usable[:votes]
@@ -143,7 +143,7 @@ def _called(calls: object) -> str:
     return encodable(arguments) if isinstance(arguments, str) else ""
 
 
-def _usage(reported: object) -> Usage:
+def usage_of(reported: object) -> Usage:
     """A request's usage as its reply reports it; nothing is known where prompt or completion is no count.
 
     Reasoning counts as completion, also where an endpoint reports it beside that: then it is in the total, or more
@@ -154,7 +154,7 @@ def _usage(reported: object) -> Usage:
     prompt, completion = counted(reported.get("prompt_tokens")), counted(reported.get("completion_tokens"))
     if not prompt or completion is None:
         return Usage()
-    reasoning = counted(_detail(reported, "completion_tokens_details", "reasoning_tokens")) or 0
+    reasoning = reasoning_in(reported) or 0
     if reasoning > completion:
         completion += reasoning
     total = counted(reported.get("total_tokens")) or 0
@@ -162,8 +162,13 @@ def _usage(reported: object) -> Usage:
     return Usage.read(prompt, max(completion, total - prompt), cached)
 
 
-def _detail(reported: dict[str, Any], group: str, name: str) -> object:
-    details = reported.get(group)
+def reasoning_in(reported: object) -> int | None:
+    """How many tokens of the usage that a reply reports are reasoning; None if it does not say."""
+    return counted(_detail(reported, "completion_tokens_details", "reasoning_tokens"))
+
+
+def _detail(reported: object, group: str, name: str) -> object:
+    details = reported.get(group) if isinstance(reported, dict) else None
     return details.get(name) if isinstance(details, dict) else None
 
 

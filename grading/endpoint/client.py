@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from grading.backend import Reply, Sink, VoteCall
 from grading.endpoint.chat import replies_in
-from grading.endpoint.dialect import MOST_WASTED, Dialect
+from grading.endpoint.dialect import Dialect
 from grading.endpoint.errors import CallFailedError, StatusError
+from grading.endpoint.learner import MOST_WASTED
 from grading.endpoint.rate_headers import ATTEMPTS
 from grading.endpoint.saver import Saver
 from grading.endpoint.transport import Transport

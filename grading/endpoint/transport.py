@@ -51,7 +51,8 @@ class _Progress:
 class Transport:
     """Sends chat requests to `url` as `throttle` lets them out; use as an async context manager.
 
-    An attempt ends after `timeout` seconds. Without `verify` the endpoint's certificate is not checked.
+    An attempt ends after `timeout` seconds. Without `verify` the endpoint's certificate is not checked. With
+    `charged` a failure that reports usage is retried like any other; without it the caller decides.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Transport:
         *,
         timeout: float | None = None,
         verify: bool = True,
+        charged: bool = False,
     ) -> None:
         self._url = url
         self._headers = dict(headers)
@@ -69,6 +71,7 @@ class Transport:
         self.throttle = throttle
         self._timeout = timeout
         self._verify = verify
+        self._charged = charged
 
     async def __aenter__(self) -> Self:
         self.throttle.open()
@@ -108,7 +111,7 @@ class Transport:
             return await self._attempt(data, progress)
 
         retrying = AsyncRetrying(
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception(self._may_pass),
             stop=lambda state: _enough(state, progress),
             wait=_wait,
             reraise=True,
@@ -149,6 +152,9 @@ class Transport:
         self._slow_down(failure, sent)
         raise failure
 
+    def _may_pass(self, error: BaseException) -> bool:
+        return isinstance(error, CallFailedError) and error.passing and (self._charged or not error.usage)
+
     def _slow_down(self, failure: CallFailedError, sent: float) -> None:
         if failure.after is not None:
             if not self.throttle.believes(failure.after):
@@ -165,10 +171,6 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
         return await response.read()
     unpacker = Unpacker(encoding)
     return b"".join([piece async for chunk in response.content.iter_any() for piece in unpacker.feed(chunk)])
-
-
-def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, CallFailedError) and error.passing and not error.usage
 
 
 def _enough(state: RetryCallState, progress: _Progress) -> bool:

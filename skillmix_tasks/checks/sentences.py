@@ -45,7 +45,7 @@ _WORD_START: Final = r"(?:[A-Z][a-z]|I\b)"
 _GLUED: Final = re.compile(rf"(?<=[a-z][.!?])(?=[\"'(]?{_WORD_START})|(?<=[.!?][\"')])(?={_WORD_START})")
 # Addresses, whose stops end nothing, and the numbers of footnotes behind a stop.
 _ADDRESS: Final = re.compile(
-    r"\b(?:www\.|https?://|[\w.]{1,64}@)[\w./@-]*\w|\b[a-z][\w-]*\.(?:com|org|net|edu|gov|io)\b(?!\.\w)",
+    r"\b(?:www\.|https?://|[\w.]{1,64}@)[\w./@?=&%#~+-]*\w|\b[a-z][\w-]*(?:\.[\w-]+){0,3}\.(?:com|org|net|edu|gov|io)\b(?!\.\w)(?:/[\w./?=&%#~+-]*\w)?",
     re.IGNORECASE,
 )
 _FOOTNOTE: Final = re.compile(r"(?<=[a-z][.!?])(?:\d{1,2}|\[\d{1,3}\])(?=\s+[A-Z\"']|\s*$)")
@@ -72,7 +72,7 @@ _TITLES: Final = (
     "Adm Ald Amb Atty Br Brig Bro Capt Cdr Cmdr Col Cpl Cpt Det Dr Drs Ens Fr Ft Gen Gov Hon Insp Lt Maj"
     " Messrs Mlle Mme Mr Mrs Ms Msgr Mt Pres Prof Pvt Rep Rev Sen Sgt Sr Sra Srta Supt Ven"
 )
-_SHORT_FORMS: Final = "approx ca ch dept eq est ext tel vol"
+_SHORT_FORMS: Final = "approx ca ch dept em eq est ext rs tel vol"
 _DAYS: Final = "Fri Mon Thu Thurs Tue Tues Wed"
 _UNITS: Final = "ft in kg km lb lbs min oz sec tbsp tsp"
 
