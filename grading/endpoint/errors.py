@@ -25,8 +25,8 @@ _DEEP = 12  # errors inside errors
 
 _QUOTA = re.compile(
     r"insufficient[_ ](\w+[_ ])?(quota|balance|credits?|funds)|exceeded your current quota|credit balance"
-    r"|out of credits|(credits?|balance|quota|budget|funds)\b.{0,40}\b(exhausted|used up|depleted|too low|not enough"
-    r"|insufficient)\b|budget\b.{0,40}\bexceeded"
+    r"|out of credits|budget\b.{0,40}\bexceeded|(credits?|balance|quota|budget|funds)\b.{0,40}"
+    r"\b(exhausted|used up|depleted|too low|not enough|insufficient)\b"
     r"|(add|purchase|buy)\b.{0,30}\bcredits|payment required|billing[_ ](hard[_ ]limit|not[_ ]active)"
     r"|limit: 0\b|spend(ing)? limit|arrearage|overdue"
     r"|(余额|额度|配额|资源包).{0,12}(不足|用尽|耗尽|用完)"

@@ -296,7 +296,111 @@ class GroqNoLuck(Habit):
         return good(body)
 
 
-HABITS = (
+class ErrorsInAList(Habit):
+    source = "https://github.com/cloudflare/ai/issues/279"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "seed" not in body:
+            return good(body)
+        message = "AiError: Bad input: Error: unexpected property '/seed'"
+        return answer(400, {"errors": [{"message": message, "code": 5006}], "success": False, "result": {}})
+
+
+class ValueOfConst(Habit):
+    """FastAPI's list of problems about a value inside the form."""
+
+    source = "made up after the problems that FastAPI lists"
+    outcome = Whole(("json_schema",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if (body.get("response_format") or {}).get("type") != "json_schema":
+            return good(body)
+        problem = {
+            "loc": ["body", "response_format", "type"],
+            "msg": "unexpected value; permitted: 'text', 'json_object'",
+            "type": "value_error.const",
+        }
+        return answer(422, {"detail": [problem]})
+
+
+class Xml(Habit):
+    source = "made up"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "seed" not in body:
+            return good(body)
+        page = (
+            '<?xml version="1.0"?><Error><Code>BadRequest</Code><Message>seed is not supported</Message></Error>'
+        )
+        return answer(400, page, {"Content-Type": "application/xml"})
+
+
+class Problem(Habit):
+    """application/problem+json."""
+
+    source = "https://www.rfc-editor.org/rfc/rfc9457"
+    outcome = Whole(("temperature",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "temperature" not in body:
+            return good(body)
+        problem = {
+            "type": "about:blank",
+            "title": "Bad Request",
+            "status": 400,
+            "detail": "temperature: not permitted",
+        }
+        return answer(400, problem, {"Content-Type": "application/problem+json"})
+
+
+class RangeOfTemperature(Habit):
+    source = "made up"
+    outcome = Whole(("temperature",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "temperature" not in body:
+            return good(body)
+        return answer(400, {"object": "error", "message": "temperature must be in [0, 0.5]", "code": 40001})
+
+
+class NoSystemValue(Habit):
+    source = "https://github.com/pydantic/pydantic-ai/issues/974"
+    outcome = Whole(("system",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if body["messages"][0]["role"] != "system":
+            return good(body)
+        message = "Unsupported value: 'messages[0].role' does not support 'system' with this model."
+        return answer(400, error(message, param="messages[0].role", code="unsupported_value"))
+
+
+class SchemaTooLarge(Habit):
+    source = "https://github.com/flutter/genui/issues/428"
+    outcome = Whole(("json_schema",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if (body.get("response_format") or {}).get("type") != "json_schema":
+            return good(body)
+        message = "The specified schema produces a constraint that has too many states for serving."
+        return answer(400, [{"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}])
+
+
+class DropParameters(Habit):
+    """A gateway that knows what a model takes, and says 500."""
+
+    source = "https://github.com/BerriAI/litellm/issues/3923"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "seed" not in body:
+            return good(body)
+        message = "ollama does not support parameters: {'seed': 1}, for model=llama3:latest. To drop these, set `litellm.drop_params=True`"  # noqa: E501 - as it was reported
+        return answer(500, {"error": {"message": message, "type": None, "param": None, "code": 500}})
+
+
+HABITS: tuple[type[Habit], ...] = (
     DeepSeekForm,
     NoForm,
     GeminiSeed,
@@ -319,4 +423,12 @@ HABITS = (
     MistralRoles,
     GroqLuck,
     GroqNoLuck,
+    ErrorsInAList,
+    ValueOfConst,
+    Xml,
+    Problem,
+    RangeOfTemperature,
+    NoSystemValue,
+    SchemaTooLarge,
+    DropParameters,
 )
