@@ -149,10 +149,11 @@ class CallFailedError(Exception):
 
 
 class NoReplyError(CallFailedError):
-    """The connection failed, broke off or timed out."""
+    """The connection failed, broke off or timed out; `advised` if the words say what to do about it."""
 
-    def __init__(self, words: str) -> None:
+    def __init__(self, words: str, *, advised: bool = False) -> None:
         super().__init__(Failure(Cause.NO_REPLY, None, one_line(words)))
+        self.advised = advised
 
 
 class UnfitReplyError(CallFailedError):

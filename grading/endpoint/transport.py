@@ -27,7 +27,7 @@ from grading.endpoint.errors import (
     words_of,
 )
 from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF, quota
-from grading.endpoint.route import proxy_of, trusted
+from grading.endpoint.route import fault_of, proxy_of, refuse_of_proxy, trusted
 from grading.endpoint.throttle import Throttle
 from grading.keys import known_keys, redacted
 from grading.safety.bounds import load_json
@@ -66,7 +66,8 @@ class Transport:
         charged: bool = False,
     ) -> None:
         self._url = url
-        self._headers = dict(headers)
+        # Not the session's, since aiohttp gives those to the proxy, too, and the key is among them.
+        self._headers = {**headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED}
         self._keys = known_keys()
         self.throttle = throttle
         self._timeout = timeout
@@ -82,7 +83,6 @@ class Transport:
             timeout=aiohttp.ClientTimeout(
                 total=_TIMEOUT if self._timeout is None else self._timeout, sock_connect=_CONNECT_TIMEOUT
             ),
-            headers={**self._headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED},
             auto_decompress=False,
             proxy=proxy_of(self._url),
         )
@@ -124,7 +124,10 @@ class Transport:
         progress.last = time.monotonic()
         progress.first = progress.first or progress.last
         try:
-            async with self._session.post(self._url, data=data, allow_redirects=False) as response:
+            async with self._session.post(
+                self._url, data=data, headers=self._headers, allow_redirects=False
+            ) as response:
+                refuse_of_proxy(response)
                 try:
                     content = await _body(response)
                 except BodyError as error:
@@ -134,7 +137,9 @@ class Transport:
                         raise kind(str(error), response.status) from error
                     content = str(error).encode()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise NoReplyError(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
+            fault = fault_of(error)
+            words = fault or f"{type(error).__name__}: {error}".removesuffix(": ")
+            raise NoReplyError(words, advised=bool(fault)) from error
         finally:
             self.throttle.leave()
         headers = response.headers

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from grading import UserError
 from grading.endpoint.chat import holds_reply, holds_text, reasoning_in, usage_of, was_cut, was_filtered
-from grading.endpoint.errors import CallFailedError, StatusError
+from grading.endpoint.errors import CallFailedError, NoReplyError, StatusError
 from grading.endpoint.learner import Learner
 from grading.endpoint.throttle import Throttle
 from grading.endpoint.transport import Transport
@@ -153,7 +153,9 @@ class EndpointStudent:
             refuse_other_address(f"the student {lm.model}", "name the address that you mean with base_url")
         clean_key("OPENAI_API_KEY")  # which lm-eval's classes send
         try:
-            headers = {name: value.strip() for name, value in lm.header.items() if value.strip() != "Bearer"}
+            headers = {
+                name: " ".join(value.split()) for name, value in lm.header.items() if value.strip() != "Bearer"
+            }
         except ValueError as error:  # an OpenAI model without a key
             raise UserError(f"The student's endpoint {self._shown()} needs a key: {error}") from error
         return Transport(
@@ -174,6 +176,8 @@ class EndpointStudent:
         what = f"The student's endpoint {self._shown()}"
         words = str(error.failure)
         match error.failure.cause:
+            case Cause.NO_REPLY if isinstance(error, NoReplyError) and error.advised:
+                advice = f"cannot be reached: {words}"
             case Cause.NO_REPLY:
                 advice = f"cannot be reached ({words}): start it, or correct base_url in --model_args"
             case Cause.NOT_A_CHAT:
