@@ -22,7 +22,16 @@ from grading.store.database import explained, open_database, transaction
 LEASE = 30.0  # seconds
 _RENEWALS = 5  # in that time
 _CHUNK = 300
-_HERE = platform.node().replace(":", "-")
+
+
+def _machine() -> str:
+    """A name for what this process sees as its machine: containers may share a host's name, but not its processes."""
+    space = Path("/proc/self/ns/pid")
+    return f"{platform.node()}-{space.stat().st_ino if space.exists() else 0}".replace(":", "-")
+
+
+_HERE = _machine()
+_open: set[str] = set()  # the owners in this process that are not closed
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +43,7 @@ class Claims:
         self._path = path
         self._db = open_database(path)
         self._owner = f"{_HERE}:{os.getpid()}:{uuid.uuid4().hex}"
+        _open.add(self._owner)
 
     def take(self, keys: Iterable[str], damaged: Collection[str] = ()) -> set[str]:
         """Those of `keys` that are this run's now: they have no reply, and no other living run claims them.
@@ -81,6 +91,7 @@ class Claims:
 
     def close(self) -> None:
         """Close the file."""
+        _open.discard(self._owner)
         self._db.close()
 
     def _renew(self, done: threading.Event) -> None:
@@ -95,11 +106,16 @@ class Claims:
 
 
 def _is_dead(owner: str) -> bool:
-    """Whether the process of an owner on this machine has ended; on another machine only the lease says so."""
+    """Whether an owner on this machine pays no more; on another machine only the lease says so.
+
+    A run that could not give up its claims on a full disk leaves them behind in a process that goes on.
+    """
     here, _, rest = owner.partition(":")
     process = rest.partition(":")[0]
     if here != _HERE or not process.isdecimal():
         return False
+    if int(process) == os.getpid():
+        return owner not in _open
     status = Path(f"/proc/{process}/stat")
     if Path("/proc/self/stat").exists():
         try:
