@@ -25,9 +25,10 @@ _CHUNK = 300
 
 
 def _machine() -> str:
-    """A name for what this process sees as its machine: containers may share a host's name, but not its processes."""
-    space = Path("/proc/self/ns/pid")
-    return f"{platform.node()}-{space.stat().st_ino if space.exists() else 0}".replace(":", "-")
+    """A name for the processes that this one sees: hosts and containers may share a host's name."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    parts = (boot.read_text().strip() if boot.exists() else "", space.stat().st_ino if space.exists() else 0)
+    return f"{platform.node()}-{parts[0]}-{parts[1]}".replace(":", "-")
 
 
 _HERE = _machine()
