@@ -22,10 +22,12 @@ from grading.verdict import Usage
 _MOST_READ = 20_000  # characters of an error's body; a traceback of a server stands behind its message
 _LONGEST_RESET = 600.0  # seconds; a quota that is renewed later is used up for this run
 _DEEP = 12  # errors inside errors
+_PAGE = "an HTML page"
 
 _QUOTA = re.compile(
     r"insufficient[_ ](\w+[_ ])?(quota|balance|credits?|funds)|exceeded your current quota|credit balance"
-    r"|out of credits|budget\b.{0,40}\bexceeded|(credits?|balance|quota|budget|funds)\b.{0,40}"
+    r"|out of credits|(reached|exceeded)\b.{0,40}\busage limits?|budget\b.{0,40}\bexceeded"
+    r"|(credits?|balance|quota|budget|funds)\b.{0,40}"
     r"\b(exhausted|used up|depleted|too low|not enough|insufficient)\b"
     r"|(add|purchase|buy)\b.{0,30}\bcredits|payment required|billing[_ ](hard[_ ]limit|not[_ ]active)"
     r"|limit: 0\b|spend(ing)? limit|arrearage|overdue"
@@ -61,6 +63,7 @@ _FILTER = re.compile(
 )
 _LONG = re.compile(
     r"context[_ ]length|context (window|size|limit)|maximum context|max(imum)?[_ ]?(model[_ ]?len|input)"
+    r"|max_(completion_|output_|new_)?tokens\b.{0,60}\b(less than|at most|maximum|exceeds?|too (large|high))"
     r"|prompt is too long|too many (input )?tokens|input (is )?too long|exceeds? the available context",
     re.IGNORECASE,
 )
@@ -71,7 +74,7 @@ _PARAMETERS = re.compile(r"\b(parameters?|arguments?|options?)\b", re.IGNORECASE
 _SYSTEM = re.compile(
     r"(system|developer)\b.{0,30}\b(role|message|prompt|instruction)s?\b.{0,40}\bnot (supported|allowed|enabled)"
     r"|(system|developer) (role|message|instruction) not|not support.{0,30}\bsystem\b"
-    r"|roles must alternate|unexpected role .?system|invalid.{0,20}role.{0,20}system",
+    r"|valid roles?:|roles must alternate|unexpected role .?system|invalid.{0,20}role.{0,20}system",
     re.IGNORECASE | re.DOTALL,
 )
 _PLAIN_HTTP = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)", re.IGNORECASE)
@@ -309,7 +312,7 @@ def _words_of_text(text: str, depth: int) -> str:
             return text
     if re.search(r"<(!doctype|html|head|body)\b", text[:500], re.IGNORECASE):
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-        return f"an HTML page: {' '.join(title[1].split())}" if title else "an HTML page"
+        return f"{_PAGE}: {' '.join(title[1].split())}" if title else _PAGE
     return text
 
 
@@ -407,8 +410,8 @@ def _cause(status: int, text: str, named: str, after: float | None) -> Cause:
         return Cause.TOO_LONG
     if (status in (400, 403, 404, 410, 422) and _MODEL.search(text)) or (status == 503 and _MODEL.search(named)):
         return Cause.MODEL
-    if status == 403:
-        return Cause.KEY
+    if status == 403:  # a page is of somebody between, who knows no key
+        return Cause.REFUSED if named.startswith(_PAGE) else Cause.KEY
     if status in (404, 405, 410):  # a router has no endpoint for what the request asks
         return Cause.REFUSED if _PARAMETERS.search(named) else Cause.NO_CHAT
     if status == 501:

@@ -176,6 +176,8 @@ def normalise(text: str) -> str:
     What the prompt changes in a text (see grading.protocol.untrusted), compatibility forms (NFKC), case, invisible
     characters, the style of quotation marks, and white space.
     """
+    if text.isascii() and text.isprintable() and "&" not in text:  # of all that, it can have case and spaces
+        return " ".join(text.casefold().split())
     text = unicodedata.normalize("NFKC", comparable(text)).casefold().translate(_QUOTES)
     invisible = {ord(c): None for c in set(text) if unicodedata.category(c) == "Cf"}
     return " ".join(text.translate(invisible).split())

@@ -16,6 +16,7 @@ from tests.servers.zoo.habit import (
     Json,
     answer,
     choice,
+    error,
     good,
     google,
 )
@@ -304,6 +305,35 @@ class Passing(EmptyChoices):
         return answer(status, page, {"Content-Type": "text/html"})
 
 
+class NullError(Habit):
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, {"error": None, "choices": [choice(TEXT)] * body.get("n", 1), "usage": {}})
+
+
+class LimitWithoutHeaders(EmptyChoices):
+    source = "made up"
+
+    def bad(self, body: Json) -> Answer:
+        return answer(429, error("Rate limit reached for requests. Please try again in 20ms.", type="requests"))
+
+
+class LimitAsPage(EmptyChoices):
+    source = "made up: nginx"
+
+    def bad(self, body: Json) -> Answer:
+        page = "<html><head><title>429 Too Many Requests</title></head><body><center>nginx</center></body></html>"
+        return answer(429, page, {"Content-Type": "text/html", "Retry-After": "0"})
+
+
+class EmptyGateway(EmptyChoices):
+    source = "made up"
+
+    def bad(self, body: Json) -> Answer:
+        return answer(502, "")
+
+
 HABITS: tuple[type[Habit], ...] = (
     EmptyChoices,
     NullChoices,
@@ -336,4 +366,8 @@ HABITS: tuple[type[Habit], ...] = (
     StatusOfItsOwn,
     ErrorCode,
     Passing,
+    NullError,
+    LimitWithoutHeaders,
+    LimitAsPage,
+    EmptyGateway,
 )

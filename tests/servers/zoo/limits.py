@@ -394,6 +394,97 @@ class OnlyStreams(Always):
     )
 
 
+class Firewall(Always):
+    source = "made up: Cloudflare's page for those it blocks"
+    outcome = Ended(Cause.REFUSED, "Attention Required! | Cloudflare")
+    wasted = 5
+    reply = answer(403, "<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head></html>")
+
+
+class NoAccess(Always):
+    source = "made up"
+    outcome = Ended(Cause.MODEL, "does not exist or you do not have access")
+    reply = answer(
+        404,
+        error("The model `judge-1` does not exist or you do not have access to it.", code="model_not_found"),
+    )
+
+    def models(self) -> Answer:
+        return answer(200, {"data": []})
+
+
+class WrongPath(Always):
+    source = "made up: nginx"
+    outcome = Ended(Cause.NO_CHAT, "404 Not Found")
+    reply = answer(404, "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body></body></html>")
+
+    def models(self) -> Answer:
+        return self.reply
+
+
+class WrongMethod(Always):
+    source = "made up"
+    outcome = Ended(Cause.NO_CHAT, "Method Not Allowed")
+    reply = answer(405, {"detail": "Method Not Allowed"})
+
+    def models(self) -> Answer:
+        return answer(404, {"detail": "Not Found"})
+
+
+class SilentKey(Always):
+    source = "made up"
+    outcome = Ended(Cause.KEY, "")
+    reply = answer(401, "", {"WWW-Authenticate": "Bearer"})
+
+
+class MostTokens(Always):
+    """The limit of tokens is above what the model may write."""
+
+    source = "made up"
+    outcome = Ended(Cause.TOO_LONG, "max_tokens must be less than or equal to 32")
+    wasted = 5
+
+    def chat(self, body: Json, number: int) -> Answer:
+        limit = body.get("max_tokens") or body.get("max_completion_tokens") or 0
+        if limit > 32:
+            return answer(400, error("max_tokens must be less than or equal to 32, the maximum for this model."))
+        return good(body)
+
+
+class UsageLimits(Always):
+    """Anthropic's limit that the account has set itself."""
+
+    source = "made up after a report without an address"
+    outcome = Ended(Cause.CREDITS, "You have reached your specified API usage limits")
+    reply = answer(
+        400,
+        {
+            "type": "error",
+            "error": {
+                "type": "invalid_request_error",
+                "message": "You have reached your specified API usage limits.",
+            },
+        },
+    )
+
+
+class QuotaMetric(Always):
+    source = "made up after a report without an address"
+    outcome = Ended(Cause.CREDITS, "Quota exceeded for quota metric")
+    reply = answer(
+        429,
+        [
+            {
+                "error": {
+                    "code": 429,
+                    "message": "Quota exceeded for quota metric 'Requests' and limit 'Requests per day'",
+                    "status": "RESOURCE_EXHAUSTED",
+                }
+            }
+        ],
+    )
+
+
 HABITS: tuple[type[Habit], ...] = (
     PaymentRequired,
     QuotaUsedUp,
@@ -430,4 +521,12 @@ HABITS: tuple[type[Habit], ...] = (
     PaidBalance,
     CapitalMessage,
     OnlyStreams,
+    Firewall,
+    NoAccess,
+    WrongPath,
+    WrongMethod,
+    SilentKey,
+    MostTokens,
+    UsageLimits,
+    QuotaMetric,
 )

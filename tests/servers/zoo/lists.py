@@ -115,6 +115,20 @@ class OtherKeyOfTheList(Habit):
         return answer(200, {"models": [{"name": f"models/{MODEL}"}], "nextPageToken": "abc"})
 
 
+class ListAtItsLimit(Habit):
+    source = "made up"
+
+    def models(self) -> Answer:
+        return answer(429, error("Too many requests"))
+
+
+class ListMoved(Habit):
+    source = "made up"
+
+    def models(self) -> Answer:
+        return answer(301, "", {"Location": "/console/models"})
+
+
 HABITS: tuple[type[Habit], ...] = (
     Prefixed,
     Tagged,
@@ -130,4 +144,6 @@ HABITS: tuple[type[Habit], ...] = (
     OnlyCompletionTokensInCheck,
     NamesOnly,
     OtherKeyOfTheList,
+    ListAtItsLimit,
+    ListMoved,
 )

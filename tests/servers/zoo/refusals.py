@@ -172,8 +172,8 @@ class WordlessTemperature(Habit):
     """Refuses the temperature without a word."""
 
     source = "https://github.com/appatalks/eva-agent/issues/83"
-    outcome = Whole(("response_format", "seed", "temperature"))  # the one vote that found it went without them
-    formless = Whole(("seed", "temperature"))
+    outcome = Whole(("response_format", "seed", "system", "temperature"))  # the vote that found it went without
+    formless = Whole(("seed", "system", "temperature"))
 
     def chat(self, body: Json, number: int) -> Answer:
         return answer(400, {"error": "Bad Request"}) if "temperature" in body else good(body)
@@ -183,7 +183,7 @@ class WordlessServerError(Habit):
     """Fails with 500 at a form, with nothing to tell it from an outage."""
 
     source = "made up: a form that makes the server fail"
-    outcome = Whole(("response_format", "seed", "temperature"))
+    outcome = Whole(("response_format", "seed", "system", "temperature"))
     formless = Whole()
 
     def chat(self, body: Json, number: int) -> Answer:
@@ -256,6 +256,16 @@ class GemmaSystemServerError(GemmaSystem):
     def chat(self, body: Json, number: int) -> Answer:
         status, headers, content = super().chat(body, number)
         return (500 if status == 400 else status), headers, content
+
+
+class WordlessSystem(Habit):
+    """Fails at the system role without a word."""
+
+    source = "https://github.com/sgl-project/sglang/issues/892"
+    outcome = Whole(("response_format", "seed", "system", "temperature"))  # the vote that found it went without
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(500, "Internal Server Error") if body["messages"][0]["role"] != "user" else good(body)
 
 
 class MistralRoles(Habit):
@@ -400,6 +410,64 @@ class DropParameters(Habit):
         return answer(500, {"error": {"message": message, "type": None, "param": None, "code": 500}})
 
 
+class BareString(Habit):
+    """The body of the error is a text of JSON."""
+
+    source = "made up"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(400, '"The seed option is not available"') if "seed" in body else good(body)
+
+
+class SeveralAtOnce(Habit):
+    source = "made up"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        extra = sorted({"seed", "n"}.intersection(body))
+        return answer(422, {"detail": f"Unsupported parameter(s): {', '.join(extra)}"}) if extra else good(body)
+
+
+class RandomSeed(Habit):
+    source = "made up"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(400, error("Invalid parameter: random_seed")) if "seed" in body else good(body)
+
+
+class JapaneseSeed(Habit):
+    source = "made up"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(400, error("パラメータ seed はサポートされていません")) if "seed" in body else good(body)
+
+
+class DeveloperInstruction(Habit):
+    """Gemma behind Google's interface."""
+
+    source = "made up after a report without an address"
+    outcome = Whole(("system",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if body["messages"][0]["role"] == "user":
+            return good(body)
+        message = "Developer instruction is not enabled for models/gemma-3-27b-it"
+        return answer(400, [{"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}])
+
+
+class ValidRoles(Habit):
+    source = "made up after a report without an address"
+    outcome = Whole(("system",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if body["messages"][0]["role"] == "user":
+            return good(body)
+        return answer(400, error("Please use a valid role: user, model."))
+
+
 HABITS: tuple[type[Habit], ...] = (
     DeepSeekForm,
     NoForm,
@@ -420,6 +488,7 @@ HABITS: tuple[type[Habit], ...] = (
     RouterRaw,
     GemmaSystem,
     GemmaSystemServerError,
+    WordlessSystem,
     MistralRoles,
     GroqLuck,
     GroqNoLuck,
@@ -431,4 +500,10 @@ HABITS: tuple[type[Habit], ...] = (
     NoSystemValue,
     SchemaTooLarge,
     DropParameters,
+    BareString,
+    SeveralAtOnce,
+    RandomSeed,
+    JapaneseSeed,
+    DeveloperInstruction,
+    ValidRoles,
 )

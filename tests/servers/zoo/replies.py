@@ -180,6 +180,23 @@ class FinishWindow(Habit):
         return answer(200, {"choices": [one] * body.get("n", 1), "usage": USAGE})
 
 
+class TextParts(Habit):
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        half = len(TEXT) // 2
+        parts = [{"type": "text", "text": TEXT[:half]}, {"type": "text", "text": TEXT[half:]}]
+        return good(body, parts)
+
+
+class NegativeUsage(Habit):
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        usage = {"prompt_tokens": -1, "completion_tokens": -1, "total_tokens": -2}
+        return answer(200, {"choices": [choice(TEXT)] * body.get("n", 1), "usage": usage})
+
+
 HABITS: tuple[type[Habit], ...] = (
     ThinkDraft,
     ThinkClosing,
@@ -200,4 +217,6 @@ HABITS: tuple[type[Habit], ...] = (
     FinishSensitive,
     FinishRecitation,
     FinishWindow,
+    TextParts,
+    NegativeUsage,
 )
