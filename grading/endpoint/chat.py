@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from grading.backend import Reply
-from grading.endpoint.errors import CallFailedError, NotAChatError, error_within
+from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError, error_within
 from grading.keys import redact
 from grading.protocol.reasoning import content_text
 from grading.safety.bounds import MOST_TEXT, brief, cut
@@ -51,7 +51,9 @@ def failure_in(content: Any, status: int) -> CallFailedError | None:
         return error_within(status, {}, error, usage)
     if not listed:  # an error without the name of one
         rest = {name: value for name, value in content.items() if name != "choices"}
-        return error_within(status, {}, rest if any(rest.values()) else content, usage)
+        nameless = error_within(status, {}, rest, usage)
+        if "choices" not in content or isinstance(nameless, StatusError):
+            return nameless
     return NotAChatError(f"no chat completion: {brief(content, 200)}", status, usage)
 
 

@@ -78,7 +78,7 @@ REPLIES = {
     "br": "Content-Encoding 'br'",
     "zstd": "Content-Encoding 'zstd'",
     "broken-gzip": "cannot be unpacked",
-    "gzip-and-more": "goes on behind the end",
+    "gzip-and-more": "continues behind the end",
     "five-megabytes": "larger than 4 MiB",
     "endless": "larger than 4 MiB",
     "endless-error": '400 "the reply is larger than 4 MiB"',
