@@ -116,7 +116,7 @@ class UnknownModel(Always):
 
 
 class RetiredModel(Always):
-    source = "https://docs.mistral.ai/models (retired models answer 400)"
+    source = "https://github.com/mistralai/mistral-vibe/issues/617"
     outcome = Ended(Cause.MODEL, "Invalid model: judge-1")
     reply = answer(
         400, {"object": "error", "message": "Invalid model: judge-1", "type": "invalid_model", "code": "1500"}
@@ -162,7 +162,7 @@ class AzureFilter(Habit):
 
 
 class TooLong(Always):
-    source = "https://github.com/vllm-project/vllm (error of the OpenAI server)"
+    source = "https://github.com/vllm-project/vllm/issues/20409"
     outcome = Ended(Cause.TOO_LONG, "maximum context length")
     wasted = 5
     reply = answer(
