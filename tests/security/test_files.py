@@ -488,7 +488,7 @@ def field(line: int, **fields: Any) -> Callable[[list[bytes]], None]:
 
 
 ANSWERS = [
-    pytest.param(changed(3, lambda line: line[:-20] + b"\n"), "line 4, is not a stored answer", id="a broken line"),
+    pytest.param(changed(3, lambda line: line[:-20] + b"\n"), "line 4, is not a stored answer", id="broken"),
     pytest.param(changed(2, lambda _: b"garbage\n"), "line 3, is not a stored answer", id="garbage"),
     pytest.param(changed(2, lambda line: line.replace(b'"hash"', b'"h\xff"')), "line 3, is no", id="no UTF-8"),
     pytest.param(field(4, index=NAN), "line 5, is not a stored answer", id="index NaN"),
