@@ -1,7 +1,8 @@
 """Which calls a run is paying for right now, so that no other run with the same store pays for them, too.
 
 A claim has an expiry, which its run renews as long as it lives. So the claims of a run that was killed are free
-again after LEASE seconds, and at once where the same machine sees that its process has ended.
+again after LEASE seconds, and at once where the same machine sees that its process has ended. The time is the
+database's: clocks of several machines differ.
 """
 
 from __future__ import annotations
@@ -10,60 +11,61 @@ import logging
 import os
 import platform
 import threading
-import time
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from grading.errors import UserError
-from grading.store.database import explained, open_database, transaction
+from grading.home import StorePlace
+from grading.store.opening import open_database
 
 LEASE = 30.0  # seconds
 _RENEWALS = 5  # in that time
-_CHUNK = 300
-_HERE = platform.node().replace(":", "-")
 
 logger = logging.getLogger(__name__)
 
 
-class Claims:
-    """The claims of one run in the store's file `path`."""
+def _here() -> str:
+    """What tells this machine, and on it the container whose processes this one sees, from every other."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts += [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), str(Path("/proc/self/ns/pid").readlink())]
+    return "-".join(parts).replace(":", "-")
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._db = open_database(path)
+
+_HERE = _here()
+
+
+class Claims:
+    """The claims of one run in the store at `place`."""
+
+    def __init__(self, place: StorePlace) -> None:
+        self._db = open_database(place)
         self._owner = f"{_HERE}:{os.getpid()}:{uuid.uuid4().hex}"
+        self._expiry = f"{self._db.clock} + ?"
 
     def take(self, keys: Iterable[str], damaged: Collection[str] = ()) -> set[str]:
         """Those of `keys` that are this run's now: they have no reply, and no other living run claims them.
 
         The replies to `damaged` cannot be read.
         """
-        wanted, now = list(keys), time.time()
-        with explained(self._path), transaction(self._db):
-            self._db.execute("DELETE FROM claims WHERE expires < ?", (now,))
-            owners = [owner for [owner] in self._db.execute("SELECT DISTINCT owner FROM claims")]
-            self._db.executemany("DELETE FROM claims WHERE owner = ?", ((one,) for one in owners if _is_dead(one)))
-            taken = {
-                key
-                for chunk in _chunks(wanted)
-                for [key] in self._db.execute(
-                    f"SELECT key FROM replies WHERE key IN ({_marks(chunk)}) UNION ALL "  # noqa: S608
-                    f"SELECT key FROM claims WHERE key IN ({_marks(chunk)})",
-                    [*chunk, *chunk],
-                )
-            }
-            claimed = {
-                key
-                for chunk in _chunks(sorted(taken.intersection(damaged)))
-                for [key] in self._db.execute(f"SELECT key FROM claims WHERE key IN ({_marks(chunk)})", chunk)  # noqa: S608
-            }
-            free = [key for key in wanted if key not in taken or (key in damaged and key not in claimed)]
-            self._db.executemany(
-                "INSERT INTO claims VALUES (?, ?, ?)", ((key, self._owner, now + LEASE) for key in free)
-            )
-        return set(free)
+        owners = self._db.rows("SELECT DISTINCT owner FROM claims")
+        self._db.write(
+            (f"DELETE FROM claims WHERE expires < {self._db.clock}", [()]),  # noqa: S608
+            ("DELETE FROM claims WHERE owner = ?", [row for row in owners if _is_dead(row[0])]),
+            (
+                f"INSERT INTO claims VALUES (?, ?, {self._expiry}) ON CONFLICT (key) DO NOTHING",  # noqa: S608
+                [(key, self._owner, LEASE) for key in keys],
+            ),
+        )
+        mine = {key for [key] in self._db.rows("SELECT key FROM claims WHERE owner = ?", (self._owner,))}
+        # Asked after the claim: a run gives its claim up together with its reply.
+        answered = {key for [key] in self._db.rows_for("SELECT key FROM replies WHERE key IN", mine)}
+        answered.difference_update(damaged)
+        if answered:
+            self._db.write(("DELETE FROM claims WHERE key = ?", [(key,) for key in answered]))
+        return mine - answered
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -76,20 +78,18 @@ class Claims:
         finally:
             done.set()
             thread.join()
-            with explained(self._path):
-                self._db.execute("DELETE FROM claims WHERE owner = ?", (self._owner,))
+            self._db.write(("DELETE FROM claims WHERE owner = ?", [(self._owner,)]))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the store."""
         self._db.close()
 
     def _renew(self, done: threading.Event) -> None:
         while not done.wait(LEASE / _RENEWALS):
             try:
-                with explained(self._path):
-                    self._db.execute(
-                        "UPDATE claims SET expires = ? WHERE owner = ?", (time.time() + LEASE, self._owner)
-                    )
+                self._db.write(
+                    (f"UPDATE claims SET expires = {self._expiry} WHERE owner = ?", [(LEASE, self._owner)])  # noqa: S608
+                )
             except UserError as error:
                 logger.warning("Another run with this store may pay for the same calls: %s", error)
 
@@ -108,10 +108,3 @@ def _is_dead(owner: str) -> bool:
             return True
     return False
 
-
-def _chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK))
-
-
-def _marks(chunk: Sequence[str]) -> str:
-    return ",".join("?" * len(chunk))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from grading import Grader, resolve_judge
+from grading.home import StorePlace
 from grading.store import claims
+from grading.store.replies import VerdictStore
 from tests.grading.test_zoo import requests
 from tests.servers.zoo.habit import EARNED, MODEL, Answer, Habit, Json
 from tests.servers.zoo.serving import serving
@@ -23,23 +24,23 @@ class Slow(Habit):
         return super().chat(body, number)
 
 
-def run(base_url: str, store: Path, number: int) -> list[dict[str, bool | None]]:
+def run(base_url: str, store: StorePlace, number: int) -> list[dict[str, bool | None]]:
     grader = Grader(resolve_judge(MODEL, base_url=base_url), store, concurrency=4)
     verdicts = grader.grade(requests(number), progress=False)
     grader.close()
     return [{name: one.earned for name, one in verdict.decisions.items()} for verdict in verdicts]
 
 
-def test_four_runs_at_once_pay_for_each_vote_once(tmp_path: Path):
+def test_four_runs_at_once_pay_for_each_vote_once(place: StorePlace):
     with serving(Slow()) as visited, ThreadPoolExecutor(4) as threads:
-        runs = [threads.submit(run, visited.base_url, tmp_path / "store", 30) for _ in range(4)]
+        runs = [threads.submit(run, visited.base_url, place, 30) for _ in range(4)]
         assert [one.result() for one in runs] == [[EARNED] * 30] * 4
     assert len(visited.chats) == 30
 
 
-def test_claims_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_claims_expire(place: StorePlace, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(claims, "LEASE", 0.2)
-    first, second = claims.Claims(tmp_path / "store"), claims.Claims(tmp_path / "store")
+    first, second = claims.Claims(place), claims.Claims(place)
     assert first.take(["a", "b"]) == {"a", "b"}
     assert second.take(["a", "c"]) == {"c"}
     with first.held():
