@@ -17,9 +17,9 @@ STORE = "SKILLMIX_STORE"
 # What stands before the host's name, and parameters, may hold a password and are not shown. The form is strict: in
 # an address with a sign too many, any part could be a piece of a password.
 _ADDRESS = re.compile(
-    r"postgres(?:ql)?://(?:[^@/?#\s]*@)?"
+    r"postgres(?:ql)?://(?:(?:[^@/?#%\s]|%[\da-fA-F]{2})*@)?"
     r"(?P<shown>(?:[\w.,-]|%[\da-fA-F]{2}|:(?=\d)|\[[\da-fA-F:.]+\])*(?:/(?:[\w.-]|%[\da-fA-F]{2})*)?)"
-    r"(?:\?[^@?#\s]*)?"
+    r"(?:\?(?:[^@?#%\s]|%[\da-fA-F]{2})*)?"
 )
 
 logger = logging.getLogger(__name__)

@@ -116,5 +116,7 @@ class BatchStore:
         ]
 
     def _requests(self, id_: str) -> tuple[tuple[str, ...], ...]:
-        rows = self._db.rows("SELECT request, key FROM batch_votes WHERE batch = ? ORDER BY request, place", (id_,))
+        rows = self._db.rows(
+            "SELECT request, key FROM batch_votes WHERE batch = ? ORDER BY request, place", (id_,)
+        )
         return tuple(tuple(key for _, key in request) for _, request in groupby(rows, key=itemgetter(0)))

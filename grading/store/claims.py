@@ -18,6 +18,7 @@ from pathlib import Path
 
 from grading.errors import UserError
 from grading.home import StorePlace
+from grading.store.database import for_keys
 from grading.store.opening import open_database
 
 LEASE = 30.0  # seconds
@@ -30,7 +31,10 @@ def _here() -> str:
     """What tells this machine, and on it the container whose processes this one sees, from every other."""
     parts = [platform.node()]
     with suppress(OSError):
-        parts += [Path("/proc/sys/kernel/random/boot_id").read_text().strip(), str(Path("/proc/self/ns/pid").readlink())]
+        parts += [
+            Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+            str(Path("/proc/self/ns/pid").readlink()),
+        ]
     return "-".join(parts).replace(":", "-")
 
 
@@ -50,21 +54,28 @@ class Claims:
 
         The replies to `damaged` cannot be read.
         """
-        owners = self._db.rows("SELECT DISTINCT owner FROM claims")
+        wanted = list(keys)
+        # Nothing is written, and no other run held up, while this one waits for the claims of others.
+        owners = self._db.rows(f"SELECT DISTINCT owner, expires < {self._db.clock} FROM claims")  # noqa: S608
+        dead = [(owner,) for owner in {owner for owner, _ in owners} if _is_dead(owner)]
+        if dead or any(expired for _, expired in owners):
+            self._db.write(
+                (f"DELETE FROM claims WHERE expires < {self._db.clock}", [()]),  # noqa: S608
+                ("DELETE FROM claims WHERE owner = ?", dead),
+            )
+        claimed = {key for [key] in self._db.rows_for("SELECT key FROM claims WHERE key IN", wanted)}
+        free = [(key, self._owner, LEASE) for key in wanted if key not in claimed]
+        if not free:
+            return set()
         self._db.write(
-            (f"DELETE FROM claims WHERE expires < {self._db.clock}", [()]),  # noqa: S608
-            ("DELETE FROM claims WHERE owner = ?", [row for row in owners if _is_dead(row[0])]),
-            (
-                f"INSERT INTO claims VALUES (?, ?, {self._expiry}) ON CONFLICT (key) DO NOTHING",  # noqa: S608
-                [(key, self._owner, LEASE) for key in keys],
-            ),
+            (f"INSERT INTO claims VALUES (?, ?, {self._expiry}) ON CONFLICT (key) DO NOTHING", free)  # noqa: S608
         )
         mine = {key for [key] in self._db.rows("SELECT key FROM claims WHERE owner = ?", (self._owner,))}
-        # Asked after the claim: a run gives its claim up together with its reply.
+        # Looked for after the claim: a run gives its claim up together with its reply.
         answered = {key for [key] in self._db.rows_for("SELECT key FROM replies WHERE key IN", mine)}
         answered.difference_update(damaged)
         if answered:
-            self._db.write(("DELETE FROM claims WHERE key = ?", [(key,) for key in answered]))
+            self._db.write(*for_keys("DELETE FROM claims WHERE key IN", answered))
         return mine - answered
 
     @contextmanager
@@ -107,4 +118,3 @@ def _is_dead(owner: str) -> bool:
         except OSError:
             return True
     return False
-

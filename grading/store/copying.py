@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -44,10 +43,12 @@ def copy_store(source: StorePlace, target: StorePlace) -> Copied:
 
     The source is not changed, and may be in use.
     """
-    if source == target or (isinstance(source, Path) and isinstance(target, Path) and source.resolve() == target.resolve()):
+    if source == target or (
+        isinstance(source, Path) and isinstance(target, Path) and source.resolve() == target.resolve()
+    ):
         raise UserError(f"{source} cannot be copied into itself: name another store with --from or --to.")
     with _readable(source) as place, closing(open_database(place)) as old, closing(open_database(target)) as new:
-        found = {table: 0 for table in _TABLES}
+        found = dict.fromkeys(_TABLES, 0)
         read = damaged = 0
         batches: set[str] = set()
         for table, columns in _TABLES.items():

@@ -72,6 +72,14 @@ Row = tuple[Any, ...]
 Change = tuple[str, Sequence[Sequence[Any]]]
 
 
+def for_keys(statement: str, keys: Iterable[str]) -> Iterator[Change]:
+    """A statement that ends with IN, in parts for so many keys."""
+    wanted = list(keys)
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = wanted[start : start + _CHUNK]
+        yield f"{statement} ({','.join('?' * len(chunk))})", [chunk]
+
+
 class Database(ABC):
     """One connection to the store's tables; "?" stands for each value in the SQL.
 
@@ -92,10 +100,8 @@ class Database(ABC):
 
     def rows_for(self, query: str, keys: Iterable[str]) -> Iterator[Row]:
         """The rows of a query that ends with IN, for so many keys."""
-        wanted = list(keys)
-        for start in range(0, len(wanted), _CHUNK):
-            chunk = wanted[start : start + _CHUNK]
-            yield from self.rows(f"{query} ({','.join('?' * len(chunk))})", chunk)
+        for part, [chunk] in for_keys(query, keys):
+            yield from self.rows(part, chunk)
 
     @abstractmethod
     def write(self, *changes: Change) -> int:

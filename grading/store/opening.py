@@ -18,7 +18,6 @@ def open_database(place: StorePlace) -> Database:
         from grading.store.postgres import PostgresDatabase
     except ImportError as error:
         raise UserError(
-            f"The verdict store {place} needs the package psycopg: type `pip install "
-            '"skillmix-tasks[postgres]"`.'
+            f'The verdict store {place} needs the package psycopg: type `pip install "skillmix-tasks[postgres]"`.'
         ) from error
     return PostgresDatabase(place)

@@ -62,6 +62,7 @@ _ADVICE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], str,
 _Found = TypeVar("_Found")
 
 logger = logging.getLogger(__name__)
+logging.getLogger("psycopg").setLevel(logging.ERROR)  # its warnings repeat, in words of its own, what is raised
 
 
 class PostgresDatabase(Database):
@@ -125,7 +126,9 @@ class PostgresDatabase(Database):
         """See Database."""
         tables = ("replies", "batches", "batch_votes", "claims", "failures")
         return int(
-            self.rows(f"SELECT {' + '.join(['pg_total_relation_size(to_regclass(?))'] * len(tables))}", tables)[0][0]
+            self.rows(f"SELECT {' + '.join(['pg_total_relation_size(to_regclass(?))'] * len(tables))}", tables)[0][
+                0
+            ]
         )
 
     def shrink(self) -> None:

@@ -19,6 +19,7 @@ from grading.backend import Message, Reply
 from grading.failure import Failure
 from grading.home import StorePlace
 from grading.safety.text import encodable
+from grading.store.database import for_keys
 from grading.store.opening import open_database
 from grading.verdict import MOST_TOKENS, State, Usage
 
@@ -172,15 +173,15 @@ class VerdictStore:
         """Put on disk what was added."""
         if not (self._added or self._failed):
             return
-        added = [(row[0],) for row in self._added]
+        added = [row[0] for row in self._added]
         self._db.write(
-            ("DELETE FROM replies WHERE key = ?", [key for key in added if key[0] in self.damaged]),
+            *for_keys("DELETE FROM replies WHERE key IN", self.damaged.intersection(added)),
             (_INSERT, self._added),
-            ("DELETE FROM failures WHERE key = ?", added),
+            *for_keys("DELETE FROM failures WHERE key IN", added),
             (_FAIL, self._failed),
-            ("DELETE FROM claims WHERE key = ?", [(row[0],) for row in (*self._added, *self._failed)]),
+            *for_keys("DELETE FROM claims WHERE key IN", [*added, *(row[0] for row in self._failed)]),
         )
-        self.damaged.difference_update(key for [key] in added)
+        self.damaged.difference_update(added)
         self._added.clear()
         self._failed.clear()
 

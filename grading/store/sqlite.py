@@ -52,7 +52,9 @@ class SqliteDatabase(Database):
     def write(self, *changes: Change) -> int:
         """See Database."""
         with explained(self._path), transaction(self._connection):
-            return sum(self._connection.executemany(statement, rows).rowcount for statement, rows in changes if rows)
+            return sum(
+                self._connection.executemany(statement, rows).rowcount for statement, rows in changes if rows
+            )
 
     @contextmanager
     def lock(self) -> Iterator[None]:

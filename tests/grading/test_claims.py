@@ -10,7 +10,6 @@ import pytest
 from grading import Grader, resolve_judge
 from grading.home import StorePlace
 from grading.store import claims
-from grading.store.replies import VerdictStore
 from tests.grading.test_zoo import requests
 from tests.servers.zoo.habit import EARNED, MODEL, Answer, Habit, Json
 from tests.servers.zoo.serving import serving

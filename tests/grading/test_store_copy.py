@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from grading import State, Usage, UserError
 from grading.backend import Reply
 from grading.failure import Cause, Failure
-from grading.home import Server, StorePlace
+from grading.home import StorePlace
 from grading.store import sqlite
 from grading.store.batches import BatchStore
 from grading.store.claims import Claims

@@ -78,7 +78,7 @@ def test_an_address_of_another_form_is_refused_unseen(address: str, monkeypatch:
     assert "ss@" not in str(caught.value)
 
 
-@pytest.mark.parametrize("query", ["p4ss=word", "password", "a=b=p4ss", "connect_timeout=p4ss"])
+@pytest.mark.parametrize("query", ["p4ss=word", "password", "a=b=p4ss"])
 def test_parameters_that_the_driver_refuses_are_not_shown(query: str):
     with pytest.raises(UserError) as caught:
         VerdictStore(Server(f"postgresql://127.0.0.1:1/mix?{query}"))
@@ -214,7 +214,9 @@ def test_each_fault_is_one_sentence(
     assert name in message
     assert advice in message
     assert "\n" not in message
-    assert message.startswith(("The verdict store postgresql://", "The database of the verdict store postgresql://"))
+    assert message.startswith(
+        ("The verdict store postgresql://", "The database of the verdict store postgresql://")
+    )
     assert LOCKED not in message.partition("(")[0]
 
 
@@ -223,7 +225,15 @@ def tiny(postgres: PostgresServer) -> Iterator[Path]:
     """A disk of 2 MB that the server can use."""
     folder = postgres.folder / "tiny"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size=2m,uid={postgres.folder.stat().st_uid},mode=700", "tmpfs", folder]
+    command = [
+        "mount",
+        "-t",
+        "tmpfs",
+        "-o",
+        f"size=2m,uid={postgres.folder.stat().st_uid},mode=700",
+        "tmpfs",
+        folder,
+    ]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
         folder.rmdir()
         pytest.skip("needs the right to mount a file system")
@@ -246,7 +256,9 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(postgres: PostgresServer,
     assert len(written) > 10
     assert set(store.read(written)) == set(written)
     store.close()
-    postgres.sql(f"DROP SCHEMA {place.address.rpartition('%3D')[0].rpartition('%3D')[2].partition('%20')[0]} CASCADE")
+    postgres.sql(
+        f"DROP SCHEMA {place.address.rpartition('%3D')[0].rpartition('%3D')[2].partition('%20')[0]} CASCADE"
+    )
 
 
 def test_a_missing_driver_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
@@ -273,7 +285,7 @@ def test_a_lost_connection_is_opened_again(postgres: PostgresServer, caplog: pyt
     store.commit()
     _break_off(postgres, place)
     assert store.read(["k"]) == {"k": REPLY}
-    assert caplog.text.count("is lost") == 2
+    assert caplog.text.count("it is opened again") == 2
     store.close()
 
 
