@@ -30,8 +30,9 @@ logger = logging.getLogger(__name__)
 class Grader:
     """A judge together with the store of its replies.
 
-    `store` is where the verdict store is, a file or a server; `concurrency`, `adaptive`, `budget` (None leaves it open) and `batch`
-    are an Asker's. `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
+    `store` is where the verdict store is, a file or a server; `concurrency`, `adaptive`, `budget` (None leaves it
+    open) and `batch` are an Asker's.
+    `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
     With `steadfast` a lost vote is retried once in total, not once per run, so that all runs with one store
     decide alike. Making one opens the store and loads no model.
     """

@@ -35,8 +35,8 @@ class Server:
         if not _ADDRESS.fullmatch(self.address):
             raise UserError(
                 f"{STORE} has no address of the form postgresql://USER@HOST:PORT/DATABASE (it is not shown, as it "
-                "may hold a password): fix it, with %40, %2F, %3F and %23 for @, /, ? and # in a name or password, "
-                "or leave the password to PGPASSWORD or ~/.pgpass."
+                "may hold a password): fix it, with %40, %2F, %3F and %23 for @, /, ? and # in a password, or "
+                "leave the password to PGPASSWORD or ~/.pgpass."
             )
         know_arguments({"address": self.address})
         know(unquote(urlsplit(self.address).password or ""))
@@ -56,8 +56,8 @@ def named_store(name: str) -> StorePlace:
         return Path(name)
     if re.search(r"password\s*=", name) or urlsplit(name).password is not None:
         raise UserError(
-            "A password in an option can be seen by every user of this machine: leave it out of the address, and set "
-            "PGPASSWORD or write ~/.pgpass."
+            "A password in an option can be seen by every user of this machine: leave it out of the address, and "
+            "set PGPASSWORD or write ~/.pgpass."
         )
     return Server(name)
 

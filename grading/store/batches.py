@@ -48,8 +48,8 @@ class BatchStore:
     def sending(self) -> AbstractContextManager[None]:
         """Held from a plan to its batch's id, by one process at a time.
 
-        So a plan without an id is a dead process's, and a second process with the same votes waits for the batches of
-        the first.
+        So a plan without an id is a dead process's, and a second process with the same votes waits for the
+        batches of the first.
         """
         return self._db.lock()
 
@@ -61,11 +61,11 @@ class BatchStore:
         id_ = uuid.uuid4().hex
         self._db.write(
             (
-                "INSERT INTO batches (id, base_url, judge, refused) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO batches (id, base_url, judge, refused) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 [(id_, base_url, judge, " ".join(sorted(refused)))],
             ),
             (
-                "INSERT INTO batch_votes VALUES (?, ?, ?, ?) ON CONFLICT (batch, request, place) DO NOTHING",
+                "INSERT INTO batch_votes VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 [
                     (id_, number, place, key)
                     for number, request in enumerate(requests)

@@ -123,8 +123,8 @@ def repair(file: _File = None, as_json: AsJson = False) -> None:
     path = _place(file)
     if not isinstance(path, Path):
         raise UserError(
-            f"The verdict store {path} is no file, and PostgreSQL repairs its own: name a file with --file, or restore "
-            "the server's backup."
+            f"The verdict store {path} is no file, and PostgreSQL repairs its own: name a file with --file, or "
+            "restore the server's backup."
         )
     found = repair_store(path)
     if as_json:
@@ -168,8 +168,9 @@ def copy_(
         typer.echo(json.dumps({"from": str(from_), "to": str(to)} | asdict(found)))
     else:
         typer.echo(
-            f"{to} got {found.votes:,} votes, {found.failures:,} failed calls and {found.batches:,} open batches of "
-            f"{from_}, which stays as it is; {found.known:,} votes were there before."
+            f"{found.votes:,} votes, {found.failures:,} failed calls and {found.batches:,} open batches of {from_} "
+            f"are now in {to}, too; {found.known:,} votes were there before, and {found.damaged:,} damaged votes "
+            "are left out."
         )
 
 

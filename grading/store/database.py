@@ -83,8 +83,8 @@ def for_keys(statement: str, keys: Iterable[str]) -> Iterator[Change]:
 class Database(ABC):
     """One connection to the store's tables; "?" stands for each value in the SQL.
 
-    Each method raises UserError, in one sentence with advice, for what the database or its disk refuses. Two threads
-    may use one in turn, never at once.
+    Each method raises UserError, in one sentence with advice, for what the database or its disk refuses. Two
+    threads may use one in turn, never at once.
     """
 
     clock: ClassVar[str]  # SQL: the seconds since 1970 by the clock that all who share the store go by
@@ -107,8 +107,8 @@ class Database(ABC):
     def write(self, *changes: Change) -> int:
         """Run each statement with each of its rows; all of it is on disk afterwards, or nothing.
 
-        Returns how many rows of tables changed. It may be run twice if the connection is lost: what is written must
-        have the same effect the second time.
+        Returns how many rows of tables changed. It may be run twice if the connection is lost: what is written
+        must have the same effect the second time.
         """
 
     @abstractmethod

@@ -22,7 +22,7 @@ from grading.store.database import PATIENCE, TABLES, VERSION, Change, Database, 
 _LOCKS = "skillmix"  # PostgreSQL's advisory locks are numbers: this word's hash, and one of these
 _WRITING, _SENDING = 1, 2
 _LOOK = 0.2  # seconds between two tries for a lock that may be held for minutes
-_OPTIONS = {
+_OPTIONS: dict[str, Any] = {
     "fallback_application_name": "skillmix",
     "client_encoding": "UTF8",
     "connect_timeout": 10,
@@ -71,7 +71,7 @@ class PostgresDatabase(Database):
     clock: ClassVar[str] = "extract(epoch FROM clock_timestamp())"
 
     def __init__(self, place: Server) -> None:
-        self.place = place
+        self.place = self._server = place
         self._locked = False
         with self._explained():
             self._connection = _connect(place)
@@ -98,7 +98,7 @@ class PostgresDatabase(Database):
 
         def work(connection: psycopg.Connection) -> int:
             cursors = []
-            # In one journey to the server and back. Two writers that wait for each other's rows would be a deadlock.
+            # In one journey to the server and back. Two writers at once could wait for each other's rows.
             with connection.pipeline(), connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s), %s)", (_LOCKS, _WRITING))
                 for statement, rows in ready:
@@ -110,7 +110,7 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """See Database. If the connection is lost inside, the block cannot write any more, as others may be in one."""
+        """See Database. If the connection is lost inside, the block cannot write: others may be in one by then."""
         mine = (_LOCKS, _SENDING)
         while not self.rows("SELECT pg_try_advisory_lock(hashtext(?), ?)", mine)[0][0]:
             time.sleep(_LOOK)
@@ -143,7 +143,7 @@ class PostgresDatabase(Database):
 
         def attempt() -> _Found:
             if self._connection.closed:
-                self._connection = _connect(self.place)
+                self._connection = _connect(self._server)
             return work(self._connection)
 
         def is_lost(error: BaseException) -> bool:
@@ -169,13 +169,13 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what PostgreSQL and its driver raise into one sentence (UserError), with the advice that fits it."""
+        """Turn what PostgreSQL and its driver raise into one sentence (UserError), with the advice that fits."""
         try:
             yield
         except psycopg.Error as error:
             raise UserError(
-                f"The verdict store {self.place} cannot be used ({_said(error)}): {_advice(error)}; verdicts already in "
-                "it are kept."
+                f"The verdict store {self.place} cannot be used ({_said(error)}): {_advice(error)}; verdicts "
+                "already in it are kept."
             ) from error
 
     def _prepare(self) -> None:
@@ -221,10 +221,8 @@ def _connect(place: Server) -> psycopg.Connection:
     connection = psycopg.connect(make_conninfo("", **(_OPTIONS | given)), autocommit=True)
     wait = f"{PATIENCE:.0f}s"
     # A writer whose machine has stopped must not hold up all others.
-    connection.execute(
-        "SELECT set_config('lock_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false)",
-        (wait, wait),
-    )
+    for name in ("lock_timeout", "idle_in_transaction_session_timeout"):
+        connection.execute("SELECT set_config(%s, %s, false)", (name, wait))
     return connection
 
 

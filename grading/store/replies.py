@@ -48,8 +48,8 @@ _TOKENS = ", ".join(
 )
 _STATES = frozenset(State)
 _FAIL = (
-    "INSERT INTO failures (key, judge, cause, status, words) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET "
-    "judge = excluded.judge, cause = excluded.cause, status = excluded.status, words = excluded.words, "
+    "INSERT INTO failures (key, judge, cause, status, words) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE "
+    "SET judge = excluded.judge, cause = excluded.cause, status = excluded.status, words = excluded.words, "
     "created = excluded.created"
 )
 _FAILURE = ("key", "judge", "cause", "status", "words", "created")
@@ -89,7 +89,7 @@ def is_text(value: object) -> bool:
 
 
 def _which(judge: str | None, days: float | None = None) -> tuple[str, list[str]]:
-    """The condition for rows of one judge, or of all, that are older than `days`, or of any age; and its values."""
+    """The condition for rows of one judge, or of all, older than `days`, or of any age; and its values."""
     wanted = {}
     if judge is not None:
         wanted["judge = ?"] = judge

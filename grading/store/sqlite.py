@@ -220,7 +220,7 @@ def copy_with_log(path: Path, copy: Path) -> None:
 
 
 def network_file_system(path: Path, mounts: str) -> str | None:
-    """The kind of network file system that holds `path`, "nfs4", by the text of /proc/self/mountinfo; else None."""
+    """The kind of network file system that holds `path`, by the text of /proc/self/mountinfo; None if local."""
     found, depth = "", -1
     for line in mounts.splitlines():
         left, _, right = line.partition(" - ")

@@ -149,7 +149,7 @@ def test_batches_are_there_from_plan_to_finish(place: StorePlace):
     batches.uploaded(first, "file_1")
     batches.submitted(first, "batch_1")
     [found] = [batch for batch in batches.open() if batch.id == first.id]
-    assert (found.file, found.remote, found.refused) == ("file_1", "batch_1", {"seed", "n"})
+    assert (found.file, found.remote, found.refused) == ("file_1", "batch_1", frozenset({"seed", "n"}))
     assert found.requests == (("a", "b"), ("c",))
     store.write("d", "judge", REPLY)
     assert [batch.id for batch in batches.open()] == [first.id]

@@ -225,15 +225,8 @@ def tiny(postgres: PostgresServer) -> Iterator[Path]:
     """A disk of 2 MB that the server can use."""
     folder = postgres.folder / "tiny"
     folder.mkdir()
-    command = [
-        "mount",
-        "-t",
-        "tmpfs",
-        "-o",
-        f"size=2m,uid={postgres.folder.stat().st_uid},mode=700",
-        "tmpfs",
-        folder,
-    ]
+    options = f"size=2m,uid={postgres.folder.stat().st_uid},mode=700"
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
         folder.rmdir()
         pytest.skip("needs the right to mount a file system")

@@ -74,12 +74,14 @@ class PostgresServer:
         until = time.monotonic() + 30
         while True:
             try:
-                return self.sql("SELECT 1")
+                self.sql("SELECT 1")
             except psycopg.OperationalError:
                 assert self._process.poll() is None, (self.folder / "log").read_text()
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.02)
+            else:
+                return
 
     def stop(self) -> None:
         """Break off all connections and end it; what it holds stays."""
@@ -102,5 +104,5 @@ class PostgresServer:
         return Server(self.address(options=f"?options=-csearch_path%3D{schema}{options}"))
 
     def _call(self, program: str, *arguments: str) -> None:
-        command = [self._programs / program, "-D", self.folder / "data", *arguments]
+        command = [str(self._programs / program), "-D", str(self.folder / "data"), *arguments]
         subprocess.run(command, cwd=self.folder, check=True, capture_output=True, **self._user)
