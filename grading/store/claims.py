@@ -13,7 +13,7 @@ import platform
 import threading
 import uuid
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from grading.errors import UserError
@@ -27,18 +27,15 @@ _RENEWALS = 5  # in that time
 logger = logging.getLogger(__name__)
 
 
-def _here() -> str:
-    """What tells this machine, and on it the container whose processes this one sees, from every other."""
-    parts = [platform.node()]
-    with suppress(OSError):
-        parts += [
-            Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-            str(Path("/proc/self/ns/pid").readlink()),
-        ]
-    return "-".join(parts).replace(":", "-")
+def _machine() -> str:
+    """A name for the processes that this one sees: hosts and containers may share a host's name."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    parts = (boot.read_text().strip() if boot.exists() else "", space.stat().st_ino if space.exists() else 0)
+    return f"{platform.node()}-{parts[0]}-{parts[1]}".replace(":", "-")
 
 
-_HERE = _here()
+_HERE = _machine()
+_open: set[str] = set()  # the owners in this process that are not closed
 
 
 class Claims:
@@ -47,6 +44,7 @@ class Claims:
     def __init__(self, place: StorePlace) -> None:
         self._db = open_database(place)
         self._owner = f"{_HERE}:{os.getpid()}:{uuid.uuid4().hex}"
+        _open.add(self._owner)
         self._expiry = f"{self._db.clock} + ?"
 
     def take(self, keys: Iterable[str], damaged: Collection[str] = ()) -> set[str]:
@@ -93,6 +91,7 @@ class Claims:
 
     def close(self) -> None:
         """Close the store."""
+        _open.discard(self._owner)
         self._db.close()
 
     def _renew(self, done: threading.Event) -> None:
@@ -106,11 +105,16 @@ class Claims:
 
 
 def _is_dead(owner: str) -> bool:
-    """Whether the process of an owner on this machine has ended; on another machine only the lease says so."""
+    """Whether an owner on this machine pays no more; on another machine only the lease says so.
+
+    A run that could not give up its claims on a full disk leaves them behind in a process that goes on.
+    """
     here, _, rest = owner.partition(":")
     process = rest.partition(":")[0]
     if here != _HERE or not process.isdecimal():
         return False
+    if int(process) == os.getpid():
+        return owner not in _open
     status = Path(f"/proc/{process}/stat")
     if Path("/proc/self/stat").exists():
         try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from grading import Grader, resolve_judge
+from grading import Grader, State, resolve_judge
+from grading.backend import Reply
 from grading.home import StorePlace
 from grading.store import claims
 from tests.grading.test_zoo import requests
@@ -50,3 +52,29 @@ def test_claims_expire(place: StorePlace, monkeypatch: pytest.MonkeyPatch):
     assert first.take(["a", "c"]) == {"a", "c"}
     first.close()
     second.close()
+
+
+def test_claims_of_a_process_that_has_ended_are_free_at_once_where_it_can_be_seen(place: StorePlace):
+    """The same number is another process on another machine, or in another container of this one."""
+    ended = multiprocessing.get_context("spawn").Process(target=str)
+    ended.start()
+    ended.join()
+    run = claims.Claims(place)
+    owners = {"here": claims._HERE, "elsewhere": "another-machine"}
+    rows = [(key, f"{machine}:{ended.pid}:x", 4e9) for key, machine in owners.items()]
+    run._db.write(("INSERT INTO claims VALUES (?, ?, ?)", rows))
+    assert run.take(["here", "elsewhere"]) == {"here"}
+    run.close()
+
+
+def test_claims_whose_reply_came_meanwhile_are_given_up(place: StorePlace):
+    """A run reads the replies, another one stores its reply and gives up its claim, and then the first one claims."""
+    run, store = claims.Claims(place), VerdictStore(place)
+    store.write("a", "judge", Reply(State.GRADED, "x"))
+    store.write("b", "judge", Reply(State.GRADED, "x"))
+    assert run.take(["a", "b", "c"], damaged={"b"}) == {"b", "c"}
+    assert {key for [key] in store._db.rows("SELECT key FROM claims")} == {"b", "c"}
+    store.write("b", "judge", Reply(State.GRADED, "x"))
+    assert {key for [key] in store._db.rows("SELECT key FROM claims")} == {"c"}
+    run.close()
+    store.close()

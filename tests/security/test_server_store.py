@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -221,8 +222,8 @@ def test_each_fault_is_one_sentence(
 
 
 @pytest.fixture
-def tiny(postgres: PostgresServer) -> Iterator[Path]:
-    """A disk of 2 MB that the server can use."""
+def tiny(postgres: PostgresServer) -> Iterator[Server]:
+    """A store on a disk of 2 MB."""
     folder = postgres.folder / "tiny"
     folder.mkdir()
     options = f"size=2m,uid={postgres.folder.stat().st_uid},mode=700"
@@ -231,16 +232,18 @@ def tiny(postgres: PostgresServer) -> Iterator[Path]:
         folder.rmdir()
         pytest.skip("needs the right to mount a file system")
     postgres.sql(f"CREATE TABLESPACE tiny LOCATION '{folder}'")
-    yield folder
+    place = postgres.new_store("%20-cdefault_tablespace%3Dtiny")
+    yield place
+    [schema] = re.findall("store_[0-9a-f]+", place.address)
+    postgres.sql(f"DROP SCHEMA {schema} CASCADE")
     postgres.sql("DROP TABLESPACE tiny")
     subprocess.run(["umount", folder], check=True)
     folder.rmdir()
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_sentence_and_loses_nothing(postgres: PostgresServer, tiny: Path):
-    place = postgres.new_store("%20-cdefault_tablespace%3Dtiny")
-    store = VerdictStore(place)
+def test_a_full_disk_is_one_sentence_and_loses_nothing(tiny: Server):
+    store = VerdictStore(tiny)
     written = []
     with pytest.raises(UserError, match=r"cannot be used \(.*No space left.*\): free space on the server"):  # noqa: PT012
         for number in range(1000):
@@ -249,9 +252,6 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(postgres: PostgresServer,
     assert len(written) > 10
     assert set(store.read(written)) == set(written)
     store.close()
-    postgres.sql(
-        f"DROP SCHEMA {place.address.rpartition('%3D')[0].rpartition('%3D')[2].partition('%20')[0]} CASCADE"
-    )
 
 
 def test_a_missing_driver_is_one_sentence(monkeypatch: pytest.MonkeyPatch):
