@@ -168,8 +168,9 @@ def copy_(
         typer.echo(json.dumps({"from": str(from_), "to": str(to)} | asdict(found)))
     else:
         typer.echo(
-            f"{found.votes:,} votes, {found.failures:,} failed calls and {found.batches:,} open batches of {from_} are "
-            f"now in {to}, too; {found.known:,} votes were there before, and {found.damaged:,} damaged votes are left out."
+            f"{found.votes:,} votes, {found.failures:,} failed calls and {found.batches:,} open batches of "
+            f"{from_} are now in {to}, too. {found.known:,} votes were there before; {found.damaged:,} damaged votes "
+            "are left out."
         )
 
 

@@ -12,6 +12,7 @@ from grading import Grader, State, resolve_judge
 from grading.backend import Reply
 from grading.home import StorePlace
 from grading.store import claims
+from grading.store.replies import VerdictStore
 from tests.grading.test_zoo import requests
 from tests.servers.zoo.habit import EARNED, MODEL, Answer, Habit, Json
 from tests.servers.zoo.serving import serving
@@ -68,7 +69,7 @@ def test_claims_of_a_process_that_has_ended_are_free_at_once_where_it_can_be_see
 
 
 def test_claims_whose_reply_came_meanwhile_are_given_up(place: StorePlace):
-    """A run reads the replies, another one stores its reply and gives up its claim, and then the first one claims."""
+    """A run reads the replies, another one stores its reply and gives its claim up, and then the first claims."""
     run, store = claims.Claims(place), VerdictStore(place)
     store.write("a", "judge", Reply(State.GRADED, "x"))
     store.write("b", "judge", Reply(State.GRADED, "x"))

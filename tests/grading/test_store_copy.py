@@ -102,8 +102,8 @@ def test_the_commands_serve_a_server(
     monkeypatch.setenv("SKILLMIX_STORE", place.address)
     said = call("copy", "--from", str(file))
     assert said == (
-        f"2,100 votes, 1 failed calls and 2 open batches of {file} are now in {place}, too; 0 votes were there "
-        "before, and 0 damaged votes are left out.\n"
+        f"2,100 votes, 1 failed calls and 2 open batches of {file} are now in {place}, too. 0 votes were there "
+        "before; 0 damaged votes are left out.\n"
     )
     summary = json.loads(call("stats", "--json"))
     assert (summary["file"], summary["votes"]) == (str(place), NUMBER)

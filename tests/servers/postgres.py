@@ -54,7 +54,7 @@ class PostgresServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder)
 
     def start(self) -> None:
@@ -83,9 +83,9 @@ class PostgresServer:
             else:
                 return
 
-    def stop(self) -> None:
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Break off all connections and end it; what it holds stays."""
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(how)
         self._process.wait(30)
 
     def sql(self, statement: str, *values: Any) -> Any:
