@@ -169,8 +169,8 @@ def copy_(
     else:
         typer.echo(
             f"{found.votes:,} votes, {found.failures:,} failed calls and {found.batches:,} open batches of "
-            f"{from_} are now in {to}, too. {found.known:,} votes were there before; {found.damaged:,} damaged votes "
-            "are left out."
+            f"{from_} are now in {to}, too. {found.known:,} votes were there before; {found.damaged:,} damaged "
+            "votes are left out."
         )
 
 
