@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -32,14 +33,16 @@ class Server:
     address: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not _ADDRESS.fullmatch(self.address):
-            raise UserError(
-                f"{STORE} has no address of the form postgresql://USER@HOST:PORT/DATABASE (it is not shown, as it "
-                "may hold a password): fix it, with %40, %2F, %3F and %23 for @, /, ? and # in a password, or "
-                "leave the password to PGPASSWORD or ~/.pgpass."
-            )
-        know_arguments({"address": self.address})
-        know(unquote(urlsplit(self.address).password or ""))
+        if _ADDRESS.fullmatch(self.address):
+            with suppress(ValueError):  # of brackets around what is no IPv6 address
+                know(unquote(urlsplit(self.address).password or ""))
+                know_arguments({"address": self.address})
+                return
+        raise UserError(
+            "The address of the verdict store has not the form postgresql://USER@HOST:PORT/DATABASE (it is not "
+            f"shown, as it may hold a password): fix it in {STORE}, with %40, %2F, %3F and %23 for @, /, ? and # in "
+            "a password, or leave the password to PGPASSWORD or ~/.pgpass."
+        )
 
     def __str__(self) -> str:
         """The address without user, password and parameters."""
@@ -54,12 +57,13 @@ def named_store(name: str) -> StorePlace:
     """The store that an option names: a file, or a server without its password, which others could see there."""
     if "://" not in name:
         return Path(name)
+    server = Server(name)
     if re.search(r"password\s*=", name) or urlsplit(name).password is not None:
         raise UserError(
             "A password in an option can be seen by every user of this machine: leave it out of the address, and "
             "set PGPASSWORD or write ~/.pgpass."
         )
-    return Server(name)
+    return server
 
 
 def home() -> Path:

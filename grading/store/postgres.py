@@ -142,7 +142,7 @@ class PostgresDatabase(Database):
         """What `work` returns; it is done again, for a minute, as long as the connection to the server is lost."""
 
         def attempt() -> _Found:
-            if self._connection.closed:
+            if self._connection.closed and not self._locked:
                 self._connection = _connect(self._server)
             return work(self._connection)
 
@@ -219,10 +219,9 @@ def _connect(place: Server) -> psycopg.Connection:
             f"question mark in {place}?..., or type it as `psql` takes it."
         ) from None
     connection = psycopg.connect(make_conninfo("", **(_OPTIONS | given)), autocommit=True)
-    wait = f"{PATIENCE:.0f}s"
-    # A writer whose machine has stopped must not hold up all others.
-    for name in ("lock_timeout", "idle_in_transaction_session_timeout"):
-        connection.execute("SELECT set_config(%s, %s, false)", (name, wait))
+    # A writer whose machine stands still must not hold up the others for as long as they wait.
+    for name, seconds in (("lock_timeout", PATIENCE), ("idle_in_transaction_session_timeout", PATIENCE / 4)):
+        connection.execute("SELECT set_config(%s, %s, false)", (name, f"{seconds * 1000:.0f}ms"))
     return connection
 
 

@@ -67,13 +67,15 @@ def test_an_address_is_shown_without_its_secrets(address: str, shown: str):
         "postgresql://ann:p4ss",
         "postgresql://db/mix?password=p4@ss",
         "mysql://ann:p4ss@db/mix",
+        "postgresql://ann:p4ss@[1.2]/mix",
+        "postgresql://a[nn:p4ss@db/mix",
         "host=db password=p4ss",
         "/home/ann/p4ss",
     ],
 )
 def test_an_address_of_another_form_is_refused_unseen(address: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKILLMIX_STORE", address)
-    with pytest.raises(UserError, match="SKILLMIX_STORE has no address") as caught:
+    with pytest.raises(UserError, match="has not the form") as caught:
         VerdictStore(verdict_store())
     assert "p4" not in str(caught.value)
     assert "ss@" not in str(caught.value)
@@ -308,6 +310,8 @@ def test_a_batch_is_not_sent_after_its_lock_is_lost(postgres: PostgresServer):
     with batches.sending():
         batch = batches.plan([["k"]], "http://judge", "judge", frozenset())
         _break_off(postgres, place)
+        with pytest.raises(UserError, match="cannot be used"):
+            batches.uploaded(batch, "file_1")
         with pytest.raises(UserError, match="cannot be used"):
             batches.uploaded(batch, "file_1")
     with batches.sending():
