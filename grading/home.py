@@ -40,8 +40,8 @@ class Server:
                 return
         raise UserError(
             "The address of the verdict store has not the form postgresql://USER@HOST:PORT/DATABASE (it is not "
-            f"shown, as it may hold a password): fix it in {STORE}, with %40, %2F, %3F and %23 for @, /, ? and # in "
-            "a password, or leave the password to PGPASSWORD or ~/.pgpass."
+            f"shown, as it may hold a password): fix it in {STORE}, with %40, %2F, %3F and %23 for @, /, ? and # "
+            "in a password, or leave the password to PGPASSWORD or ~/.pgpass."
         )
 
     def __str__(self) -> str:
