@@ -7,7 +7,6 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from grading.asker import Asker
@@ -15,6 +14,7 @@ from grading.backend import Reply, VoteCall
 from grading.cost.budget import Budget
 from grading.cost.progress import CallBar
 from grading.failure import limit_hint
+from grading.home import StorePlace
 from grading.models.judge import JudgeSpec
 from grading.opening import open_backend
 from grading.protocol.parse import read_vote
@@ -30,16 +30,17 @@ logger = logging.getLogger(__name__)
 class Grader:
     """A judge together with the store of its replies.
 
-    `store` is the path of the verdict store; `concurrency`, `adaptive`, `budget` (None leaves it open) and `batch`
-    are an Asker's. `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
+    `store` is where the verdict store is, a file or a server; `concurrency`, `adaptive`, `budget` (None leaves it
+    open) and `batch` are an Asker's.
+    `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
     With `steadfast` a lost vote is retried once in total, not once per run, so that all runs with one store
-    decide alike. Making one reads no network and loads no model.
+    decide alike. Making one opens the store and loads no model.
     """
 
     def __init__(
         self,
         judge: JudgeSpec,
-        store: Path,
+        store: StorePlace,
         *,
         concurrency: int = 32,
         adaptive: bool = True,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from grading.cost.budget import Budget
 from grading.cost.stats import total
 from grading.engine import Grader
 from grading.errors import UserError
+from grading.home import StorePlace
 from grading.models.judge import JudgeSpec
 from grading.verdict import GradingRequest, UngroundedRule, Verdict, Vote
 from grading.votes import Ballot, decide
@@ -21,13 +21,13 @@ class Panel:
     """Graders that share a store and a budget; each judge casts its own number of votes.
 
     A side wins with more than half of all votes, see grading.votes. The other arguments are a Grader's.
-    Making one reads no network and loads no model. Raises UserError if a judge would sit twice.
+    Making one opens the store and loads no model. Raises UserError if a judge would sit twice.
     """
 
     def __init__(
         self,
         judges: Sequence[JudgeSpec],
-        store: Path,
+        store: StorePlace,
         *,
         concurrency: int = 32,
         adaptive: bool = True,

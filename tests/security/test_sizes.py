@@ -33,7 +33,7 @@ from grading.safety.bounds import (
     open_file,
     read_lines,
 )
-from grading.store.cli import _path as store_path
+from grading.store.cli import _place as store_path
 from grading.store.replies import VerdictStore
 from hub_cards.hub.key_scan import find_key
 from hub_cards.hub.records import read_record
