@@ -14,6 +14,7 @@ from grading.asker import Asker
 from grading.backend import Reply, VoteCall
 from grading.cost.budget import Budget
 from grading.cost.progress import CallBar
+from grading.errors import UserError
 from grading.failure import limit_hint
 from grading.models.judge import JudgeSpec
 from grading.opening import open_backend
@@ -80,8 +81,9 @@ class Grader:
         A vote that is no verdict, or that grants a criterion without true evidence, is asked once more in each
         run (see `steadfast`), under a new number. Never raises for a bad reply: that is a state in the vote. Votes
         for which the budget does not suffice have the state OVER_BUDGET; the first requests get theirs first.
-        Several threads may call it; one at a time is served.
+        Several threads may call it; one at a time is served. Raises UserError for a single request.
         """
+        refuse_one(requests)
         with self._grading:
             return self._grade(requests, progress=progress)
 
@@ -135,6 +137,12 @@ class Grader:
             bar.advance()
 
         self._asker.ask(wanted, keep, announced=announced)
+
+
+def refuse_one(requests: object) -> None:
+    """Raise UserError for one request in place of a list."""
+    if isinstance(requests, GradingRequest):
+        raise UserError("grade takes a list of requests and got a single one: type grade([request]).")
 
 
 class _Asked:

@@ -153,7 +153,9 @@ def _kappa(counts: _Counts) -> Estimate:
     value = _cohen(*counts.T)
     if np.isnan(value):
         return Estimate(state="one_class")
-    if not counts[:, 1:3].any():
+    both, judge_only, reference_only, neither = counts.sum(axis=0)
+    one_sided = not (both + judge_only) or not (reference_only + neither)  # the judge grants all, or nothing
+    if one_sided or not judge_only + reference_only:
         return Estimate(value=value, state="unvaried")
     return _drawn(value, tuple(counts.T), _cohen, vectorized=False)
 

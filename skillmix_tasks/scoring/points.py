@@ -76,7 +76,11 @@ def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
 
 
 def judge_replies(
-    pack: Pack, asked: Sequence[tuple[Item, Sequence[str], Sequence[str]]], panel: Panel | None
+    pack: Pack,
+    asked: Sequence[tuple[Item, Sequence[str], Sequence[str]]],
+    panel: Panel | None,
+    *,
+    progress: bool = True,
 ) -> list[dict[str, Any]]:
     """Judge answers, each with its item, its prompts and its replies; the records keep the order.
 
@@ -98,7 +102,7 @@ def judge_replies(
         }
     verdicts: dict[int, Verdict] = {}
     if panel and requests:
-        verdicts = dict(zip(requests, panel.grade(list(requests.values())), strict=True))
+        verdicts = dict(zip(requests, panel.grade(list(requests.values()), progress=progress), strict=True))
     return [
         _record(item, check, verdicts.get(index), student_record(answers[index]), judged=panel is not None)
         for index, ((item, _, _), check) in enumerate(zip(asked, checked, strict=True))
