@@ -32,7 +32,7 @@ def open_judge(
 
     `judge` is a name of `skillmix judges`, a model id of the endpoint `base_url`, `hf:DIRECTORY`, a JudgeSpec or
     its fields; None takes the judge of the environment, else the default one. Its replies are kept in the file
-    `store` (None: that of the commands) and never paid for twice. `max_usd` and `max_tokens` cap what it may spend.
+    `store` (None: that of the commands) and never paid for twice. `max_usd` and `max_tokens` cap what it spends.
     Raises UserError before anything is asked if the judge cannot answer.
     """
     specs = chosen_judges(judge, base_url=base_url, votes=votes)

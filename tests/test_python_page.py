@@ -39,9 +39,8 @@ def _run(block: str, names: dict[str, Any], server: ChatServer, model: str = "")
     exec(compile(text, "docs/python.md", "exec"), names)
 
 
-def test_every_block_runs(page: dict[str, Any], chat_server: ChatServer, capsys: pytest.CaptureFixture[str]):
+def test_every_block_runs(page: dict[str, Any], chat_server: ChatServer):
     assert len(_BLOCKS) == len(re.findall(r"^```\w", _PAGE, re.MULTILINE))
-    assert "grading" in _PAGE
     assert page["decision"].earned in (True, False)
     assert page["verdict"].evidence("rain")
     assert {request.body["model"] for request in chat_server.log()} == {"my-judge", "another-judge"}
@@ -54,26 +53,24 @@ def test_trl_trains_on_the_reward(
 ):
     """TRL's own trainer, on a model of random weights."""
     write_tiny_model(tmp_path / "tiny")
-    # No vote for the first completion: its reward is missing, and not a zero.
-    chat_server.set(models=["my-judge"], judge_faults={"wrong-schema": 0.3})
-    rewards: list[list[float | None]] = []
-    scored: list[list[Score]] = []
+    scored: list[Score] = []
 
     def seen(*arguments: Any, **options: Any) -> list[Score]:
-        scored.append(score_answers(*arguments, **options))
-        return scored[-1]
+        scored.extend(score_answers(*arguments, **options))
+        return scored
 
     page["score_answers"] = seen
     capsys.readouterr()
-    _run(
-        _BLOCKS[-1].replace("max_steps=1", "max_steps=1, max_completion_length=24, use_cpu=True, report_to=[]"),
-        page,
-        chat_server,
-        str(tmp_path / "tiny"),
-    )
-    [scores] = scored
-    assert len(scores) == 4
-    assert page["trainer"].state.global_step == 1
+    small = "max_steps=1, max_completion_length=24, use_cpu=True, report_to=[], disable_tqdm=True"
+    _run(_BLOCKS[-1].replace("max_steps=1", small), page, chat_server, str(tmp_path / "tiny"))
     assert "Judging" not in capsys.readouterr().err
-    rewards = [page["reward"](completions=[[{"content": "x"}]], place=[0])]
-    assert len(rewards[0]) == 1
+    assert page["trainer"].state.global_step == 1
+    assert len(scored) == 4
+    [mean] = [line["rewards/reward/mean"] for line in page["trainer"].state.log_history if "reward" in line]
+    assert mean == pytest.approx(sum(score.skill_fraction or 0 for score in scored) / 4)
+
+    # A reward without a verdict is missing, and not a zero.
+    scored.clear()
+    chat_server.set(models=["my-judge"], judge_faults={"refusal": 1.0})
+    said = [[{"role": "assistant", "content": "A cloud wept on the roof."}]]
+    assert page["reward"](prompts=[""], completions=said, place=[0], trainer_state=None) == [None]

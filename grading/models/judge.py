@@ -78,7 +78,7 @@ def default_judge() -> str:
 
 
 def resolve_judge(judge: Judge, **overrides: Any) -> JudgeSpec:
-    """The spec of a judge from its name in judges.yaml, a model id, `hf:DIRECTORY`, a spec or a spec's fields.
+    """The spec of a judge from its name in judges.yaml, a model id, `hf:DIRECTORY`, or its fields.
 
     `overrides` are further fields; those that are None leave the spec as it is. A spec without a price gets the
     one of the price table (grading.models.price) for its provider and model.
@@ -113,8 +113,8 @@ def chosen_judges(
 ) -> tuple[JudgeSpec, ...]:
     """The judge or judges that are named, else the judge of the environment, else the default one.
 
-    The other arguments are fields of each. Without a `base_url` a judge that is named by a str has its address from
-    the environment.
+    The other arguments are fields of each. Without a `base_url` a judge that is named by a str has its address
+    from the environment.
     """
     chosen: Any = judge or os.environ.get(JudgeSpec.variable("MODEL")) or default_judge()
     address = base_url or os.environ.get(JudgeSpec.variable("BASE_URL")) or None
