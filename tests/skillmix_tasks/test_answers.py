@@ -119,10 +119,10 @@ def test_what_is_no_list_is_one_sentence(judge_of, chat_server: ChatServer, tmp_
     wrong: list[tuple[Callable[[], object], str]] = [
         (lambda: judge.grade_texts(TEXTS[0], CRITERIA), "give a list of texts"),
         (lambda: judge.grade_texts(TEXTS, {}), "There are no criteria"),
-        (lambda: judge.grade_texts(TEXTS, ["It is about rain."]), "There are no criteria"),  # type: ignore[arg-type]
-        (lambda: judge.grade_texts([{"content": "x"}], CRITERIA), "is a dict, not a str"),  # type: ignore[list-item]
+        (lambda: judge.grade_texts(TEXTS, ["It is about rain."]), "There are no criteria"),
+        (lambda: judge.grade_texts([{"content": "x"}], CRITERIA), "is a dict, not a str"),
         (lambda: judge.grade_texts(TEXTS, CRITERIA, context=["one"]), "6 texts and 1 contexts"),
-        (lambda: judge.grade(request), "type grade"),  # type: ignore[arg-type]
+        (lambda: judge.grade(request), "type grade"),
         (lambda: grader.grade(request), "type grade"),  # type: ignore[arg-type]
         (lambda: GradingRequest("", (), "x"), "at least one criterion"),
         (lambda: GradingRequest("", Criterion("a", "b"), "x"), "a tuple of Criterion"),  # type: ignore[arg-type]
