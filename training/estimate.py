@@ -53,9 +53,9 @@ class Calls:
 
     def text(self) -> str:
         """The calls for a reader."""
-        tokens = f"{self.usage.prompt / 1e6:,.2f} + {self.usage.completion / 1e6:,.2f} million tokens"
+        tokens = f"{self.usage.prompt / 1e6:,.2f} million tokens in, {self.usage.completion / 1e6:,.2f} out"
         price = "the price is not known" if self.dollars is None else f"${self.dollars:,.2f}"
-        return f"  {self.role} {self.model}, k = {self.k}: {tokens}, {price}"
+        return f"  {self.role} {self.model}, k = {self.k}: {tokens}: {price}"
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,9 @@ class Estimate:
     def text(self) -> str:
         """The estimate for a reader."""
         without = ", ".join(f"the {spec.role} {spec.model}" for spec in self.unpriced)
-        total = f"In all: ${self.dollars:,.0f}" + (f" without {without}" if without else "")
+        total = f"In all: ${self.dollars:,.2f}" + (f" without {without}" if without else "")
+        if without and not self.dollars:
+            total = f"In all: not known without the price of {without}"
         known = self.assumptions
         hours = f"; {_hours(self.gpu_hours)} (one {known['gpu']})" if "gpu" in known else ""
         return "\n".join(
@@ -131,7 +133,8 @@ class Estimate:
                 *(part.text() for part in self.parts),
                 f"{total}{hours}.",
                 *self._how_to_price(),
-                f"Assumed: {'; '.join(self._assumed())}.",
+                "Assumed:",
+                *(f"  {one}" for one in self._assumed()),
             ]
         )
 

@@ -154,8 +154,10 @@ def _kappa(counts: _Counts) -> Estimate:
     if np.isnan(value):
         return Estimate(state="one_class")
     both, judge_only, reference_only, neither = counts.sum(axis=0)
-    one_sided = not (both + judge_only) or not (reference_only + neither)  # the judge grants all, or nothing
-    if one_sided or not judge_only + reference_only:
+    # Of a judge or a reference that grants all, or nothing, each draw has a kappa of 0.
+    granted = (both + judge_only, both + reference_only)
+    denied = (reference_only + neither, judge_only + neither)
+    if not judge_only + reference_only or not all((*granted, *denied)):
         return Estimate(value=value, state="unvaried")
     return _drawn(value, tuple(counts.T), _cohen, vectorized=False)
 

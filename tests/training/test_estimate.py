@@ -66,7 +66,7 @@ def test_what_is_known_is_added_and_what_is_missing_is_named(paper: list[Part]):
     assert found.dollars > 100
     [spec] = found.unpriced
     text = found.text()
-    assert f"In all: ${found.dollars:,.0f} without the judge {spec.model}; " in text
+    assert f"In all: ${found.dollars:,.2f} without the judge {spec.model}; " in text
     assert found.record()["unpriced"] == [spec.model]
 
 
@@ -77,6 +77,9 @@ def test_a_price_is_given_as_the_estimate_says(tmp_path: Path, monkeypatch: pyte
 
     said = both().text()
     assert "the price is not known" in said
+    local = resolve_judge("my-judge", base_url="http://localhost:8000/v1")
+    neither = estimate(own_plan([2], 5), resolve_teacher("t", base_url="http://localhost:8000/v1"), [local], None)
+    assert "In all: not known without the price of the teacher t, the judge my-judge." in neither.text()
     file = tmp_path / "prices.yaml"
     head, found, rows = said.partition("  prices:\n")
     assert found
