@@ -83,7 +83,7 @@ class Grader:
         for which the budget does not suffice have the state OVER_BUDGET; the first requests get theirs first.
         Several threads may call it; one at a time is served. Raises UserError for a single request.
         """
-        refuse_one(requests)
+        refuse_others(requests)
         with self._grading:
             return self._grade(requests, progress=progress)
 
@@ -139,10 +139,15 @@ class Grader:
         self._asker.ask(wanted, keep, announced=announced)
 
 
-def refuse_one(requests: object) -> None:
-    """Raise UserError for one request in place of a list."""
+def refuse_others(requests: Sequence[GradingRequest]) -> None:
+    """Raise UserError for one request in place of a list, and for what is no request."""
     if isinstance(requests, GradingRequest):
         raise UserError("grade takes a list of requests and got a single one: type grade([request]).")
+    if wrong := next((one for one in requests if not isinstance(one, GradingRequest)), None):
+        raise UserError(
+            f"grade takes a list of GradingRequest, and not of {type(wrong).__name__}: for texts type "
+            "open_judge(...).grade_texts(texts, criteria)."
+        )
 
 
 class _Asked:

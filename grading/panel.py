@@ -10,7 +10,7 @@ from typing import Any
 
 from grading.cost.budget import Budget
 from grading.cost.stats import total
-from grading.engine import Grader, refuse_one
+from grading.engine import Grader, refuse_others
 from grading.errors import UserError
 from grading.models.judge import JudgeSpec
 from grading.verdict import Criterion, GradingRequest, UngroundedRule, Verdict, Vote
@@ -67,7 +67,7 @@ class Panel:
 
     def grade(self, requests: Sequence[GradingRequest], *, progress: bool = True) -> list[Verdict]:
         """Judge every request with all votes of all judges, one judge after another; see Grader.grade."""
-        refuse_one(requests)  # its criteria could not be joined
+        refuse_others(requests)
         with self._grading:
             by_judge = [grader.grade(requests, progress=progress) for grader in self._graders]
         if len(by_judge) == 1:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from grading.cost.budget import Budget, require_price
+from grading.endpoint.throttle import MOST_IN_FLIGHT
 from grading.errors import UserError
 from grading.home import verdict_store
 from grading.models.judge import Judge, chosen_judges
@@ -35,6 +37,10 @@ def open_judge(
     `store` (None: that of the commands) and never paid for twice. `max_usd` and `max_tokens` cap what it spends.
     Raises UserError before anything is asked if the judge cannot answer.
     """
+    if not 1 <= concurrency <= MOST_IN_FLIGHT:
+        raise UserError(f"concurrency = {concurrency} is no number of requests: take 1 to {MOST_IN_FLIGHT:,}.")
+    if ungrounded not in get_args(UngroundedRule):
+        raise UserError(f"ungrounded = {ungrounded!r} is no rule: take {' or '.join(get_args(UngroundedRule))}.")
     specs = chosen_judges(judge, base_url=base_url, votes=votes)
     if max_usd is not None:
         for spec in specs:

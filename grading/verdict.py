@@ -64,7 +64,10 @@ class GradingRequest:
             raise UserError(
                 'A request needs at least one criterion, such as Criterion("rain", "It is about rain.").'
             )
-        if isinstance(self.criteria, Criterion) or not all(isinstance(one, Criterion) for one in self.criteria):
+        wrong = isinstance(self.criteria, Criterion) or not all(
+            isinstance(one, Criterion) for one in self.criteria
+        )
+        if wrong or not all(isinstance(text, str) for one in self.criteria for text in (one.id, one.text)):
             raise UserError(
                 "The criteria of a request are a tuple of Criterion, such as "
                 '(Criterion("rain", "It is about rain."),).'

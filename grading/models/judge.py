@@ -116,7 +116,9 @@ def chosen_judges(
     The other arguments are fields of each. Without a `base_url` a judge that is named by a str has its address
     from the environment.
     """
-    chosen: Any = judge or os.environ.get(JudgeSpec.variable("MODEL")) or default_judge()
+    chosen: Any = judge
+    if judge is None or judge == "":
+        chosen = os.environ.get(JudgeSpec.variable("MODEL")) or default_judge()
     address = base_url or os.environ.get(JudgeSpec.variable("BASE_URL")) or None
     return tuple(
         resolve_judge(one, base_url=address if isinstance(one, str) else base_url, votes=votes, price=price)

@@ -100,6 +100,9 @@ def test_quotes_are_of_the_votes_that_granted():
         ("my-judge", {"max_usd": 1.0}, "needs the price of the judge my-judge"),
         (["my-judge", "my-judge"], {}, "names a judge twice"),
         ({"model": "my-judge", "temprature": 1}, {}, "temprature"),
+        ([], {}, "The list of judges is empty"),
+        ("my-judge", {"concurrency": 0}, "take 1 to"),
+        ("my-judge", {"ungrounded": "zero"}, "no_verdict or not_earned"),
         (3, {}, "not by the int 3"),
         (["my-judge", 3], {}, "not by the int 3"),
     ],
@@ -122,7 +125,9 @@ def test_what_is_no_list_is_one_sentence(judge_of, chat_server: ChatServer, tmp_
         (lambda: judge.grade_texts(TEXTS, ["It is about rain."]), "There are no criteria"),
         (lambda: judge.grade_texts([{"content": "x"}], CRITERIA), "is a dict, not a str"),
         (lambda: judge.grade_texts(TEXTS, CRITERIA, context=["one"]), "6 texts and 1 contexts"),
+        (lambda: judge.grade_texts(TEXTS, {"rain": 3}), "a tuple of Criterion"),
         (lambda: judge.grade(request), "type grade"),
+        (lambda: judge.grade(["It rained."]), "not of str"),
         (lambda: grader.grade(request), "type grade"),  # type: ignore[arg-type]
         (lambda: GradingRequest("", (), "x"), "at least one criterion"),
         (lambda: GradingRequest("", Criterion("a", "b"), "x"), "a tuple of Criterion"),  # type: ignore[arg-type]
