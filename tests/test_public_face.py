@@ -76,7 +76,8 @@ def test_a_package_is_typed_and_says_what_it_exports(name: str):
 def test_an_import_is_light():
     script = (
         "import time; start = time.process_time(); import sys, grading, skillmix_tasks; "
-        f"print(time.process_time() - start, *({set(HEAVY)!r} & sys.modules.keys()))"
+        "seconds = time.process_time() - start; skillmix_tasks.task_items('skillmix_k2', number=1)[0].prompts(); "
+        f"print(seconds, *({set(HEAVY)!r} & sys.modules.keys()))"
     )
     seconds = []
     for _ in range(3):  # other processes' cache misses count as ours

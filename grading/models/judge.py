@@ -97,8 +97,8 @@ def resolve_judge(judge: Judge, **overrides: Any) -> JudgeSpec:
         fields = dict(judge)
     else:
         raise UserError(
-            "A judge is named by a str, by a JudgeSpec or by the fields of one, and not by the "
-            f"{type(judge).__name__} {judge!r:.80}."
+            "A judge is named by a str, by a JudgeSpec or by the fields of one, and not by a value of the type "
+            f"{type(judge).__name__}."
         )
     fields |= {name: value for name, value in overrides.items() if value is not None}
     return make_spec(JudgeSpec, fields)

@@ -103,8 +103,8 @@ def test_quotes_are_of_the_votes_that_granted():
         ([], {}, "The list of judges is empty"),
         ("my-judge", {"concurrency": 0}, "take 1 to"),
         ("my-judge", {"ungrounded": "zero"}, "no_verdict or not_earned"),
-        (3, {}, "not by the int 3"),
-        (["my-judge", 3], {}, "not by the int 3"),
+        (3, {}, "of the type int"),
+        (["my-judge", 3], {}, "of the type int"),
     ],
 )
 def test_a_wrong_judge_is_our_error_before_anything_is_asked(judge_of, chat_server, judge, options, said):
