@@ -94,7 +94,7 @@ def score_answers(
     for pack in {id(one.pack): one.pack for one in items}.values():
         places = [place for place, one in enumerate(items) if one.pack is pack]
         asked = [(items[place].item, items[place].prompts(turns), [answers[place]]) for place in places]
-        records |= zip(places, judge_replies(pack, asked, judge, progress=progress), strict=True)
+        records |= zip(places, judge_replies(pack, asked, judge, "Judging" if progress else ""), strict=True)
     return [_score(records[place]) for place in range(len(items))]
 
 

@@ -178,7 +178,7 @@ def test_an_answer_is_scored_as_a_run_scores_it(judge_of, chat_server: ChatServe
     ]
     scores = score_answers(items, answers, judge)
     for place, one in enumerate(items):
-        [record] = judge_replies(one.pack, [(one.item, one.prompts(), [answers[place]])], judge, progress=False)
+        [record] = judge_replies(one.pack, [(one.item, one.prompts(), [answers[place]])], judge, "")
         for vote in (*record["votes"], *scores[place].record["votes"]):
             vote.pop("stored")
         assert scores[place].record == record
