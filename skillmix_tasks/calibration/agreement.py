@@ -34,7 +34,7 @@ class Estimate(BaseModel):
     """A figure with its 95 % interval, or the reason why there is none.
 
     estimated      value and interval
-    unvaried       every answer says the same, or one side grants all or nothing, so that no draw has another value;
+    unvaried       every answer says the same, or one side grants all or nothing: no draw has another value;
                    a share's interval is Wilson's over the answers, others have none
     few            too few answers, or too few of one kind, for an interval
     one_class      no value: all was earned by both, or all was lost by both, so that chance explains everything
