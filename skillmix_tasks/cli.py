@@ -139,7 +139,10 @@ _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a director
 
 
 @pack_app.command("new")
-def make_pack(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new folder of the pack.")]) -> None:
+def make_pack(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new folder of the pack.")],
+    as_json: AsJson = False,
+) -> None:
     """Write a small complete pack into a new folder, to change into your own.
 
     skillmix pack new my-pack
@@ -147,6 +150,9 @@ def make_pack(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The ne
     from skillmix_tasks.items.loading import new_pack
 
     new_pack(folder)
+    if as_json:
+        typer.echo(json.dumps({"pack": str(folder)}))
+        return
     typer.echo(f"{folder} holds a pack of 14 skills and 24 topics: change its texts, then run\n")
     typer.echo(f"    skillmix pack check {folder}")
 

@@ -51,6 +51,8 @@ def test_a_new_pack_runs_in_eval_and_generate(chat_server: ChatServer, tmp_path:
     )
     made = run("skillmix", "pack", "new", "mine", env=env, cwd=tmp_path)
     assert (made.returncode, "skillmix pack check mine" in made.stdout) == (0, True), made.stderr
+    other = run("skillmix", "pack", "new", "other", "--json", env=env, cwd=tmp_path)
+    assert json.loads(other.stdout) == {"pack": "other"}
     checked = run("skillmix", "pack", "check", "mine", "--json", env=env, cwd=tmp_path)
     assert json.loads(checked.stdout)["findings"] == []
     done = run(
