@@ -44,7 +44,7 @@ class ErrorRates(BaseModel):
         if min(self.granted, self.denied) < LEAST:
             return (
                 f"the calibration has {self.granted} that the reference granted and {self.denied} that it denied, "
-                f"and needs {LEAST} of each"
+                f"and needs {LEAST} of each (100 items, half of them granted, are enough)"
             )
         from statsmodels.stats.proportion import confint_proportions_2indep
 
