@@ -3,9 +3,9 @@
     python -m contrib.lm_eval               # to look at: into contrib/lm-eval/, which git ignores
     python -m contrib.lm_eval CHECKOUT      # into a checkout of lm-evaluation-harness
 
-Both add lm_eval/tasks/skillmix/ with its README, the line of the task table in lm_eval/tasks/README.md, and the extra
-in pyproject.toml. In contrib/lm-eval/ the last two files hold what is added to them and nothing else. Running it again
-changes nothing.
+Both add lm_eval/tasks/skillmix/ with its README, the line of the task table in lm_eval/tasks/README.md, and the
+extra in pyproject.toml. In contrib/lm-eval/ the last two files hold what is added to them and nothing else.
+Running it again changes nothing.
 """
 
 from __future__ import annotations

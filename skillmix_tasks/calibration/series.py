@@ -107,7 +107,8 @@ def _missing_items(one: GradedSeries) -> list[Fault]:
     return [
         Fault(
             str(one.series),
-            f"generation {generation} has {len(of)} of {many(len(everything), 'item')}; the others are in no score",
+            f"generation {generation} has {len(of)} of {many(len(everything), 'item')}; "
+            "the others are in no score",
             "incomplete generation",
             one.series,
         )

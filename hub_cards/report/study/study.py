@@ -21,7 +21,6 @@ from hub_cards.report.study.portrait import Portrait, portray
 from hub_cards.report.study.published import load_published
 from skillmix_tasks.calibration.record import Calibration
 
-
 Missing = dict[str, list[str]]  # tasks by the name of a student, or of a file
 
 
@@ -116,7 +115,10 @@ def make_study(
 def _listed(missing: Missing) -> str:
     """Whose tasks, as "m (skillmix_k2)" and "m (8 tasks)"."""
     return listed(
-        [f"{name} ({listed(tasks) if len(tasks) <= 3 else many(len(tasks), 'task')})" for name, tasks in missing.items()]
+        [
+            f"{name} ({listed(tasks) if len(tasks) <= 3 else many(len(tasks), 'task')})"
+            for name, tasks in missing.items()
+        ]
     )
 
 

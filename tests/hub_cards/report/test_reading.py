@@ -141,9 +141,10 @@ def test_answers_that_were_not_judged_are_left_out(hostile: Path, results: dict[
     data = json.loads(file.read_text(encoding="utf-8"))
     data["configs"]["skillmix_k2"]["metadata"]["skillmix"]["judge"] = None
     file.write_text(json.dumps(data), encoding="utf-8")
-    assert f"Not judged (--predict_only), and left out: {file.name} (skillmix_k2)." in study(
-        hostile, results["before"]
-    ).notes
+    assert (
+        f"Not judged (--predict_only), and left out: {file.name} (skillmix_k2)."
+        in study(hostile, results["before"]).notes
+    )
 
 
 def test_a_model_on_this_disk_goes_by_its_folder():
