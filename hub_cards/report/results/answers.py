@@ -52,7 +52,7 @@ class Answers:
                 document.topic.name if document.topic else "",
                 sample.full_marks if whole else None,
                 sample.skill_fraction if whole else None,
-                sum(len(generation.split_points()) for generation in generations),
+                sum(len(generation.split_points) for generation in generations),
                 sum(len(generation.states) for generation in generations),
             )
         )
