@@ -86,6 +86,7 @@ function drawBoard() {
     return make("th", { scope: "col", "aria-sort": sorted ? (rising ? "ascending" : "descending") : null },
       make("button", { type: "button", "data-sort": name, on: { click: turn } }, words + (sorted ? (rising ? " ↑" : " ↓") : "")));
   };
+  $("board").classList.toggle("dense", ks.length > 6);
   const groups = together ? [rows] : Object.values(Object.groupBy(rows, (one) => one.letter))
     .sort((a, b) => names.compare(a[0].letter, b[0].letter));
   const bodies = groups.map((members) => make("tbody", {}, ...(together ? [] : [groupHead(members[0], ks.length + 1)]),

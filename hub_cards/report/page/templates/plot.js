@@ -51,7 +51,7 @@ function lift(canvas, id) {
 function paint(canvas, tip, lines, bound) {
   const width = canvas.clientWidth;
   if (!width) return;
-  const height = innerWidth <= 760 ? 170 : 270;
+  const height = innerWidth <= 760 ? 170 : canvas.closest(".first:has(.dense)") ? 180 : 270;
   const [left, right, top, bottom] = [30, 10, 10, 34];
   const ks = [...new Set(lines.flatMap((line) => Object.keys(line.cells).map(Number)))].sort((a, b) => a - b);
   const [low, high] = [(ks[0] ?? 1) - 0.4, (ks.at(-1) ?? 1) + 0.4];
