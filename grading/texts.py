@@ -13,7 +13,7 @@ from typing import get_args
 from grading.cost.budget import Budget, require_price
 from grading.endpoint.throttle import MOST_IN_FLIGHT
 from grading.errors import UserError
-from grading.home import verdict_store
+from grading.home import named_store, verdict_store
 from grading.models.judge import Judge, chosen_judges
 from grading.panel import Panel
 from grading.verdict import UngroundedRule
@@ -33,8 +33,8 @@ def open_judge(
     """Return a judge, or a panel of several, that is ready to grade.
 
     `judge` is a name of `skillmix judges`, a model id of the endpoint `base_url`, `hf:DIRECTORY`, a JudgeSpec or
-    its fields; None takes the judge of the environment, else the default one. Its replies are kept in the file
-    `store` (None: that of the commands) and never paid for twice. `max_usd` and `max_tokens` cap what it spends.
+    its fields; None takes the judge of the environment, else the default one. Its replies are kept in `store`,
+    a file or the address of a database (None: the commands' store), and never paid for twice. `max_usd` and `max_tokens` cap what it spends.
     Raises UserError before anything is asked if the judge cannot answer.
     """
     if not 1 <= concurrency <= MOST_IN_FLIGHT:
@@ -47,7 +47,7 @@ def open_judge(
             require_price(spec)
     opened = Panel(
         specs,
-        verdict_store() if store is None else Path(store),
+        verdict_store() if store is None else named_store(str(store)),
         concurrency=concurrency,
         budget=Budget(max_usd=max_usd, max_tokens=max_tokens),
         ungrounded=ungrounded,

@@ -22,6 +22,7 @@ from grading.cost.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETIO
 from grading.models.price import PRICES_VARIABLE
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
+from grading.words import many
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.loading import load_pack
@@ -247,7 +248,7 @@ def _evaluation(pack: Pack, judges: Sequence[JudgeSpec], recipe: Recipe, tasks: 
             used[place, k] = used.get((place, k), Usage()) + one
     answers = len(names) * number
     seconds = answers * 2 * _REPLY / _known()["generate_tokens_per_second"]
-    work = f"{answers:,} answers to {len(names)} task{'' if len(names) == 1 else 's'}, before and after"
+    work = f"{many(answers, 'answer')} to {many(len(names), 'task')}, before and after"
     return Part("Evaluation", work, _calls(judges, used), _gpu_hours(seconds, recipe.model))
 
 
