@@ -39,7 +39,7 @@ from hub_cards.hub.key_scan import find_key
 from hub_cards.hub.records import read_record
 from hub_cards.report.results.find import find_results
 from hub_cards.report.results.runs import read_results as read_run_results
-from hub_cards.report.results.samples import read_samples
+from skillmix_tasks.stored.samples import read_samples
 from skillmix_tasks.calibration.corrected import correct_results
 from skillmix_tasks.calibration.record import load_calibration
 from skillmix_tasks.calibration.tree import read_table

@@ -26,7 +26,7 @@ from hub_cards.report.page.words import (
 from hub_cards.report.results.answers import CHUNK
 from hub_cards.report.results.parties import digest
 from hub_cards.report.stats.novelty import ASSUMPTIONS, sensitivity
-from hub_cards.report.stats.power import items_needed
+from training.power import items_needed
 from hub_cards.report.stats.saturation import LEVEL
 from hub_cards.report.study.board import SPLITS, Cell, Row
 from hub_cards.report.study.study import Study

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from hub_cards.report.page.plots import MOST, Line, Panel, draw_figure
+from training.plots import MOST, Line, Panel, draw_figure
 from hub_cards.report.page.words import METRIC_NAMES, SPLIT_NAMES
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.board import SPLITS, Row

@@ -11,8 +11,8 @@ from grading.intervals import Interval
 from hub_cards.report.results.parties import Party, digest
 from hub_cards.report.results.runs import Run
 from hub_cards.report.results.tally import Tally
-from hub_cards.report.stats.intervals import mean_interval, scores_interval, wilson
-from hub_cards.report.study.published import PublishedRow
+from training.intervals import mean_interval, scores_interval, wilson
+from training.published import PublishedRow
 from skillmix_tasks.calibration.record import Calibration
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.record import PackRecord

@@ -5,13 +5,12 @@ All panels of a figure are together in a PNG and an SVG file, with a legend. The
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from hub_cards.report.study.board import Cell
+from grading.intervals import Interval
 
 # Each is on white with a contrast of 4.5 or more.
 COLOURS = ("#0b5cad", "#b0440a", "#17714a", "#7f36ad", "#a3123f", "#56606c", "#00707c", "#755800")
@@ -42,13 +41,23 @@ _STYLE: Any = {
 }
 
 
+class Point(Protocol):
+    """A score, with its interval if it is known."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def interval(self) -> Interval | None: ...
+
+
 @dataclass(frozen=True)
 class Line:
-    """One student or split: its cells by k. `style` chooses colour and marker, and is below MOST."""
+    """One student or split: its scores by k. `style` chooses colour and marker, and is below MOST."""
 
     name: str
     style: int
-    cells: dict[int, Cell]
+    cells: Mapping[int, Point]
 
 
 @dataclass(frozen=True)
