@@ -2,9 +2,9 @@
 
     python -m benchmarks.claim_errors [--runs 2000]
 
-An experiment is simulated as it is judged: two models, k = 2 to 5 on three splits with 100 items each, a base model
-and four arms with one seed or three. Items differ in difficulty, the same for all arms. Trainings of one arm differ,
-where there are three of them, by a normal effect. Scenarios:
+An experiment is simulated as it is judged: two models, k = 2 to 5 on three splits with 100 items each, a base
+model and four arms with one seed or three. Items differ in difficulty, the same for all arms. Trainings of one arm
+differ, where there are three of them, by a normal effect. Scenarios:
 
     null        no arm differs from another: every verdict is false
     jump        training helps, and all arms alike: a verdict on `order` or `fewer texts` is false
@@ -12,8 +12,8 @@ where there are three of them, by a normal effect. Scenarios:
     reversed    each set is worse than the one before
 
 A line for each scenario: the share of experiments in which each claim is supported and contradicted, and in which
-any verdict is false. Exits with status 1 if a claim is falsely supported in more than 2.5 %, or any verdict is false
-in more than 5 %, by more than two standard errors of the simulation.
+any verdict is false. Exits with status 1 if a claim is falsely supported in more than 2.5 %, or any verdict is
+false in more than 5 %, by more than two standard errors of the simulation.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import argparse
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -36,13 +37,13 @@ _LEVEL = {2: 0.0, 3: -1.2, 4: -2.4, 5: -3.4}  # logits of full marks of the base
 _SPREAD = 1.5  # of the items' difficulty, in logits
 _TRAININGS = 0.15  # of trainings of one arm, in logits, where there are several
 _ARMS = (BASE, D1, D12, D123, SAMPLE)
-SCENARIOS = {
+SCENARIOS: dict[str, dict[str, float]] = {
     "null": {},
     "jump": dict.fromkeys((D1, D12, D123, SAMPLE), 1.0),
     "steps": {D1: 0.7, D12: 1.4, D123: 2.2, SAMPLE: 2.0},
     "reversed": {D1: 0.0, D12: -0.7, D123: -1.4, SAMPLE: -1.4},
 }
-_FALSE = {
+_FALSE: dict[str, dict[str, tuple[str, ...]]] = {
     "null": {claim.name: ("supported", "contradicted") for claim in CLAIMS},
     "jump": dict.fromkeys(("order", "fewer texts"), ("supported", "contradicted"))
     | dict.fromkeys(("larger k", "held-out"), ("contradicted",)),
@@ -63,8 +64,8 @@ class Errors:
     def line(self) -> str:
         """The shares, for a reader."""
         shares = ", ".join(
-            f"{claim.name} {self.supported[claim.name] / self.runs:.3f}/{self.contradicted[claim.name] / self.runs:.3f}"
-            for claim in CLAIMS
+            f"{name} {self.supported[name] / self.runs:.3f}/{self.contradicted[name] / self.runs:.3f}"
+            for name in _FALSE["null"]
         )
         return f"supported/contradicted: {shares}; any false: {self.any_false / self.runs:.3f}"
 
@@ -93,7 +94,9 @@ def simulate(scenario: str, seeds: int, runs: int, start: int = 0) -> Errors:
             for claim in CLAIMS:
                 for part in claim.parts:
                     mine = np.isin(ks, part.ks) & np.isin(splits, part.splits)
-                    effect = compare_kinds(scores[part.first][:, mine].tolist(), scores[part.second][:, mine].tolist())
+                    effect = compare_kinds(
+                        scores[part.first][:, mine].tolist(), scores[part.second][:, mine].tolist()
+                    )
                     tests.append(Tested(claim, part, str(model), effect))
         decided = decide(tests)
         verdicts = {claim.name: verdict_of([one for one in decided if one.claim is claim]) for claim in CLAIMS}
@@ -112,7 +115,7 @@ def _scores(rng: np.random.Generator, ease: Array, effect: float, arm: str, seed
 
 
 def _most(share: float, runs: int) -> float:
-    return runs * share + 2 * (runs * share * (1 - share)) ** 0.5
+    return runs * share + 2 * sqrt(runs * share * (1 - share))
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -197,7 +198,10 @@ def fsdp2() -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def compare(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="The folder of a whole run of `skillmix train`.")],
+    run: Annotated[
+        list[str], typer.Argument(help="Folders of complete runs of `skillmix train` from one base model.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The folder for several runs; one has its own.")] = None,
     tasks: Annotated[
         list[str] | None,
         typer.Option(help="Tasks and groups; several times or with commas. The recipe's if none."),
@@ -213,9 +217,9 @@ def compare(
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Evaluate the base model and the trained one on the same items; other arguments go to lm_eval.
+    """Evaluate the base model, once, and the trained ones on the same items; other arguments go to lm_eval.
 
-    skillmix compare RUN --judge MODEL --batch_size 16
+    skillmix compare RUN [RUN...] --judge MODEL --batch_size 16
     """
     from lm_eval.utils import setup_logging
 
@@ -227,8 +231,15 @@ def compare(
     setup_logging()
     show_our_logs()
     chosen = given_settings(settings, judge=judge, judge_base_url=judge_base_url, votes=votes, max_usd=max_usd)
+    folders = list(takewhile(lambda word: not word.startswith("-"), run))
     made = compare_models(
-        read_run(run), tasks or (), chosen, model=model, arguments=context.args, trust=trust_file
+        [read_run(Path(folder)) for folder in folders],
+        tasks or (),
+        chosen,
+        out=out,
+        model=model,
+        arguments=[*run[len(folders) :], *context.args],
+        trust=trust_file,
     )
     typer.echo(json.dumps(made.record()) if as_json else made.text())
 

@@ -45,10 +45,12 @@ class Point(Protocol):
     """A score, with its interval if it is known."""
 
     @property
-    def value(self) -> float: ...
+    def value(self) -> float:
+        """From 0 to 1."""
 
     @property
-    def interval(self) -> Interval | None: ...
+    def interval(self) -> Interval | None:
+        """At 95 %."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def draw_figure(panels: Sequence[Panel], title: str, path: Path) -> list[Path]:
         if handles:
             figure.legend(handles.values(), handles, loc="lower center", ncols=len(panels), frameon=False)
         figure.suptitle(_shown(title), fontsize=10, y=1 - 0.08 / height)
-        image, drawing = path.with_suffix(".png"), path.with_suffix(".svg")
+        image, drawing = (path.with_name(f"{path.name}.{ending}") for ending in ("png", "svg"))
         figure.savefig(image, dpi=160, metadata={"Software": None})  # which would name the release of matplotlib
         figure.savefig(drawing, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return [image, drawing]

@@ -5,10 +5,10 @@ yes/no scores on each side. Their exact test is the conditional one of Cochran, 
 as strata (Mehta, Patel and Gray 1985, Journal of the American Statistical Association 80:969): for each item, all
 ways to share its full marks between the trainings are equally likely. It becomes McNemar's with one on each side.
 
-That test knows nothing of how much trainings of one kind differ. So with several trainings there is a t-test, too,
-whose variance is that of the items plus that of the trainings (two-way clustering: Cameron, Gelbach and Miller
-2011, Journal of Business and Economic Statistics 29:238, without the part that is subtracted there, which is safe),
-with the degrees of freedom of Satterthwaite 1946 (Biometrics Bulletin 2:110). The larger p counts.
+That test does not see how much trainings of one kind differ. So with several trainings there is a t-test, too. Its
+variance is that of the items plus that of the trainings (two-way clustering: Cameron, Gelbach and Miller 2011,
+Journal of Business and Economic Statistics 29:238; the part subtracted there is kept, which is the safe side). Its
+degrees of freedom are those of Satterthwaite 1946 (Biometrics Bulletin 2:110). The larger p counts.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def mean_of(scores: Scores) -> Mean:
         return Mean(value, None, scores_interval([value]))
     variance, freedom = _joined([_part(known.mean(axis=0)), _part(known.mean(axis=1))])
     error = sqrt(variance)
-    return Mean(value, error, mean_interval(value, error, max(2, int(freedom) + 1)) if error else _same(value, items))
+    return Mean(
+        value, error, mean_interval(value, error, max(2, int(freedom) + 1)) if error else _same(value, items)
+    )
 
 
 def compare_kinds(first: Scores, second: Scores) -> Effect:

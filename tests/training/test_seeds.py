@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from itertools import combinations, product
 
+import numpy as np
 import pytest
 
 from training.paired import compare
-from training.seeds import compare_kinds, mean_of
+from training.seeds import _exact, compare_kinds, mean_of
 
 
 def every_way(first: list[list[float]], second: list[list[float]]) -> float:
     """The two-sided p by trying, for each item, all ways to choose which scores are the first kind's."""
     rows = [*first, *second]
     items = list(zip(*rows, strict=True))
-    ways = [[sum(item[one] for one in mine) for mine in combinations(range(len(rows)), len(first))] for item in items]
+    ways = [
+        [sum(item[one] for one in mine) for mine in combinations(range(len(rows)), len(first))] for item in items
+    ]
     have = sum(map(sum, first))
     sums = [sum(way) for way in product(*ways)]
-    low, high = (sum(test(one) for one in sums) / len(sums) for test in (lambda x: x <= have, lambda x: x >= have))
-    return min(1.0, 2 * min(low, high))
+    low, high = sum(one <= have for one in sums), sum(one >= have for one in sums)
+    return float(min(1.0, 2 * min(low, high) / len(sums)))
 
 
 def test_one_training_each_is_mcnemar():
@@ -34,9 +37,6 @@ def test_the_exact_p_is_that_of_all_ways():
     trained = [[1.0, 1, 0, 1, 1], [1.0, 1, 1, 1, 0], [1.0, 1, 0, 1, 1]]
     found = compare_kinds(base, trained)
     assert found.p >= every_way(base, trained)
-    from training.seeds import _exact
-
-    import numpy as np
 
     assert _exact(np.array(base), np.array(trained)) == pytest.approx(every_way(base, trained))
     two = [[1.0, 0, 0, 1, 0], [0.0, 0, 1, 0, 0]]

@@ -1,20 +1,21 @@
 """The paper's claims as tests on an experiment's own items.
 
-A claim is one test or several for each model; it is supported if all of them are, and contradicted if one is. A test
-compares two arms on the same items by full marks (training.seeds). The p-values of all tests together are adjusted
-by Holm's method: under no effect at all, the chance that any claim is supported or contradicted is at most 5 %.
+A claim is one test or several for each model; it is supported if all of them are, and contradicted if one is. A
+test compares two arms on the same items by full marks (training.seeds). The p-values of all tests together are
+adjusted by Holm's method: where nothing differs, any claim gets a verdict with a chance of at most 5 %.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from grading.safety.text import plain
 from skillmix_tasks.items.pack import Split
 from training.comparison import SPLITS
-from training.experiment.layout import Section, Table
+from training.experiment.layout import DASH, Section, Table
 from training.experiment.measured import BASE, TEACHER, Read
 from training.paired import holm
 from training.power import LEVEL, MOST, items_needed
@@ -72,8 +73,7 @@ CLAIMS = (
 class Tested:
     """A test with its result; `adjusted` is p after Holm, and `effect` None where nothing was measured.
 
-    `needed` items would settle it, with a chance of 80 %, if the effect is as measured: None if that is more than
-    any run has, or if trainings differ more than items do.
+    `level` is what p has to reach in Holm's first step, the strictest.
     """
 
     claim: Claim
@@ -83,7 +83,20 @@ class Tested:
     seeds: tuple[int, int] = (0, 0)
     adjusted: float = 1.0
     verdict: Verdict = "not measured"
-    needed: int | None = None
+    level: float = LEVEL
+
+    @cached_property
+    def needed(self) -> int | None:
+        """The items that would settle it, if the effect is as measured, with a chance of 80 %.
+
+        None if it is settled, if no run has so many, and if trainings differ more than items do.
+        """
+        effect = self.effect
+        if self.verdict != "not settled" or effect is None or effect.by_trainings or not effect.difference:
+            return None
+        discordant = max(effect.discordant, abs(effect.difference))
+        items = items_needed(effect.first, effect.difference, discordant, self.level)
+        return items and max(items, effect.items + 1)
 
 
 def judge_claims(read: Read, models: Sequence[str], judge: str) -> list[Tested]:
@@ -120,15 +133,16 @@ def claims_table(tests: Sequence[Tested], *, conclusive: bool) -> Table:
         mine = [test for test in tests if test.claim is claim]
         summary.append([claim.text, verdict_of(mine) if conclusive else "no verdict"])
         details += [_row(test, conclusive=conclusive) for test in mine]
+    number = sum(test.effect is not None for test in tests)
     notes = [
-        "Each test compares two trainings of a model on the same items by full marks, judged by the first judge. The "
-        "effect is the second minus the first, with its 95 % interval; p is that of McNemar's exact test, and with "
-        "several seeds the larger of its stratified form and a t-test that takes trainings as random, too.",
-        f"`p (Holm)` is adjusted for all {sum(test.effect is not None for test in tests)} tests. A test is settled if "
-        f"it is at most {LEVEL:.2g}; a claim is supported if all its tests are, and contradicted if one is the other "
-        "way. Items that would settle a test are reckoned for the effect as measured and a chance of 80 %.",
-        "D(1) shows each held-out skill alone, so the base model is no base for skills never seen at all: the claim is "
-        "on skills together.",
+        "Each test compares two trainings of a model on the same items by full marks, judged by the first judge. "
+        "The effect is the second minus the first, with its 95 % interval. p is that of McNemar's exact test. "
+        "With several seeds it is the larger of that test with strata and of a t-test that takes trainings as "
+        "random, too.",
+        f"`p (Holm)` is adjusted for all {number} tests. A test is settled if it is at most {LEVEL:.2g}. A claim "
+        "is supported if all its tests are, and contradicted if one is settled the other way.",
+        "Items that would settle a test are reckoned for the effect as measured and a chance of 80 %.",
+        "D(1) shows each held-out skill alone. So the claim on held-out skills is on skills together.",
     ]
     if any(max(test.seeds) == 1 for test in tests):
         notes.append(
@@ -180,13 +194,9 @@ def _decided(test: Tested, adjusted: float, family: int) -> Tested:
     effect = test.effect
     assert effect is not None
     verdict: Verdict = "not settled"
-    needed = None
     if adjusted <= LEVEL and effect.difference:
         verdict = "supported" if effect.difference > 0 else "contradicted"
-    elif effect.difference and not effect.by_trainings:
-        # As strict as Holm's first step, which is what a test alone among others has to pass at worst.
-        needed = items_needed(effect.first, effect.difference, max(effect.discordant, abs(effect.difference)), LEVEL / family)
-    return Tested(test.claim, test.part, test.model, effect, test.seeds, adjusted, verdict, needed)
+    return replace(test, adjusted=adjusted, verdict=verdict, level=LEVEL / family)
 
 
 def _row(test: Tested, *, conclusive: bool) -> list[str]:
@@ -199,7 +209,7 @@ def _row(test: Tested, *, conclusive: bool) -> list[str]:
         ", ".join(SPLITS[split] for split in part.splits),
     ]
     if effect is None:
-        return [*about, "–", "–", "–", "–", "–", "not measured" if conclusive else "no verdict", "–"]
+        return [*about, DASH, DASH, DASH, DASH, DASH, "not measured" if conclusive else "no verdict", DASH]
     interval = f" [{effect.interval.low:+.2f}, {effect.interval.high:+.2f}]" if effect.interval else ""
     return [
         *about,
@@ -209,7 +219,7 @@ def _row(test: Tested, *, conclusive: bool) -> list[str]:
         f"{effect.p:.2g}",
         f"{test.adjusted:.2g}",
         test.verdict if conclusive else "no verdict",
-        _needed(test) if conclusive else "–",
+        _needed(test) if conclusive else DASH,
     ]
 
 
@@ -217,12 +227,12 @@ def _needed(test: Tested) -> str:
     effect = test.effect
     assert effect is not None
     if test.verdict != "not settled":
-        return "–"
+        return DASH
     if effect.by_trainings:
         return "more seeds: trainings differ more than items"
     if test.needed is None:
         return f"more than {MOST:,}" if effect.difference else "no difference was seen"
-    return f"{max(test.needed, effect.items + 1):,}"
+    return f"{test.needed:,}"
 
 
 def _record(test: Tested, *, conclusive: bool) -> dict[str, object]:

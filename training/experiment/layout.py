@@ -14,6 +14,7 @@ from grading.safety.templates import environment
 from grading.safety.text import csv_cell
 from grading.safety.whole import whole_file, write_whole
 
+DASH = "-"  # what is not known
 _LINE, _CHARACTER = 0.26, 0.085  # inches of height and width
 _MARKUP = re.compile(r"\\(.)")
 
@@ -70,6 +71,7 @@ def _draw(path: Path, title: str, header: Sequence[str], rows: Sequence[Sequence
     """Write a PNG of a table whose cells are Markdown."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
     shown = [[_shown(cell) for cell in row] for row in rows]
     widths = [max(len(text) for text in column) + 2 for column in zip(header, *shown, strict=True)]
@@ -83,7 +85,7 @@ def _draw(path: Path, title: str, header: Sequence[str], rows: Sequence[Sequence
         colLabels=list(header),
         colWidths=[width / sum(widths) for width in widths],
         cellLoc="left",
-        bbox=(0.01, 0.02, 0.98, 0.96),
+        bbox=Bbox.from_bounds(0.01, 0.02, 0.98, 0.96),
         edges="horizontal",
     )
     drawn.auto_set_font_size(False)

@@ -131,12 +131,15 @@ def _answered(generation: Generation) -> Answered:
     return Answered(hashlib.sha256(generation.answer.encode()).hexdigest()[:16], full)
 
 
-def _check_alike(known: tuple[Measured, dict[str, Any]], other: Measured, values: dict[str, Any], kind: str) -> None:
+def _check_alike(
+    known: tuple[Measured, dict[str, Any]], other: Measured, values: dict[str, Any], kind: str
+) -> None:
     first, expected = known
     differing = [name for name in expected | values if expected.get(name) != values.get(name)]
     if differing:
         name = differing[0]
         raise UserError(
             f"{first.results} and {other.results} have another {name if kind == 'rules' else kind + ' ' + name} "
-            f"({expected.get(name)!r} and {values.get(name)!r}), so their scores do not compare: evaluate both alike."
+            f"({expected.get(name)!r} and {values.get(name)!r}), so their scores do not compare: evaluate both "
+            "alike."
         )

@@ -1,9 +1,9 @@
 """The paper's tables and its figure, from the results of an experiment.
 
-    OUT/table-2.md, .csv, .png      a table for readers, with one line for each score, and as a picture
-    OUT/figure-2-MODEL.png, .svg    full marks against k, one picture for each model; figure-2.md and .csv
-    OUT/claims.md, .csv             training.experiment.claims
-    OUT/tables.json                 all of it, as the report shows it
+OUT/table-2.md, .csv, .png      a table for readers, with one line for each score, and as a picture
+OUT/figure-2-MODEL.png, .svg    full marks against k, one picture for each model; figure-2.md and .csv
+OUT/claims.md, .csv             training.experiment.claims
+OUT/tables.json                 all of it, as the report shows it
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from skillmix_tasks.items.pack import Split
 from skillmix_tasks.scoring.metrics import METRICS
 from training.comparison import SPLITS
 from training.experiment.claims import claims_table, judge_claims
-from training.experiment.layout import Section, Table, write_table, write_text
+from training.experiment.layout import DASH, Section, Table, write_table, write_text
 from training.experiment.measured import BASE, TEACHER, Measured, Read, TaskKey, TaskScores, read_all
 from training.plots import MOST, Line, Panel, draw_figure
 from training.published import load_published
@@ -37,12 +37,12 @@ from training.seeds import mean_of
 from training.texts.counts import Counts
 
 PAPER = "2409.19808"
-DASH = "–"
 _NAMES = dict(zip(METRICS, ("Full marks", "All skills", "Skill fraction"), strict=True))
 _TRIED = {1: 5_000, 2: 10_000, 3: 10_000}  # the paper's tries by k
 _KEPT = 13_957  # its texts with full marks, of all k
 _INFERRED = (
-    "The paper's tables were not at hand: that this is the content under this number is inferred, and may be wrong."
+    "The paper's tables were not at hand: that this is the content under this number is inferred, and may be "
+    "wrong."
 )
 
 
@@ -177,12 +177,16 @@ class _Study:
             for k in ks
         ]
         shown = "Each cell: our score with its 95 % interval" + (
-            f" / the paper's score, judged by GPT-4; {DASH} where it is not known." if beside else f"; {DASH}: none."
+            f" / the paper's score, judged by GPT-4; {DASH} where it is not known."
+            if beside
+            else f"; {DASH}: none."
         )
         notes = [spec.caption, shown]
         seeds = {cell.seeds for row in rows for cell in row.cells.values()}
         if max(seeds, default=1) > 1:
-            notes.append("Scores of several seeds are joined: the interval is that of items and trainings together.")
+            notes.append(
+                "Scores of several seeds are joined: the interval is that of items and trainings together."
+            )
         if not any(row.cells for row in rows):
             notes.append("Nothing of this table was measured.")
         if spec.source == "inferred":
@@ -193,7 +197,7 @@ class _Study:
         return Table(f"Table {spec.number}", spec.title, notes, sections, records)
 
     def _rows(self, spec: TableSpec) -> Iterator[_Row]:
-        splits = spec.splits or tuple(one for one in SPLITS if any(key.split == one for key in self.keys))
+        splits = spec.splits or tuple(sorted({key.split for key in self.keys}, key=list(SPLITS).index))
         judges = self.judges if spec.judges == "each" else self.judges[:1]
         for judge in judges:
             for model in self.models:
@@ -283,7 +287,9 @@ class _Study:
                 for split in SPLITS
                 if any(row.split == split for row in mine)
             ]
-            written += draw_figure(panels, f"{model}, judged by {self.judges[0]}", out / f"figure-2-{_slug(model)}")
+            written += draw_figure(
+                panels, f"{model}, judged by {self.judges[0]}", out / f"figure-2-{_slug(model)}"
+            )
         return written
 
 
@@ -309,8 +315,8 @@ def full_from_both(first: TaskScores, second: TaskScores, model: str, arm: str) 
         one, other = first.answers[item], second.answers[item]
         if [answer.text for answer in one] != [answer.text for answer in other]:
             raise UserError(
-                f"The two judges did not judge the same answers of {model} ({arm}): grade the answers that the first "
-                "judged with `skillmix grade --judge` for the second."
+                f"The two judges did not judge the same answers of {model} ({arm}): run `skillmix grade --judge` "
+                "for the second on the answers that the first judged."
             )
         if first.scores[item] is None or second.scores[item] is None:
             found[item] = None
@@ -359,8 +365,8 @@ def _counts(folders: Iterable[Path]) -> Counts:
             total += Counts.model_validate_json(read_bytes(folder / "counts.json"))
         except (OSError, ValueError) as error:
             raise UserError(
-                f"{folder} holds no counts of `skillmix generate` ({type(error).__name__}): name the folder of its "
-                "--out."
+                f"{folder} holds no counts of `skillmix generate` ({type(error).__name__}): name the folder of "
+                "its --out."
             ) from error
     return total
 
@@ -393,8 +399,8 @@ def _texts_table(counts: Counts) -> Table:
         "Table 1",
         "Texts of the teacher",
         [
-            "Tries of each k, the texts kept with full marks, and their share of the tries that were decided, with its "
-            f"95 % interval. Cells: ours / the paper's; {DASH} where it is not known.",
+            "Tries of each k, the texts kept with full marks, and their share of the tries that were decided, "
+            f"with its 95 % interval. Cells: ours / the paper's; {DASH} where it is not known.",
             _INFERRED,
         ],
         [Section("", ["k", "tries", "kept", "share kept"], rows)],

@@ -26,11 +26,11 @@ from hub_cards.report.page.words import (
 from hub_cards.report.results.answers import CHUNK
 from hub_cards.report.results.parties import digest
 from hub_cards.report.stats.novelty import ASSUMPTIONS, sensitivity
-from training.power import items_needed
 from hub_cards.report.stats.saturation import LEVEL
 from hub_cards.report.study.board import SPLITS, Cell, Row
 from hub_cards.report.study.study import Study
 from skillmix_tasks.stored.record import RunRecord
+from training.power import items_needed
 
 _SCRIPTS = ("page.js", "plot.js", "board.js", "pairs.js", "samples.js")
 _RATES, _DIFFERENCES = (0.05, 0.1, 0.3, 0.5), (0.05, 0.1, 0.2, 0.3)

@@ -17,8 +17,8 @@ from hub_cards.report.study.change import Training, trainings
 from hub_cards.report.study.compare import Pair, compare_all
 from hub_cards.report.study.judges import Judges, judges_compared
 from hub_cards.report.study.portrait import Portrait, portray
-from training.published import load_published
 from skillmix_tasks.calibration.record import Calibration
+from training.published import load_published
 
 
 @dataclass(frozen=True)

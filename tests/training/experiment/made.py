@@ -37,7 +37,8 @@ def write_task(
     task = f"skillmix{'' if split == 'all' else '_' + split}_k{k}"
     second = [*second_generation, *[False] * len(marks)]
     samples = [
-        _sample(task, split, k, number, mark, 1 if second[number] else 0, answer) for number, mark in enumerate(marks)
+        _sample(task, split, k, number, mark, 1 if second[number] else 0, answer)
+        for number, mark in enumerate(marks)
     ]
     covered = [sample for sample in samples if sample["coverage"]]
     scores = {
@@ -46,7 +47,11 @@ def write_task(
         if covered
     }
     metadata = run_record(
-        k=k, split=split, drop_common=drop_common, judge={"model": judge, "votes": 3} | record.pop("judged", {}), **record
+        k=k,
+        split=split,
+        drop_common=drop_common,
+        judge={"model": judge, "votes": 3} | record.pop("judged", {}),
+        **record,
     )
     results = {
         "results": {task: scores | {"sample_len": len(samples)}},
@@ -61,7 +66,9 @@ def write_task(
 def _sample(
     task: str, split: Split, k: int, number: int, mark: bool | None, place: int, answer: str
 ) -> dict[str, Any]:
-    generations = [_generation(k, mark is True and one == place, mark is None, f"{answer} {number}.{one}") for one in range(3)]
+    generations = [
+        _generation(k, mark is True and one == place, mark is None, f"{answer} {number}.{one}") for one in range(3)
+    ]
     scores = item_metrics([generation.points for generation in generations])
     return {
         "doc": {"index": number, "item": f"item-{number}", "hash": f"{task}-{number}", "k": k, "split": split},

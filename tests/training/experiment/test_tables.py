@@ -25,7 +25,9 @@ SECOND = "judge-2"
 
 def records(folder: Path, name: str, **wanted: Any) -> list[dict[str, str]]:
     with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return [row for row in csv.DictReader(file) if all(row[key] == str(value) for key, value in wanted.items())]
+        return [
+            row for row in csv.DictReader(file) if all(row[key] == str(value) for key, value in wanted.items())
+        ]
 
 
 def full(folder: Path, name: str, **wanted: Any) -> dict[str, str]:
@@ -89,7 +91,7 @@ def test_every_table_is_there_in_every_form(made: Path):
         assert "D(1,2,3)" in drawing
     text = (made / "figure-2.md").read_text()
     assert "![Figure 2](figure-2-Mistral-7B-Instruct-v0.2.png)" in text
-    assert "| the-teacher | teacher | held-out | 0.66 [0.56, 0.75] / – |" in text
+    assert "| the-teacher | teacher | held-out | 0.66 [0.56, 0.75] / - |" in text
 
 
 def test_table_3_by_hand(made: Path):
@@ -98,9 +100,9 @@ def test_table_3_by_hand(made: Path):
     assert "is inferred, and may be wrong" in text
     # Wilson: 8 of 100 is .041 to .150, 49 of 100 .394 to .587, 0 of 100 0 to .037.
     name = r"mistralai/Mistral-7B-Instruct-v0.2"
-    assert f"| {name} | base | held-out | 0.08 [0.04, 0.15] / 0.08 | 0.00 [0.00, 0.04] / – |" in text
-    assert f"| {name} | D(1,2,3) | held-out | 0.49 [0.39, 0.59] / 0.49 | 0.18 [0.12, 0.27] / – |" in text
-    assert f"| {name} | D(1,2) | held-out | 0.21 [0.14, 0.30] / – |" in text
+    assert f"| {name} | base | held-out | 0.08 [0.04, 0.15] / 0.08 | 0.00 [0.00, 0.04] / - |" in text
+    assert f"| {name} | D(1,2,3) | held-out | 0.49 [0.39, 0.59] / 0.49 | 0.18 [0.12, 0.27] / - |" in text
+    assert f"| {name} | D(1,2) | held-out | 0.21 [0.14, 0.30] / - |" in text
     assert "0.04 [0.02, 0.10] (99 of 100 items) / 0.04" in text
     # An item without full marks lacks one of three skills: 49 + 51 * 2/3 of 100.
     [fraction] = records(made, "table-3", metric="skill_fraction", model=MISTRAL, training="D(1,2,3)", k=3)
@@ -123,7 +125,10 @@ def test_seeds_are_joined(made: Path):
 def test_judges_common_skills_and_texts(made: Path):
     own = full(made, "table-5", judge=SECOND, model=MISTRAL, training="D(1,2,3)", split="heldout", k=3)
     assert own["value"] == "0.1"
-    assert f"| {SECOND} | mistralai/Mistral-7B-Instruct-v0.2 | base | held-out | – |" in (made / "table-5.md").read_text()
+    assert (
+        f"| {SECOND} | mistralai/Mistral-7B-Instruct-v0.2 | base | held-out | - |"
+        in (made / "table-5.md").read_text()
+    )
     # Three of the ten are in another answer than the first judge's.
     both = full(made, "table-6", model=MISTRAL, training="D(1,2,3)", split="heldout", k=3)
     assert (both["value"], both["items"]) == ("0.07", "100")
@@ -131,9 +136,9 @@ def test_judges_common_skills_and_texts(made: Path):
     dropped = full(made, "table-7", model=MISTRAL, training="D(1,2,3)", split="all")
     assert (dropped["k"], dropped["value"], dropped["items"]) == ("5", "0.15", "40")
     first = (made / "table-1.md").read_text()
-    assert "| 1 | 50 / 5,000 | 30 / – | 0.75 [0.60, 0.86] |" in first
-    assert "| 3 | – / 10,000 | – / – | – |" in first
-    assert "| all | – | 30 / 13,957 | – |" in first
+    assert "| 1 | 50 / 5,000 | 30 / - | 0.75 [0.60, 0.86] |" in first
+    assert "| 3 | - / 10,000 | - / - | - |" in first
+    assert "| all | - | 30 / 13,957 | - |" in first
     only = {row["training"] for row in records(made, "table-11")}
     assert only == {"D(1,2)", "D(1,2,3)", "8000 of D(1,2,3)"}
     assert "Nothing of this table was measured." not in (made / "table-11.md").read_text()
@@ -153,7 +158,8 @@ def test_claims_by_hand(made: Path):
     assert (order["verdict"], float(order["p"])) == ("not settled", 1)
     assert int(order["items_to_settle"]) > 200
     [fewer] = records(made, "claims", claim="fewer texts", model=MISTRAL)
-    assert (fewer["verdict"], float(fewer["p"])) == ("contradicted", pytest.approx(2 * 0.5**19))
+    assert fewer["verdict"] == "contradicted"
+    assert float(fewer["p"]) == pytest.approx(2 * 0.5**19)
     [heldout] = records(made, "claims", claim="held-out", model=LLAMA)
     assert (heldout["items"], heldout["first_value"]) == ("99", str(4 / 99))
     tests = records(made, "claims")
@@ -187,7 +193,7 @@ def test_a_base_alone_has_tables_and_no_test(tmp_path: Path):
     write_task(base.results, shares(1, 3), k=2)
     write_tables([base], arms=[], out=tmp_path / "out", conclusive=True)
     assert "| not measured |" in (tmp_path / "out" / "claims.md").read_text()
-    assert "0.33 [0.06, 0.79] / –" in (tmp_path / "out" / "table-4.md").read_text()
+    assert "0.33 [0.06, 0.79] / -" in (tmp_path / "out" / "table-4.md").read_text()
 
 
 def other_rules(folder: Path) -> None:
@@ -246,5 +252,5 @@ def test_judges_of_other_answers(tmp_path: Path):
 def test_the_newest_result_of_a_task_counts(tmp_path: Path):
     write_task(tmp_path / "a", shares(2, 2), k=2, date="2026-02-01T00-00-00.000000")
     write_task(tmp_path / "b", shares(0, 2), k=2)
-    [scores] = read_scores(tmp_path)[TaskKey("all", 2, False)].scores.values(), 
+    [scores] = (read_scores(tmp_path)[TaskKey("all", 2, False)].scores.values(),)
     assert [one.full_marks for one in scores if one] == [1, 1]
