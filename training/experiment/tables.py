@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -74,6 +74,13 @@ class Cell:
     seeds: int
 
 
+class Kept(NamedTuple):
+    """A share of texts."""
+
+    value: float
+    interval: Interval
+
+
 @dataclass(frozen=True)
 class _Row:
     judge: str
@@ -81,6 +88,11 @@ class _Row:
     arm: str
     split: Split
     cells: dict[tuple[str, int], Cell]  # by metric and k
+
+    @property
+    def full_marks(self) -> dict[int, Cell]:
+        """Its full marks by k."""
+        return {k: cell for (metric, k), cell in self.cells.items() if metric == METRICS[0]}
 
 
 def write_tables(
@@ -99,11 +111,12 @@ def write_tables(
     """
     if not measured:
         raise UserError("The experiment has no results yet: run its evaluation first.")
+    counts = _counts(texts)
     study = _Study(measured, read_all(measured), arms)
     out.mkdir(parents=True, exist_ok=True)
-    tables = [_texts_table(_counts(texts)), *map(study.table, table_specs())]
+    tables = [_texts_table(counts), *map(study.table, table_specs())]
     written = [path for table in tables for path in write_table(table, out)]
-    pictures = study.draw(out)
+    pictures = study.draw(out, counts)
     figure = study.figure()
     claims = claims_table(judge_claims(study.read, study.models, study.judges[0]), conclusive=conclusive)
     written += pictures
@@ -262,31 +275,32 @@ class _Study:
         records = [record for record in made.records if record["metric"] == METRICS[0]]
         return Table("Figure 2", made.title, made.notes, made.sections[:1], records)
 
-    def draw(self, out: Path) -> list[Path]:
-        """Figure 2: a picture for each model that was trained."""
+    def draw(self, out: Path, counts: Counts) -> list[Path]:
+        """Figure 2: a picture for each model that was trained.
+
+        A teacher that was not measured has the share of its texts that was kept, in the panel of train skills.
+        """
         rows = [row for row in self._rows(_FIGURE) if row.cells]
         teacher = [row for row in rows if row.arm == TEACHER]
         written: list[Path] = []
         for model in dict.fromkeys(row.model for row in rows if row.arm != TEACHER):
             mine = [row for row in rows if row.model == model and row.arm != TEACHER]
             names = list(dict.fromkeys(row.arm for row in mine))[: MOST - 1]
-            panels = [
-                Panel(
-                    SPLITS[split],
-                    [
-                        Line(
-                            f"{row.model} (teacher)" if row.arm == TEACHER else row.arm,
-                            MOST - 1 if row.arm == TEACHER else names.index(row.arm),
-                            {k: cell for (metric, k), cell in row.cells.items() if metric == METRICS[0]},
-                        )
-                        for row in (*mine, *teacher)
-                        if row.split == split and (row.arm == TEACHER or row.arm in names)
-                    ],
-                    {},
-                )
-                for split in SPLITS
-                if any(row.split == split for row in mine)
-            ]
+            panels = []
+            for split in dict.fromkeys(row.split for row in mine):
+                lines = [
+                    Line(row.arm, names.index(row.arm), row.full_marks)
+                    for row in mine
+                    if row.split == split and row.arm in names
+                ]
+                lines += [
+                    Line(f"{row.model} (teacher)", MOST - 1, row.full_marks)
+                    for row in teacher
+                    if row.split == split
+                ]
+                if not teacher and split == "train" and (kept := _kept(counts)):
+                    lines.append(Line("the teacher's texts (share kept)", MOST - 1, kept))
+                panels.append(Panel(SPLITS[split], lines, {}))
             written += draw_figure(
                 panels, f"{model}, judged by {self.judges[0]}", out / f"figure-2-{_slug(model)}"
             )
@@ -369,6 +383,15 @@ def _counts(folders: Iterable[Path]) -> Counts:
                 "its --out."
             ) from error
     return total
+
+
+def _kept(counts: Counts) -> dict[int, Kept]:
+    """The share of decided texts that was kept, for each k whose texts show train skills alone."""
+    tallies = {k: kind.tally for k, kind in sorted(counts.kinds.items()) if k > 1 and kind.tally.decided}
+    return {
+        k: Kept(tally.accepted / tally.decided, Interval(*wilson(tally.accepted, tally.decided)))
+        for k, tally in tallies.items()
+    }
 
 
 def _texts_table(counts: Counts) -> Table:
