@@ -20,6 +20,7 @@ from grading import JudgeSpec, Usage, UserError
 from grading.cost.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETION_PER_CRITERION
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
+from grading.words import many
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.loading import load_pack
@@ -164,7 +165,7 @@ def _evaluation(pack: Pack, judges: Sequence[JudgeSpec], recipe: Recipe, tasks: 
     usage, dollars = _paid(list(zip(judges, judged, strict=True)))
     answers = len(names) * number
     seconds = answers * 2 * _REPLY / _known()["generate_tokens_per_second"]
-    work = f"{answers:,} answers to {len(names)} tasks, before and after"
+    work = f"{many(answers, 'answer')} to {many(len(names), 'task')}, before and after"
     return Part("Evaluation", work, usage, dollars, _gpu_hours(seconds, recipe.model))
 
 

@@ -40,7 +40,7 @@ def report(
 
     skillmix report results -o report
     """
-    from hub_cards.report.page.words import many
+    from grading.words import many
     from hub_cards.report.page.write import write_report
     from hub_cards.report.results.find import find_results
     from hub_cards.report.stats.novelty import corpus_of
