@@ -12,6 +12,7 @@ found by a step of the model with fewer layers on tensors that have shapes and n
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,7 @@ def training_memory(recipe: Recipe, config: PretrainedConfig, gpus: int) -> Memo
         activations = _step(recipe, config, layers, shards)
     else:
         few, more = (_step(recipe, config, number, shards) for number in (_FEW, _MORE))
-        activations = few + (more - few) / (_MORE - _FEW) * (layers - _FEW)
+        activations = max(0.0, few + (more - few) / (_MORE - _FEW) * (layers - _FEW))
     if recipe.optimizer == "adamw_torch":  # it takes the root of the second moments of all weights at once
         activations = max(activations, 4.0 * trained / shards)
     if shards > 1:
@@ -98,9 +99,7 @@ def model_config(recipe: Recipe) -> PretrainedConfig:
     return AutoConfig.from_pretrained(base.model, revision=base.revision)
 
 
-def _empty(
-    recipe: Recipe, config: PretrainedConfig, layers: int | None, device: str = "meta"
-) -> PreTrainedModel:
+def _empty(recipe: Recipe, config: PretrainedConfig, layers: int | None) -> PreTrainedModel:
     """The model with weights that have no content, as it is trained; `layers` of it, or all."""
     import copy
 
@@ -113,7 +112,7 @@ def _empty(
         text.num_hidden_layers = layers
         if getattr(text, "layer_types", None):
             text.layer_types = text.layer_types[:layers]
-    with torch.device(device):
+    with torch.device("meta"):
         try:
             model: Any = AutoModelForCausalLM.from_config(config, attn_implementation=recipe.attention)
         except (ValueError, ImportError) as error:
@@ -145,22 +144,20 @@ def _step(recipe: Recipe, config: PretrainedConfig, layers: int, shards: int) ->
 
     bf16 = recipe.dtype == "bfloat16"
     with FakeTensorMode(allow_non_fake_inputs=True):
-        model: Any = _empty(recipe, config, layers, device="cpu")
+        model: Any = _empty(recipe, config, layers)
         # As the trainer does, which never holds the logits of all tokens.
         add_fused_lm_head(
             model.get_base_model() if recipe.lora else model, outputs=("log_probs", "entropy", "is_top1")
         )
-        for weight in model.parameters():
-            low = bf16 and (shards > 1 or not weight.requires_grad)
-            weight.data = weight.data.to(torch.bfloat16 if low else torch.float32)
+        _shape(model, low=torch.bfloat16 if bf16 else torch.float32, whole=shards == 1)
         model.train()
         if recipe.activation_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable()
             if recipe.lora is not None:
                 model.enable_input_require_grads()
         tokens = torch.zeros((recipe.micro_batch, recipe.max_length), dtype=torch.long)
         grads = sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad)
-        live = _live()
+        live = _live([*model.parameters(), *model.buffers()])
         # With several micro batches in a step, the gradients of the first are there when the others are taken.
         several = accumulation(recipe.global_batch, recipe.micro_batch, shards) > 1
         with live:
@@ -176,8 +173,28 @@ def _step(recipe: Recipe, config: PretrainedConfig, layers: int, shards: int) ->
     return float(live.peak - grads)
 
 
-def _live() -> Any:
-    """A mode that counts the bytes of all tensors made in it that are alive, and the most at once."""
+def _shape(model: torch.nn.Module, low: torch.dtype, *, whole: bool) -> None:
+    """Give the model tensors of this machine that have a shape alone: trained weights in float32, if they are whole."""
+    import torch
+
+    made: dict[int, torch.nn.Parameter] = {}  # a weight may have two names
+    for module in model.modules():
+        for name, weight in module._parameters.items():
+            if weight is not None:
+                dtype = torch.float32 if weight.requires_grad and whole else low
+                fake = torch.empty(weight.shape, dtype=dtype)
+                made.setdefault(id(weight), torch.nn.Parameter(fake, requires_grad=weight.requires_grad))
+                module._parameters[name] = made[id(weight)]
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = torch.zeros(buffer.shape, dtype=buffer.dtype)
+
+
+def _live(others: Iterable[torch.Tensor]) -> Any:
+    """A mode that counts the bytes of all tensors made in it that are alive, and the most at once.
+
+    Views of the `others` are not made in it.
+    """
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
@@ -186,7 +203,7 @@ def _live() -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.bytes = self.peak = 0
-            self._known: set[int] = set()
+            self._known = {tensor.untyped_storage()._cdata for tensor in others}
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             made = func(*args, **(kwargs or {}))
