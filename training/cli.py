@@ -140,7 +140,13 @@ def generate(
 @app.command()
 def train(
     recipe: _Recipe,
-    data: Annotated[str, typer.Option(help="A directory of `skillmix generate`, or ORG/NAME[@REVISION].")],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="A directory of `skillmix generate`, or ORG/NAME[@REVISION]; several times for more, and as "
+            "DIR:CONFIG=ROWS for so many rows of a config."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The folder of the run.")],
     changes: Annotated[
         list[str] | None,
@@ -279,6 +285,9 @@ def tables(
 
 @app.command()
 def estimate(
+    experiment: Annotated[
+        Path | None, typer.Argument(help="The file of an experiment; it takes no option but --json.")
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="A recipe's name or a YAML file; without one, texts alone.")
     ] = None,
@@ -299,7 +308,12 @@ def estimate(
     """Print what texts, training on them and comparing the models will cost, before anything is paid for.
 
     skillmix estimate --plan paper --teacher MODEL --judge MODEL --recipe mistral-7b-instruct-paper
+
+    Of an experiment also the memory of each training. The exit status is 1 if it does not fit its GPUs or its budget.
     """
+    if experiment is not None:
+        _estimate_experiment(experiment, as_json=as_json)
+        return
     from skillmix_tasks.harness.settings import given_settings, read_settings
     from training.estimate import estimate as make
     from training.texts.plan import choose_plan
@@ -317,3 +331,43 @@ def estimate(
         items=items,
     )
     typer.echo(json.dumps(found.record()) if as_json else found.text())
+
+
+def _estimate_experiment(file: Path, *, as_json: bool) -> None:
+    from training.experiment.estimate import estimate_experiment
+    from training.experiment.spec import load_experiment
+
+    found = estimate_experiment(load_experiment(file))
+    typer.echo(json.dumps(found.record()) if as_json else found.text())
+    found.check()
+
+
+_Experiment = Annotated[Path, typer.Argument(help="The file of an experiment, as reproduce/paper.yaml.")]
+_ExperimentOut = Annotated[Path, typer.Option(help="The folder of the experiment.")]
+
+
+@app.command()
+def steps(experiment: _Experiment, out: _ExperimentOut, as_json: options.AsJson = False) -> None:
+    """List the commands of an experiment in their order, for reproduce/Snakefile or to run them by hand."""
+    from training.experiment.spec import load_experiment
+    from training.experiment.steps import steps as all_steps
+
+    found = all_steps(load_experiment(experiment), experiment, out)
+    if as_json:
+        typer.echo(json.dumps([step.record() for step in found]))
+    else:
+        typer.echo("\n".join(f"# {step.mark}\n{step.command}" for step in found))
+
+
+@app.command()
+def tables(experiment: _Experiment, out: _ExperimentOut) -> None:
+    """Make the paper's tables, its figure and a verdict on each of its claims from an experiment's results."""
+    from training.experiment.spec import load_experiment
+    from training.experiment.steps import measured
+    from training.experiment.tables import write_tables
+
+    read = load_experiment(experiment)
+    written = write_tables(
+        measured(read, out), arms=list(read.arms), out=out / "tables", conclusive=read.conclusive
+    )
+    typer.echo(f"{len(written)} files: begin with {out / 'tables'}.")

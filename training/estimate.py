@@ -1,5 +1,7 @@
 """What data, training and evaluation will take, told before any of it is begun: dollars, and hours of a GPU.
 
+Of an experiment it is training/experiment/estimate.py that adds them up.
+
 Prompts are counted from those of the plan's first cells and of the tasks' first items. What cannot be counted
 stands in estimate.yaml with its source, and is printed with the result.
 """
@@ -57,9 +59,9 @@ class Part:
         words = [self.work]
         if self.usage:
             words.append(f"{self.usage.prompt / 1e6:,.1f} + {self.usage.completion / 1e6:,.1f} million tokens")
-            words.append(_dollars(self.dollars))
+            words.append(in_dollars(self.dollars))
         if self.gpu_hours != 0:
-            words.append(_hours(self.gpu_hours))
+            words.append(in_hours(self.gpu_hours))
         return f"{self.name}: {'; '.join(words)}."
 
 
@@ -76,20 +78,27 @@ class Estimate:
 
     def text(self) -> str:
         """The estimate for a reader."""
-        known = self.assumptions
-        accepted = ", ".join(f"{share:.0%} with k = {k}" for k, share in known["acceptance"].items())
-        rates = ", ".join(f"{rate:,} ({method})" for method, rate in known["train_tokens_per_second"].items())
-        dollars, hours = _total(one.dollars for one in self.parts), _total(one.gpu_hours for one in self.parts)
+        dollars, hours = total(one.dollars for one in self.parts), total(one.gpu_hours for one in self.parts)
         return "\n".join(
             [
                 *(part.text() for part in self.parts),
-                f"In all: {_dollars(dollars)}; {_hours(hours)} (one {known['gpu']}).",
-                f"Taken for granted: {_REPLY} tokens in a reply; one prompt for all votes on an answer; accepted "
-                f"{accepted} ({known['acceptance_source']}); tokens a second of one GPU and {known['billions']:g} "
-                f"billion parameters: in training {rates} ({known['train_source']}), in generating "
-                f"{known['generate_tokens_per_second']:,} ({known['generate_source']}).",
+                f"In all: {in_dollars(dollars)}; {in_hours(hours)} (one {self.assumptions['gpu']}).",
+                granted(),
             ]
         )
+
+
+def granted() -> str:
+    """What estimates take for granted, for a reader."""
+    given = known()
+    accepted = ", ".join(f"{share:.0%} with k = {k}" for k, share in given["acceptance"].items())
+    rates = ", ".join(f"{rate:,} ({method})" for method, rate in given["train_tokens_per_second"].items())
+    return (
+        f"Taken for granted: {_REPLY} tokens in a reply; one prompt for all votes on an answer; accepted {accepted} "
+        f"({given['acceptance_source']}); tokens a second of one GPU and {given['billions']:g} billion parameters: in "
+        f"training {rates} ({given['train_source']}), in generating {given['generate_tokens_per_second']:,} "
+        f"({given['generate_source']})."
+    )
 
 
 def estimate(
@@ -109,18 +118,33 @@ def estimate(
     estimated. Raises UserError for an unknown task.
     """
     pack = load_pack(pack_name)
-    excluded = evaluation_cells(pack, plan.ks)
-    kinds = {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
-    parts = [_texts(pack, kinds, teacher, judges)]
+    kinds = looked_at(pack, plan)
+    parts = [texts_part("Texts", pack, kinds, teacher, judges)]
     if recipe is not None:
-        parts.append(_training(pack, kinds, recipe))
-        parts.append(_evaluation(pack, judges, recipe, tasks or recipe.eval_tasks, items))
+        billions = known()["billions_of_parameters"].get(recipe.model)
+        parts.append(training_part("Training", pack, kinds, recipe, billions))
+        asked = tasks or recipe.eval_tasks
+        names = list(dict.fromkeys(name for task in asked for name in tasks_named(task)))
+        number = items * GENERATIONS * _MODELS
+        usage, dollars = judging(pack, judges, names, number)
+        answers = len(names) * number
+        work = f"{many(answers, 'answer')} to {many(len(names), 'task')}, before and after"
+        parts.append(Part("Evaluation", work, usage, dollars, answering_hours(answers, billions)))
     elif tasks:
         raise UserError("--tasks are answered by a trained model: name its recipe, too (`skillmix recipes`).")
-    return Estimate(parts, _known())
+    return Estimate(parts, known())
 
 
-def _texts(pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judges: Sequence[JudgeSpec]) -> Part:
+def looked_at(pack: Pack, plan: Plan) -> dict[Kind, list[Item]]:
+    """The first cells of each kind of a plan."""
+    excluded = evaluation_cells(pack, plan.ks)
+    return {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
+
+
+def texts_part(
+    name: str, pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judges: Sequence[JudgeSpec]
+) -> Part:
+    """What it takes to make texts of these kinds."""
     written, judged = Usage(), [Usage() for _ in judges]
     for kind, items in kinds.items():
         share = _tries(kind) / len(items)
@@ -131,10 +155,13 @@ def _texts(pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judg
             ]
     usage, dollars = _paid([(teacher, written), *zip(judges, judged, strict=True)])
     work = f"{sum(map(_tries, kinds)):,} tries with k = {', '.join(str(kind.k) for kind in kinds)}"
-    return Part("Texts", work, usage, dollars, 0.0)
+    return Part(name, work, usage, dollars, 0.0)
 
 
-def _training(pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe) -> Part:
+def training_part(
+    name: str, pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe, billions: float | None, times: int = 1
+) -> Part:
+    """What it takes to train a model of so many parameters on accepted texts of these kinds, `times` times."""
     accepted = {kind: _tries(kind) * _acceptance(kind.k) for kind in kinds}
     tokens = sum(
         accepted[kind] / len(items) * (second.prompt + second.completion)
@@ -143,15 +170,16 @@ def _training(pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe) -> Part
     )
     row = tokens / sum(accepted.values())
     rows = recipe.global_batch * recipe.steps if recipe.steps else (recipe.epochs or 1) * sum(accepted.values())
-    rate = _known()["train_tokens_per_second"][recipe.method]
-    work = f"{rows:,.0f} rows of about {row:,.0f} tokens ({recipe.method}, {recipe.model})"
-    return Part("Training", work, Usage(), 0.0, _gpu_hours(rows * row / rate, recipe.model))
+    rate = known()["train_tokens_per_second"][recipe.method]
+    work = f"{times * rows:,.0f} rows of about {row:,.0f} tokens ({recipe.method}, {recipe.model})"
+    return Part(name, work, Usage(), 0.0, _gpu_hours(times * rows * row / rate, billions))
 
 
-def _evaluation(pack: Pack, judges: Sequence[JudgeSpec], recipe: Recipe, tasks: Sequence[str], items: int) -> Part:
+def judging(
+    pack: Pack, judges: Sequence[JudgeSpec], names: Sequence[str], number: int
+) -> tuple[Usage, float | None]:
+    """Tokens and dollars of judging `number` answers to each of the tasks `names`."""
     specs = bundled_tasks()
-    names = list(dict.fromkeys(name for task in tasks for name in tasks_named(task)))
-    number = items * GENERATIONS * _MODELS
     judged = [Usage() for _ in judges]
     for name in names:
         k, split = specs[name].k, specs[name].split
@@ -162,11 +190,12 @@ def _evaluation(pack: Pack, judges: Sequence[JudgeSpec], recipe: Recipe, tasks: 
                 sum_ + _votes(asked, item, judge).times(number / len(drawn))
                 for sum_, judge in zip(judged, judges, strict=True)
             ]
-    usage, dollars = _paid(list(zip(judges, judged, strict=True)))
-    answers = len(names) * number
-    seconds = answers * 2 * _REPLY / _known()["generate_tokens_per_second"]
-    work = f"{many(answers, 'answer')} to {many(len(names), 'task')}, before and after"
-    return Part("Evaluation", work, usage, dollars, _gpu_hours(seconds, recipe.model))
+    return _paid(list(zip(judges, judged, strict=True)))
+
+
+def answering_hours(answers: int, billions: float | None) -> float | None:
+    """GPU hours of a model of so many parameters for two replies to each of `answers`."""
+    return _gpu_hours(answers * 2 * _REPLY / known()["generate_tokens_per_second"], billions)
 
 
 def _tries(kind: Kind) -> int:
@@ -177,7 +206,7 @@ def _tries(kind: Kind) -> int:
 
 
 def _acceptance(k: int) -> float:
-    shares: dict[int, float] = _known()["acceptance"]
+    shares: dict[int, float] = known()["acceptance"]
     return shares[min(k, max(shares))]
 
 
@@ -193,7 +222,7 @@ def _second_turn(pack: Pack, item: Item) -> Usage:
 
 def _votes(pack: Pack, item: Item, judge: JudgeSpec) -> Usage:
     """All votes of a judge on one answer."""
-    request = grading_request(pack, item, " " * round(_known()["answer_tokens"] * BYTES_PER_TOKEN))
+    request = grading_request(pack, item, " " * round(known()["answer_tokens"] * BYTES_PER_TOKEN))
     completion = COMPLETION_PER_CRITERION * len(request.criteria) * judge.votes
     return Usage(sum(_tokens(message["content"]) for message in build_messages(request)), round(completion))
 
@@ -205,29 +234,32 @@ def _tokens(text: str) -> int:
 def _paid(used: Iterable[tuple[ModelSpec, Usage]]) -> tuple[Usage, float | None]:
     """The tokens in all, and their price where each model's is known."""
     usages = list(used)
-    return sum((usage for _, usage in usages), Usage()), _total(spec.dollars(usage) for spec, usage in usages)
+    return sum((usage for _, usage in usages), Usage()), total(spec.dollars(usage) for spec, usage in usages)
 
 
-def _total(numbers: Iterable[float | None]) -> float | None:
+def total(numbers: Iterable[float | None]) -> float | None:
+    """The sum; None if a number is not known."""
     known = list(numbers)
     return None if None in known else sum(number or 0.0 for number in known)
 
 
-def _gpu_hours(seconds: float, model: str) -> float | None:
+def _gpu_hours(seconds: float, billions: float | None) -> float | None:
     """Hours for a model for which `seconds` would do if it had the size that the rates are for."""
-    billions = _known()["billions_of_parameters"].get(model)
-    return None if billions is None else seconds * billions / _known()["billions"] / 3600
+    return None if billions is None else seconds * billions / known()["billions"] / 3600
 
 
-def _dollars(dollars: float | None) -> str:
+def in_dollars(dollars: float | None) -> str:
+    """Dollars for a reader."""
     return "the price is not known" if dollars is None else f"${dollars:,.0f}"
 
 
-def _hours(hours: float | None) -> str:
+def in_hours(hours: float | None) -> str:
+    """GPU hours for a reader."""
     return "GPU hours are not known" if hours is None else f"{hours:,.1f} GPU hours"
 
 
 @cache
-def _known() -> dict[str, Any]:
-    known: dict[str, Any] = yaml.safe_load(files("training").joinpath("estimate.yaml").read_text(encoding="utf-8"))
-    return known
+def known() -> dict[str, Any]:
+    """What is taken for granted (estimate.yaml)."""
+    found: dict[str, Any] = yaml.safe_load(files("training").joinpath("estimate.yaml").read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,102 @@
+"""What a training really takes of memory beside what `skillmix estimate` says, on a CPU.
+
+    python -m benchmarks.training_memory
+
+Each recipe trains for two steps in a process of its own, on rows that fill max_length. Its memory is the peak of
+the resident set (VmHWM) above that of the same process just before the model is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from training.memory import model_config, training_memory
+from training.tune.recipe import load_recipe
+
+_STEPS = 2
+_MICRO = ["global_batch=2", "micro_batch=2"]
+CASES: dict[str, list[str]] = {  # by name, the changes of the recipe smollm2-135m-cpu
+    "SmolLM2-135M, full, bfloat16": ["method=full", "lora=null", *_MICRO, "max_length=256"],
+    "SmolLM2-135M, full, float32": ["method=full", "lora=null", "dtype=float32", *_MICRO, "max_length=256"],
+    "SmolLM2-135M, full, two micro batches": ["method=full", "lora=null", "global_batch=4", "max_length=256"],
+    "SmolLM2-135M, LoRA, bfloat16": [*_MICRO, "max_length=256"],
+    "SmolLM2-135M, LoRA, checkpointing": [*_MICRO, "activation_checkpointing=true", "max_length=512"],
+    "tiny, full, float32": ["method=full", "lora=null", "dtype=float32", *_MICRO, "max_length=1024"],
+    "tiny, LoRA, float32": ["dtype=float32", *_MICRO, "max_length=1024"],
+}
+
+
+def changes(name: str, folder: Path) -> list[str]:
+    """The changes of a case, with the tiny model in `folder` where it is meant."""
+    own = [f"model={folder / 'tiny'}"] if name.startswith("tiny") else []
+    return [*own, *CASES[name], f"steps={_STEPS}", "warmup_steps=0", "eval_tasks=[]", "save_steps=100"]
+
+
+def write_inputs(folder: Path) -> None:
+    """A model of 26 million random weights, and texts that are longer than any max_length here."""
+    from tests.tiny_model import write_tiny_model
+
+    write_tiny_model(folder / "tiny", layers=8, size=512)
+    data = folder / "data"
+    data.mkdir()
+    rows = [{"id": str(number), "text": f"{number} " + "a plain text " * 800} for number in range(8)]
+    (data / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def measure(name: str, folder: Path) -> dict[str, float]:
+    """Estimated and measured bytes of a case, from a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.training_memory", name, str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _train(name: str, folder: Path) -> dict[str, Any]:
+    from training.tune.prepare import Options, prepare
+    from training.tune.sft import Job, fit
+    from training.tune.tracking import Totals
+
+    recipe = load_recipe("smollm2-135m-cpu", changes(name, folder))
+    estimated = training_memory(recipe, model_config(recipe), 0)
+    prepared = prepare(recipe, [str(folder / "data")], Options(on_too_long="truncate"))
+    out = Path(tempfile.mkdtemp(dir=folder))
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
+    fit(Job(recipe, prepared, out / "checkpoints", out / "log.jsonl"), None, Totals())
+    return {"estimated": estimated.peak, "measured": _status("VmHWM") - before, "before": before}
+
+
+def _status(field: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def main() -> None:
+    """Print a line for each case."""
+    if len(sys.argv) > 2:
+        print(json.dumps(_train(sys.argv[1], Path(sys.argv[2]))))  # noqa: T201
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_inputs(folder)
+        for name in CASES:
+            found = measure(name, folder)
+            share = found["estimated"] / found["measured"] - 1
+            print(  # noqa: T201
+                f"{name:40} estimated {found['estimated'] / 1e9:5.2f} GB, measured {found['measured'] / 1e9:5.2f} GB: "
+                f"{share:+.0%}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
