@@ -280,7 +280,7 @@ def test_a_report_on_a_run_without_any_verdict_says_so(made: Results, tmp_path: 
 
 def test_a_run_without_any_verdict_is_compared_and_not_corrected(made: Results, tmp_path: Path):
     half = read_half(made.unjudged)
-    assert "no verdict" in comparison_text(compare_halves(half, half), [])
+    assert "no verdict" in comparison_text({"run": compare_halves(half, half)}, [])
     judge = half.results["configs"][TASK]["metadata"]["skillmix"]["judge"]
     with pytest.raises(UserError, match="no item with a verdict"):
         correct_results(results_of(made.unjudged), load_calibration(make_calibration(tmp_path, judge)))

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from grading.safety.text import plain
 from skillmix_tasks.items.pack import Split
 from training.comparison import SPLITS
 from training.experiment.layout import DASH, Section, Table
@@ -160,7 +159,7 @@ def claims_table(tests: Sequence[Tested], *, conclusive: bool) -> Table:
         "Claims",
         "What this experiment says of the paper's claims",
         notes,
-        [Section("", ["claim", "verdict"], summary), Section("Tests", header, details)],
+        [Section("", ["claim", "verdict"], summary), Section("Tests", header, details, names=3)],
         [_record(test, conclusive=conclusive) for test in tests],
     )
 
@@ -203,8 +202,8 @@ def _row(test: Tested, *, conclusive: bool) -> list[str]:
     part, effect = test.part, test.effect
     about = [
         test.claim.name,
-        plain(test.model),
-        f"{plain(part.first)} to {plain(part.second)}",
+        test.model,
+        f"{part.first} to {part.second}",
         ", ".join(map(str, part.ks)),
         ", ".join(SPLITS[split] for split in part.splits),
     ]
