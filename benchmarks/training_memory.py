@@ -19,16 +19,19 @@ from training.memory import model_config, training_memory
 from training.tune.recipe import load_recipe
 
 _STEPS = 2
-_MICRO = ["global_batch=2", "micro_batch=2"]
+_ONE = ["global_batch=1", "micro_batch=1"]
+_FULL = ["method=full", "lora=null"]
 CASES: dict[str, list[str]] = {  # by name, the changes of the recipe smollm2-135m-cpu
-    "SmolLM2-135M, full, bfloat16": ["method=full", "lora=null", *_MICRO, "max_length=256"],
-    "SmolLM2-135M, full, float32": ["method=full", "lora=null", "dtype=float32", *_MICRO, "max_length=256"],
-    "SmolLM2-135M, full, two micro batches": ["method=full", "lora=null", "global_batch=4", "max_length=256"],
-    "SmolLM2-135M, LoRA, bfloat16": [*_MICRO, "max_length=256"],
-    "SmolLM2-135M, LoRA, checkpointing": [*_MICRO, "activation_checkpointing=true", "max_length=512"],
-    "tiny, full, float32": ["method=full", "lora=null", "dtype=float32", *_MICRO, "max_length=1024"],
-    "tiny, LoRA, float32": ["dtype=float32", *_MICRO, "max_length=1024"],
-}
+    "tiny, full, float32": [*_FULL, "dtype=float32", *_ONE, "max_length=1024"],
+    "tiny, LoRA, float32": ["dtype=float32", *_ONE, "max_length=1024"],
+    "tiny, full, two micro batches": [*_FULL, "dtype=float32", "global_batch=2", "micro_batch=1", "max_length=1024"],
+    "SmolLM2-135M, full, float32": [*_FULL, "dtype=float32", *_ONE, "max_length=256"],
+    "SmolLM2-135M, LoRA, bfloat16": [*_ONE, "max_length=256"],
+    "SmolLM2-135M, full, bfloat16": [*_FULL, *_ONE, "max_length=256"],
+    "SmolLM2-135M, full, checkpointing": [
+        *_FULL, *_ONE, "dtype=float32", "activation_checkpointing=true", "max_length=256",
+    ],
+}  # fmt: skip
 
 
 def changes(name: str, folder: Path) -> list[str]:
