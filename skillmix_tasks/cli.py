@@ -141,10 +141,13 @@ _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a director
 @pack_app.command("check")
 def check_pack(pack: _Pack, as_json: AsJson = False) -> None:
     """Validate a pack, count what it holds, and list what its author should look at."""
+    from skillmix_tasks.items.licenses import known_license
     from skillmix_tasks.items.loading import load_pack
     from skillmix_tasks.pack_check import counts, findings
 
     loaded = load_pack(pack)
+    if not loaded.about.private:  # a private pack is never pushed
+        known_license(loaded.about.license, "license: ")
     found = findings(loaded)
     if as_json:
         typer.echo(json.dumps({"pack": pack, "hash": loaded.hash, "counts": counts(loaded), "findings": found}))

@@ -1,6 +1,6 @@
 """The tasks for inspect_ai: the same items, prompts, checks, judge, store and metrics as in lm-eval.
 
-    inspect eval skillmix_tasks/k4 --model openai/gpt-4.1-mini -T judge=MODEL -T items=20
+    inspect eval skillmix/k4 --model openai/gpt-4.1-mini -T judge=MODEL -T items=20
 
 Three epochs are the three generations of an item. An item's score is the best of them, and missing if a point of
 one has no verdict. All answers that wait are judged at once, by one panel in one thread.
@@ -173,10 +173,14 @@ def make_task(name: str, spec: TaskSpec, settings: Settings) -> Task:
 
 
 def _register(name: str, spec: TaskSpec) -> None:
-    @task(name=name.removeprefix("skillmix_"))
     def one(**settings: Any) -> Task:
         show_user_errors_in_one_line()
         return make_task(name, spec, read_settings({"skillmix": settings}))
+
+    # inspect_ai puts a function's import package before its name, and ours is skillmix_tasks: a function of no
+    # module keeps the name that it is given.
+    one.__module__ = ""
+    task(name=name.replace("_", "/", 1))(one)
 
 
 for _name, _spec in bundled_tasks().items():

@@ -22,6 +22,7 @@ from grading import JudgeSpec, Usage, UserError
 from grading.cost.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETION_PER_CRITERION
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
+from grading.words import many
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.loading import load_pack
@@ -127,7 +128,7 @@ def estimate(
         number = items * GENERATIONS * _MODELS
         usage, dollars = judging(pack, judges, names, number)
         answers = len(names) * number
-        work = f"{answers:,} answers to {len(names)} tasks, before and after"
+        work = f"{many(answers, 'answer')} to {many(len(names), 'task')}, before and after"
         parts.append(Part("Evaluation", work, usage, dollars, answering_hours(answers, billions)))
     elif tasks:
         raise UserError("--tasks are answered by a trained model: name its recipe, too (`skillmix recipes`).")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grading.options import AsJson
+from grading.words import many
 
 if TYPE_CHECKING:
     from grading.store.replies import VerdictStore
@@ -53,7 +54,7 @@ def failures(file: _File = None, judge: _Judge = None, as_json: AsJson = False) 
         return
     kinds = Counter((one["judge"], Failure(Cause(one["cause"]), one["status"], one["words"])) for one in found)
     for (model, failure), count in kinds.most_common():
-        typer.echo(f"{count:,} calls to {model} failed ({failure.cause.value}): {failure}")
+        typer.echo(f"{many(count, 'call')} to {model} failed ({failure.cause.value}): {failure}")
     if not found:
         typer.echo("No call failed without getting its reply later.")
 
@@ -109,7 +110,8 @@ def prune(
     if as_json:
         typer.echo(json.dumps({"votes": number, "deleted": yes}))
     else:
-        typer.echo(f"Deleted {number} votes." if yes else f"Add --yes to delete {number} votes.")
+        votes = many(number, "vote")
+        typer.echo(f"Deleted {votes}." if yes else f"Add --yes to delete {votes}.")
 
 
 @app.command()
@@ -119,15 +121,16 @@ def repair(file: _File = None, as_json: AsJson = False) -> None:
 
     path = _path(file)
     found = repair_store(path)
+    whole = f"{many(found.votes, 'vote')} and {many(found.batches, 'batch', 'batches')}"
     if as_json:
         typer.echo(json.dumps(asdict(found) | {"old": found.old and str(found.old)}))
     elif found.old is None:
-        typer.echo(f"{path} is not damaged: {found.votes} votes and {found.batches} batches can be read.")
+        typer.echo(f"{path} is not damaged: {whole} can be read.")
     else:
         parts = ", and parts of the file could not be read" if found.incomplete else ""
         typer.echo(
-            f"{path} is a new store with the {found.votes} votes and {found.batches} batches that could be read; "
-            f"{found.damaged} damaged votes are left out{parts}. The next run asks for them again. "
+            f"{path} is a new store with the {whole} that could be read; left out: "
+            f"{many(found.damaged, 'damaged vote')}{parts}. The next run asks for them again. "
             f"The damaged file is {found.old}: delete it when you do not need it."
         )
 
@@ -147,8 +150,8 @@ def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"batches": len(given_up), "votes": votes, "given_up": yes}))
     else:
-        what = f"{len(given_up)} batches of {votes} votes"
-        typer.echo(f"Gave up {what}." if yes else f"Add --yes to give up {what}, which are paid for.")
+        what = f"{many(len(given_up), 'batch', 'batches')} of {many(votes, 'vote')}"
+        typer.echo(f"Gave up {what}." if yes else f"Add --yes to give up {what}, already paid for.")
 
 
 def _open_batches(path: Path) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ def report(
 
     skillmix report results -o report
     """
-    from hub_cards.report.page.words import many
+    from grading.words import many
     from hub_cards.report.page.write import write_report
     from hub_cards.report.results.find import find_results
     from hub_cards.report.stats.novelty import corpus_of
@@ -130,7 +130,7 @@ def power(
 
     skillmix power --difference 0.1 --rate 0.3
     """
-    from hub_cards.report.stats.power import MOST, POWER, discordant_share, items_needed
+    from training.power import MOST, POWER, discordant_share, items_needed
 
     needed = items_needed(rate, difference, discordant)
     share = discordant_share(rate, difference) if discordant is None else discordant

@@ -120,7 +120,7 @@ def test_open_batches_outlive_pruning_unless_they_are_given_up(store: Path, batc
     call("prune", "--judge", GPT, "--yes")
     assert keys(store) == ["key-2", "key-3"]
     assert len(batches.open()) == 2
-    assert call("prune", "--batches") == "Add --yes to give up 2 batches of 4 votes, which are paid for.\n"
+    assert call("prune", "--batches") == "Add --yes to give up 2 batches of 4 votes, already paid for.\n"
     assert len(batches.open()) == 2
     assert call("prune", "--batches", "--yes") == "Gave up 2 batches of 4 votes.\n"
     assert batches.open() == []

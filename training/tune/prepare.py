@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from grading import UserError
 from grading.home import home
 from grading.models.fingerprint import cached_commit, check_model_path, weights_fingerprint
+from grading.words import many
 from skillmix_tasks.harness.embedded import convert_embedded_model
 from training.data.leakage import Leakage
 from training.data.source import Data, open_data
@@ -123,7 +124,7 @@ def prepare(recipe: Recipe, data: Sequence[str], options: Options, before: dict[
         check_lengths([encoded, *([validation] if validation else [])], recipe.max_length)
     rows, left_out = fit(encoded, recipe.max_length, options.on_too_long)
     if left_out:
-        say(f"{left_out:,} rows are left out (--on-too-long {options.on_too_long}).")
+        say(f"Left out: {many(left_out, 'row')} (--on-too-long {options.on_too_long}).")
     if not len(rows):
         raise UserError(f"No row is left to train on: all are longer than max_length {recipe.max_length:,}.")
     held: Dataset | None = None
@@ -131,7 +132,7 @@ def prepare(recipe: Recipe, data: Sequence[str], options: Options, before: dict[
     if validation is not None:
         held, held_out_too_long = fit(validation, recipe.max_length, options.on_too_long)
         if held_out_too_long:
-            say(f"{held_out_too_long:,} rows of the validation split are left out, too.")
+            say(f"Left out of the validation split: {many(held_out_too_long, 'row')}.")
         held = held if len(held) else None
     if recipe.early_stopping and held is None:
         raise UserError(
@@ -182,7 +183,7 @@ def _leaks(recipe: Recipe, source: Data, options: Options) -> Leakage | None:
             return None
         raise
     if found.leaks:
-        kinds = ", ".join(f"{kind} ({number:,} rows)" for kind, number in found.counts.items() if number)
+        kinds = ", ".join(f"{kind} ({many(number, 'row')})" for kind, number in found.counts.items() if number)
         if not options.allow_leaks:
             raise UserError(
                 f"{source.name} gives away what the tasks of the recipe ask: {kinds}. `skillmix leaks` shows the "

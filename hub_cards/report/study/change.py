@@ -9,7 +9,7 @@ from grading.intervals import Interval
 from hub_cards.report.stats.gap import Difference, change_of_gap, independent
 from hub_cards.report.study.board import Row
 from hub_cards.report.study.compare import Pair
-from hub_cards.report.study.published import PublishedRow
+from training.published import PublishedRow
 
 
 @dataclass(frozen=True)

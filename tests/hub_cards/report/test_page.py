@@ -14,6 +14,7 @@ from tests.hub_cards.report.anew import anew, wilson
 from tests.hub_cards.report.running import HOSTILE, HOSTILE_ITEMS, ITEMS, TASKS
 
 playwright = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 expect = playwright.expect  # it waits; wait_for_function would, too, but by eval, which the page forbids
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -309,7 +310,7 @@ def test_everything_is_reached_by_keyboard(opened: Any):
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_readable_and_nothing_is_cut_off(opened: Any, width: int, scheme: str):
+def test_text_is_readable_nothing_is_cut_off_and_axe_finds_nothing(opened: Any, width: int, scheme: str):
     opened.set_viewport_size({"width": width, "height": 844})
     opened.emulate_media(color_scheme=scheme)
     expect(opened.locator("html")).to_have_attribute("data-theme", scheme)
@@ -321,3 +322,5 @@ def test_text_is_readable_and_nothing_is_cut_off(opened: Any, width: int, scheme
         assert contrast >= 4.5, (view, text)
         assert opened.evaluate("document.documentElement.scrollWidth") <= width, view
         assert opened.evaluate(CLIPPED) == [], view
+        found = axe.Axe().run(opened)
+        assert found.violations_count == 0, (view, found.generate_report())

@@ -4,11 +4,7 @@ const samples = { controls: $("sample-controls").elements, found: [], page: 0, c
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/u;
 
 async function unpack(number) {
-  if (!samples.chunks.has(number)) {
-    const bytes = Uint8Array.from(atob($("chunk-" + number).textContent), (one) => one.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    samples.chunks.set(number, new Response(stream).json());
-  }
+  if (!samples.chunks.has(number)) samples.chunks.set(number, inflate("chunk-" + number).then(JSON.parse));
   return samples.chunks.get(number);
 }
 
