@@ -357,17 +357,3 @@ def steps(experiment: _Experiment, out: _ExperimentOut, as_json: options.AsJson 
         typer.echo(json.dumps([step.record() for step in found]))
     else:
         typer.echo("\n".join(f"# {step.mark}\n{step.command}" for step in found))
-
-
-@app.command()
-def tables(experiment: _Experiment, out: _ExperimentOut) -> None:
-    """Make the paper's tables, its figure and a verdict on each of its claims from an experiment's results."""
-    from training.experiment.spec import load_experiment
-    from training.experiment.steps import measured
-    from training.experiment.tables import write_tables
-
-    read = load_experiment(experiment)
-    written = write_tables(
-        measured(read, out), arms=list(read.arms), out=out / "tables", conclusive=read.conclusive
-    )
-    typer.echo(f"{len(written)} files: begin with {out / 'tables'}.")
