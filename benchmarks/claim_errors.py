@@ -19,6 +19,7 @@ false in more than 5 %, by more than two standard errors of the simulation.
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -123,6 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=2000)
     runs = parser.parse_args().runs
+    gc.freeze()  # statsmodels collects garbage at each call of Holm's method
     kept = True
     for seeds in (1, 3):
         for scenario in SCENARIOS:

@@ -11,6 +11,7 @@ found by a step of the model with fewer layers on tensors that have shapes and n
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -143,7 +144,8 @@ def _step(recipe: Recipe, config: PretrainedConfig, layers: int, shards: int) ->
     from trl.trainer.utils import add_fused_lm_head
 
     bf16 = recipe.dtype == "bfloat16"
-    with FakeTensorMode(allow_non_fake_inputs=True):
+    with warnings.catch_warnings(), FakeTensorMode(allow_non_fake_inputs=True):
+        warnings.simplefilter("ignore", FutureWarning)  # of one library about another
         model: Any = _empty(recipe, config, layers)
         # As the trainer does, which never holds the logits of all tokens.
         add_fused_lm_head(
@@ -153,7 +155,7 @@ def _step(recipe: Recipe, config: PretrainedConfig, layers: int, shards: int) ->
         model.train()
         if recipe.activation_checkpointing:
             model.activation_checkpointing_enable()
-            if recipe.lora is not None:
+            if recipe.lora is not None:  # as the trainer does
                 model.enable_input_require_grads()
         tokens = torch.zeros((recipe.micro_batch, recipe.max_length), dtype=torch.long)
         grads = sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from grading.safety.text import plain
 from skillmix_tasks.items.pack import Split
 from training.comparison import SPLITS
 from training.experiment.layout import DASH, Section, Table
@@ -125,7 +126,7 @@ def verdict_of(tests: Sequence[Tested]) -> Verdict:
     return "supported" if verdicts else "not measured"
 
 
-def claims_table(tests: Sequence[Tested], *, conclusive: bool) -> Table:
+def claims_table(tests: Sequence[Tested], judge: str, *, conclusive: bool) -> Table:
     """The claims for a reader; without `conclusive` nobody gets a verdict."""
     summary, details = [], []
     for claim in CLAIMS:
@@ -134,7 +135,7 @@ def claims_table(tests: Sequence[Tested], *, conclusive: bool) -> Table:
         details += [_row(test, conclusive=conclusive) for test in mine]
     number = sum(test.effect is not None for test in tests)
     notes = [
-        "Each test compares two trainings of a model on the same items by full marks, judged by the first judge. "
+        f"Each test compares two trainings of a model on the same items by full marks, judged by {plain(judge)}. "
         "The effect is the second minus the first, with its 95 % interval. p is that of McNemar's exact test. "
         "With several seeds it is the larger of that test with strata and of a t-test that takes trainings as "
         "random, too.",

@@ -116,7 +116,9 @@ def write_tables(
     written = [path for table in tables for path in write_table(table, out)]
     pictures = study.draw(out, counts)
     figure = study.figure()
-    claims = claims_table(judge_claims(study.read, study.models, study.judges[0]), conclusive=conclusive)
+    claims = claims_table(
+        judge_claims(study.read, study.models, study.judges[0]), study.judges[0], conclusive=conclusive
+    )
     written += pictures
     written += write_text(figure, out, [path for path in pictures if path.suffix == ".png"])
     written += write_text(claims, out)

@@ -182,9 +182,9 @@ def test_claims_by_hand(made: Path):
 
 def test_a_run_that_proves_the_chain_gets_no_verdict(tmp_path: Path):
     base, trained = one(tmp_path, "tiny", BASE), one(tmp_path, "tiny", "D(1,2,3)", 0)
-    for measured, marks in ((base, shares(0, 60)), (trained, shares(60, 60))):
+    for entry, marks in ((base, shares(0, 60)), (trained, shares(60, 60))):
         for k in (4, 5):
-            write_task(measured.results / str(k), marks, k=k)
+            write_task(entry.results / str(k), marks, k=k)
     write_tables([base, trained], arms=["D(1,2,3)"], out=tmp_path / "out", conclusive=False)
     text = (tmp_path / "out" / "claims.md").read_text()
     for word in ("| supported |", "| contradicted |", "| not settled |"):
