@@ -16,7 +16,6 @@ from skillmix_tasks.checks.extract import ExtractionState
 from skillmix_tasks.items.pack import Lists, Split
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState
 
-
 _STATES = frozenset(State) | {NO_ANSWER}  # asked for each mark of each vote of a report
 
 

@@ -130,9 +130,8 @@ def test_a_newer_result_replaces_an_older_one_and_the_report_says_so(hostile: Pa
     for order in ((hostile, newer), (newer, hostile)):
         found = study(*order)
         assert found.measured[0].by_k("full_marks", "all")[2].value == 0
-        assert found.notes == [
-            "Left out, because a newer result of the same student and task is there: hostile (skillmix_k2)."
-        ]
+        note = "Left out, because a newer result of the same student and task is there: hostile (skillmix_k2)."
+        assert found.notes[1:] == [note]  # behind the one on its samples
 
 
 @pytest.mark.slow

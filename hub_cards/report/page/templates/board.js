@@ -103,8 +103,7 @@ function drawBoard() {
   const bounded = board.metric.value === "full_marks" && board.split.value === "all";
   drawPlot($("board-plot"), "board", shown.toSorted((a, b) => level(b) - level(a)).map((one) => ({ id: one.id, name: one.student, cells: cells(one) })),
     { bound: bounded ? data.bound : null });
-  const metric = data.metrics[board.metric.value];
-  $("board-caption").textContent = `${metric[0].toUpperCase()}${metric.slice(1)} against k${groups.length > 1 && shown[0] ? `, ${shown[0].judge}` : ""}; bars are 95 % intervals.`;
+  $("board-caption").textContent = `${titled(data.metrics[board.metric.value])} against k${groups.length > 1 && shown[0] ? `, ${shown[0].judge}` : ""}; bars are 95 % intervals.`;
 }
 
 {
