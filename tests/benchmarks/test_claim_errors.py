@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.claim_errors import simulate
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_no_claim_is_supported_where_nothing_differs(seeds: int):

@@ -14,6 +14,8 @@ from tests.training.experiment.made import one, shares, write_task
 from training.experiment.measured import BASE
 from training.experiment.tables import write_tables
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "tiny</script><b>"
 
 

@@ -23,6 +23,8 @@ from training.experiment.steps import measured
 from training.experiment.tables import table_specs, write_tables
 from training.texts.counts import Counts, KindCounts, Tally
 
+pytestmark = pytest.mark.slow
+
 MISTRAL = "mistralai/Mistral-7B-Instruct-v0.2"
 LLAMA = "meta-llama/Llama-2-13b-chat-hf"
 ARMS = ("D(1)", "D(1,2)", "D(1,2,3)", "8000 of D(1,2,3)", "D(1,2,3) + D(4)")
