@@ -153,14 +153,14 @@ def claims_table(tests: Sequence[Tested], judge: str, *, conclusive: bool) -> Ta
             0, "No verdict: this run only proves the chain. Its models and its items are too few and too small."
         )
     header = [
-        *("claim", "model", "training", "k", "split", "items", "seeds"),
-        *("effect", "p", "p (Holm)", "verdict", "items to settle"),
+        *("claim", "model", "training", "verdict", "effect", "p", "p (Holm)", "items", "seeds", "k", "split"),
+        "items to settle",
     ]
     return Table(
         "Claims",
         "What this experiment says of the paper's claims",
         notes,
-        [Section("", ["claim", "verdict"], summary), Section("Tests", header, details, names=3)],
+        [Section("", ["claim", "verdict"], summary, names=2), Section("Tests", header, details, names=4)],
         [_record(test, conclusive=conclusive) for test in tests],
     )
 
@@ -201,24 +201,20 @@ def _decided(test: Tested, adjusted: float, family: int) -> Tested:
 
 def _row(test: Tested, *, conclusive: bool) -> list[str]:
     part, effect = test.part, test.effect
-    about = [
-        test.claim.name,
-        test.model,
-        f"{part.first} to {part.second}",
-        ", ".join(map(str, part.ks)),
-        ", ".join(SPLITS[split] for split in part.splits),
-    ]
+    verdict = test.verdict if conclusive else "no verdict"
+    about = [test.claim.name, test.model, f"{part.first} to {part.second}", verdict]
+    items = [", ".join(map(str, part.ks)), ", ".join(SPLITS[split] for split in part.splits)]
     if effect is None:
-        return [*about, DASH, DASH, DASH, DASH, DASH, "not measured" if conclusive else "no verdict", DASH]
+        return [*about, *[DASH] * 5, *items, DASH]
     interval = f" [{effect.interval.low:+.2f}, {effect.interval.high:+.2f}]" if effect.interval else ""
     return [
         *about,
-        f"{effect.items:,}",
-        " and ".join(map(str, test.seeds)),
         f"{effect.difference:+.2f}{interval}",
         f"{effect.p:.2g}",
         f"{test.adjusted:.2g}",
-        test.verdict if conclusive else "no verdict",
+        f"{effect.items:,}",
+        " and ".join(map(str, test.seeds)),
+        *items,
         _needed(test) if conclusive else DASH,
     ]
 
