@@ -40,7 +40,12 @@ def byte_tokenizer(
 
 
 def write_tiny_model(
-    folder: Path, tokenizer: PreTrainedTokenizerBase | None = None, *, layers: int = 2, size: int = 32
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    *,
+    layers: int = 2,
+    size: int = 32,
+    vocabulary: int | None = None,
 ) -> LlamaForCausalLM:
     """A Llama of few layers and its tokenizer in `folder`, as from_pretrained loads them."""
     import torch
@@ -49,7 +54,7 @@ def write_tiny_model(
     tokenizer = tokenizer or byte_tokenizer()
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=vocabulary or len(tokenizer),
         hidden_size=size,
         intermediate_size=2 * size,
         num_hidden_layers=layers,

@@ -58,6 +58,12 @@ class Memory:
 
 def training_memory(recipe: Recipe, config: PretrainedConfig, gpus: int) -> Memory:
     """The memory of each of `gpus` GPUs in a training by `recipe`; 0 is a CPU. UserError for an unknown model."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of one library about another
+        return _memory(recipe, config, gpus)
+
+
+def _memory(recipe: Recipe, config: PretrainedConfig, gpus: int) -> Memory:
     model = _empty(recipe, config, None)
     sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
     total, trained = sum(size for size, _ in sizes), sum(size for size, own in sizes if own)
@@ -144,8 +150,7 @@ def _step(recipe: Recipe, config: PretrainedConfig, layers: int, shards: int) ->
     from trl.trainer.utils import add_fused_lm_head
 
     bf16 = recipe.dtype == "bfloat16"
-    with warnings.catch_warnings(), FakeTensorMode(allow_non_fake_inputs=True):
-        warnings.simplefilter("ignore", FutureWarning)  # of one library about another
+    with FakeTensorMode(allow_non_fake_inputs=True):
         model: Any = _empty(recipe, config, layers)
         # As the trainer does, which never holds the logits of all tokens.
         add_fused_lm_head(

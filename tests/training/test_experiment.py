@@ -125,7 +125,7 @@ def test_the_papers_steps():
     judged = found["judge/claude-sonnet-4-6--mistral-7b-instruct-v0.2--base"]
     assert (judged.gpu, judged.network) == (0, 1)
     assert judged.command.count("SKILLMIX_BUDGET=out/budget") == 2  # also without very common skills
-    assert "--max-usd 3000" in judged.command
+    assert "--max-usd 2000.0" in judged.command
     assert len(found["tables/all"].needs) == 24
 
 

@@ -164,17 +164,22 @@ def _parts(experiment: Experiment, billions: dict[str, float]) -> Iterator[Part]
     for model in experiment.models:
         number = students * _answers(experiment, settings)
         hours = answering_hours(number, billions[model])
-        work = f"{number:,} answers of {students} models to {len(experiment.tasks)} tasks"
+        work = f"{number:,} answers of {students} models to {len(_tasks(experiment))} tasks"
         yield Part(f"Answers of {model}", work, Usage(), 0.0, hours)
     number = students * len(experiment.models) * settings.items * GENERATIONS
     for name, judge in judges.items():
-        usage, dollars = judging(pack, [judge], [*experiment.tasks, *experiment.drop_common_tasks], number)
+        usage, dollars = judging(pack, [judge], _tasks(experiment), number)
         answers = len(experiment.models) * students * _answers(experiment, settings)
         yield Part(f"Judging by {name}", f"{answers:,} answers", usage, dollars, 0.0)
 
 
 def _answers(experiment: Experiment, settings: Settings) -> int:
-    return (len(experiment.tasks) + len(experiment.drop_common_tasks)) * settings.items * GENERATIONS
+    return len(_tasks(experiment)) * settings.items * GENERATIONS
+
+
+def _tasks(experiment: Experiment) -> list[str]:
+    """All tasks, those twice that are also measured without very common skills."""
+    return [*experiment.tasks, *experiment.drop_common_tasks]
 
 
 def _kinds_of(

@@ -133,7 +133,7 @@ def _steps(experiment: Experiment, file: Path, out: Path) -> Iterator[Step]:
             yield grading
     tables = _skillmix("tables", *own, "--out", str(out))
     yield _step("tables", "all", tables, tuple(judged), _LIGHT)
-    yield _step("report", "all", _report(experiment, out), tuple(judged), _LIGHT)
+    yield _step("report", "all", _report(experiment, out), ("tables/all",), _LIGHT)
 
 
 def _step(
@@ -260,7 +260,7 @@ def _report(experiment: Experiment, out: Path) -> str:
         arm = "" if one.arm == BASE else f" {one.arm}"
         seed = "" if one.seed is None or len(experiment.seeds) == 1 else f" seed {one.seed}"
         named.append(f"{one.model}{arm}{seed}={one.results}")
-    return _skillmix("report", *named, "-o", str(out / "report"))
+    return _skillmix("report", *named, "--tables", str(out / "tables"), "-o", str(out / "report"))
 
 
 def _paid(experiment: Experiment, out: Path) -> str:
