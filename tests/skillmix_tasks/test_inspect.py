@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.chat import ChatServer
-from tests.skillmix_tasks.running import environment, metadata, read_output, run
+from tests.skillmix_tasks.running import BIN, environment, metadata, read_output, run
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,8 +29,9 @@ def inspect_ai(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inspect")
     locked = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if "fsspec" not in line]
     (folder / "constraints.txt").write_text("\n".join(locked))
-    command = ["uv", "pip", "install", "-q", "--python", sys.executable, "--target", folder / "packages"]
-    subprocess.run([*command, "-c", folder / "constraints.txt", REQUIREMENT], check=True, timeout=300)
+    command = [str(BIN / "uv"), "pip", "install", "-q", "--python", sys.executable]
+    command += ["--target", str(folder / "packages"), "-c", str(folder / "constraints.txt"), REQUIREMENT]
+    subprocess.run(command, check=True, timeout=300)
     return folder / "packages"
 
 

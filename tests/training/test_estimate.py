@@ -45,7 +45,7 @@ def test_it_grows_with_the_plan_and_the_model(paper: list[Part]):
     small = told(scaled(load_plan("paper"), 0.1), "llama-2-13b-chat-paper", tasks=["skillmix_k2"], items=10).parts
     assert small[0].dollars == pytest.approx((paper[0].dollars or 0) / 10, rel=0.01)
     assert small[1].gpu_hours == pytest.approx((paper[1].gpu_hours or 0) * 13 / 7.2, rel=0.01)
-    assert small[2].work.startswith("60 answers to 1 tasks")
+    assert small[2].work.startswith("60 answers to 1 task")
     # At an acceptance of 67 %, 670 texts take 1,000 tries; of k = 5 20 % are thought to be accepted.
     assert told(own_plan([1, 5], 670)).parts[0].work == "4,350 tries with k = 1, 5"
 
