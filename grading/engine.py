@@ -77,7 +77,7 @@ class Grader:
     def grade(self, requests: Sequence[GradingRequest], *, progress: bool = True) -> list[Verdict]:
         """Judge every request with `judge.votes` votes; verdicts come in the order of the requests.
 
-        A vote that is no verdict, or that grants a criterion without true evidence, is asked once more in each
+        An invalid vote, or one that grants a criterion without true evidence, is asked once more in each
         run (see `steadfast`), under a new number. Never raises for a bad reply: that is a state in the vote. Votes
         for which the budget does not suffice have the state OVER_BUDGET; the first requests get theirs first.
         Several threads may call it; one at a time is served.

@@ -16,7 +16,7 @@ MOST_VOTES = 999  # of a judge on an answer
 
 
 class JudgeSpec(ModelSpec):
-    """Everything that tells one judge from another, see ModelSpec.
+    """Everything that identifies a judge, see ModelSpec.
 
     Votes are sampled, and vote number v sends the seed `seed + v` where it is asked for alone.
     """

@@ -23,13 +23,13 @@ MOST_SEED = 2**53  # up to which every reader of JSON takes an integer as it is
 
 
 class ModelSpec(BaseModel):
-    """Everything that tells one model from another, whatever its role.
+    """Everything that identifies a model, whatever its role.
 
     `model` is the endpoint's model id, or, with kind "transformers", a Hugging Face directory or id that runs
     in this process. `temperature` is above 0, and None leaves it to the model. `max_tokens` bounds one reply.
     `reasoning_effort` goes to the endpoint as it is. With the response format "text" a reply is not bound to the
     JSON schema of a verdict. `price` overrides the price table. A key for its endpoint, if that is not the
-    provider's own, stands in the environment variable SKILLMIX_<ROLE>_API_KEY; a `keyless` endpoint gets none,
+    provider's own, is in the environment variable SKILLMIX_<ROLE>_API_KEY; a `keyless` endpoint gets none,
     because a file has named it and not the user.
     """
 
@@ -127,7 +127,7 @@ class ModelSpec(BaseModel):
         return self.model_copy(update={"price": self.price.in_batches()}) if self.price else self
 
     def api_key(self) -> str:
-        """The key for its endpoint, from the environment; UserError if OpenAI's is missing, or if it is no key."""
+        """The key for its endpoint, from the environment; UserError if OpenAI's is missing, or it is invalid."""
         # The provider's key goes to the provider only: another address must not receive it.
         if self.endpoint == "openai":
             self._refuse_other_address()

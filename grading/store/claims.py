@@ -22,7 +22,17 @@ from grading.store.database import explained, open_database, transaction
 LEASE = 30.0  # seconds
 _RENEWALS = 5  # in that time
 _CHUNK = 300
-_HERE = platform.node().replace(":", "-")
+
+
+def _machine() -> str:
+    """A name for the processes that this one sees: hosts and containers may share a host's name."""
+    boot, space = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+    parts = (boot.read_text().strip() if boot.exists() else "", space.stat().st_ino if space.exists() else 0)
+    return f"{platform.node()}-{parts[0]}-{parts[1]}".replace(":", "-")
+
+
+_HERE = _machine()
+_open: set[str] = set()  # the owners in this process that are not closed
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +44,7 @@ class Claims:
         self._path = path
         self._db = open_database(path)
         self._owner = f"{_HERE}:{os.getpid()}:{uuid.uuid4().hex}"
+        _open.add(self._owner)
 
     def take(self, keys: Iterable[str], damaged: Collection[str] = ()) -> set[str]:
         """Those of `keys` that are this run's now: they have no reply, and no other living run claims them.
@@ -81,6 +92,7 @@ class Claims:
 
     def close(self) -> None:
         """Close the file."""
+        _open.discard(self._owner)
         self._db.close()
 
     def _renew(self, done: threading.Event) -> None:
@@ -95,11 +107,16 @@ class Claims:
 
 
 def _is_dead(owner: str) -> bool:
-    """Whether the process of an owner on this machine has ended; on another machine only the lease says so."""
+    """Whether an owner on this machine pays no more; on another machine only the lease says so.
+
+    A run that could not give up its claims on a full disk leaves them behind in a process that goes on.
+    """
     here, _, rest = owner.partition(":")
     process = rest.partition(":")[0]
     if here != _HERE or not process.isdecimal():
         return False
+    if int(process) == os.getpid():
+        return owner not in _open
     status = Path(f"/proc/{process}/stat")
     if Path("/proc/self/stat").exists():
         try:

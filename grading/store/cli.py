@@ -102,7 +102,7 @@ def prune(
         _prune_batches(file, yes=yes, as_json=as_json)
         return
     if older_than is not None and not older_than < _MOST_DAYS:
-        raise UserError(f"--older-than {older_than:g} is no number of days: type a smaller one, such as 30.")
+        raise UserError(f"--older-than {older_than:g} is not a number of days: type a smaller one, such as 30.")
     if judge is None and older_than is None:
         raise UserError("Say which votes to delete: --judge MODEL, --older-than DAYS, or both.")
     with _open(file) as store:

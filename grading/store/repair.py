@@ -51,7 +51,7 @@ class Repair:
 def repair_store(path: Path) -> Repair:
     """Put a new store with all that can be read of the one at `path` in its place, and set the old one aside.
 
-    Raises UserError if another process uses it, or if it is no verdict store.
+    Raises UserError if another process uses it, or if it is not a verdict store.
     """
     try:
         open_database(path).close()  # which brings one of an older version up to date
@@ -139,7 +139,7 @@ def _give_first_page(copy: Path, page: bytes) -> None:
 
 
 def _as_leaf(page: bytes) -> bytes | None:
-    """A page of a table as one without pages below it; None if it is none."""
+    """A page of a table as one without pages below it; None if it is not one."""
     if len(page) < _PAGE or page[0] not in (_LEAF, _INNER):
         return None
     if page[0] == _LEAF:

@@ -54,7 +54,7 @@ class ErrorRates(BaseModel):
             self.both, self.granted, self.judge_only, self.denied, method="newcomb", compare="diff"
         )
         if low <= 0:
-            return "the calibration does not show that the judge tells the two classes apart better than chance"
+            return "the calibration does not show that the judge separates the two classes better than chance"
         return None
 
 

@@ -25,7 +25,7 @@ def student_store() -> Path:
 
 
 class StudentReplies:
-    """The stored replies of one student: `identity` is what tells it from every other."""
+    """The stored replies of one student: `identity` identifies the student."""
 
     def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
         self._identity = dict(identity)

@@ -32,7 +32,7 @@ _CHUNK = 64  # conversations that go to a model in this process together
 
 
 class TeacherSpec(ModelSpec):
-    """Everything that tells one teacher from another, see ModelSpec.
+    """Everything that identifies a teacher, see ModelSpec.
 
     With kind "transformers" it is the model `lm` of lm-eval's registry, made with `lm_args` as lm_eval makes it
     with --model_args; `model` names its weights, and its replies begin with `prefix`, which it goes on from.
