@@ -8,10 +8,10 @@ differ, where there are three of them, by a normal effect. Scenarios:
 
     null        no arm differs from another: every verdict is false
     jump        training helps, and all arms alike: a verdict on `order` or `fewer texts` is false
-    plateau     D(1,2) helps, and further texts do not: a verdict on `fewer texts` or support of `order` is false;
-                with one model, for which it is hardest not to be misled
     steps       each set is better than the one before, as the claims say
     reversed    each set is worse than the one before
+    plateau     D(1,2) helps, and further texts do not: a verdict on `fewer texts` or support of `order` is false;
+                with one model, for which it is hardest not to be misled
 
 A line for each scenario: the share of experiments in which each claim is supported and contradicted, and in which
 any verdict is false. Exits with status 1 if a claim is falsely supported in more than 2.5 %, or any verdict is
@@ -43,9 +43,9 @@ _ARMS = (BASE, D1, D12, D123, SAMPLE)
 SCENARIOS: dict[str, dict[str, float]] = {
     "null": {},
     "jump": dict.fromkeys((D1, D12, D123, SAMPLE), 1.0),
-    "plateau": {D1: 0.7, D12: 1.6, D123: 1.6, SAMPLE: 1.6},
     "steps": {D1: 0.7, D12: 1.4, D123: 2.2, SAMPLE: 2.0},
     "reversed": {D1: 0.0, D12: -0.7, D123: -1.4, SAMPLE: -1.4},
+    "plateau": {D1: 0.7, D12: 1.6, D123: 1.6, SAMPLE: 1.6},
 }
 _FALSE: dict[str, dict[str, tuple[str, ...]]] = {
     "null": {claim.name: ("supported", "contradicted") for claim in CLAIMS},
