@@ -1,5 +1,6 @@
-"""What data, training and evaluation will take, told before any of it is begun: dollars, and hours of a GPU.
+"""What data, training and evaluation will take, before any of it begins: dollars, and hours of a GPU.
 
+training/experiment/estimate.py adds them up for an experiment.
 Prompts are counted from those of the plan's first cells and of the tasks' first items. What cannot be counted
 stands in estimate.yaml with its source, and is printed with the result.
 """
@@ -127,8 +128,8 @@ class Estimate:
         total = f"In all: ${self.dollars:,.2f}" + (f" without {without}" if without else "")
         if without and not self.dollars:
             total = f"In all: not known without the price of {without}"
-        known = self.assumptions
-        hours = f"; {_hours(self.gpu_hours)} (one {known['gpu']})" if "gpu" in known else ""
+        gpu = self.assumptions.get("gpu")
+        hours = f"; {_hours(self.gpu_hours)} (one {gpu})" if gpu else ""
         return "\n".join(
             [
                 *(part.text() for part in self.parts),
@@ -154,21 +155,21 @@ class Estimate:
         ]
 
     def _assumed(self) -> list[str]:
-        known = self.assumptions
+        given = self.assumptions
         said = [
-            f"{known['reply_tokens']} tokens in a reply, {known['answer_tokens']} of them in the answer",
+            f"{given['reply_tokens']} tokens in a reply, {given['answer_tokens']} of them in the answer",
             "one prompt for all votes on an answer",
         ]
-        if accepted := known.get("acceptance"):
+        if accepted := given.get("acceptance"):
             shares = ", ".join(f"{share:.0%} with k = {k}" for k, share in accepted.items())
-            said.append(f"accepted {shares} ({known['acceptance_source']})")
-        if "gpu" in known:
+            said.append(f"accepted {shares} ({given['acceptance_source']})")
+        if "gpu" in given:
             rates = [
-                f"in training {rate:,} ({method}; {known['train_source']})"
-                for method, rate in known["train_tokens_per_second"].items()
+                f"in training {rate:,} ({method}; {given['train_source']})"
+                for method, rate in given["train_tokens_per_second"].items()
             ]
-            rates.append(f"in generating {known['generate_tokens_per_second']:,} ({known['generate_source']})")
-            said.append(f"tokens a second for {known['billions']:g} billion parameters: {', '.join(rates)}")
+            rates.append(f"in generating {given['generate_tokens_per_second']:,} ({given['generate_source']})")
+            said.append(f"tokens a second for {given['billions']:g} billion parameters: {', '.join(rates)}")
         return said
 
 
@@ -189,25 +190,50 @@ def estimate(
     estimated. Raises UserError for an unknown task.
     """
     pack = load_pack(pack_name)
-    excluded = evaluation_cells(pack, plan.ks)
-    kinds = {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
-    parts = [_texts(pack, kinds, teacher, judges)]
-    used: dict[str, Any] = {"reply_tokens": _REPLY, "answer_tokens": _known()["answer_tokens"]}
-    # The rows of a training are weighted by it, and otherwise it says how many tries texts take.
-    if shares := {kind.k: _acceptance(kind.k) for kind in kinds if recipe is not None or kind.accept is not None}:
-        used |= {"acceptance": shares, "acceptance_source": _known()["acceptance_source"]}
+    kinds = looked_at(pack, plan)
+    parts = [texts_part("Texts", pack, kinds, teacher, judges)]
     if recipe is not None:
-        used |= {name: _known()[name] for name in _OF_GPU}
-        used["train_tokens_per_second"] = {recipe.method: _known()["train_tokens_per_second"][recipe.method]}
-        parts.append(_training(pack, kinds, recipe))
-        parts.append(_evaluation(pack, judges, recipe, tasks or recipe.eval_tasks, items))
+        billions = known()["billions_of_parameters"].get(recipe.model)
+        parts.append(training_part("Training", pack, kinds, recipe, billions))
+        names = list(dict.fromkeys(name for task in tasks or recipe.eval_tasks for name in tasks_named(task)))
+        number = items * GENERATIONS * _MODELS
+        answers = len(names) * number
+        work = f"{many(answers, 'answer')} to {many(len(names), 'task')}, before and after"
+        judged = judging(pack, judges, names, number)
+        parts.append(Part("Evaluation", work, judged, answering_hours(answers, billions)))
     elif tasks:
         raise UserError("--tasks are answered by a trained model: name its recipe, too (`skillmix recipes`).")
-    specs = (teacher, *judges)
-    return Estimate(parts, [spec for spec in specs if spec.dollars(Usage()) is None], used)
+    # The rows of a training are weighted by acceptance, and otherwise it says how many tries texts take.
+    ks = [kind.k for kind in kinds if recipe is not None or kind.accept is not None]
+    methods = [] if recipe is None else [recipe.method]
+    return Estimate(parts, unpriced((teacher, *judges)), assumptions(ks, methods))
 
 
-def _texts(pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judges: Sequence[JudgeSpec]) -> Part:
+def unpriced(specs: Iterable[ModelSpec]) -> list[ModelSpec]:
+    """Those whose price is not known."""
+    return [spec for spec in specs if spec.dollars(Usage()) is None]
+
+
+def assumptions(ks: Iterable[int], methods: Iterable[str]) -> dict[str, Any]:
+    """What is assumed of texts with these k that may be rejected, and of trainings by these methods."""
+    used: dict[str, Any] = {"reply_tokens": _REPLY, "answer_tokens": known()["answer_tokens"]}
+    if shares := {k: _acceptance(k) for k in sorted(set(ks))}:
+        used |= {"acceptance": shares, "acceptance_source": known()["acceptance_source"]}
+    if rates := {method: known()["train_tokens_per_second"][method] for method in dict.fromkeys(methods)}:
+        used |= {name: known()[name] for name in _OF_GPU} | {"train_tokens_per_second": rates}
+    return used
+
+
+def looked_at(pack: Pack, plan: Plan) -> dict[Kind, list[Item]]:
+    """The first cells of each kind of a plan."""
+    excluded = evaluation_cells(pack, plan.ks)
+    return {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
+
+
+def texts_part(
+    name: str, pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judges: Sequence[JudgeSpec]
+) -> Part:
+    """What it takes to make texts of these kinds."""
     used: _Used = {}
     for kind, items in kinds.items():
         share = _tries(kind) / len(items)
@@ -217,10 +243,13 @@ def _texts(pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judg
     tries = " + ".join(f"{_tries(kind):,}" for kind in kinds)
     ks = ", ".join(str(kind.k) for kind in kinds)
     work = f"{sum(map(_tries, kinds)):,} tries with k = {ks}" + (f" ({tries})" if len(kinds) > 1 else "")
-    return Part("Texts", work, _calls((teacher, *judges), used), 0.0)
+    return Part(name, work, _calls((teacher, *judges), used), 0.0)
 
 
-def _training(pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe) -> Part:
+def training_part(
+    name: str, pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe, billions: float | None, times: int = 1
+) -> Part:
+    """What it takes to train a model of so many parameters on accepted texts of these kinds, `times` times."""
     accepted = {kind: _tries(kind) * _acceptance(kind.k) for kind in kinds}
     tokens = sum(
         accepted[kind] / len(items) * (second.prompt + second.completion)
@@ -229,15 +258,14 @@ def _training(pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe) -> Part
     )
     row = tokens / sum(accepted.values())
     rows = recipe.global_batch * recipe.steps if recipe.steps else (recipe.epochs or 1) * sum(accepted.values())
-    rate = _known()["train_tokens_per_second"][recipe.method]
-    work = f"{rows:,.0f} rows of about {row:,.0f} tokens ({recipe.method}, {recipe.model})"
-    return Part("Training", work, (), _gpu_hours(rows * row / rate, recipe.model))
+    rate = known()["train_tokens_per_second"][recipe.method]
+    work = f"{times * rows:,.0f} rows of about {row:,.0f} tokens ({recipe.method}, {recipe.model})"
+    return Part(name, work, (), _gpu_hours(times * rows * row / rate, billions))
 
 
-def _evaluation(pack: Pack, judges: Sequence[JudgeSpec], recipe: Recipe, tasks: Sequence[str], items: int) -> Part:
+def judging(pack: Pack, judges: Sequence[JudgeSpec], names: Sequence[str], number: int) -> tuple[Calls, ...]:
+    """The calls for judging `number` answers to each of the tasks `names`."""
     specs = bundled_tasks()
-    names = list(dict.fromkeys(name for task in tasks for name in tasks_named(task)))
-    number = items * GENERATIONS * _MODELS
     used: _Used = {}
     for name in names:
         k, split = specs[name].k, specs[name].split
@@ -246,10 +274,12 @@ def _evaluation(pack: Pack, judges: Sequence[JudgeSpec], recipe: Recipe, tasks: 
         for place, judge in enumerate(judges):
             one = _sum(_votes(asked, item, judge) for item in drawn).times(number / len(drawn))
             used[place, k] = used.get((place, k), Usage()) + one
-    answers = len(names) * number
-    seconds = answers * 2 * _REPLY / _known()["generate_tokens_per_second"]
-    work = f"{many(answers, 'answer')} to {many(len(names), 'task')}, before and after"
-    return Part("Evaluation", work, _calls(judges, used), _gpu_hours(seconds, recipe.model))
+    return _calls(judges, used)
+
+
+def answering_hours(answers: int, billions: float | None) -> float | None:
+    """GPU hours of a model of so many parameters for two replies to each of `answers`."""
+    return _gpu_hours(answers * 2 * _REPLY / known()["generate_tokens_per_second"], billions)
 
 
 def _tries(kind: Kind) -> int:
@@ -260,7 +290,7 @@ def _tries(kind: Kind) -> int:
 
 
 def _acceptance(k: int) -> float:
-    shares: dict[int, float] = _known()["acceptance"]
+    shares: dict[int, float] = known()["acceptance"]
     return shares[min(k, max(shares))]
 
 
@@ -276,7 +306,7 @@ def _second_turn(pack: Pack, item: Item) -> Usage:
 
 def _votes(pack: Pack, item: Item, judge: JudgeSpec) -> Usage:
     """All votes of a judge on one answer."""
-    request = grading_request(pack, item, " " * round(_known()["answer_tokens"] * BYTES_PER_TOKEN))
+    request = grading_request(pack, item, " " * round(known()["answer_tokens"] * BYTES_PER_TOKEN))
     completion = COMPLETION_PER_CRITERION * len(request.criteria) * judge.votes
     return Usage(sum(_tokens(message["content"]) for message in build_messages(request)), round(completion))
 
@@ -296,10 +326,9 @@ def _calls(specs: Sequence[ModelSpec], used: _Used) -> tuple[Calls, ...]:
     )
 
 
-def _gpu_hours(seconds: float, model: str) -> float | None:
+def _gpu_hours(seconds: float, billions: float | None) -> float | None:
     """Hours for a model for which `seconds` would do if it had the size that the rates are for."""
-    billions = _known()["billions_of_parameters"].get(model)
-    return None if billions is None else seconds * billions / _known()["billions"] / 3600
+    return None if billions is None else seconds * billions / known()["billions"] / 3600
 
 
 def _hours(hours: float | None) -> str:
@@ -307,6 +336,7 @@ def _hours(hours: float | None) -> str:
 
 
 @cache
-def _known() -> dict[str, Any]:
-    known: dict[str, Any] = yaml.safe_load(files("training").joinpath("estimate.yaml").read_text(encoding="utf-8"))
-    return known
+def known() -> dict[str, Any]:
+    """The rates and shares of estimate.yaml."""
+    read: dict[str, Any] = yaml.safe_load(files("training").joinpath("estimate.yaml").read_text(encoding="utf-8"))
+    return read
