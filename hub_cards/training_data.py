@@ -14,6 +14,7 @@ from hub_cards.hub.files import File, LeftOut, files_of, open_within
 from hub_cards.hub.publication import CARD, Publication
 from hub_cards.hub.records import json_file, read_record
 from hub_cards.hub.scrub import local_paths, scrub
+from skillmix_tasks.items.licenses import known_license
 
 MARK = "training-data"
 _MADE_BY = "`skillmix generate`"
@@ -30,7 +31,7 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
 
     run = read_record(folder / "run.json", _MADE_BY, within=folder)
     counts = read_record(folder / "counts.json", _MADE_BY, within=folder)
-    licensed = given("license", license_, example="--license cc-by-4.0")
+    licensed = known_license(given("license", license_, example="--license cc-by-4.0"), "--license ")
     for fact in ("plan", "pack.id", "pack.version", "pack.hash", "seed", "turns", "teacher.model", "judge"):
         need(run, fact, where="run.json")
     parquet = {

@@ -18,6 +18,7 @@ from grading.verdict import MOST_TOKENS, Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 LOCAL_PREFIX = "hf:"
+_CHAT = "/chat/completions"
 Spec = TypeVar("Spec", bound="ModelSpec")
 MOST_SEED = 2**53  # up to which every reader of JSON takes an integer as it is
 
@@ -61,7 +62,11 @@ class ModelSpec(BaseModel):
             raise ValueError(
                 f"keys come from the environment ({cls.variable('API_KEY')}), not in the address: it has {found}"
             )
-        return url
+        parts = urlsplit(url)
+        path = parts.path.rstrip("/")
+        if not path.endswith(_CHAT):
+            return url
+        return urlunsplit(parts._replace(path=path.removesuffix(_CHAT)))  # the form of lm-eval's students
 
     @classmethod
     def variable(cls, name: str) -> str:

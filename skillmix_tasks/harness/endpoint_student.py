@@ -44,7 +44,7 @@ class EndpointStudent:
     def __init__(self, lm: Any) -> None:
         self._lm = lm
         self._chat = hasattr(lm, "parse_generations") and "Chat" in type(lm).__name__
-        self._addresses = list(_addresses(str(lm.base_url), chat=self._chat))
+        self._addresses = list(addresses(str(lm.base_url), chat=self._chat))
         self._proved = False
         self._failures = 0
         self.limit: int | None = None  # tokens of the visible text, where reasoning has its own
@@ -240,7 +240,7 @@ def _estimated(completion: int, split: Split) -> int | None:
     return round(completion * len(split.reasoning) / (len(split.reasoning) + len(split.visible)))
 
 
-def _addresses(url: str, *, chat: bool) -> Iterator[str]:
+def addresses(url: str, *, chat: bool) -> Iterator[str]:
     """The addresses to try for an API model's base_url, which may lack its end."""
     parts = urlsplit(url)
     path = parts.path.rstrip("/")
