@@ -57,9 +57,9 @@ class _Progress:
 class Transport:
     """Sends chat requests to `url` as `throttle` lets them out; use as an async context manager.
 
-    `name` is the model's, for a line about a long silence. An attempt ends after `timeout` seconds. Without `verify`
-    the endpoint's certificate is not checked. With `charged` a failure that reports usage is retried like any other;
-    without it the caller decides.
+    `name` is the model's, for a line about a long silence. An attempt ends after `timeout` seconds. Without
+    `verify` the endpoint's certificate is not checked. With `charged` a failure that reports usage is retried like
+    any other; without it the caller decides.
     """
 
     def __init__(
