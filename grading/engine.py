@@ -74,25 +74,26 @@ class Grader:
         """Close the store."""
         self._asker.close()
 
-    def grade(self, requests: Sequence[GradingRequest], *, progress: bool = True) -> list[Verdict]:
+    def grade(self, requests: Sequence[GradingRequest], *, progress: bool | str = True) -> list[Verdict]:
         """Judge every request with `judge.votes` votes; verdicts come in the order of the requests.
 
         A vote that is no verdict, or that grants a criterion without true evidence, is asked once more in each
         run (see `steadfast`), under a new number. Never raises for a bad reply: that is a state in the vote. Votes
         for which the budget does not suffice have the state OVER_BUDGET; the first requests get theirs first.
-        Several threads may call it; one at a time is served.
+        Several threads may call it; one at a time is served. `progress` may say what the bar is of.
         """
         with self._grading:
             return self._grade(requests, progress=progress)
 
-    async def agrade(self, requests: Sequence[GradingRequest], *, progress: bool = False) -> list[Verdict]:
+    async def agrade(self, requests: Sequence[GradingRequest], *, progress: bool | str = False) -> list[Verdict]:
         """Do what `grade` does without blocking the event loop, from any loop."""
         return await asyncio.to_thread(self.grade, requests, progress=progress)
 
-    def _grade(self, requests: Sequence[GradingRequest], *, progress: bool) -> list[Verdict]:
+    def _grade(self, requests: Sequence[GradingRequest], *, progress: bool | str) -> list[Verdict]:
         asked = [_Asked(request, self._identity, self.judge) for request in requests]
         known: dict[str, Vote] = {}
-        with CallBar("Judging", self.judge, self.stats, disable=not progress) as bar:
+        title = progress if isinstance(progress, str) else "Judging"
+        with CallBar(title, self.judge, self.stats, disable=not progress) as bar:
             self._answer((call for one in asked for call in one.calls), known, bar, announced=len(asked))
             again = asked
             while calls := [call for one in again for call in one.ask_again(known)]:

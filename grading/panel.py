@@ -65,7 +65,7 @@ class Panel:
         for grader in self._graders:
             grader.expect(answers)
 
-    def grade(self, requests: Sequence[GradingRequest], *, progress: bool = True) -> list[Verdict]:
+    def grade(self, requests: Sequence[GradingRequest], *, progress: bool | str = True) -> list[Verdict]:
         """Judge every request with all votes of all judges, one judge after another; see Grader.grade."""
         with self._grading:
             by_judge = [grader.grade(requests, progress=progress) for grader in self._graders]
@@ -83,7 +83,7 @@ class Panel:
             for request, *verdicts in zip(requests, *by_judge, strict=True)
         ]
 
-    async def agrade(self, requests: Sequence[GradingRequest], *, progress: bool = False) -> list[Verdict]:
+    async def agrade(self, requests: Sequence[GradingRequest], *, progress: bool | str = False) -> list[Verdict]:
         """Do what `grade` does without blocking the event loop, from any loop."""
         return await asyncio.to_thread(self.grade, requests, progress=progress)
 

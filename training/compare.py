@@ -1,6 +1,6 @@
 """`skillmix compare`: the base model and what a training run made of it, on the same items.
 
-    RUN/evaluation/run.json          what is compared: tasks, arguments, judge, models
+    RUN/evaluation/run.json          (or --out) what is compared: tasks, arguments, judge, models
     RUN/evaluation/before/answers/   the base model's answers, a file for each task
     RUN/evaluation/before/           its results and samples as lm_eval writes them; `whole` once all are there
     RUN/evaluation/after/            the same of the trained model
@@ -31,9 +31,10 @@ from grading.keys import know_text, redacted
 from grading.models.fingerprint import weights_fingerprint
 from grading.panel import panel_name, panel_record
 from grading.safety.whole import write_whole
-from skillmix_tasks.harness.settings import Settings, read_settings
+from skillmix_tasks.harness.settings import Settings, part_of_caps, read_settings
 from skillmix_tasks.harness.task_files import tasks_named
 from skillmix_tasks.stored.answers import ANSWERS_VARIABLE, read_header
+from skillmix_tasks.stored.facts import run_facts
 from training.comparison import ComparedTask, compare_halves, comparison_record, comparison_text, read_half
 from training.data.folder import claimed
 from training.trained import TrainedRun, check_base
@@ -43,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 _WHOLE = "whole"
 _NOT_TAKEN = {  # lm_eval's arguments that are given here, and what to type in their place
-    **dict.fromkeys(("--output_path", "-o"), "results go to the run's folder evaluation"),
+    "--output_path": "type --out DIR",
     **dict.fromkeys(("--predict_only", "-x"), "the answers are judged"),
     "--metadata": "type --set KEY=JSON for each setting",
     "--apply_chat_template": "it is always set",
@@ -64,6 +65,8 @@ class Comparison:
     base_model: str
     judge: dict[str, Any]
     about: list[str]
+    out: Path
+    facts: dict[str, object]  # for the command's last lines
 
     def record(self) -> dict[str, Any]:
         """The comparison as JSON."""
@@ -81,11 +84,13 @@ def compare(
     *,
     model: str = "hf",
     arguments: Sequence[str] = (),
+    out: Path | None = None,
     trust: bool = True,
 ) -> Comparison:
     """Evaluate the base model of `run` and the trained one on `tasks` (none: the recipe's), and write the table.
 
-    `settings` are the tasks' (skillmix_tasks.harness.settings), `model` and `arguments` go to lm_eval. Without
+    `settings` are the tasks' (skillmix_tasks.harness.settings), `model` and `arguments` go to lm_eval. It is
+    written to `out` (None: the run's folder evaluation). Without
     `trust`, a base model that only the folder of others names is not loaded. Raises UserError for what can be
     known to fail before anything is generated, if another comparison is there already, and if a model or the
     judge fails.
@@ -110,7 +115,7 @@ def compare(
             "one, the comparison is wrong.",
             run.base,
         )
-    out = run.folder / "evaluation"
+    out = out or run.folder / "evaluation"
     record: dict[str, Any] = {
         "tasks": names,
         "model": model,
@@ -122,13 +127,15 @@ def compare(
     }
     with claimed(out, record, "skillmix compare"):
         for side, models in sides.items():
+            logger.info("%s training: %s answers %s", side.capitalize(), models, ", ".join(names))
             asked = ["--model", model, "--model_args", models, *arguments]
             # A cap that stood in the answers' settings would hold for every later judging of them.
             told = {name: value for name, value in settings.items() if name not in _HOW}
             _answer(out / side / "answers", names, asked, told)
-        failures = _judge([out / side for side in sides], settings, read, trust=trust)
+        failures = _judge_sides([out / side for side in sides], settings, read, trust=trust)
+        halves = [read_half(out / side) for side in sides]
         comparison = Comparison(
-            compare_halves(*(read_half(out / side) for side in sides)),
+            compare_halves(*halves),
             run.recipe.model,
             record["judge"],
             [
@@ -136,6 +143,8 @@ def compare(
                 f"{run.recipe.model} before and after the run {run.folder.resolve().name}, judged by "
                 f"{panel_name(judges)}. Scores of different judges are not comparable.",
             ],
+            out,
+            run_facts([half.results for half in halves]) | {"results": out},
         )
         write_whole(out / "comparison.json", json.dumps(comparison.record(), indent=1) + "\n")
         write_whole(out / "comparison.md", comparison.text() + "\n")
@@ -183,8 +192,8 @@ def _answer(folder: Path, names: Sequence[str], arguments: Sequence[str], settin
     still = [name for name in missing if name not in _answered(folder)]
     if done.returncode or still:
         raise UserError(
-            f"The model's answers to {', '.join(still or missing)} did not come (the reason stands above): mend "
-            "it, then type the same command again, it goes on."
+            f"The model's answers to {', '.join(still or missing)} did not come (the reason is above): fix "
+            "it, then type the same command again, which resumes."
         )
 
 
@@ -193,7 +202,7 @@ def _answered(folder: Path) -> dict[str, Path]:
     return {read_header(path).task: path for path in sorted(folder.glob("*.jsonl"))}
 
 
-def _judge(sides: Sequence[Path], settings: dict[str, Any], read: Settings, *, trust: bool) -> list[str]:
+def _judge_sides(sides: Sequence[Path], settings: dict[str, Any], read: Settings, *, trust: bool) -> list[str]:
     """Have the answers of each side judged that are not yet; sentences on control answers that a judge failed.
 
     Sides share a cap in equal parts, as they are judged one after the other.
@@ -202,12 +211,9 @@ def _judge(sides: Sequence[Path], settings: dict[str, Any], read: Settings, *, t
     from skillmix_tasks.scoring.controls import take_failures
 
     missing = [side for side in sides if not (side / _WHOLE).exists()]
-    caps: dict[str, Any] = {}
-    if read.max_usd is not None:
-        caps["max_usd"] = read.max_usd / max(1, len(missing))
-    if read.max_tokens is not None:
-        caps["max_tokens"] = read.max_tokens // max(1, len(missing))
+    caps = part_of_caps(read, len(missing))
     for side in missing:
+        logger.info("%s training: judging", side.name.capitalize())
         with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
             regrade(list(_answered(side / "answers").values()), settings | caps, output=side, trust=trust)
         (side / _WHOLE).touch()

@@ -20,6 +20,7 @@ from grading import JudgeSpec, Usage, UserError
 from grading.cost.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETION_PER_CRITERION
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
+from skillmix_tasks.cells import evaluation_cells
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.loading import load_pack
@@ -27,7 +28,6 @@ from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.rubric import grading_request
-from training.data.cells import evaluation_cells
 from training.texts.plan import Kind, Plan, cells
 from training.texts.teacher import TeacherSpec
 from training.tune.recipe import Recipe

@@ -18,6 +18,7 @@ from grading.verdict import MOST_TOKENS, Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 LOCAL_PREFIX = "hf:"
+_CHAT = "/chat/completions"
 Spec = TypeVar("Spec", bound="ModelSpec")
 MOST_SEED = 2**53  # up to which every reader of JSON takes an integer as it is
 
@@ -61,12 +62,22 @@ class ModelSpec(BaseModel):
             raise ValueError(
                 f"keys come from the environment ({cls.variable('API_KEY')}), not in the address: it has {found}"
             )
-        return url
+        parts = urlsplit(url)
+        path = parts.path.rstrip("/")
+        if not path.endswith(_CHAT):
+            return url
+        return urlunsplit(parts._replace(path=path.removesuffix(_CHAT)))  # the form of lm-eval's students
 
     @classmethod
     def variable(cls, name: str) -> str:
         """The environment variable of this role for "MODEL", "BASE_URL" or "API_KEY"."""
         return f"SKILLMIX_{cls.role.upper()}_{name}"
+
+    @classmethod
+    def option(cls, name: str) -> str:
+        """What sets "MODEL" or "BASE_URL" of this role: a command's option, or the variable."""
+        option = f"--{cls.role}-base-url" if name == "BASE_URL" else f"--{cls.role}"
+        return f"{option} (or {cls.variable(name)})"
 
     def url(self, route: str) -> str:
         """The address of a route such as "models"; a version in the query of `base_url` stays at its end."""
@@ -134,11 +145,10 @@ class ModelSpec(BaseModel):
             key = _clean_key("OPENAI_API_KEY")
             if not key:
                 raise UserError(
-                    f"The {self.role} {self.model} needs a key: type `export OPENAI_API_KEY=...`, or name "
-                    f"another {self.role} with {self.variable('MODEL')} and {self.variable('BASE_URL')} (any "
-                    f"OpenAI-compatible endpoint; its key, if it needs one, in {self.variable('API_KEY')}) "
-                    f"or with {self.variable('MODEL')}={LOCAL_PREFIX}DIRECTORY (a Hugging Face model in this "
-                    "process)."
+                    f"`{self.model}` was looked for at OpenAI, which needs a key: add --{self.role}-base-url URL "
+                    f"(or set {self.variable('BASE_URL')}) for another endpoint, type "
+                    f"`export OPENAI_API_KEY=...`, or name a model in this process with --{self.role} "
+                    f"{LOCAL_PREFIX}DIRECTORY."
                 )
             return key
         return "none" if self.keyless else _clean_key(self.variable("API_KEY")) or "none"
@@ -149,8 +159,8 @@ class ModelSpec(BaseModel):
         if other and other != OPENAI_URL and "base_url" not in self.model_fields_set:
             shown = redact(other) if key_in_address(other) is None else "another address"
             raise UserError(
-                f"OPENAI_BASE_URL is {shown}, and the {self.role} {self.model} is asked at {OPENAI_URL}: set "
-                f"{self.variable('BASE_URL')} to the address that you mean (its key goes into "
+                f"OPENAI_BASE_URL is {shown}, and the {self.role} {self.model} is asked at {OPENAI_URL}: name "
+                f"the address that you mean with {self.option('BASE_URL')} (its key goes into "
                 f"{self.variable('API_KEY')}), or unset OPENAI_BASE_URL."
             )
 
@@ -194,10 +204,11 @@ def make_spec(kind: type[Spec], fields: dict[str, Any]) -> Spec:
         spec = kind.model_validate(fields)
     except ValidationError as error:
         fault = first_fault(error)
-        raise UserError(
-            f"The {kind.role}'s setting {fault.place!r} is wrong ({fault.reason}); "
-            f"a {kind.role} has: {', '.join(kind.model_fields)}."
-        ) from error
+        if fault.kind == "extra_forbidden":
+            raise UserError(
+                f"A {kind.role} has no field {fault.place!r}: there are {', '.join(kind.model_fields)}."
+            ) from error
+        raise UserError(f"The {kind.role}'s {fault.place or 'fields'} cannot be used: {fault.reason}.") from error
     if spec.kind == "openai":
         price = spec.price or price_table().get((spec.provider, spec.model))
         spec = spec.model_copy(update={"price": price.for_provider(spec.provider) if price else None})
