@@ -19,16 +19,16 @@ def show_closing(facts: Mapping[str, object], following: Sequence[object], *, as
     lines = [f"{name:<9} {value}" for name, value in facts.items() if value not in ("", None)]
     if following:
         lines.append(f"{'next':<9} {shlex.join([*_own_command(), *map(str, following)])}")
-    typer.echo("\n".join(["", *lines]), err=as_json)
+    typer.echo("\n".join(lines), err=as_json)
 
 
 def amount(tokens: float | None, dollars: float | None) -> str:
-    """What was used, in words: "$1.20 (612,000 tokens)"; "" if nothing was."""
+    """What was used, in words: "$1.20 (612,000 tokens)", "612,000 tokens of unknown price"; "" if nothing was."""
     if not tokens and not dollars:
         return ""
     counted = "" if tokens is None else f"{tokens:,.0f} tokens"
     if dollars is None:
-        return f"{counted}, price not known"
+        return f"{counted} of unknown price"
     return f"${dollars:,.2f} ({counted})" if counted else f"${dollars:,.2f}"
 
 

@@ -102,7 +102,8 @@ def first_fault(error: ValidationError) -> Fault:
         )
     )
     if first["type"] in _EXPECTED:
-        reason = f"{' or '.join(expected)} is expected{_shown(first['input'], first['type'])}"
+        reason = f"{' or '.join(expected)} is expected{_shown(first['input'])}"
+        reason += ": put it in quotes" if expected == ["text"] and ", not " in reason else ""
     elif first["type"] in _WRONG:
         reason = _WRONG[first["type"]].format(**first.get("ctx", {}))
     else:
@@ -126,9 +127,8 @@ def _place(fields: tuple[int | str, ...]) -> str:
     return words
 
 
-def _shown(value: object, kind: str) -> str:
+def _shown(value: object) -> str:
     """The end of a sentence with the value that is wrong, if it is a number."""
     if not isinstance(value, int | float) or (isinstance(value, int) and abs(value) >= _MOST_DIGITS):
         return ""
-    shown = str(value).lower() if isinstance(value, bool) else str(value)
-    return f", not {shown}: put it in quotes" if kind == "string_type" else f", not {shown}"
+    return f", not {str(value).lower() if isinstance(value, bool) else value}"

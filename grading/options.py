@@ -36,7 +36,7 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Another setting; the value is JSON or text. Repeatable."),
 ]
-Concurrency = Annotated[int, typer.Option(min=1, max=10_000, help="Requests in flight to each endpoint.")]
+Concurrency = Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="Requests in flight to each endpoint.")]
 Batch = Annotated[bool, typer.Option("--batch", help="Use the endpoints' Batch API.")]
 
 _PACK_HELP = "A bundled pack's name, or a directory."
@@ -47,7 +47,7 @@ Tasks = Annotated[
     list[str] | None,
     typer.Option("--tasks", "--task", metavar="TASK,TASK", help="Tasks and groups (`skillmix tasks`)."),
 ]
-Items = Annotated[int, typer.Option(min=1, max=10**9, metavar="N", help="Items of each task, from the first.")]
+Items = Annotated[int, typer.Option(min=1, metavar="N", help="Items of each task, from the first.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Draws what is drawn.")]
 Trust = Annotated[
     bool, typer.Option("--trust-file", help="Use the models, packs and data sets that a file of others names.")

@@ -120,6 +120,7 @@ def grade(
             show_closing(facts | {"results": out or "not saved"}, following, as_json=as_json)
         else:
             show_closing(facts, [], as_json=as_json)
+            typer.echo(err=as_json)
 
 
 @app.command()

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from grading import UserError
 from skillmix_tasks.harness.gathered import GatheredCoverage
-from skillmix_tasks.harness.logs import quiet_git, quiet_lm_eval
+from skillmix_tasks.harness.logs import quiet_lm_eval
 from skillmix_tasks.harness.run import TaskRun
 from skillmix_tasks.harness.settings import part_of_caps, read_settings
 from skillmix_tasks.harness.task import SkillMixTask
@@ -255,7 +255,7 @@ def _evaluate(
     """lm-eval's results of one part; only those of the first say where and with what they were made."""
     results: dict[str, Any]
     if first:
-        with quiet_git():
+        with quiet_lm_eval():
             results = simple_evaluate(
                 model=student,
                 tasks=list(tasks.values()),

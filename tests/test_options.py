@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from grading import UserError
 from grading.options import numbers
@@ -96,3 +97,13 @@ def test_numbers_of_skills():
         numbers(["0"])
     with pytest.raises(UserError, match="--k two"):
         numbers(["two"])
+
+
+def test_help_fits_80_columns_without_cutting_a_name():
+    mount()
+    for command, options in commands():
+        done = CliRunner(env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).invoke(app, [*command.split(), "--help"])
+        assert done.exit_code == 0, command
+        assert "…" not in done.output, command
+        assert all(option.opts[0] in done.output for option in options), command
+        assert max(map(len, done.output.splitlines())) <= 80, command

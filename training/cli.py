@@ -64,10 +64,10 @@ def generate(
     teacher: _Teacher = None,
     teacher_args: _TeacherArgs = None,
     teacher_base_url: _TeacherBaseUrl = None,
-    teacher_temperature: Annotated[float | None, typer.Option(help="Above 0; 0.7 if not given.")] = None,
-    teacher_max_tokens: Annotated[int | None, typer.Option(help="Of one reply; 1024 if not given.")] = None,
+    teacher_temperature: Annotated[float | None, typer.Option(metavar="NUMBER", help="Above 0; 0.7 if not given.")] = None,
+    teacher_max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Of one reply; 1024 if not given.")] = None,
     teacher_stop: Annotated[
-        list[str] | None, typer.Option(help="A reply ends before this text; several times for more.")
+        list[str] | None, typer.Option(metavar="TEXT", help="A reply ends before this text. Repeatable.")
     ] = None,
     teacher_prefix: Annotated[
         str | None, typer.Option(help="What each reply of a teacher in this process begins with.")
@@ -77,8 +77,8 @@ def generate(
     votes: options.Votes = None,
     pack: options.Pack = "language",
     seed: options.Seed = 0,
-    turns: Annotated[int, typer.Option(min=1, max=2, help="Turns of each text.")] = 2,
-    least_rate: Annotated[float, typer.Option(min=0, max=1, help="A k is given up below this acceptance.")] = 0.01,
+    turns: Annotated[int, typer.Option(min=1, max=2, metavar="N", help="Turns of each text.")] = 2,
+    least_rate: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="A k is given up below this acceptance.")] = 0.01,
     concurrency: options.Concurrency = 32,
     batch: options.Batch = False,
     max_usd: options.MaxUsd = None,
@@ -86,8 +86,8 @@ def generate(
     mix: Annotated[
         Path | None, typer.Option(help="Pre-training text: .txt, .jsonl, .parquet, or a data set.")
     ] = None,
-    mix_share: Annotated[float, typer.Option(help="Its share of the rows for training.")] = 0.1,
-    validation: Annotated[float, typer.Option(help="The share of the texts held back for validation.")] = 0.02,
+    mix_share: Annotated[float, typer.Option(metavar="SHARE", help="Its share of the rows for training.")] = 0.1,
+    validation: Annotated[float, typer.Option(metavar="SHARE", help="The share of the texts held back for validation.")] = 0.02,
     as_json: options.AsJson = False,
 ) -> None:
     """Make texts with full marks until enough of each k are accepted, and the data set of them.
@@ -149,7 +149,7 @@ def generate(
 @app.command()
 def train(
     recipe: _Recipe,
-    data: Annotated[str, typer.Option(help="A directory of `skillmix generate`, or ORG/NAME[@REVISION].")],
+    data: Annotated[str, typer.Option(help="A directory of `skillmix generate`, or ORG/NAME@REVISION.")],
     out: options.Out,
     settings: options.Sets = None,
     on_too_long: Annotated[

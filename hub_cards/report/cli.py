@@ -26,7 +26,7 @@ def report(
     out: Out,
     before: Annotated[str, typer.Option(help="The student before fine-tuning, by name.")] = "before",
     after: Annotated[str, typer.Option(help="The student after fine-tuning, by name.")] = "after",
-    published: Annotated[bool, typer.Option(help="Show the papers' rows, too.")] = True,
+    no_published: Annotated[bool, typer.Option("--no-published", help="Leave out the papers' rows.")] = False,
     calibration: Annotated[
         list[Path] | None, typer.Option(help="A judge's calibration.json, or its folder.")
     ] = None,
@@ -54,7 +54,7 @@ def report(
     study = make_study(
         find_results(results),
         corpus=corpus,
-        published=published,
+        published=not no_published,
         before=before,
         after=after,
         calibrations=calibrations,

@@ -45,7 +45,7 @@ def run_lm_eval(
     check_json(arguments)
     _check_named(arguments)
     setup_logging()
-    sys.argv = ["lm_eval", "run", *arguments, *(["--show_config"] if as_json else [])]
+    sys.argv = ["skillmix eval", "run", *arguments, *(["--show_config"] if as_json else [])]
     cli = HarnessCLI()
     args = cli.parse_args()
     given = _given(args)

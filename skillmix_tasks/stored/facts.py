@@ -54,11 +54,11 @@ def cost_of(gradings: Iterable[dict[str, Any] | None]) -> str:
     """What the votes of these records cost: what was paid, and what was in the store."""
     grading = total([one for one in gradings if one is not None]) or {}
     parts = []
-    for name, where in (("spent", "paid"), ("saved", "in the store before")):
+    for name, where in (("spent", ""), ("saved", " from the store")):
         used = grading.get(name) or {}
         tokens = (used.get("prompt_tokens") or 0) + (used.get("completion_tokens") or 0)
         if words := amount(tokens, used.get("dollars")):
-            parts.append(f"{words} {where}")
+            parts.append(words + where)
     return "; ".join(parts)
 
 

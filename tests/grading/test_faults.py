@@ -81,5 +81,5 @@ def test_no_fault_speaks_pydantic(model: type[BaseModel], given: dict[str, Any])
     with pytest.raises(ValidationError) as raised:
         model.model_validate(given)
     words = str(first_fault(raised.value))
-    for foreign in ("Input should", "String should", "Field required", "valid string", "pattern", "dict", "int "):
+    for foreign in ("Input should", "String should", "Field required", "valid string", "pattern", "dict[", "int "):
         assert foreign not in words
