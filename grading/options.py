@@ -36,7 +36,9 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Another setting; the value is JSON or text. Repeatable."),
 ]
-Concurrency = Annotated[int, typer.Option(min=1, max=10_000, metavar="N", help="Requests in flight to each endpoint.")]
+Concurrency = Annotated[
+    int, typer.Option(min=1, max=10_000, metavar="N", help="Requests in flight to each endpoint.")
+]
 Batch = Annotated[bool, typer.Option("--batch", help="Use the endpoints' Batch API.")]
 
 _PACK_HELP = "A bundled pack's name, or a directory."

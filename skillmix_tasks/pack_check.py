@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from skillmix_tasks.cells import cells_left, evaluation_cells, tasks_of
 from skillmix_tasks.checks import find_named
 from skillmix_tasks.checks.normalise import words
-from skillmix_tasks.items.pack import PAPER_COUNTS, Control, Pack, Skill
+from skillmix_tasks.items.pack import PAPER_COUNTS, Control, Pack, Skill, bundled_packs
 from skillmix_tasks.scoring.controls import control_item
 from skillmix_tasks.scoring.points import check_reply
 
@@ -33,9 +33,11 @@ def counts(pack: Pack) -> dict[str, int]:
 
 
 def items_by_task(pack: Pack) -> dict[str, int]:
-    """How many items each task has on `pack`: its own tasks, or all that it has skills and topics for."""
+    """How many items each task has on `pack`: its own tasks, or those of `language` on a pack of the user's."""
     found = {}
     for name, spec in tasks_of(pack).items():
+        if pack.about.id not in bundled_packs() and spec.pack != "language":
+            continue
         skills = [skill.id for skill in pack.skills_of(spec.split)]
         found[name] = pack.combinations(skills, spec.k) * len(pack.topics_of(spec.split))
     return {name: number for name, number in found.items() if number}

@@ -64,8 +64,12 @@ def generate(
     teacher: _Teacher = None,
     teacher_args: _TeacherArgs = None,
     teacher_base_url: _TeacherBaseUrl = None,
-    teacher_temperature: Annotated[float | None, typer.Option(metavar="NUMBER", help="Above 0; 0.7 if not given.")] = None,
-    teacher_max_tokens: Annotated[int | None, typer.Option(metavar="N", help="Of one reply; 1024 if not given.")] = None,
+    teacher_temperature: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Above 0; 0.7 if not given.")
+    ] = None,
+    teacher_max_tokens: Annotated[
+        int | None, typer.Option(metavar="N", help="Of one reply; 1024 if not given.")
+    ] = None,
     teacher_stop: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="A reply ends before this text. Repeatable.")
     ] = None,
@@ -78,7 +82,9 @@ def generate(
     pack: options.Pack = "language",
     seed: options.Seed = 0,
     turns: Annotated[int, typer.Option(min=1, max=2, metavar="N", help="Turns of each text.")] = 2,
-    least_rate: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="A k is given up below this acceptance.")] = 0.01,
+    least_rate: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="A k is given up below this acceptance.")
+    ] = 0.01,
     concurrency: options.Concurrency = 32,
     batch: options.Batch = False,
     max_usd: options.MaxUsd = None,
@@ -87,7 +93,9 @@ def generate(
         Path | None, typer.Option(help="Pre-training text: .txt, .jsonl, .parquet, or a data set.")
     ] = None,
     mix_share: Annotated[float, typer.Option(metavar="SHARE", help="Its share of the rows for training.")] = 0.1,
-    validation: Annotated[float, typer.Option(metavar="SHARE", help="The share of the texts held back for validation.")] = 0.02,
+    validation: Annotated[
+        float, typer.Option(metavar="SHARE", help="The share of the texts held back for validation.")
+    ] = 0.02,
     as_json: options.AsJson = False,
 ) -> None:
     """Make texts with full marks until enough of each k are accepted, and the data set of them.

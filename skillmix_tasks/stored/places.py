@@ -17,6 +17,7 @@ from grading import UserError
 from grading.safety.bounds import load_json, open_file, read_lines
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
+from skillmix_tasks.stored.output_files import all_samples_of
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +130,7 @@ def _answer_files(paths: Sequence[Path]) -> Iterator[Path]:
         if not path.exists():
             raise UserError(f"There is no file or folder {path}.")
         if not path.is_dir():
-            yield path
+            yield from (all_samples_of(path) if path.suffix == ".json" else ()) or (path,)
             continue
         files = sorted(path.rglob("*.jsonl"))
         stored = [file for file in files if is_answer_file(file)]
