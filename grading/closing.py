@@ -49,4 +49,5 @@ def _own_command() -> list[str]:
     if started.suffix == ".py":
         return [sys.executable, "-m", "skillmix"]
     found = shutil.which(started.name)
-    return [started.name if found and Path(found).samefile(started) else str(started)]
+    same = found is not None and started.exists() and Path(found).samefile(started)
+    return [started.name if same else str(started)]
