@@ -144,11 +144,17 @@ class ModelSpec(BaseModel):
             self._refuse_other_address()
             key = _clean_key("OPENAI_API_KEY")
             if not key:
+                address = f"--{self.role}-base-url URL (or {self.variable('BASE_URL')})"
+                local = f"--{self.role} {LOCAL_PREFIX}DIRECTORY"
+                if self.price is not None:  # a model of OpenAI's
+                    raise UserError(
+                        f"The {self.role} `{self.model}` is at OpenAI, which needs a key: type "
+                        f"`export OPENAI_API_KEY=...`, name another with --{self.role} NAME {address}, or one in "
+                        f"this process with {local}."
+                    )
                 raise UserError(
-                    f"`{self.model}` was looked for at OpenAI, which needs a key: add --{self.role}-base-url URL "
-                    f"(or set {self.variable('BASE_URL')}) for another endpoint, type "
-                    f"`export OPENAI_API_KEY=...`, or name a model in this process with --{self.role} "
-                    f"{LOCAL_PREFIX}DIRECTORY."
+                    f"`{self.model}` was looked for at OpenAI, which needs a key: add {address} for another "
+                    f"endpoint, type `export OPENAI_API_KEY=...`, or name a model in this process with {local}."
                 )
             return key
         return "none" if self.keyless else _clean_key(self.variable("API_KEY")) or "none"
@@ -208,7 +214,8 @@ def make_spec(kind: type[Spec], fields: dict[str, Any]) -> Spec:
             raise UserError(
                 f"A {kind.role} has no field {fault.place!r}: there are {', '.join(kind.model_fields)}."
             ) from error
-        raise UserError(f"The {kind.role}'s {fault.place or 'fields'} cannot be used: {fault.reason}.") from error
+        what = {"base_url": f"address (--{kind.role}-base-url)", "": "fields"}.get(fault.place, fault.place)
+        raise UserError(f"The {kind.role}'s {what} cannot be used: {fault.reason}.") from error
     if spec.kind == "openai":
         price = spec.price or price_table().get((spec.provider, spec.model))
         spec = spec.model_copy(update={"price": price.for_provider(spec.provider) if price else None})

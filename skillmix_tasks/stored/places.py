@@ -120,9 +120,9 @@ def _contents(path: Path) -> tuple[tuple[str, int], set[tuple[str, str, int]]]:
     if file.header is not None:
         header = file.header
         return (json.dumps(header.student, sort_keys=True), header.turns), {(header.task, header.run, header.rank)}
-    first = next(((task, answer) for _, task, answer in file.answers()), None)
-    turns = len(first[1].replies) if first else 0
-    return (path.resolve().parent.name, turns), {(first[0] if first else "", "", 0)}
+    first = next(file.answers_at([0]), None) if _is_of_ours(path) else None
+    task, turns = (first[0], len(first[1].replies)) if first else ("", 0)
+    return (path.resolve().parent.name, turns), {(task, "", 0)}
 
 
 def _answer_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -149,10 +149,10 @@ def _is_of_ours(file: Path) -> bool:
     """Whether the first line is a sample of a task of ours; a folder may hold anything."""
     with open_file(file) as lines:
         line = next(read_lines(lines), b"")
-    try:
-        document = load_json(line)["doc"]
-    except (ValueError, KeyError, TypeError):
+    if not _is_json(line):
         return False
+    sample = load_json(line)
+    document = sample.get("doc") if isinstance(sample, dict) else None
     return isinstance(document, dict) and {"task", "hash", "index", "private"} <= document.keys()
 
 

@@ -53,8 +53,8 @@ def test_fields_changed_on_the_command_line(tmp_path: Path):
     [
         ("step=4", "there is no field step; the fields are model, revision, method"),
         ("lora.rank=4", "there is no field lora.rank; the fields are r, alpha, dropout, targets"),
-        ("steps=many", "steps (input should be a valid integer"),
-        ("steps=0", "steps (input should be greater than or equal to 1)"),
+        ("steps=many", "steps (a whole number is expected"),
+        ("steps=0", "steps (1 or more is expected, not 0)"),
         ("steps=null", "it needs an end: either `steps` or `epochs`"),
         ("epochs=1", "it needs an end: either `steps` or `epochs`"),
         ("method=full", "`lora` belongs to the method lora"),

@@ -146,11 +146,12 @@ def _check_cells(run: Run) -> None:
         there, left = (number_of_cells(run.pack, kind, some) for some in (frozenset(), excluded))
         wanted = kind.accept or 1
         if left < wanted:
+            split = "" if kind.skills == "all" else "train "
             raise UserError(
                 f"The pack {run.pack.about.id!r} gives {left:,} texts with k = {kind.k}, and {wanted:,} are "
-                f"wanted: of its {there:,} combinations of {kind.k} {kind.skills} skills with a train topic, "
-                f"{there - left:,} are items of the tasks and held back. Add skills or topics, or make fewer "
-                "texts (`skillmix pack check` prints the numbers)."
+                f"wanted: it has {there:,} combinations of {split}skills and a train topic, of which the items of "
+                f"the tasks hold back {there - left:,}. Add skills or topics, or make fewer texts (`skillmix pack "
+                "check` prints the numbers)."
             )
     wants = [f"{kind.accept:,} texts with k = {kind.k}" for kind in run.plan.kinds if kind.accept]
     if wants:
