@@ -68,9 +68,9 @@ _EXPECTED = {
     "literal_error": "{expected}",
     "enum": "{expected}",
     "greater_than": "a number above {gt}",
-    "greater_than_equal": "{ge} or more",
+    "greater_than_equal": "{ge:,} or more",
     "less_than": "a number below {lt}",
-    "less_than_equal": "{le} or less",
+    "less_than_equal": "{le:,} or less",
 }
 _WRONG = {
     "missing": "it is missing",

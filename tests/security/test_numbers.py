@@ -435,7 +435,7 @@ def test_a_setting_out_of_its_range_is_refused_in_one_sentence(key: str, text: s
     ids=lambda value: str(value)[:12],
 )
 def test_a_field_of_a_judge_out_of_its_range(field: str, value: Any):
-    with pytest.raises(UserError, match=f"setting '{field}' is wrong"):
+    with pytest.raises(UserError, match=f"judge's {field} cannot be used"):
         resolve_judge({"model": "m", field: value}, base_url="http://127.0.0.1:9/v1")
 
 

@@ -50,7 +50,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
         def evaluate(student: str, *more: str) -> CompletedProcess[str]:
             words = f"--model local-chat-completions --model_args model={student},base_url={server.base_url}"
             judge = ("--judge", "judge-1", "--judge-base-url", server.url)  # the form of a student's address
-            command = (*words.split(), "--tasks", "skillmix_k2", "--apply_chat_template", "--limit", "2")
+            command = (*words.split(), "--tasks", "skillmix_k2", "--apply_chat_template", "--limit", "1")
             return run("skillmix", "eval", *command, *judge, "--votes", "1", *more, env=env, cwd=folder)
 
         first, second = evaluate("student-1"), evaluate("student-2", "-o", "results")
@@ -65,12 +65,12 @@ def test_an_evaluation_ends_with_what_it_did_and_the_next_command(runs: Runs):
         "judge": "judge-1",
         "turns": "2",
         "votes": "1 for each answer",
-        "coverage": "2 of 2 items have a verdict",
+        "coverage": "1 of 1 items have a verdict",
         "cost": block(runs.second.stdout)["cost"],
         "results": "results",
         "next": "skillmix report results --out report",
     }
-    assert block(runs.second.stdout)["cost"].endswith("tokens of unknown price")
+    assert "tokens of unknown price" in block(runs.second.stdout)["cost"]
     assert len(list(runs.folder.glob("results/student-2/*"))) == 2  # results and samples
     for part in ("skillmix_k2: turn 1 of 2", "skillmix_k2: turn 2 of 2", "skillmix_k2: judging with judge-1"):
         assert part in runs.second.stderr
@@ -84,7 +84,7 @@ def test_a_run_without_a_folder_says_how_to_write_it_for_nothing(runs: Runs):
     assert told["answers"] == str(runs.folder / "home" / "answers")
     done = runs.run(*shlex.split(told["next"])[1:])
     assert done.returncode == 0, done.stderr
-    assert block(done.stdout)["cost"].endswith("tokens of unknown price, from the store")
+    assert block(done.stdout)["cost"].endswith("tokens of unknown price from the store")
 
 
 def test_a_folder_of_two_students_is_graded_to_results_of_each(runs: Runs):
@@ -98,7 +98,7 @@ def test_a_folder_of_two_students_is_graded_to_results_of_each(runs: Runs):
     assert report.returncode == 0, report.stderr
     told = block(report.stdout)
     assert told["judge"] == "judge-1, judge-2"
-    assert told["coverage"] == "6 of 6 items have a verdict"
+    assert told["coverage"] == "4 of 4 items have a verdict"
     assert (runs.folder / told["page"]).is_file()
 
 
@@ -110,7 +110,7 @@ def test_a_folder_without_answers_is_refused(runs: Runs, tmp_path: Path):
 
 
 def test_a_results_file_stands_for_its_samples(runs: Runs):
-    [results] = runs.folder.glob("results/*/results_*.json")
+    [results] = runs.folder.glob("results/student-2/results_*.json")
     done = runs.run("grade", str(results), "--judge", "judge-1", "--votes", "1")
     assert done.returncode == 0, done.stderr
     told = block(done.stdout)

@@ -282,7 +282,7 @@ BROKEN = {
     ),
     "an empty example": (
         edit("skills.yaml", write([SKILLS[0] | {"example": "  "}])),
-        r"field 'example': String should have at least 1 character",
+        r"field 'example': the text is too short",
     ),
     "half a folder of prompts": (edit("prompts", Path.mkdir), r"lacks the file .*turn1\.jinja"),
     "a row that is too short": (

@@ -266,7 +266,7 @@ def test_a_plan_from_a_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("kinds: [{k: 4, skills: some, accept: 7}]", "is wrong at .*kinds.0.skills"),
+        ("kinds: [{k: 4, skills: some, accept: 7}]", "is wrong at .*kinds, entry 1, skills"),
         ("kinds: [{k: 4, skills: train}]", "a kind needs an end"),
         ("kinds: []", "is wrong at .*kinds"),
         ("[1, 2]", "is wrong"),
