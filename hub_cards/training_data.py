@@ -14,6 +14,7 @@ from hub_cards.hub.files import File, LeftOut, files_of, open_within
 from hub_cards.hub.publication import CARD, Publication
 from hub_cards.hub.records import json_file, read_record
 from hub_cards.hub.scrub import local_paths, scrub
+from skillmix_tasks.items.licenses import known_license
 
 MARK = "training-data"
 _MADE_BY = "`skillmix generate`"
@@ -23,7 +24,7 @@ _SPECS = ("teacher", "judge")  # columns that hold a model's spec as JSON text
 def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | None = None) -> Publication:
     """The data set in `folder` with its summary and its card; `pack` is the rows' pack if it is not a bundled one.
 
-    Raises UserError if the folder is none of ours, a fact is missing, or the rows give away what a task asks.
+    Raises UserError if the folder is not one of ours, a fact is missing, or the rows give away what a task asks.
     """
     from training.data.leakage import check_leaks
     from training.data.rows import COLUMNS
@@ -33,6 +34,7 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
     facts = ("plan", "pack.id", "pack.version", "pack.hash", "seed", "turns", "teacher.model", "judge")
     refuse_gaps({"license": (license_, "--license cc-by-4.0")}, {"run.json": (run, facts)})
     assert license_ is not None
+    known_license(license_, "--license ")
     parquet = {
         path: open_within(folder, file)
         for path, file in files_of(folder)

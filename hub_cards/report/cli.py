@@ -41,7 +41,7 @@ def report(
     skillmix report results --out report
     """
     from grading.closing import names, show_closing
-    from hub_cards.report.page.words import many
+    from grading.words import many
     from hub_cards.report.page.write import write_report
     from hub_cards.report.stats.novelty import corpus_of
     from hub_cards.report.study.study import make_study

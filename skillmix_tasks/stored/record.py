@@ -17,10 +17,12 @@ from skillmix_tasks.checks.extract import ExtractionState
 from skillmix_tasks.items.pack import Lists, Split
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState
 
+_STATES = frozenset(State) | {NO_ANSWER}  # asked for each mark of each vote of a report
+
 
 def known_state(state: str) -> str:
     """A state of a vote or a point, as it is; ValueError for one that this release does not know."""
-    if state not in set(State) and state != NO_ANSWER:
+    if state not in _STATES:
         raise ValueError(f"the state {state!r} is not known to this release, and may be of a newer one")
     return state
 
@@ -176,5 +178,5 @@ def no_results(source: object, error: Exception) -> UserError:
         case _:
             reason = "its parts are of another form"
     return UserError(
-        f"{source} is no results file of a SKILL-MIX run ({reason}): name what `skillmix eval --out` wrote."
+        f"{source} is not a results file of a SKILL-MIX run ({reason}): name what `skillmix eval --out` wrote."
     )

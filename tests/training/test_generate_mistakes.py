@@ -86,7 +86,7 @@ def test_a_plan_that_is_none(start: Start, arguments: tuple[str, ...], sentence:
         (("--votes", "2"), "a majority needs an odd number of votes"),
         (("--pack", "esperanto"), "no pack 'esperanto'"),
         (("--max-usd", "1"), "max_usd needs the price of the"),
-        (("--validation", "2"), "is no share of the rows for validation"),
+        (("--validation", "2"), "is not a share of the rows for validation"),
         (("--mix", "/nowhere/texts.txt"), "/nowhere/texts.txt"),
         (("--mix", "pyproject.toml"), "pyproject.toml"),
     ],
@@ -135,8 +135,8 @@ def test_a_folder_with_another_run(chat_server: ChatServer, start: Start, tmp_pa
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     sentence = start(*START, "--seed", "1", "--turns", "1", asked=asked)
     assert (
-        "with another seed (--seed) and number of turns (--turns): name another folder with --out, or give the same options"
-        in sentence
+        "with another seed (--seed) and number of turns (--turns): name another folder with --out, or give the "
+        "same options" in sentence
     )
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
 

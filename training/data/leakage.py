@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grading import UserError
+from grading.words import many
 from skillmix_tasks.cells import FIRST_ITEMS, Cell, task_cells, tasks_of
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.loading import load_pack
@@ -88,11 +89,11 @@ class Leakage:
     def text(self) -> str:
         """The report for a reader."""
         lines = [
-            f"{self.rows:,} rows ({self.mixed:,} of pre-training text, which cannot be checked) against "
-            f"{len(self.tasks)} tasks, the first {self.items} items of each with seed {self.seed}."
+            f"{many(self.rows, 'row')} ({self.mixed:,} of pre-training text, which cannot be checked) against "
+            f"{many(len(self.tasks), 'task')}, the first {many(self.items, 'item')} of each with seed {self.seed}."
         ]
         for kind in (*LEAKS, HELDOUT_SKILL_ALONE):
-            lines.append(f"  {kind}: {self.counts[kind]:,} rows{' (no leak)' if kind not in LEAKS else ''}")
+            lines.append(f"  {kind}: {many(self.counts[kind], 'row')}{' (no leak)' if kind not in LEAKS else ''}")
             lines += [f"    {row}: {what}" for row, what in self.first.get(kind, ()) if kind in LEAKS]
         return "\n".join([*lines, "It leaks." if self.leaks else "No leak."])
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grading import UserError
 from grading.home import home
 from grading.models.fingerprint import cached_commit, check_model_path, weights_fingerprint
+from grading.words import many
 from skillmix_tasks.harness.embedded import convert_embedded_model
 from training.data.leakage import Leakage
 from training.data.source import Source, open_source
@@ -40,7 +41,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Base:
-    """The base model: where it is, its name without a path, and what tells its weights apart."""
+    """The base model: where it is, its name without a path, and what identifies its weights."""
 
     model: str
     name: str
@@ -121,7 +122,7 @@ def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] 
         check_lengths([encoded, *([validation] if validation else [])], recipe.max_length)
     rows, left_out = fit(encoded, recipe.max_length, options.on_too_long)
     if left_out:
-        say(f"{left_out:,} rows are left out (--on-too-long {options.on_too_long}).")
+        say(f"Left out: {many(left_out, 'row')} (--on-too-long {options.on_too_long}).")
     if not len(rows):
         raise UserError(f"No row is left to train on: all are longer than max_length {recipe.max_length:,}.")
     held: Dataset | None = None
@@ -129,7 +130,7 @@ def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] 
     if validation is not None:
         held, held_out_too_long = fit(validation, recipe.max_length, options.on_too_long)
         if held_out_too_long:
-            say(f"{held_out_too_long:,} rows of the validation split are left out, too.")
+            say(f"Left out of the validation split: {many(held_out_too_long, 'row')}.")
         held = held if len(held) else None
     if recipe.early_stopping and held is None:
         raise UserError(
@@ -182,7 +183,7 @@ def _leaks(recipe: Recipe, source: Source, options: Options) -> Leakage | None:
             return None
         raise
     if found.leaks:
-        kinds = ", ".join(f"{kind} ({number:,} rows)" for kind, number in found.counts.items() if number)
+        kinds = ", ".join(f"{kind} ({many(number, 'row')})" for kind, number in found.counts.items() if number)
         if not options.allow_leaks:
             raise UserError(
                 f"{source.name} gives away what the tasks of the recipe ask: {kinds}. `skillmix leaks` shows the "

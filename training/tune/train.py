@@ -18,6 +18,7 @@ from typing import Any
 
 from grading import UserError
 from grading.safety.whole import whole_file, write_whole
+from grading.words import many
 from training.data.folder import claimed, record_of
 from training.tune.distributed import accumulation, asked_for, check_devices, is_main, say, warn, world_size
 from training.tune.export import export_model, merge
@@ -118,7 +119,7 @@ def _train(recipe: Recipe, prepared: Prepared, out: Path) -> None:
         say(f"Goes on from step {start.step}.")
     if start is None or not start.is_last:
         rows = len(prepared.train)
-        say(f"{rows:,} rows, {recipe.method}, {recipe.dtype}, {asked_for()}, {world_size()} at work.")
+        say(f"{many(rows, 'row')}, {recipe.method}, {recipe.dtype}, {asked_for()}, {world_size()} at work.")
         fit(Job(recipe, prepared, checkpoints, log), start.path if start else None, Totals.of(line))
     if is_main():
         _finish(recipe, prepared, out)

@@ -23,7 +23,7 @@ from hub_cards.report.page.words import (
     summary,
     warnings,
 )
-from hub_cards.report.results.answers import CHUNK
+from hub_cards.report.results.answers import CHUNK, packed_text
 from hub_cards.report.results.parties import digest
 from hub_cards.report.stats.novelty import ASSUMPTIONS, sensitivity
 from hub_cards.report.stats.power import items_needed
@@ -44,12 +44,26 @@ def render_page(study: Study) -> str:
     script = "\n".join(_text(name) for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     ours = environment(loader=PackageLoader("hub_cards.report.page"), autoescape=True)
+    student = ours.get_template("student.html.jinja")
+    labels = _labels(study)
+    packed = [(f"chunk-{number}", chunk) for number, chunk in enumerate(study.answers.chunks)]
+    packed += [
+        (
+            f"student-{portrait.row.id}",
+            packed_text(
+                student.render(
+                    portrait=portrait, labels=labels, splits=SPLIT_NAMES, number=number, thousands=_thousands
+                )
+            ),
+        )
+        for portrait in study.portraits
+    ]
     return ours.get_template("page.html.jinja").render(
         script=script,
         script_hash=f"sha256-{digest}",
         style=_text("page.css"),
         data=_embedded(_data(study, letters) | {"usual": usual}),
-        chunks=study.answers.chunks,
+        packed=packed,
         headline=headline(study),
         warnings=warnings(study),
         usual=usual,
@@ -63,7 +77,6 @@ def render_page(study: Study) -> str:
         protocols=len({row.group for row in study.measured}),
         letters=letters,
         groups={row.group: f"{row.judge}; {row.protocol}; pack {row.pack}" for row in study.rows},
-        labels=_labels(study),
         pairs=len(study.pairs),
         trainings=study.trainings,
         power_differences=_DIFFERENCES,

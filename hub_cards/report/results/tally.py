@@ -83,8 +83,8 @@ class Tally:
             }
             if not generation.void:
                 self.judged[sample.doc.hash, digest(generation.answer)] = decided
-            self.voted.update(kind_of(point) for point in generation.voted_points())
-            self.split.update(kind_of(point) for point in generation.split_points())
+            self.voted.update(kind_of(point) for point in generation.voted_points)
+            self.split.update(kind_of(point) for point in generation.split_points)
             if generation.void:
                 self.code[f"the answer is void: {generation.void}"] += 1
             self.code.update(loss.kind for loss in generation.lost_in_code.values())
