@@ -93,9 +93,9 @@ def test_both_models_are_compared_and_a_stopped_comparison_goes_on(
     slower = [*SMALL[:4], "-b", "1"]
     assert compare(read_run(trained), tasks[::-1], settings, arguments=slower).text() == made.text()
     assert chat_server.counts().received["judge"] == asked
-    with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another tasks"):
+    with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another list of tasks"):
         compare(read_run(trained), tasks[:1], settings, arguments=SMALL)
-    with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another arguments"):
+    with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another list of arguments"):
         compare(read_run(trained), tasks, settings, arguments=["--limit", "3", *SMALL[2:]])
 
 
