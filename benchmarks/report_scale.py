@@ -5,8 +5,8 @@
 RESULTS is the output folder of one real run with samples, best of 8 tasks with --limit 50. Its results are
 written again for so many students, one file for each student and task, and its samples in turn until each file
 has so many items. The report of them is made in a process of its own, with the samples and then without. Lines
-have the numbers of files and items, seconds (by the clock, and of a core), peak memory and the page's size; where a
-browser is installed also the seconds until the page's first view takes a click, and those until the samples view
+have the numbers of files and items, seconds (by the clock, and of a core), peak memory and the page's size; where
+a browser is installed also the seconds until the page's first view takes a click, and those until the samples view
 does.
 """
 

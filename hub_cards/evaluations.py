@@ -56,7 +56,7 @@ class Evaluation:
 
     @property
     def folder(self) -> str:
-        """Where it stands in the repository."""
+        """Its path in the repository."""
         judge = re.sub(r"[^\w.-]+", "-", self.run.judge.name)
         return f"{FOLDER}/{self.run.task}/{judge}"
 

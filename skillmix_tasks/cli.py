@@ -138,6 +138,25 @@ def embedded() -> None:
 _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a directory.")]
 
 
+@pack_app.command("new")
+def make_pack(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new folder of the pack.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a small complete pack into a new folder, to change into your own.
+
+    skillmix pack new my-pack
+    """
+    from skillmix_tasks.items.loading import new_pack
+
+    new_pack(folder)
+    if as_json:
+        typer.echo(json.dumps({"pack": str(folder)}))
+        return
+    typer.echo(f"{folder} holds a pack of 14 skills and 24 topics: change its texts, then run\n")
+    typer.echo(f"    skillmix pack check {folder}")
+
+
 @pack_app.command("check")
 def check_pack(pack: _Pack, as_json: AsJson = False) -> None:
     """Validate a pack, count what it holds, and list what its author should look at."""

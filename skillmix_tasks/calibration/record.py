@@ -129,7 +129,9 @@ def conclude(name: str, yardstick: str, found: Agreement, undecided: dict[str, i
             f"{name} is not usable: it gave no verdict on {lost} of {many(asked, 'decision')}; {figures}.",
         )
     surplus, agreement, kappa = found.surplus, found.agreement, found.kappa
-    if surplus.low is None or surplus.high is None or agreement.low is None or kappa.value is None:
+    one_kind = not found.both + found.reference_only or not found.judge_only + found.neither  # of the yardstick
+    few = one_kind or kappa.value is None or kappa.state == "few"
+    if few or kappa.value is None or surplus.low is None or surplus.high is None or agreement.low is None:
         return "not settled", f"{name} is not settled: there are too few decisions of both kinds; {figures}."
     if kappa.value < LEAST_KAPPA:
         return "not usable", f"{name} is not usable: kappa is below {LEAST_KAPPA}; {figures}."

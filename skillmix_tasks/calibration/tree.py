@@ -11,7 +11,7 @@ from pathlib import Path
 
 from grading import UserError
 from grading.safety.bounds import MOST_FILE, open_file
-from grading.words import many
+from grading.words import listed, many
 
 _RUN = re.compile(r"k(?P<k>\d+)_s(?P<seed>-?\d+)_v(?P<version>.+)_r(?P<generation>\d+)")
 _GRADED = re.compile(r"by_(?P<grader>.+)_on_(?P<column>\D+_\d+)_(?P<grading>\d+)_(?P<prompt>[^_]+)")
@@ -54,21 +54,27 @@ class Fault:
 
 
 def grouped(faults: Iterable[Fault]) -> list[str]:
-    """A line for each series, with the numbers of its faults by kind and the first of each kind in full."""
+    """A line for each series, with the numbers of its faults by kind and the first of each kind in full.
+
+    Series that have one and the same fault share a line.
+    """
     by_series: dict[str, dict[str, list[Fault]]] = {}
     for fault in faults:
         place = str(fault.series) if fault.series else "other folders"
         by_series.setdefault(place, {}).setdefault(fault.kind, []).append(fault)
-    lines = []
+    lines: list[str] = []
+    single: dict[str, list[str]] = {}
     for place, kinds in by_series.items():
         every = [fault for found in kinds.values() for fault in found]
         if len(every) == 1:
-            lines.append(str(every[0]))
+            single.setdefault(every[0].what, []).append(every[0].file)
             continue
         counts = ", ".join(many(len(found), kind) for kind, found in kinds.items())
         lines.append(f"{place}: {counts}.")
-        lines += [f"  {'such as ' if len(found) > 1 else ''}{found[0]}" for found in kinds.values()]
-    return lines
+        for found in kinds.values():
+            first = found[0].what if found[0].file == place else str(found[0])
+            lines.append(f"  {'such as ' if len(found) > 1 else ''}{first}")
+    return [*lines, *(f"{listed(files)}: {what}" for what, files in single.items())]
 
 
 @dataclass(frozen=True)

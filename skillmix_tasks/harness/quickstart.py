@@ -18,7 +18,6 @@ _TASK = "skillmix_k2"
 _REPLY_TOKENS = 64
 # So small a judge may give no verdict at all; the coverage in the table says so.
 _JUDGING = {"votes": 1, "max_missing": 1}
-_DRAWS = 1000  # of the bootstrap, where an item has no verdict
 
 CAVEAT = (
     "The student and the judge here are SmolLM2-135M-Instruct. A judge this small proves that the pipeline "
@@ -71,7 +70,6 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
             task_manager=manager,
             limit=items,
             apply_chat_template=True,
-            bootstrap_iters=_DRAWS,
             evaluation_tracker=tracker,
             random_seed=seed,
             numpy_random_seed=seed,

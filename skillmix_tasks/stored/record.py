@@ -16,7 +16,6 @@ from skillmix_tasks.checks.extract import ExtractionState
 from skillmix_tasks.items.pack import Lists, Split
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState
 
-
 _STATES = frozenset(State) | {NO_ANSWER}  # asked for each mark of each vote of a report
 
 
@@ -166,6 +165,6 @@ def no_results(source: object, error: Exception) -> UserError:
     """The error for results that cannot be understood because of `error`."""
     reason = first_fault(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
     return UserError(
-        f"{source} is no results file of a SKILL-MIX run ({reason}): name what `skillmix eval --output_path` "
+        f"{source} is not a results file of a SKILL-MIX run ({reason}): name what `skillmix eval --output_path` "
         "wrote."
     )

@@ -291,7 +291,7 @@ def test_results_with_no_numbers_are_not_corrected(made: Results, tmp_path: Path
     copy = shutil.copytree(made.judged, tmp_path / "copy")
     judge = read_half(copy).results["configs"][TASK]["metadata"]["skillmix"]["judge"]
     score(f"{name},none", value)(copy)
-    with pytest.raises(UserError, match=f"has {name} = .*, which is no share"):
+    with pytest.raises(UserError, match=f"has {name} = .*, which is not a share"):
         correct_results(results_of(copy), load_calibration(make_calibration(tmp_path, judge)))
 
 
@@ -442,7 +442,7 @@ def test_a_results_file_that_is_cut_short_is_named(made: Results, tmp_path: Path
     copy = shutil.copytree(made.judged, tmp_path / "copy")
     file = results_of(copy)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(UserError, match="is no results file"):
+    with pytest.raises(UserError, match="is not a results file"):
         study(copy)
 
 
@@ -488,12 +488,12 @@ def field(line: int, **fields: Any) -> Callable[[list[bytes]], None]:
 
 
 ANSWERS = [
-    pytest.param(changed(3, lambda line: line[:-20] + b"\n"), "line 4, is no stored answer", id="a broken line"),
-    pytest.param(changed(2, lambda _: b"garbage\n"), "line 3, is no stored answer", id="garbage"),
+    pytest.param(changed(3, lambda line: line[:-20] + b"\n"), "line 4, is not a stored answer", id="broken"),
+    pytest.param(changed(2, lambda _: b"garbage\n"), "line 3, is not a stored answer", id="garbage"),
     pytest.param(changed(2, lambda line: line.replace(b'"hash"', b'"h\xff"')), "line 3, is no", id="no UTF-8"),
-    pytest.param(field(4, index=NAN), "line 5, is no stored answer", id="index NaN"),
-    pytest.param(field(4, state="dreamt"), "line 5, is no stored answer of this release (state", id="a state"),
-    pytest.param(field(4, replies=[]), "line 5, is no stored answer", id="no reply"),
+    pytest.param(field(4, index=NAN), "line 5, is not a stored answer", id="index NaN"),
+    pytest.param(field(4, state="dreamt"), "line 5, is not a stored answer of this release (state", id="a state"),
+    pytest.param(field(4, replies=[]), "line 5, is not a stored answer", id="no reply"),
     pytest.param(field(0, settings={"max_usd": NAN}), "line 1, has NaN", id="a cap that is NaN"),
     pytest.param(field(0, settings={"max_usd": -INF}), "line 1, has NaN or Infinity", id="an infinite cap"),
     pytest.param(field(0, skillmix_answers=2), "has the format 2", id="a newer format"),

@@ -33,7 +33,7 @@ from grading.safety.bounds import (
     open_file,
     read_lines,
 )
-from grading.store.cli import _path as store_path
+from grading.store.cli import _place as store_path
 from grading.store.replies import VerdictStore
 from hub_cards.hub.key_scan import find_key
 from hub_cards.hub.records import read_record
@@ -78,7 +78,7 @@ REPLIES = {
     "br": "Content-Encoding 'br'",
     "zstd": "Content-Encoding 'zstd'",
     "broken-gzip": "cannot be unpacked",
-    "gzip-and-more": "goes on behind the end",
+    "gzip-and-more": "continues behind the end",
     "five-megabytes": "larger than 4 MiB",
     "endless": "larger than 4 MiB",
     "endless-error": '400 "the reply is larger than 4 MiB"',

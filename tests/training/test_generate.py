@@ -20,7 +20,7 @@ from grading.home import verdict_store
 from grading.store.replies import VerdictStore
 from tests.forks import Fork
 from tests.servers.chat import ChatServer
-from tests.training.made import CONCURRENCY, KILLED_PLAN, make, make_to_be_killed, run_at, tried
+from tests.training.made import CONCURRENCY, KILLED_PLAN, make, make_little, make_to_be_killed, run_at, tried
 from tests.training.making import items
 from training.data.rows import read_rows, rows_file
 from training.texts.counts import Counts
@@ -154,6 +154,28 @@ def test_ten_kills_change_no_byte_and_buy_nothing_twice(server: ChatServer, tmp_
     assert counts.kinds[2].tally.accepted == 12
     assert any(kind.rejected["no_verdict:parse_failed"] for kind in counts.kinds.values())
     assert KILLED_PLAN.ks == (1, 2)
+
+
+def test_two_runs_at_once_pay_for_each_text_once(server: ChatServer, tmp_path: Path):
+    """Also when one of them is killed: the other pays again for what was in flight alone."""
+    behaviour = {"student": "one sentence", "student_latency": 0.03, "judge_latency": 0.03, "n": "honour"}
+    for kill in (False, True):
+        server.reset()
+        server.set(models=MODELS, **behaviour)
+        home = tmp_path / str(kill)
+        outs = [home / "first", home / "second"]
+        runs = [Fork(make_little, home / "home", out, server.base_url) for out in outs]
+        if kill:
+            server.wait(lambda counts: counts.received["student"] >= 16)
+            assert runs.pop(0).kill() == -signal.SIGKILL
+            outs.pop(0)
+        for run in runs:
+            done = run.wait(60)
+            assert done.returncode == 0, done.stderr
+        assert len({(out / "rows_k1.jsonl").read_bytes() for out in outs}) == 1
+        asked = [json.dumps([entry.body["messages"], entry.body["seed"]]) for entry in server.log()]
+        twice = len(asked) - len(set(asked))
+        assert twice <= CONCURRENCY if kill else twice == 0
 
 
 @pytest.mark.parametrize(

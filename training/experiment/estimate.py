@@ -7,24 +7,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from grading import Usage, UserError
+from grading import UserError
+from grading.words import many
 from skillmix_tasks.harness.settings import Settings
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from training.estimate import (
+    Estimate,
     Part,
     answering_hours,
-    granted,
-    in_dollars,
-    in_hours,
+    assumptions,
     judging,
-    known,
     looked_at,
     texts_part,
-    total,
     training_part,
+    unpriced,
 )
 from training.experiment.spec import Experiment
 from training.memory import CONTEXT, Memory, model_config, training_memory
@@ -70,47 +69,27 @@ class Fit:
 
 @dataclass(frozen=True)
 class ExperimentEstimate:
-    """All steps, the memory of each model's training, and the budget that they have to stay in."""
+    """What all steps take, the memory of each model's training, and the budget that they have to stay in."""
 
-    parts: list[Part]
+    steps: Estimate
     fits: list[Fit]
     budget: float | None
 
-    @property
-    def dollars(self) -> float | None:
-        """Of all steps; None where a price is not known."""
-        return total(part.dollars for part in self.parts)
-
     def record(self) -> dict[str, Any]:
         """The estimate as JSON."""
-        return {
-            "parts": [
-                {"name": part.name, "work": part.work, "dollars": part.dollars, "gpu_hours": part.gpu_hours}
-                for part in self.parts
-            ],
-            "dollars": self.dollars,
-            "gpu_hours": total(part.gpu_hours for part in self.parts),
+        return self.steps.record() | {
             "budget": self.budget,
             "memory": {
                 fit.model: fit.memory.record()
                 | {"gpus": fit.gpus, "limit": fit.limit, "fits": fit.fits, "would_fit": list(fit.fitting)}
                 for fit in self.fits
             },
-            "assumptions": known(),
         }
 
     def text(self) -> str:
         """The estimate for a reader."""
-        hours = total(part.gpu_hours for part in self.parts)
-        budget = "" if self.budget is None else f" of a budget of ${self.budget:,.0f}"
-        return "\n".join(
-            [
-                *(part.text() for part in self.parts),
-                f"In all: {in_dollars(self.dollars)}{budget}; {in_hours(hours)} (one {known()['gpu']}).",
-                *(fit.text() for fit in self.fits),
-                granted(),
-            ]
-        )
+        budget = [] if self.budget is None else [f"The budget is ${self.budget:,.2f}."]
+        return "\n".join([self.steps.text(), *budget, *(fit.text() for fit in self.fits)])
 
     def check(self) -> None:
         """Raise UserError, in one sentence, if a training does not fit its memory, or all of it the budget."""
@@ -124,9 +103,9 @@ class ExperimentEstimate:
                 f"The training of {fit.model} needs {_gb(fit.memory.peak)} of {device}, where {_gb(fit.limit)} are free "
                 f"for it: {advice}."
             )
-        if self.budget is not None and self.dollars is not None and self.dollars > self.budget:
+        if self.budget is not None and self.steps.dollars > self.budget:
             raise UserError(
-                f"The experiment is estimated at ${self.dollars:,.2f}, more than its budget of ${self.budget:,.2f}: "
+                f"The experiment is estimated at ${self.steps.dollars:,.2f}, more than its budget of ${self.budget:,.2f}: "
                 "raise `budget`, or take fewer texts (`scale`), items or judges."
             )
 
@@ -138,7 +117,13 @@ def estimate_experiment(experiment: Experiment) -> ExperimentEstimate:
         recipe = experiment.recipe(name)
         fits.append(_fit(experiment, name, recipe, model_config(recipe)))
         billions[name] = fits[-1].memory.parameters / 1e9
-    return ExperimentEstimate(list(_parts(experiment, billions)), fits, experiment.budget)
+    ks = sorted({k for name in experiment.texts for k in experiment.plan(name).ks})
+    steps = Estimate(
+        list(_parts(experiment, billions)),
+        unpriced([experiment.teacher_spec(), *experiment.judge_specs().values()]),
+        assumptions(ks, [experiment.recipe(name) for name in experiment.models]),
+    )
+    return ExperimentEstimate(steps, fits, experiment.budget)
 
 
 def _parts(experiment: Experiment, billions: dict[str, float]) -> Iterator[Part]:
@@ -164,13 +149,13 @@ def _parts(experiment: Experiment, billions: dict[str, float]) -> Iterator[Part]
     for model in experiment.models:
         number = students * _answers(experiment, settings)
         hours = answering_hours(number, billions[model])
-        work = f"{number:,} answers of {students} models to {len(_tasks(experiment))} tasks"
-        yield Part(f"Answers of {model}", work, Usage(), 0.0, hours)
+        tasks = many(len(_tasks(experiment)), "task")
+        yield Part(f"Answers of {model}", f"{number:,} answers of {many(students, 'model')} to {tasks}", (), hours)
     number = students * len(experiment.models) * settings.items * GENERATIONS
     for name, judge in judges.items():
-        usage, dollars = judging(pack, [judge], _tasks(experiment), number)
         answers = len(experiment.models) * students * _answers(experiment, settings)
-        yield Part(f"Judging by {name}", f"{answers:,} answers", usage, dollars, 0.0)
+        calls = judging(pack, [judge], _tasks(experiment), number)
+        yield Part(f"Judging by {name}", many(answers, "answer"), calls, 0.0)
 
 
 def _answers(experiment: Experiment, settings: Settings) -> int:

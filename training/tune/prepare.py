@@ -42,7 +42,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Base:
-    """The base model: where it is, its name without a path, and what tells its weights apart."""
+    """The base model: where it is, its name without a path, and what identifies its weights."""
 
     model: str
     name: str

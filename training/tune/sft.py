@@ -88,7 +88,7 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
     """Train from the checkpoint `start`, or from the beginning, to the recipe's end.
 
     `totals` are those of the steps up to `start`, and go on. Raises UserError if a signal stopped it, with a
-    checkpoint; if the trainer does not run as the launcher asked; or if the loss is no number.
+    checkpoint; if the trainer does not run as the launcher asked; or if the loss is not a number.
     """
     config = _config(job)
     patience = job.recipe.early_stopping
@@ -165,7 +165,7 @@ def _config(job: Job) -> SFTConfig:
         seed=recipe.seed,
         data_seed=recipe.seed,
         logging_steps=1,
-        logging_nan_inf_filter=False,  # which puts a mean in place of a loss that is no number
+        logging_nan_inf_filter=False,  # which puts a mean in place of a loss that is not a number
         save_strategy="steps",
         save_steps=recipe.save_steps,
         # A new checkpoint is marked as whole after the oldest is removed: another whole one must be left by then.

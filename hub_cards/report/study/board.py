@@ -194,7 +194,7 @@ def _cells(run: Run, tally: Tally | None) -> Iterable[tuple[str, Cell]]:
         if tally is not None:
             known = [getattr(scores, metric) for scores in tally.scores.values() if scores is not None]
             interval: Interval | None = scores_interval(known)
-        elif metric != "skill_fraction":  # yes/no scores: their number tells all
+        elif metric != "skill_fraction":  # yes/no scores: their number suffices
             interval = wilson(round(score.value * run.covered), run.covered)
         elif score.error is not None:
             interval = mean_interval(score.value, score.error, run.covered)

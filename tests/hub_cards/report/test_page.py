@@ -180,19 +180,31 @@ def test_a_lost_vote_keeps_its_place(opened: Any):
     votes = opened.locator("#sample .votes").all_inner_texts()
     assert any("?" in text for text in votes)
     assert {len(text.split()) for text in votes if text != "code"} <= {1, 3}  # one: the heading
+    assert set(opened.locator("#sample tr:has(th:text-is('length')) .votes").all_inner_texts()) == {"code"}
 
 
 def test_without_javascript_the_leaderboard_is_there(browser: Any, made: Path):
     page = browser.new_context(java_script_enabled=False).new_page()
     page.goto((made / "index.html").as_uri())
+    assert page.locator("select:visible, nav:visible, figure:visible, #in-pairs:visible").count() == 0
     text = page.locator("#board").inner_text()
     assert all(name in text for name in ("before", "after", "hostile", "GPT-4", "k = 2"))
-    assert page.locator("select:visible").count() == 0
+    changed = page.get_by_role("region", name="Change by training")
+    assert changed.locator("tbody tr").count() == len(TASKS)
     page.close()
 
 
 def test_print_shows_the_view_without_controls(opened: Any):
+    opened.set_viewport_size({"width": 718, "height": 1000})  # A4 between its margins
+    opened.click("nav a[href='#comparisons']")
     opened.emulate_media(media="print")
+    assert opened.locator("section:visible").count() == 1
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 718
+    assert opened.evaluate(CLIPPED.replace(".scroll, ", "")) == []
+    opened.emulate_media(media="screen")
+    opened.click("nav a[href='#leaderboard']")
+    opened.emulate_media(media="print")
+    assert opened.locator("#board td small").first.is_visible()  # the intervals
     assert opened.locator("#board").is_visible()
     assert opened.locator("form:visible, nav:visible, section:visible").count() == 1
     assert opened.locator("#leaderboard .scroll").evaluate("one => getComputedStyle(one).overflowX") == "visible"

@@ -70,7 +70,7 @@ def test_what_leads_to_nothing(argument: str, words: str, tmp_path: Path, monkey
 def test_a_file_that_holds_no_results(text: str, tmp_path: Path):
     file = tmp_path / "results.json"
     file.write_text(text)
-    with pytest.raises(UserError, match="is no results file"):
+    with pytest.raises(UserError, match="is not a results file"):
         read_results(file)
 
 
@@ -82,7 +82,7 @@ def test_a_cost_that_is_none_is_named(dollars: str, hostile: Path):
     grading = data["configs"]["skillmix_k2"]["metadata"]["skillmix"]["grading"]
     grading["spent"]["dollars"], grading["saved"]["dollars"] = json.loads(dollars), 0.0
     file.write_text(json.dumps(data), encoding="utf-8")
-    with pytest.raises(UserError, match="is no results file"):
+    with pytest.raises(UserError, match="is not a results file"):
         read_results(file)
 
 
@@ -130,9 +130,8 @@ def test_a_newer_result_replaces_an_older_one_and_the_report_says_so(hostile: Pa
     for order in ((hostile, newer), (newer, hostile)):
         found = study(*order)
         assert found.measured[0].by_k("full_marks", "all")[2].value == 0
-        assert found.notes == [
-            "Left out, because a newer result of the same student and task is there: hostile (skillmix_k2)."
-        ]
+        note = "Left out, because a newer result of the same student and task is there: hostile (skillmix_k2)."
+        assert found.notes[1:] == [note]  # behind the one on its samples
 
 
 @pytest.mark.slow

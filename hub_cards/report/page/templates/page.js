@@ -24,6 +24,7 @@ function fill(select, options) {
 }
 
 const several = (name) => new Set(data.rows.filter((one) => one.source === "measured").map((one) => one[name])).size > 1;
+const titled = (text) => text[0].toUpperCase() + text.slice(1);
 const share = (value) => value.toFixed(2);
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 const many = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
