@@ -251,39 +251,6 @@ def compare(
 
 
 @app.command()
-def tables(
-    experiment: Annotated[Path, typer.Argument(help="The experiment's YAML file.")],
-    out: Annotated[Path, typer.Option(help="The folder of the experiment; the tables go to its folder tables.")],
-    as_json: options.AsJson = False,
-) -> None:
-    """Write the paper's tables and figure, and a verdict on its claims, from an experiment's results.
-
-    skillmix tables reproduce/paper.yaml --out OUT
-    """
-    from training.experiment.spec import load_experiment, slug
-    from training.experiment.steps import measured
-    from training.experiment.tables import write_tables
-
-    known = load_experiment(experiment)
-    wanted = measured(known, out)
-    there = [one for one in wanted if one.results.is_dir()]
-    written = write_tables(
-        there,
-        arms=list(known.arms),
-        out=out / "tables",
-        # A verdict on half of the results could be another one than on all.
-        conclusive=known.conclusive and len(there) == len(wanted),
-        texts=[folder for name in known.texts if (folder := out / "texts" / slug(name)).is_dir()],
-    )
-    if as_json:
-        typer.echo(json.dumps({"files": [str(path) for path in written], "missing": len(wanted) - len(there)}))
-        return
-    if len(there) < len(wanted):
-        typer.echo(f"{len(wanted) - len(there)} of {len(wanted)} results are missing, so no claim gets a verdict.")
-    typer.echo(f"{len(written)} files: open {out / 'tables' / 'claims.md'}")
-
-
-@app.command()
 def estimate(
     experiment: Annotated[
         Path | None, typer.Argument(help="The file of an experiment; it takes no option but --json.")
@@ -357,3 +324,32 @@ def steps(experiment: _Experiment, out: _ExperimentOut, as_json: options.AsJson 
         typer.echo(json.dumps([step.record() for step in found]))
     else:
         typer.echo("\n".join(f"# {step.mark}\n{step.command}" for step in found))
+
+
+@app.command()
+def tables(experiment: _Experiment, out: _ExperimentOut, as_json: options.AsJson = False) -> None:
+    """Write the paper's tables and figure, and a verdict on its claims, from an experiment's results.
+
+    skillmix tables reproduce/paper.yaml --out OUT
+    """
+    from training.experiment.spec import load_experiment, slug
+    from training.experiment.steps import measured
+    from training.experiment.tables import write_tables
+
+    known = load_experiment(experiment)
+    wanted = measured(known, out)
+    there = [one for one in wanted if one.results.is_dir()]
+    written = write_tables(
+        there,
+        arms=list(known.arms),
+        out=out / "tables",
+        # A verdict on half of the results could be another one than on all.
+        conclusive=known.conclusive and len(there) == len(wanted),
+        texts=[folder for name in known.texts if (folder := out / "texts" / slug(name)).is_dir()],
+    )
+    if as_json:
+        typer.echo(json.dumps({"files": [str(path) for path in written], "missing": len(wanted) - len(there)}))
+        return
+    if len(there) < len(wanted):
+        typer.echo(f"{len(wanted) - len(there)} of {len(wanted)} results are missing, so no claim gets a verdict.")
+    typer.echo(f"{len(written)} files: open {out / 'tables' / 'claims.md'}")

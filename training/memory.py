@@ -163,7 +163,9 @@ def _step(recipe: Recipe, config: PretrainedConfig, layers: int, shards: int) ->
             if recipe.lora is not None:  # as the trainer does
                 model.enable_input_require_grads()
         tokens = torch.zeros((recipe.micro_batch, recipe.max_length), dtype=torch.long)
-        grads = sum(weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad)
+        grads = sum(
+            weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad
+        )
         live = _live([*model.parameters(), *model.buffers()])
         # With several micro batches in a step, the gradients of the first are there when the others are taken.
         several = accumulation(recipe.global_batch, recipe.micro_batch, shards) > 1

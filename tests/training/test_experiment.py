@@ -43,7 +43,10 @@ def load(folder: Path, **changes: Any) -> Experiment:
         ({"arms": {"D(1)": [{"config": "k1"}]}}, "the arm D(1) names no data"),
         ({"arms": {"D(1)": [{"texts": "made", "data": "x"}]}}, "names the texts made and the data x in one entry"),
         ({"arms": {"D(1)": [{"texts": "other"}]}}, "the arm D(1) names the texts other, and `texts` has made"),
-        ({"arms": {"D(4)": [{"texts": "made", "config": "k4"}]}}, "takes the config k4 of the texts made, whose plan"),
+        (
+            {"arms": {"D(4)": [{"texts": "made", "config": "k4"}]}},
+            "takes the config k4 of the texts made, whose plan",
+        ),
         ({"arms": {"D(1)": [{"texts": "made", "count": 0}]}}, "greater than or equal to 1, not 0"),
         ({"arms": {"base": [{"texts": "made"}]}}, "the arm base is always measured"),
         ({"arms": {"D(1)": [{"texts": "made"}], "d 1": [{"texts": "made"}]}}, "give the same folder d-1"),

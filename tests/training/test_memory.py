@@ -94,9 +94,7 @@ def test_a_training_that_does_not_fit_is_refused_with_what_would(tmp_path: Path,
 
 
 def test_dollars_and_hours_of_each_step_and_the_budget(tmp_path: Path, mistral: Any):
-    models = {
-        "M": {"recipe": "mistral-7b-instruct-paper", "set": {"model": str(tmp_path / "mistral")}, "gpus": 2}
-    }
+    models = {"M": {"recipe": "mistral-7b-instruct-paper", "set": {"model": str(tmp_path / "mistral")}, "gpus": 2}}
     found = estimate_experiment(load_experiment(write(tmp_path, mistral, models=models, seeds=[0, 1])))
     found.check()
     names = [part.name for part in found.steps.parts]

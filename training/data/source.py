@@ -1,7 +1,7 @@
 """The data that a training run is given: directories of `skillmix generate` and data sets of the Hub, one or several.
 
-    --data texts                           one data set, in the recipe's config
-    --data texts --data more:k4=1000       and 1,000 rows of the config k4 of another
+--data texts                           one data set, in the recipe's config
+--data texts --data more:k4=1000       and 1,000 rows of the config k4 of another
 """
 
 from __future__ import annotations
@@ -176,7 +176,9 @@ def _joined(parts: Sequence[Dataset], given: Sequence[str]) -> Dataset:
         return datasets.concatenate_datasets([part.select_columns(common) for part in parts])
     except ValueError as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"--data {' --data '.join(given)}: their columns do not go together ({reason}).") from error
+        raise UserError(
+            f"--data {' --data '.join(given)}: their columns do not go together ({reason})."
+        ) from error
 
 
 def texts_of(rows: Dataset) -> Iterator[dict[str, Any]]:

@@ -126,7 +126,7 @@ def verdict_of(tests: Sequence[Tested]) -> Verdict:
     return "supported" if verdicts else "not measured"
 
 
-def claims_table(tests: Sequence[Tested], *, conclusive: bool) -> Table:
+def claims_table(tests: Sequence[Tested], judge: str, *, conclusive: bool) -> Table:
     """The claims for a reader; without `conclusive` nobody gets a verdict."""
     summary, details = [], []
     for claim in CLAIMS:
@@ -135,7 +135,7 @@ def claims_table(tests: Sequence[Tested], *, conclusive: bool) -> Table:
         details += [_row(test, conclusive=conclusive) for test in mine]
     number = sum(test.effect is not None for test in tests)
     notes = [
-        "Each test compares two trainings of a model on the same items by full marks, judged by the first judge. "
+        f"Each test compares two trainings of a model on the same items by full marks, judged by {plain(judge)}. "
         "The effect is the second minus the first, with its 95 % interval. p is that of McNemar's exact test. "
         "With several seeds it is the larger of that test with strata and of a t-test that takes trainings as "
         "random, too.",
@@ -153,14 +153,14 @@ def claims_table(tests: Sequence[Tested], *, conclusive: bool) -> Table:
             0, "No verdict: this run only proves the chain. Its models and its items are too few and too small."
         )
     header = [
-        *("claim", "model", "training", "k", "split", "items", "seeds"),
-        *("effect", "p", "p (Holm)", "verdict", "items to settle"),
+        *("claim", "model", "training", "verdict", "effect", "p", "p (Holm)", "items", "seeds", "k", "split"),
+        "items to settle",
     ]
     return Table(
         "Claims",
         "What this experiment says of the paper's claims",
         notes,
-        [Section("", ["claim", "verdict"], summary), Section("Tests", header, details)],
+        [Section("", ["claim", "verdict"], summary, names=2), Section("Tests", header, details, names=4)],
         [_record(test, conclusive=conclusive) for test in tests],
     )
 
@@ -201,24 +201,20 @@ def _decided(test: Tested, adjusted: float, family: int) -> Tested:
 
 def _row(test: Tested, *, conclusive: bool) -> list[str]:
     part, effect = test.part, test.effect
-    about = [
-        test.claim.name,
-        plain(test.model),
-        f"{plain(part.first)} to {plain(part.second)}",
-        ", ".join(map(str, part.ks)),
-        ", ".join(SPLITS[split] for split in part.splits),
-    ]
+    verdict = test.verdict if conclusive else "no verdict"
+    about = [test.claim.name, test.model, f"{part.first} to {part.second}", verdict]
+    items = [", ".join(map(str, part.ks)), ", ".join(SPLITS[split] for split in part.splits)]
     if effect is None:
-        return [*about, DASH, DASH, DASH, DASH, DASH, "not measured" if conclusive else "no verdict", DASH]
+        return [*about, *[DASH] * 5, *items, DASH]
     interval = f" [{effect.interval.low:+.2f}, {effect.interval.high:+.2f}]" if effect.interval else ""
     return [
         *about,
-        f"{effect.items:,}",
-        " and ".join(map(str, test.seeds)),
         f"{effect.difference:+.2f}{interval}",
         f"{effect.p:.2g}",
         f"{test.adjusted:.2g}",
-        test.verdict if conclusive else "no verdict",
+        f"{effect.items:,}",
+        " and ".join(map(str, test.seeds)),
+        *items,
         _needed(test) if conclusive else DASH,
     ]
 

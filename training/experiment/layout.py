@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from grading import UserError
+from grading.errors import first_fault
+from grading.safety.bounds import read_bytes
 from grading.safety.templates import environment
-from grading.safety.text import csv_cell
+from grading.safety.text import csv_cell, plain
 from grading.safety.whole import whole_file, write_whole
 
 DASH = "-"  # what is not known
 _LINE, _CHARACTER = 0.26, 0.085  # inches of height and width
-_MARKUP = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a table for a reader."""
+    """A part of a table for a reader; its first `names` columns are names that a user chose."""
 
     title: str
     header: list[str]
     rows: list[list[str]]
+    names: int = 0
+
+    def markdown(self) -> list[list[str]]:
+        """The rows for a page of Markdown."""
+        return [[*map(plain, row[: self.names]), *row[self.names :]] for row in self.rows]
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,35 @@ class Table:
     def stem(self) -> str:
         """Its name in file names."""
         return self.name.lower().replace(" ", "-")
+
+
+@dataclass(frozen=True)
+class Written:
+    """All tables of an experiment, as tables.json has them."""
+
+    conclusive: bool
+    tables: list[Table]
+
+
+_WRITTEN = TypeAdapter(Written)
+
+
+def write_all(written: Written, out: Path) -> Path:
+    """Write tables.json; its path."""
+    path = out / "tables.json"
+    write_whole(path, _WRITTEN.dump_json(written, indent=1) + b"\n")
+    return path
+
+
+def read_tables(folder: Path) -> Written:
+    """The tables that `skillmix tables` wrote to `folder`; UserError if there are none."""
+    try:
+        return _WRITTEN.validate_json(read_bytes(folder / "tables.json"))
+    except (OSError, ValidationError) as error:
+        reason = first_fault(error) if isinstance(error, ValidationError) else error.strerror
+        raise UserError(
+            f"{folder} holds no tables of an experiment ({reason}): name the folder that `skillmix tables` wrote."
+        ) from error
 
 
 def write_table(table: Table, out: Path) -> list[Path]:
@@ -68,12 +105,12 @@ def write_text(table: Table, out: Path, pictures: Sequence[Path] = ()) -> list[P
 
 
 def _draw(path: Path, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a PNG of a table whose cells are Markdown."""
+    """Write a PNG of a table."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
-    shown = [[_shown(cell) for cell in row] for row in rows]
+    shown = [[cell.replace("$", r"\$") for cell in row] for row in rows]  # a dollar would begin a formula
     widths = [max(len(text) for text in column) + 2 for column in zip(header, *shown, strict=True)]
     height = _LINE * (len(rows) + 3)
     figure = Figure(figsize=(max(4.0, _CHARACTER * sum(widths)), height))
@@ -93,8 +130,3 @@ def _draw(path: Path, title: str, header: Sequence[str], rows: Sequence[Sequence
     figure.suptitle(title.replace("$", r"\$"), fontsize=10, x=0.01, ha="left", y=1 - 0.3 * _LINE / height)
     # Without "Software", which would name the release of matplotlib.
     figure.savefig(path, format="png", dpi=130, metadata={"Software": None})
-
-
-def _shown(cell: str) -> str:
-    """The text of a Markdown cell; a dollar would begin a formula."""
-    return _MARKUP.sub(r"\1", cell).replace("$", r"\$")

@@ -191,14 +191,11 @@ def _train(experiment: Experiment, student: Student, out: Path) -> str:
     if model.gpus > 1:
         launch = f'{shlex.join([sys.executable, "-m", *_LAUNCH])} "$({_skillmix("fsdp2")})"'
         # Time for a checkpoint when the launcher is told to stop.
-        return (
-            f"TORCH_ELASTIC_SHUTDOWN_TIMEOUT=1800 {launch} --num_processes {model.gpus} "
-            + shlex.join(["-m", "skillmix", *arguments])
+        return f"TORCH_ELASTIC_SHUTDOWN_TIMEOUT=1800 {launch} --num_processes {model.gpus} " + shlex.join(
+            ["-m", "skillmix", *arguments]
         )
     # One process sees one GPU, of however many the machine has; a cluster has set this already.
-    return (
-        'CUDA_VISIBLE_DEVICES="${CUDA_VISIBLE_DEVICES-0}" ' if model.gpus else ""
-    ) + _skillmix(*arguments)
+    return ('CUDA_VISIBLE_DEVICES="${CUDA_VISIBLE_DEVICES-0}" ' if model.gpus else "") + _skillmix(*arguments)
 
 
 def data_argument(data: Data, out: Path) -> str:

@@ -8,10 +8,9 @@ OUT/tables.json                 all of it, as the report shows it
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -24,12 +23,11 @@ from grading import UserError
 from grading.intervals import Interval, wilson
 from grading.safety.bounds import read_bytes
 from grading.safety.text import plain
-from grading.safety.whole import write_whole
 from skillmix_tasks.items.pack import Split
 from skillmix_tasks.scoring.metrics import METRICS
 from training.comparison import SPLITS
 from training.experiment.claims import claims_table, judge_claims
-from training.experiment.layout import DASH, Section, Table, write_table, write_text
+from training.experiment.layout import DASH, Section, Table, Written, write_all, write_table, write_text
 from training.experiment.measured import BASE, TEACHER, Measured, Read, TaskKey, TaskScores, read_all
 from training.plots import MOST, Line, Panel, draw_figure
 from training.published import load_published
@@ -118,13 +116,13 @@ def write_tables(
     written = [path for table in tables for path in write_table(table, out)]
     pictures = study.draw(out, counts)
     figure = study.figure()
-    claims = claims_table(judge_claims(study.read, study.models, study.judges[0]), conclusive=conclusive)
+    claims = claims_table(
+        judge_claims(study.read, study.models, study.judges[0]), study.judges[0], conclusive=conclusive
+    )
     written += pictures
     written += write_text(figure, out, [path for path in pictures if path.suffix == ".png"])
     written += write_text(claims, out)
-    whole = {"conclusive": conclusive, "tables": [asdict(table) for table in (claims, *tables, figure)]}
-    write_whole(out / "tables.json", json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
-    return [*written, out / "tables.json"]
+    return [*written, write_all(Written(conclusive, [claims, *tables, figure]), out)]
 
 
 @cache
@@ -163,14 +161,15 @@ class _Study:
                 [*(["judge"] if several else []), "model", "training", "split", *(f"k = {k}" for k in ks)],
                 [
                     [
-                        *([plain(row.judge)] if several else []),
-                        plain(row.model),
-                        plain(row.arm),
+                        *([row.judge] if several else []),
+                        row.model,
+                        row.arm,
                         SPLITS[row.split],
                         *(self._text(row, metric, k, spec, beside=beside) for k in ks),
                     ]
                     for row in rows
                 ],
+                names=2 + several,
             )
             for metric in metrics
         ]

@@ -96,7 +96,9 @@ def _begun_with(recipe: Recipe, before: dict[str, Any] | None) -> str | None:
     return revision
 
 
-def prepare(recipe: Recipe, data: Sequence[str], options: Options, before: dict[str, Any] | None = None) -> Prepared:
+def prepare(
+    recipe: Recipe, data: Sequence[str], options: Options, before: dict[str, Any] | None = None
+) -> Prepared:
     """Read the base model's tokenizer and the data sets `data`, and make rows of tokens.
 
     `before` is the record of the resumed run. Raises UserError if either cannot be had, rows are too

@@ -50,7 +50,7 @@ def make_study(
     corpus: Corpus,
     published: bool = True,
     before: str = "before",
-    after: str = "after",
+    after: Sequence[str] = ("after",),
     calibrations: Sequence[Calibration] = (),
     others: Sequence[Row] = (),
 ) -> Study:
@@ -122,7 +122,7 @@ def _listed(missing: Missing) -> str:
     )
 
 
-def _ordered(rows: Sequence[Row], before: str, after: str) -> list[Row]:
+def _ordered(rows: Sequence[Row], before: str, after: Sequence[str]) -> list[Row]:
     """The rows with `before` ahead of `after`, so that comparisons read from the one to the other."""
-    rank = {before: 0, after: 1}
+    rank = dict.fromkeys(after, 1) | {before: 0}
     return sorted(rows, key=lambda row: rank.get(row.student, 2))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from skillmix_tasks.items.pack import Split
-from skillmix_tasks.scoring.metrics import item_metrics
+from skillmix_tasks.scoring.metrics import METRICS, item_metrics
 from skillmix_tasks.stored.samples import Generation
 from tests.skillmix_tasks.made_record import run_record
 from training.experiment.measured import Measured
@@ -42,9 +42,9 @@ def write_task(
     ]
     covered = [sample for sample in samples if sample["coverage"]]
     scores = {
-        f"{name},none": sum(sample[name] for sample in covered) / len(covered)
-        for name in ("full_marks", "all_skills", "skill_fraction")
-        if covered
+        f"{name},none": sum(sample[name] for sample in known) / len(known) if known else None
+        for names, known in ((METRICS, covered), (("coverage", "full_marks_low", "full_marks_high"), samples))
+        for name in names
     }
     metadata = run_record(
         k=k,

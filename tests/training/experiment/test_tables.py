@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+import skillmix
 from grading import UserError
 from tests.training.experiment.made import one, shares, write_task
+from tests.training.test_experiment import small
 from training.experiment.claims import verdict_of
 from training.experiment.measured import BASE, TEACHER, Measured, TaskKey, read_scores
+from training.experiment.spec import load_experiment
+from training.experiment.steps import measured
 from training.experiment.tables import table_specs, write_tables
 from training.texts.counts import Counts, KindCounts, Tally
+
+pytestmark = pytest.mark.slow
 
 MISTRAL = "mistralai/Mistral-7B-Instruct-v0.2"
 LLAMA = "meta-llama/Llama-2-13b-chat-hf"
@@ -176,9 +184,9 @@ def test_claims_by_hand(made: Path):
 
 def test_a_run_that_proves_the_chain_gets_no_verdict(tmp_path: Path):
     base, trained = one(tmp_path, "tiny", BASE), one(tmp_path, "tiny", "D(1,2,3)", 0)
-    for measured, marks in ((base, shares(0, 60)), (trained, shares(60, 60))):
+    for entry, marks in ((base, shares(0, 60)), (trained, shares(60, 60))):
         for k in (4, 5):
-            write_task(measured.results / str(k), marks, k=k)
+            write_task(entry.results / str(k), marks, k=k)
     write_tables([base, trained], arms=["D(1,2,3)"], out=tmp_path / "out", conclusive=False)
     text = (tmp_path / "out" / "claims.md").read_text()
     for word in ("| supported |", "| contradicted |", "| not settled |"):
@@ -254,3 +262,32 @@ def test_the_newest_result_of_a_task_counts(tmp_path: Path):
     write_task(tmp_path / "b", shares(0, 2), k=2)
     [scores] = (read_scores(tmp_path)[TaskKey("all", 2, False)].scores.values(),)
     assert [one.full_marks for one in scores if one] == [1, 1]
+
+
+def test_the_command_finds_results_and_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
+    file = tmp_path / "experiment.yaml"
+    file.write_text(yaml.safe_dump(small(ks=[2], seeds=[0, 1])))
+    out = tmp_path / "out"
+    wanted = measured(load_experiment(file), out)
+    assert [(entry.arm, entry.seed) for entry in wanted] == [(BASE, None), ("D(1)", 0), ("D(1)", 1)]
+    texts = out / "texts" / "made"
+    texts.mkdir(parents=True)
+    (texts / "counts.json").write_text(Counts().model_dump_json())
+
+    def tables() -> str:
+        monkeypatch.setattr(sys, "argv", ["skillmix", "tables", str(file), "--out", str(out)])
+        with pytest.raises(SystemExit) as ended:
+            skillmix.main()
+        assert not ended.value.code
+        return str(capsys.readouterr().out)
+
+    for entry in wanted[:2]:
+        write_task(entry.results / "all" / "judge-1", shares(1, 4), k=2)
+    assert "1 of 3 results are missing, so no claim gets a verdict.\n" in tables()
+    assert "| no verdict |" in (out / "tables" / "claims.md").read_text()
+    write_task(wanted[2].results / "all" / "judge-1", shares(3, 4), k=2)
+    assert f"open {out / 'tables' / 'claims.md'}" in tables()
+    # D(1,2,3) is no arm of this experiment.
+    assert "| not measured |" in (out / "tables" / "claims.md").read_text()
+    row = full(out / "tables", "table-4", training="D(1)")
+    assert (row["value"], row["seeds"]) == ("0.5", "2")
