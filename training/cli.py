@@ -276,7 +276,7 @@ def estimate(
 
     skillmix estimate --plan paper --teacher MODEL --judge MODEL --recipe mistral-7b-instruct-paper
 
-    Of an experiment also the memory of each training. The exit status is 1 if it does not fit its GPUs or its budget.
+    Of an experiment also the memory of each training. The exit status is 1 if it fits neither GPUs nor budget.
     """
     if experiment is not None:
         _estimate_experiment(experiment, as_json=as_json)

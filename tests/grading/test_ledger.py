@@ -15,7 +15,7 @@ from grading.cost.ledger import BUDGET_VARIABLE, Ledger
 
 
 def dollars(folder: Path) -> float:
-    return sum(json.loads(file.read_text())["dollars"] for file in folder.glob("*.json"))
+    return sum(float(json.loads(file.read_text())["dollars"]) for file in folder.glob("*.json"))
 
 
 def test_parts_of_a_cap_never_add_up_to_more(tmp_path: Path):

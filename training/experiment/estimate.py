@@ -1,4 +1,4 @@
-"""What an experiment takes, before its first paid step: dollars and GPU hours of each step, memory of each training."""
+"""What an experiment takes: dollars and GPU hours of each step, and the memory of each training."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from training.texts.plan import Kind, own_plan
 from training.tune.recipe import Lora, Recipe
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    from transformers import PreTrainedConfig
 
 _PROCESS = 1.0e9  # bytes of a process that has imported all that a training needs
 _MOST_GPUS = 8  # that are suggested
@@ -77,14 +77,17 @@ class ExperimentEstimate:
 
     def record(self) -> dict[str, Any]:
         """The estimate as JSON."""
-        return self.steps.record() | {
-            "budget": self.budget,
-            "memory": {
-                fit.model: fit.memory.record()
-                | {"gpus": fit.gpus, "limit": fit.limit, "fits": fit.fits, "would_fit": list(fit.fitting)}
-                for fit in self.fits
-            },
+        memory = {
+            fit.model: {
+                **fit.memory.record(),
+                "gpus": fit.gpus,
+                "limit": fit.limit,
+                "fits": fit.fits,
+                "would_fit": list(fit.fitting),
+            }
+            for fit in self.fits
         }
+        return self.steps.record() | {"budget": self.budget, "memory": memory}
 
     def text(self) -> str:
         """The estimate for a reader."""
@@ -100,13 +103,13 @@ class ExperimentEstimate:
             device = f"each of its {fit.gpus} GPUs" if fit.gpus > 1 else "its GPU" if fit.gpus else "the machine"
             advice = " or ".join(fit.fitting) or "take a smaller model, as none of the usual changes fits"
             raise UserError(
-                f"The training of {fit.model} needs {_gb(fit.memory.peak)} of {device}, where {_gb(fit.limit)} are free "
-                f"for it: {advice}."
+                f"The training of {fit.model} needs {_gb(fit.memory.peak)} of {device}, where "
+                f"{_gb(fit.limit)} are free for it: {advice}."
             )
         if self.budget is not None and self.steps.dollars > self.budget:
             raise UserError(
-                f"The experiment is estimated at ${self.steps.dollars:,.2f}, more than its budget of ${self.budget:,.2f}: "
-                "raise `budget`, or take fewer texts (`scale`), items or judges."
+                f"The experiment is estimated at ${self.steps.dollars:,.2f}, more than its budget of "
+                f"${self.budget:,.2f}: raise `budget`, or take fewer texts (`scale`), items or judges."
             )
 
 
@@ -180,7 +183,7 @@ def _kinds_of(
     return own or looked_at(pack, own_plan([2], 1))
 
 
-def _fit(experiment: Experiment, name: str, recipe: Recipe, config: PretrainedConfig) -> Fit:
+def _fit(experiment: Experiment, name: str, recipe: Recipe, config: PreTrainedConfig) -> Fit:
     model = experiment.models[name]
     memory = training_memory(recipe, config, model.gpus)
     limit = _limit(experiment, name)
@@ -197,7 +200,7 @@ def _limit(experiment: Experiment, name: str) -> float | None:
     return None if experiment.gpu is None else experiment.gpu.memory_gb * 1e9 - CONTEXT
 
 
-def _would_fit(recipe: Recipe, config: PretrainedConfig, gpus: int, limit: float) -> Iterator[str]:
+def _would_fit(recipe: Recipe, config: PreTrainedConfig, gpus: int, limit: float) -> Iterator[str]:
     """Changes of the recipe or the number of GPUs that would fit, each by itself."""
 
     def fits(changed: Recipe, number: int) -> bool:
