@@ -104,7 +104,7 @@ def by_mark(name: str, out: str = "out") -> dict[str, Step]:
 def test_the_papers_steps():
     found = by_mark("paper.yaml")
     rules = [step.rule for step in found.values()]
-    # Two models with five arms: texts of the plan once and those with k = 4 once, and each base model answers once.
+    # Two models with five arms: each set of texts is made once, and each base model answers once.
     counted = {rule: rules.count(rule) for rule in dict.fromkeys(rules)}
     assert counted == {
         "estimate": 1, "texts": 2, "train": 10, "answers": 12, "judge": 24, "tables": 1, "report": 1,
