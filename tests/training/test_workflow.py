@@ -44,9 +44,7 @@ class Unbroken:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unbroken]:
     folder = tmp_path_factory.mktemp("unbroken")
-    with ChatServer(
-        models=["teacher-1", "judge-1"], earn=0.9, steady=True, student="one sentence"
-    ) as server:
+    with ChatServer(models=["teacher-1", "judge-1"], earn=0.9, steady=True, student="one sentence") as server:
         experiment = write_experiment(folder / "experiment", server)
         workflow = Workflow(folder / "run", experiment, folder / "home")
         workflow.run()
