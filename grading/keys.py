@@ -22,8 +22,8 @@ from urllib.request import getproxies
 MARK = "[key]"
 _SHORTEST = 8  # characters
 _SHORTEST_OF_OTHERS = 12  # of variables that this project does not read, such as a database's password
-_OURS = re.compile(r"SKILLMIX_|OPENAI_|HF_|HUGGING")
-_VARIABLE = re.compile(r"(^|_)(TOKEN|KEY|APIKEY|SECRET|PASSWORD)$")
+_OURS = re.compile(r"SKILLMIX_|OPENAI_|HF_|HUGGING|PGPASSWORD$")
+_VARIABLE = re.compile(r"(^|_)(TOKEN|KEY|APIKEY|SECRET|PASSWORD)$|^PGPASSWORD$")
 _ARGUMENT = re.compile(
     r"(^|[_-])(token|key|apikey|secret|password|credentials?|auth|authorization|headers?)$", re.IGNORECASE
 )
@@ -46,6 +46,7 @@ KEY_FORMS = (
 # the purpose would keep the pattern busy.
 _SLASHES = r"\\{1,4}"
 _GAP = rf"(?:\s|(?i:%(?:20|09|0a|0d)|{_SLASHES}u00(?:20|09|0a|0d)|{_SLASHES}[nrt]|&#(?:32|10|13|9);?)){{0,100}}"
+_SEPARATOR = "\0"  # in no key, and no white space
 _Value = TypeVar("_Value")
 _given: set[str] = set()
 
@@ -117,7 +118,12 @@ def redact(text: str, keys: frozenset[str] | None = None) -> str:
 
 def redacted(value: _Value, keys: frozenset[str] | None = None) -> _Value:
     """A JSON value with its texts and names as `redact` gives them; anything else stays as it is."""
-    clean: _Value = _redacted(value, known_keys() if keys is None else keys)
+    keys = known_keys() if keys is None else keys
+    if not keys:
+        return value
+    # Texts without a key, which nearly all are, are looked through as one.
+    everything = _SEPARATOR.join(_all_texts(value))
+    clean: _Value = value if _redact(everything, keys) == everything else _redacted(value, keys)
     return clean
 
 
@@ -195,6 +201,19 @@ def _redacted(value: Any, keys: frozenset[str]) -> Any:
     if type(value) in (list, tuple):
         return type(value)(_redacted(one, keys) for one in value)
     return value
+
+
+def _all_texts(value: Any) -> Iterator[str]:
+    """The texts in a JSON value, names included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield from _all_texts(name)
+            yield from _all_texts(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _all_texts(one)
 
 
 def _redact(text: str, keys: frozenset[str]) -> str:

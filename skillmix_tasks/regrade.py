@@ -24,14 +24,15 @@ from tqdm import tqdm
 
 from grading import UserError
 from skillmix_tasks.harness.gathered import GatheredCoverage
-from skillmix_tasks.harness.logs import quiet_git, quiet_lm_eval
+from skillmix_tasks.harness.logs import quiet_lm_eval
 from skillmix_tasks.harness.run import TaskRun
+from skillmix_tasks.harness.settings import part_of_caps, read_settings
 from skillmix_tasks.harness.task import SkillMixTask
 from skillmix_tasks.harness.task_files import harness_folder
 from skillmix_tasks.items.pack import earlier_versions
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.reply import StudentReply
-from skillmix_tasks.stored.places import StoredTask, find_answers
+from skillmix_tasks.stored.places import StoredTask, find_answers, runs_in
 from skillmix_tasks.stored.sample_files import SampleFiles
 from skillmix_tasks.stored.trust import settings_to_follow
 
@@ -40,10 +41,6 @@ logger = logging.getLogger(__name__)
 # Items of one part: enough to keep a judge busy, and their prompts, votes and samples take some tens of MB.
 _PART = 300
 _PART_IN_BATCHES = 10_000  # a batch may take a day, and the parts follow one another
-
-# A bootstrap takes time in proportion to draws times items; lm-eval's number of draws is for some thousand items.
-_DRAWS = 100_000
-_DRAWN = 100_000_000
 
 
 class StoredStudent(LM):  # type: ignore[misc]
@@ -139,11 +136,44 @@ def regrade(
         results["config"] |= {
             "model": "stored answers",
             "model_args": {"model": model},
-            "bootstrap_iters": _draws(tasks, scores),
         }
         if written is not None:
             written.finish(results)
     return results
+
+
+def regrade_all(
+    paths: Sequence[Path],
+    overrides: dict[str, Any],
+    *,
+    include_path: Path | None = None,
+    output: Path | None = None,
+    trust: bool = False,
+) -> list[dict[str, Any]]:
+    """Judge the answers in files and folders, run after run, and return lm-eval's results of each; see `regrade`.
+
+    The runs share a cap in equal parts. A run that fails keeps no other from being graded: UserError at the end.
+    """
+    runs = runs_in(paths)
+    capped = overrides | part_of_caps(read_settings({"skillmix": overrides}), len(runs))
+    graded: list[dict[str, Any]] = []
+    failed: list[UserError] = []
+    for number, files in enumerate(runs, start=1):
+        if len(runs) > 1:
+            logger.info("Run %d of %d: %s", number, len(runs), ", ".join(map(str, files)))
+        try:
+            graded.append(regrade(files, capped, include_path=include_path, output=output, trust=trust))
+        except UserError as error:
+            if len(runs) == 1:
+                raise
+            logger.error("Run %d of %d failed: %s", number, len(runs), error)  # noqa: TRY400 - no traceback
+            failed.append(error)
+    if failed:
+        where = f"; the others are in {output}" if output and graded else ""
+        raise UserError(
+            f"{len(failed)} of {len(runs)} runs could not be graded{where}. The first: {failed[0]}"
+        ) from failed[0]
+    return graded
 
 
 def _model_name(stored: StoredTask) -> str:
@@ -220,7 +250,7 @@ def _evaluate(
     """lm-eval's results of one part; only those of the first say where and with what they were made."""
     results: dict[str, Any]
     if first:
-        with quiet_git():
+        with quiet_lm_eval():
             results = simple_evaluate(
                 model=student,
                 tasks=list(tasks.values()),
@@ -251,14 +281,8 @@ def _aggregated(tasks: Mapping[str, SkillMixTask], scores: _Scores) -> dict[str,
         for name, task in tasks.items()
     }
     with quiet_lm_eval():
-        results: dict[str, Any] = _process_results(gathered, {}, _draws(tasks, scores))._to_eval_results()  # noqa: SLF001
+        results: dict[str, Any] = _process_results(gathered, {})._to_eval_results()  # noqa: SLF001
     return results
-
-
-def _draws(tasks: Mapping[str, SkillMixTask], scores: _Scores) -> int:
-    """How often a bootstrap draws: as often as lm-eval does, and for many items less."""
-    most = max(len(values) for name in tasks for values in scores.values[name].values())
-    return max(1000, min(_DRAWS, _DRAWN // most // 1000 * 1000))  # lm-eval draws in thousands
 
 
 def _manager(settings: dict[str, Any], include_path: Path | None) -> TaskManager:

@@ -23,6 +23,8 @@ from skillmix_tasks.stored.output_files import samples_of
 from skillmix_tasks.stored.record import RunRecord, task_record
 from training.paired import compare
 
+# With fewer, two standard errors of a change are more than 0.2, where half of the items differ.
+FEW = 50
 SPLITS = {"all": "all", "train": "train", "heldout": "held-out", "public": "public"}
 
 
@@ -44,13 +46,13 @@ class Change:
     interval: Interval | None
     p: float | None
 
-    def cell(self) -> str:
-        """The change for a reader: 0.08 ± 0.03 -> 0.49 ± 0.05 (+0.41 ± 0.06)."""
-        before, after = (
-            _number(value, stderr, "")
-            for value, stderr in ((self.before, self.before_stderr), (self.after, self.after_stderr))
+    def cells(self) -> tuple[str, str, str]:
+        """The scores before and after and the change for a reader: 0.08 ± 0.03, 0.49 ± 0.05, +0.41 ± 0.06."""
+        return (
+            _number(self.before, self.before_stderr, ""),
+            _number(self.after, self.after_stderr, ""),
+            _number(self.change, self.change_stderr, "+"),
         )
-        return f"{before} -> {after} ({_number(self.change, self.change_stderr, '+')})"
 
 
 class Covered(NamedTuple):
@@ -154,29 +156,43 @@ def comparison_record(rows: Sequence[ComparedTask], about: Mapping[str, Any]) ->
     return {**about, "tasks": [asdict(row) for row in rows]}
 
 
-def comparison_text(rows: Sequence[ComparedTask], about: Sequence[str]) -> str:
-    """The comparison as a page of Markdown; `about` are sentences for its beginning."""
+def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[str]) -> str:
+    """The comparison of each run, by its name, as a page of Markdown; `about` are sentences for its beginning."""
     source = files("training").joinpath("templates", "comparison.md.jinja").read_text(encoding="utf-8")
     template = environment().from_string(source)
     return template.render(
         about=about,
-        names=[metric.replace("_", " ") for metric in METRICS],
-        rows=[
-            {
-                "task": row.task,
-                "split": SPLITS[row.split],
-                "k": row.k,
-                "verdicts": _verdicts(row),
-                "cells": [row.metrics[metric].cell() for metric in METRICS],
-            }
-            for row in rows
-        ],
-        notes=[
-            f"{row.task}, {side}: {line}."
-            for row in rows
-            for side, line in zip(("before", "after"), row.answers, strict=True)
-            if line
-        ],
+        runs={
+            name: [
+                {
+                    "task": row.task,
+                    "split": SPLITS[row.split],
+                    "k": row.k,
+                    "verdicts": _verdicts(row),
+                    "metrics": [(metric.replace("_", " "), *row.metrics[metric].cells()) for metric in METRICS],
+                }
+                for row in rows
+            ]
+            for name, rows in runs.items()
+        },
+        few=list(
+            dict.fromkeys(
+                f"{row.task} {min(row.covered)}"
+                for rows in runs.values()
+                for row in rows
+                if min(row.covered) < FEW
+            )
+        ),
+        least=FEW,
+        notes=list(
+            dict.fromkeys(
+                f"{row.task}, {side}: {line}."
+                for name, rows in runs.items()
+                for row in rows
+                for side, line in zip(("before", "after" if len(runs) == 1 else name), row.answers, strict=True)
+                if line
+            )
+        ),
     )
 
 

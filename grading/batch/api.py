@@ -25,7 +25,7 @@ from tenacity.retry import retry_base
 
 from grading.batch.file import ROUTE
 from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, unpacked
-from grading.endpoint.errors import StatusError
+from grading.endpoint.errors import StatusError, body_of, words_of
 from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF
 from grading.endpoint.route import proxy_of, trusted
 from grading.errors import UserError
@@ -41,6 +41,7 @@ _TIMEOUT = 600.0  # seconds for one request; a file may have 200 MB
 _MOST_RESULTS = 8 * 2**30  # bytes of one file of results: 50,000 requests with 160 kB of reasoning each
 _TAG = "grading_batch"  # the key of our id in a batch's metadata
 _RUNNING = frozenset({"validating", "in_progress", "finalizing", "cancelling"})
+_ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 _TOO_MUCH = "token_limit_exceeded"
 
 
@@ -65,7 +66,7 @@ class Progress:
     """How far a batch is: `status` in the provider's word, its files' ids once it has ended, and its errors.
 
     `refused_for_size` says that it was refused because too many tokens wait in the account's queue. `counted` is
-    how many results the provider counts, 0 where it does not say.
+    how many results the provider counts, None where it does not say.
     """
 
     status: str
@@ -74,12 +75,18 @@ class Progress:
     refused_for_size: bool
     # Each error as data, from which a refused parameter can be read.
     details: tuple[dict[str, object], ...]
-    counted: int
+    counted: int | None
 
     @property
     def running(self) -> bool:
         """Whether there is something to wait for."""
         return self.status in _RUNNING
+
+    def expected(self, requests: int) -> int:
+        """How many results its files hold, of so many `requests`; a batch that is completed has one for each."""
+        if self.counted is not None:
+            return min(self.counted, requests)
+        return requests if self.status == "completed" else min(1, len(self.files))
 
 
 class BatchApi:
@@ -164,7 +171,7 @@ class BatchApi:
     def progress(self, batch: Batch) -> Progress:
         """How far `batch` is; UnreachableError if the endpoint cannot say now."""
         try:
-            return _progress(self._client.batches.retrieve(batch.remote))
+            remote = self._client.batches.retrieve(batch.remote)
         except NotFoundError as error:
             raise UserError(
                 f"The judge's endpoint {self._base_url} does not know the batch {batch.remote}, whose "
@@ -175,6 +182,9 @@ class BatchApi:
             if _passing(error):
                 raise UnreachableError(_said(error)) from error
             raise self._stopped(error) from error
+        if remote.status not in _RUNNING | _ENDED:  # to take it for an end would buy its votes again
+            raise UnreachableError(f"it says that batch {batch.remote} is {redact(str(remote.status))[:100]}")
+        return _progress(remote)
 
     def results(self, progress: Progress) -> Iterator[BinaryIO | None]:
         """The files of an ended batch, one after the other; None for one that the provider has deleted.
@@ -241,11 +251,21 @@ class _Unpacked(httpx2.SyncByteStream):
 
 
 def _bound(response: httpx2.Response) -> None:
-    """Have the client read `response` within a limit: a file of results may be large, and nothing else."""
+    """Have the client read `response` within a limit: a file of results may be large, and nothing else.
+
+    Any other success must be an object with an id or a list: the openai package would take a page of HTML for one.
+    """
     assert isinstance(response.stream, httpx2.SyncByteStream)
     results = response.is_success and response.request.url.path.endswith("/content")
     encoding = response.headers.pop("Content-Encoding", "")
     response.stream = _Unpacked(response.stream, encoding, _MOST_RESULTS if results else MOST_BODY)
+    if response.is_success and not results:
+        body = body_of(response.read())
+        if not isinstance(body, dict) or not (
+            isinstance(body.get("id"), str) or isinstance(body.get("data"), list)
+        ):
+            raise httpx2.DecodingError(f"the reply is no answer of a Batch API: {words_of(body)}")
+        response.headers["Content-Type"] = "application/json"
 
 
 def _said(error: Exception) -> str:
@@ -277,6 +297,8 @@ def _progress(remote: RemoteBatch) -> Progress:
     )
 
 
-def _counted(remote: RemoteBatch) -> int:
-    counts = remote.request_counts
-    return sum(number for number in (counts.completed, counts.failed) if isinstance(number, int)) if counts else 0
+def _counted(remote: RemoteBatch) -> int | None:
+    """How many requests have a result, by the provider's count; None where it does not count."""
+    counts = [getattr(remote.request_counts, name, None) for name in ("completed", "failed")]
+    numbers = [number for number in counts if isinstance(number, int)]
+    return sum(numbers) if numbers else None

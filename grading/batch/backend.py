@@ -11,18 +11,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from filelock import FileLock
 
 from grading.backend import Reply, Sink, VoteCall, save_and_read
 from grading.batch.file import MOST_BYTES, MOST_REQUESTS, Lost, fill, lost_for, read_results
 from grading.endpoint.dialect import Dialect
-from grading.endpoint.errors import StatusError
+from grading.endpoint.errors import StatusError, body_of, words_of
 from grading.errors import UserError
+from grading.home import StorePlace
 from grading.store.batches import Batch, BatchStore
-from grading.store.database import explained
 from grading.store.replies import VerdictStore
 
 if TYPE_CHECKING:
@@ -32,13 +29,14 @@ if TYPE_CHECKING:
 _ROUNDS = 2  # in which votes that failed or expired go out again
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # seconds between two looks at the batches
 _FETCHES = 5  # of the results of a batch that come incomplete
+_BEGINNING = 4000  # bytes of a file without results, which are shown
 _PATIENCE = 20  # looks in a row that find nobody; at the longest wait they take twenty minutes and more
 
 logger = logging.getLogger(__name__)
 
 
 class BatchBackend:
-    """Asks `spec.base_url` in batches and keeps them in the verdict store's file `store`.
+    """Asks `spec.base_url` in batches and keeps them in the verdict store at `store`.
 
     `most_requests` and `most_bytes` bound one file of requests; `waits` are the shortest and the longest time
     between two looks, in seconds.
@@ -49,7 +47,7 @@ class BatchBackend:
         spec: ModelSpec,
         *,
         api_key: str,
-        store: Path,
+        store: StorePlace,
         most_requests: int = MOST_REQUESTS,
         most_bytes: int = MOST_BYTES,
         waits: tuple[float, float] = (_FIRST_WAIT, _LONGEST_WAIT),
@@ -113,9 +111,6 @@ class _Run:
         self._queue = deque(waiting.values())
         self._open: dict[str, Batch] = {}  # at the provider, by our id
         self._failures: Counter[str] = Counter()  # by key
-        # Held from a plan to its batch's id. So a plan without an id is a dead process's, and a second process
-        # with the same votes waits for the batches of the first.
-        self._lock = FileLock(backend.store.with_name(f"{backend.store.name}-batches.lock"))
         # Bounds that the account's limit on waiting tokens sets, once it has refused a batch.
         self._most_open: int | None = None
         self._most_requests = backend.most_requests
@@ -151,9 +146,7 @@ class _Run:
         """Send what is in the queue, as far as the account's limit is known to allow it; whether any was sent."""
         sent = False
         while self._queue and not self._full():
-            with explained(self._backend.store):
-                lock = self._lock.acquire()
-            with lock:
+            with self._batches.sending():
                 self._adopt()
                 if not self._queue:
                     break
@@ -258,13 +251,15 @@ class _Run:
         requests = {request[0]: request for request in batch.requests}
         failures: dict[str, Lost] = {}
         lost = _reason(progress)
-        seen, nameless, deleted = set(), 0, False
+        seen: set[str] = set()
+        nameless, deleted, words = 0, False, ""
         for content in self._api.results(progress):
             if content is None:
                 deleted = True
                 lost = lost_for("the provider has deleted the replies")
                 continue
             of_others: list[tuple[str, Reply]] = []
+            before = len(seen)
             for name, result in read_results(content, {name: len(keys) for name, keys in requests.items()}):
                 seen.add(name)
                 nameless += not name
@@ -282,15 +277,17 @@ class _Run:
                         self._report(key, reply)
                     else:  # of another run, or not let go by this run's budget; it is paid for
                         of_others.append((key, reply))
+            if len(seen) == before:  # a page in place of the file says why
+                content.seek(0)
+                words = words_of(body_of(content.read(_BEGINNING))) or "an empty file"
             save_and_read(self._sink)
             for key, reply in of_others:
                 self._verdicts.add(key, batch.judge, reply)
             self._verdicts.commit()
         found = len(seen.intersection(requests)) + nameless
-        # Without a count, one result at least is expected where there are files.
-        expected = min(progress.counted or min(1, len(progress.files)), len(requests))
+        expected = progress.expected(len(requests))
         if found < expected and not deleted:
-            self._fetch_again(batch, found, expected)
+            self._fetch_again(batch, found, expected, words)
             return False
         for name, request in requests.items():
             calls = [self._waiting[key] for key in request if key in self._waiting]
@@ -300,10 +297,14 @@ class _Run:
                 self._queue.extend(calls)
         return True
 
-    def _fetch_again(self, batch: Batch, found: int, expected: int) -> None:
-        """Keep `batch` open, whose results came incomplete; UserError after some tries."""
+    def _fetch_again(self, batch: Batch, found: int, expected: int, words: str) -> None:
+        """Keep `batch` open, whose results came incomplete; UserError after some tries.
+
+        `words` are what came in place of a file.
+        """
         self._incomplete[batch.id] += 1
         said = f"batch {batch.remote} holds {expected} results and its files came with {found}"
+        said += f', one of which is: "{words}"' if words else ""
         if self._incomplete[batch.id] >= _FETCHES:
             raise UserError(
                 f"The results of the judge's endpoint {self._backend.spec.base_url} come incomplete ({said}): the "

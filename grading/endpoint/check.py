@@ -20,11 +20,11 @@ from grading.endpoint.bodies import ACCEPTED, BodyError, Unpacker
 from grading.endpoint.chat import failure_in
 from grading.endpoint.client import request_headers
 from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError, body_of, error_of
-from grading.endpoint.route import proxy_of, trusted
+from grading.endpoint.route import fault_of, proxy_of, refuse_of_proxy, trusted
 from grading.endpoint.transport import parsed
 from grading.errors import UserError
 from grading.failure import Cause, remedy
-from grading.keys import known_keys, redact
+from grading.keys import known_keys
 from grading.models.shutdown import check_shutdown
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def check_endpoint(spec: ModelSpec, api_key: str) -> None:
     if isinstance(failure, NotAChatError):
         raise UserError(
             f"The {spec.role}'s endpoint {spec.base_url} holds no chat completions: its reply with status "
-            f"{response.status} says {failure.failure.words!r}. The address usually ends in /v1: set "
-            f"{spec.variable('BASE_URL')}."
+            f"{response.status} says {failure.failure.words!r}. The address usually ends in /v1: correct "
+            f"{spec.option('BASE_URL')}."
         )
     if isinstance(failure, StatusError):
         _refuse(spec, failure, cards)
@@ -85,28 +85,28 @@ def _refuse(spec: ModelSpec, failure: StatusError, cards: dict[str, dict[str, An
     said = f" ({failure.failure})" if failure.failure.words else f" (status {failure.status})"
     if failure.of_plain_http:
         secure = spec.base_url.replace("http://", "https://", 1)
-        raise UserError(f"{where} speaks https{said}: set {spec.variable('BASE_URL')} to {secure}.")
+        raise UserError(f"{where} speaks https{said}: set {spec.option('BASE_URL')} to {secure}.")
     if 300 <= failure.status < 400:
-        raise UserError(f"{where}: {failure.failure.words}: set {spec.variable('BASE_URL')} to the right address.")
+        raise UserError(f"{where}: {failure.failure.words}: set {spec.option('BASE_URL')} to the right address.")
     if cause is Cause.KEY:
         raise UserError(f"{where} refused the key{said}: set {spec.key_variable} to a valid one.")
     if cause is Cause.MODEL:
         shown = ", ".join(sorted(cards or {})[:8]) + (", ..." if len(cards or {}) > 8 else "")
         raise UserError(
-            f"{where} does not serve the model {spec.model}{said}: set {spec.variable('MODEL')} (or the setting "
-            f"`{spec.role}`) to {f'one of {shown}' if shown else 'one that it serves'}."
+            f"{where} does not serve the model {spec.model}{said}: set {spec.option('MODEL')} "
+            f"to {f'one of {shown}' if shown else 'one that it serves'}."
         )
     if cause is Cause.NO_CHAT:
         raise UserError(
-            f"{where} has no chat completions{said}: the address usually ends in /v1; set "
-            f"{spec.variable('BASE_URL')}."
+            f"{where} has no chat completions{said}: the address usually ends in /v1; correct "
+            f"{spec.option('BASE_URL')}."
         )
     if cause in (Cause.CREDITS, Cause.REGION):
         raise UserError(f"{where} refuses requests{said}: {remedy(cause, spec)}.")
     if cause is Cause.SERVER or (cause is Cause.BUSY and failure.status != 429):
         raise UserError(
             f"{where} answers with status {failure.status}{said}: try again when it is up, or name another "
-            f"{spec.role} with {spec.variable('MODEL')} and {spec.variable('BASE_URL')}."
+            f"{spec.role} with {spec.option('MODEL')} and {spec.option('BASE_URL')}."
         )
     logger.info("%s was asked for one token and answered %s: the run finds out more.", where, failure.failure)
 
@@ -127,17 +127,18 @@ def request(spec: ModelSpec, api_key: str, method: str, route: str) -> Response:
 async def _ask(spec: ModelSpec, api_key: str, method: str, route: str) -> Response:
     url = spec.url(route)
     body = {"model": spec.model, "messages": [{"role": "user", "content": "Say yes."}], "max_tokens": 1}
+    headers = {**request_headers(spec, api_key), "Accept-Encoding": ACCEPTED}  # not the session's: see Transport
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=trusted(url)),
         timeout=aiohttp.ClientTimeout(total=_LONGEST, sock_connect=_TIMEOUT, sock_read=_TIMEOUT),
-        headers={**request_headers(spec, api_key), "Accept-Encoding": ACCEPTED},
         auto_decompress=False,
         proxy=proxy_of(url),
     ) as session:
         for attempt in range(_ATTEMPTS):
             last = attempt == _ATTEMPTS - 1
             try:
-                response = await _ask_once(session, method, url, None if method == "GET" else json.dumps(body))
+                sent = None if method == "GET" else json.dumps(body)
+                response = await _ask_once(session, method, url, headers, sent)
                 if last or (response.status not in _BUSY and not isinstance(_failure(response), NotAChatError)):
                     return response
             except (aiohttp.ClientError, TimeoutError, OSError):
@@ -147,9 +148,12 @@ async def _ask(spec: ModelSpec, api_key: str, method: str, route: str) -> Respon
     raise AssertionError  # the last attempt returns or raises
 
 
-async def _ask_once(session: aiohttp.ClientSession, method: str, url: str, body: str | None) -> Response:
-    headers = {"Content-Type": "application/json"} if body else {}
+async def _ask_once(
+    session: aiohttp.ClientSession, method: str, url: str, headers: dict[str, str], body: str | None
+) -> Response:
+    headers = headers | ({"Content-Type": "application/json"} if body else {})
     async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+        refuse_of_proxy(response)
         unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
         try:
             pieces = [piece async for chunk in response.content.iter_any() for piece in unpacker.feed(chunk)]
@@ -196,22 +200,14 @@ def _unreached(spec: ModelSpec, error: BaseException) -> str:
     where = f"The {spec.role}'s endpoint {spec.base_url}"
     if isinstance(error, aiohttp.ClientConnectorSSLError) or "WRONG_VERSION_NUMBER" in str(error):
         plain = spec.base_url.replace("https://", "http://", 1)
-        return f"{where} does not speak https: set {spec.variable('BASE_URL')} to {plain}."
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return (
-            f"{where} has a certificate that is not trusted ({redact(str(error.certificate_error))[:200]}): name "
-            "the file of its authority with SSL_CERT_FILE."
-        )
-    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
-        return (
-            f"{where} cannot be reached through the proxy of the environment ({redact(str(error))[:200]}): "
-            "set HTTP_PROXY or HTTPS_PROXY to a working one, or add the host to NO_PROXY."
-        )
+        return f"{where} does not speak https: set {spec.option('BASE_URL')} to {plain}."
+    if fault := fault_of(error):
+        return f"{where} cannot be reached: {fault}."
     reason = str(error) if isinstance(error, BodyError) else type(error).__name__
     if isinstance(error, TimeoutError):
         reason = "no reply in time"
     return (
-        f"{where} cannot be reached ({reason}): start it, or set {spec.variable('BASE_URL')} to the right address."
+        f"{where} cannot be reached ({reason}): start it, or set {spec.option('BASE_URL')} to the right address."
     )
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from grading.backend import Reply, Sink, VoteCall
 from grading.endpoint.chat import replies_in
-from grading.endpoint.dialect import MOST_WASTED, Dialect
+from grading.endpoint.dialect import Dialect
 from grading.endpoint.errors import CallFailedError, StatusError
+from grading.endpoint.learner import MOST_WASTED
 from grading.endpoint.rate_headers import ATTEMPTS
 from grading.endpoint.saver import Saver
 from grading.endpoint.transport import Transport
@@ -150,7 +151,9 @@ class VoteClient:
             try:
                 doubtful = not guessed and dialect.doubts(request.without, request.asked)
                 most = ATTEMPTS if self._throttle.proved else MOST_WASTED
-                attempts = _SUSPICIOUS if doubtful else max(1, most - spent)
+                # To have one more parameter back is tried once, and not for long.
+                suspicious = _SUSPICIOUS if dialect.settled else 1
+                attempts = suspicious if doubtful else max(1, most - spent)
                 content = await transport.post(request.data, attempts=attempts)
             except CallFailedError as error:
                 self._last = error.failure

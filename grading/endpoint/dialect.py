@@ -1,4 +1,4 @@
-"""The requests that one endpoint takes, which is found out by trying and not by who it is."""
+"""The requests for votes that one endpoint takes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from grading.backend import Message, VoteCall
+from grading.endpoint.learner import Learner
 from grading.protocol.prompt import verdict_schema
 
 if TYPE_CHECKING:
@@ -24,38 +25,21 @@ OPTIONAL: Final = (
     "max_tokens",
     "system",
 )
-MOST_WASTED: Final = 5  # requests that may be refused until the run ends
-_LIKELY = ("n", "response_format", "seed", "temperature", "reasoning_effort")  # what is refused most often
-_SUSPECT = frozenset({400, 404, 405, 415, 422, 500, 501})  # statuses with which a parameter is refused
 
 
-class Dialect:
-    """What requests to one endpoint look like.
+class Dialect(Learner):
+    """What requests for votes to one endpoint look like.
 
-    `refused` is what they go without. A refusal that names a parameter is followed by a request without it. One
-    that names none is followed by requests without the form of the reply, then without `seed` and `n`, then with
-    nothing that is optional. Each later request then tries to have one of them back.
+    Where an error names no part, they go without the form of the reply first, then without `seed` and `n`, then
+    without all that is optional.
     """
 
+    likely = ("n", "response_format", "seed", "temperature", "reasoning_effort", "system")
+    never_guessed = frozenset({"max_tokens"})
+
     def __init__(self, spec: ModelSpec, refused: Iterable[str] = ()) -> None:
+        super().__init__(refused)
         self._spec = spec
-        self.refused = frozenset(refused)
-        self._accepted: set[str] = set()  # what an accepted request had
-        self._before: frozenset[str] | None = None  # what was refused before a guess that was taken
-        self._wanted: list[frozenset[str]] = []  # what requests could go without, if less is enough
-        self._guesses: list[frozenset[str]] | None = None
-        self._failed: list[frozenset[str]] = []  # guesses that were refused
-        self._innocent = False  # the server fails also without all that is optional
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is left to find out."""
-        return not self._wanted
-
-    @property
-    def current(self) -> frozenset[str]:
-        """What the next request goes without."""
-        return self._wanted[0] if self._wanted else self.refused
 
     @property
     def form_was_accepted(self) -> bool:
@@ -89,81 +73,25 @@ class Dialect:
         schema = {"name": "verdict", "strict": True, "schema": verdict_schema(call.criteria)}
         return {"type": "json_schema", "json_schema": schema}
 
-    def doubts(self, without: frozenset[str], votes: int) -> bool:
-        """Whether a request has a part that no accepted request had."""
-        return not self._innocent and bool(self._parts(without, votes) - self._accepted - {"max_tokens", "system"})
-
-    def took(self, without: frozenset[str], votes: int) -> None:
-        """A request without `without`, for so many `votes`, was accepted."""
-        self._accepted |= self._parts(without, votes)
-        self._guesses = None
-        if self._wanted and without == self._wanted[0]:
-            self.refused = without
-            self._wanted = []
-        elif self._before is not None and without == self.refused:
-            self._failed.pop()
-            self._want_back()
-
-    def give_up(self, name: str) -> None:
-        """Leave out `name` from now on: it was taken, and then not honoured."""
-        self.refused |= {name}
-
-    def refuse(self, error: StatusError, without: frozenset[str], votes: int) -> bool:
-        """Learn from the refusal of a request without `without`; False if another request would fail alike."""
-        if without != self.current:  # another request may have found the same refusal meanwhile
-            return True
-        if self._wanted:  # a guess of what is enough
-            self._wanted.pop(0)
-            return True
-        if error.status not in _SUSPECT:
-            return False
-        if self.blame(error, without, votes):
-            return True
-        return not self._innocent and self._guess(error, self._parts(without, votes))
-
-    def blame(self, error: StatusError, without: frozenset[str], votes: int) -> bool:
-        """Leave out what the error is about; False if it names nothing that the request had and may go without."""
-        parts = self._parts(without, votes)
+    def _named(self, error: StatusError, without: frozenset[str], votes: int) -> str | None:
         if error.of_system_role and "system" not in without:
-            self.refused |= {"system"}
-            return True
+            return "system"
+        parts = self._parts(without, votes)
         for name in error.blamed():
             named = self._of_form(without) if name == "response_format" else name
             if named in parts or (named == "response_format" and "json_schema" in without):
-                self.refused = _without(self.refused, named)
-                return True
-        return False
+                return named
+        return None
 
-    def _guess(self, error: StatusError, parts: frozenset[str]) -> bool:
-        """Go without what no accepted request had."""
-        unknown = parts - self._accepted - {"max_tokens", "system"}
-        if self._guesses is None:
-            if not unknown or error.status in (404, 405, 415):
-                return False
-            self._before = self.refused
-            form = [frozenset({"json_schema"}), frozenset({"response_format"})] if "json_schema" in unknown else []
-            few = unknown & {"seed", "n"}
-            every = (unknown - {"json_schema"}) | ({"response_format"} if form else set())
-            # An error of the server explains itself by a parameter only if without all of them it is gone.
-            steps = [] if error.status == 500 else [*form, *([few] if few else [])]
-            self._guesses = [step for step in dict.fromkeys([*steps, every]) if step]
-        if not self._guesses:
-            self._innocent = error.status in (500, 501)
-            self.refused, self._before, self._guesses, self._failed = self._before or frozenset(), None, None, []
-            return False
-        guess = self._guesses.pop(0)
-        self._failed.append(guess)  # unless it is taken
-        self.refused = (self._before or frozenset()) | guess
-        return True
+    def _less(self, refused: frozenset[str], name: str) -> frozenset[str]:
+        # No form at all is more than a weaker one.
+        return refused - {"json_schema"} | {name} if name == "response_format" else refused | {name}
 
-    def _want_back(self) -> None:
-        """After a guess was taken that leaves out several parameters: try to have all but one of them."""
-        before, self._before = self._before or frozenset(), None
-        extra = self.refused - before
-        single = [frozenset({name}) for name in _LIKELY if name in extra and len(extra) > 1]
-        # A request without more than that was refused: without less it would be refused, too.
-        open_ = [one for one in single if not any(one <= failed for failed in self._failed)]
-        self._wanted = [before | one for one in open_[: MOST_WASTED - 2]]
+    def _steps(self, unknown: frozenset[str], status: int) -> list[frozenset[str]]:
+        form = [frozenset({"json_schema"}), frozenset({"response_format"})] if "json_schema" in unknown else []
+        every = (unknown - {"json_schema"}) | ({"response_format"} if form else set())
+        # An error of the server explains itself by a parameter only if without all of them it is gone.
+        return [every] if status == 500 else [*form, unknown & {"seed", "n"}, every]
 
     def _parts(self, without: frozenset[str], votes: int) -> frozenset[str]:
         """The optional parts that a request has."""
@@ -185,11 +113,6 @@ class Dialect:
         if self._spec.response_format == "text" or "response_format" in without:
             return ""
         return "response_format" if "json_schema" in without else "json_schema"
-
-
-def _without(refused: frozenset[str], name: str) -> frozenset[str]:
-    # No form at all is more than a weaker one.
-    return refused - {"json_schema"} | {name} if name == "response_format" else refused | {name}
 
 
 def _in_user_turn(messages: Sequence[Message]) -> list[Message]:

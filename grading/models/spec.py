@@ -18,18 +18,19 @@ from grading.verdict import MOST_TOKENS, Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 LOCAL_PREFIX = "hf:"
+_CHAT = "/chat/completions"
 Spec = TypeVar("Spec", bound="ModelSpec")
 MOST_SEED = 2**53  # up to which every reader of JSON takes an integer as it is
 
 
 class ModelSpec(BaseModel):
-    """Everything that tells one model from another, whatever its role.
+    """Everything that identifies a model, whatever its role.
 
     `model` is the endpoint's model id, or, with kind "transformers", a Hugging Face directory or id that runs
     in this process. `temperature` is above 0, and None leaves it to the model. `max_tokens` bounds one reply.
     `reasoning_effort` goes to the endpoint as it is. With the response format "text" a reply is not bound to the
     JSON schema of a verdict. `price` overrides the price table. A key for its endpoint, if that is not the
-    provider's own, stands in the environment variable SKILLMIX_<ROLE>_API_KEY; a `keyless` endpoint gets none,
+    provider's own, is in the environment variable SKILLMIX_<ROLE>_API_KEY; a `keyless` endpoint gets none,
     because a file has named it and not the user.
     """
 
@@ -61,12 +62,22 @@ class ModelSpec(BaseModel):
             raise ValueError(
                 f"keys come from the environment ({cls.variable('API_KEY')}), not in the address: it has {found}"
             )
-        return url
+        parts = urlsplit(url)
+        path = parts.path.rstrip("/")
+        if not path.endswith(_CHAT):
+            return url
+        return urlunsplit(parts._replace(path=path.removesuffix(_CHAT)))  # the form of lm-eval's students
 
     @classmethod
     def variable(cls, name: str) -> str:
         """The environment variable of this role for "MODEL", "BASE_URL" or "API_KEY"."""
         return f"SKILLMIX_{cls.role.upper()}_{name}"
+
+    @classmethod
+    def option(cls, name: str) -> str:
+        """What sets "MODEL" or "BASE_URL" of this role: a command's option, or the variable."""
+        option = f"--{cls.role}-base-url" if name == "BASE_URL" else f"--{cls.role}"
+        return f"{option} (or {cls.variable(name)})"
 
     def url(self, route: str) -> str:
         """The address of a route such as "models"; a version in the query of `base_url` stays at its end."""
@@ -127,32 +138,41 @@ class ModelSpec(BaseModel):
         return self.model_copy(update={"price": self.price.in_batches()}) if self.price else self
 
     def api_key(self) -> str:
-        """The key for its endpoint, from the environment; UserError if OpenAI's is missing, or if it is no key."""
+        """The key for its endpoint, from the environment; UserError if OpenAI's is missing, or it is invalid."""
         # The provider's key goes to the provider only: another address must not receive it.
         if self.endpoint == "openai":
-            self._refuse_other_address()
-            key = _clean_key("OPENAI_API_KEY")
+            if "base_url" not in self.model_fields_set:
+                refuse_other_address(
+                    f"the {self.role} {self.model}",
+                    f"name the address that you mean with {self.option('BASE_URL')} (its key goes into "
+                    f"{self.variable('API_KEY')})",
+                )
+            key = clean_key("OPENAI_API_KEY")
             if not key:
+                address = f"--{self.role}-base-url URL (or {self.variable('BASE_URL')})"
+                local = f"--{self.role} {LOCAL_PREFIX}DIRECTORY"
+                if self.price is not None:  # a model of OpenAI's
+                    raise UserError(
+                        f"The {self.role} `{self.model}` is at OpenAI, which needs a key: type "
+                        f"`export OPENAI_API_KEY=...`, name another with --{self.role} NAME {address}, or one in "
+                        f"this process with {local}."
+                    )
                 raise UserError(
-                    f"The {self.role} {self.model} needs a key: type `export OPENAI_API_KEY=...`, or name "
-                    f"another {self.role} with {self.variable('MODEL')} and {self.variable('BASE_URL')} (any "
-                    f"OpenAI-compatible endpoint; its key, if it needs one, in {self.variable('API_KEY')}) "
-                    f"or with {self.variable('MODEL')}={LOCAL_PREFIX}DIRECTORY (a Hugging Face model in this "
-                    "process)."
+                    f"`{self.model}` was looked for at OpenAI, which needs a key: add {address} for another "
+                    f"endpoint, type `export OPENAI_API_KEY=...`, or name a model in this process with {local}."
                 )
             return key
-        return "none" if self.keyless else _clean_key(self.variable("API_KEY")) or "none"
+        return "none" if self.keyless else clean_key(self.variable("API_KEY")) or "none"
 
-    def _refuse_other_address(self) -> None:
-        """Raise UserError if OPENAI_BASE_URL leads elsewhere and nobody has named OpenAI's own address."""
-        other = os.environ.get("OPENAI_BASE_URL", "").strip().rstrip("/")
-        if other and other != OPENAI_URL and "base_url" not in self.model_fields_set:
-            shown = redact(other) if key_in_address(other) is None else "another address"
-            raise UserError(
-                f"OPENAI_BASE_URL is {shown}, and the {self.role} {self.model} is asked at {OPENAI_URL}: set "
-                f"{self.variable('BASE_URL')} to the address that you mean (its key goes into "
-                f"{self.variable('API_KEY')}), or unset OPENAI_BASE_URL."
-            )
+
+def refuse_other_address(what: str, advice: str) -> None:
+    """Raise UserError if OPENAI_BASE_URL leads elsewhere than to OpenAI, where `what` is asked; see `advice`."""
+    other = os.environ.get("OPENAI_BASE_URL", "").strip().rstrip("/")
+    if other and other != OPENAI_URL:
+        shown = redact(other) if key_in_address(other) is None else "another address"
+        raise UserError(
+            f"OPENAI_BASE_URL is {shown}, and {what} is asked at {OPENAI_URL}: {advice}, or unset OPENAI_BASE_URL."
+        )
 
 
 def _address_fault(url: str) -> str | None:
@@ -167,12 +187,12 @@ def _address_fault(url: str) -> str | None:
     fault = "it is not an http or https address"
     if key_in_address(url) or any(char.isspace() for char in url):
         return fault
-    rest = re.sub(r"^[a-z+.-]*:?/+", "", url, flags=re.IGNORECASE)
+    rest = re.sub(r"^([a-z][a-z0-9+.-]*:)?/+", "", url, flags=re.IGNORECASE)
     near = rest.startswith(("localhost", "127.", "0.0.0.0", "[")) or re.match(r"(10|192\.168|172)\.", rest)  # noqa: S104
     return f"{fault}: type {'http' if near else 'https'}://{rest}" if rest else fault
 
 
-def _clean_key(variable: str) -> str:
+def clean_key(variable: str) -> str:
     """The key in an environment variable, without white space around it; UserError for what no header can hold."""
     key = os.environ.get(variable, "").strip()
     for place, char in enumerate(key, start=1):
@@ -194,10 +214,12 @@ def make_spec(kind: type[Spec], fields: dict[str, Any]) -> Spec:
         spec = kind.model_validate(fields)
     except ValidationError as error:
         fault = first_fault(error)
-        raise UserError(
-            f"The {kind.role}'s setting {fault.place!r} is wrong ({fault.reason}); "
-            f"a {kind.role} has: {', '.join(kind.model_fields)}."
-        ) from error
+        if fault.kind == "extra_forbidden":
+            raise UserError(
+                f"A {kind.role} has no field {fault.place!r}: there are {', '.join(kind.model_fields)}."
+            ) from error
+        what = {"base_url": f"address (--{kind.role}-base-url)", "": "fields"}.get(fault.place, fault.place)
+        raise UserError(f"The {kind.role}'s {what} cannot be used: {fault.reason}.") from error
     if spec.kind == "openai":
         price = spec.price or price_table().get((spec.provider, spec.model))
         spec = spec.model_copy(update={"price": price.for_provider(spec.provider) if price else None})

@@ -28,23 +28,23 @@ class Split:
     open: bool
 
 
-_TAG: Final = r"(?:[A-Za-z]{1,10}[:_])?(?i:think|thinking|thoughts?|reasoning|reflection)"
+_TAG: Final = r"(?:[A-Za-z]{1,10}[:_])?(?i:think|thinking|thoughts?|reasoning|reflection|planning|scratch_?pad)"
 _ATTRIBUTES: Final = r"(?:\s{1,9}[^<>=]{0,99}=[^<>]{0,99})?"
 _BEGIN: Final = (
-    rf"<{_TAG}{_ATTRIBUTES}>|\[THINK\]|◁think▷|<\|(?:START|BEGIN)_THINKING\|>|<\|begin_of_thought\|>"
+    rf"<{_TAG}{_ATTRIBUTES}>|\[(?:THINK|REASONING)\]|◁think▷|<\|think\|>|<\|(?:START|BEGIN)_THINKING\|>|<\|begin_of_thought\|>"
     r"|<\|channel>thought\b"
 )
-_END: Final = rf"</{_TAG}\s?>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_thought\|>|<channel\|>"
+_END: Final = rf"</{_TAG}\s?>|\[/(?:THINK|REASONING)\]|◁/think▷|<\|/think\|>|<\|END_THINKING\|>|<\|end_of_thought\|>|<channel\|>"
 _BLOCK: Final = re.compile(rf"(?P<begin>{_BEGIN})|(?P<end>{_END})")
 _QUOTES: Final = "\"'`“”‘’«»"
 _IN_A_SENTENCE: Final = re.compile(r"[ \t]{1,9}[a-z]|[.,;:!?)]")
 
-_FINAL: Final = re.compile(r"(?:<\|channel\|>|\A\s*)final[^<>\n]{0,60}<\|message\|>")
+_FINAL: Final = re.compile(r"(?:<\|channel\|>|\A\s*)final(?:[^<>\n]|<\|constrain\|>){0,60}<\|message\|>")
 _ANALYSIS: Final = re.compile(
     r"\s*(?:<\|start\|>)?(?:assistant)?(?:<\|channel\|>)?(?:analysis|commentary)[^<>\n]{0,60}<\|message\|>"
 )
 _HARMONY_TOKEN: Final = re.compile(r"<\|(?:start|channel|message|end)\|>")
-_FLAT_ANALYSIS: Final = re.compile(r"\s*(?:assistant)?analysis(?!\s)")
+_FLAT_ANALYSIS: Final = re.compile(r"\s*(?:assistant)?analysis")
 _FLAT_FINAL: Final = re.compile(r"assistant\s?final(?!\w*ly\b)")
 _FLAT_ONLY_FINAL: Final = re.compile(r"\s*(?:assistant)?final(?=[A-Z*#\"“{<])")
 _PHRASES: Final = (
@@ -182,7 +182,7 @@ def _blocks(text: str) -> Split:
 
 
 def _is_spoken_of(text: str, start: int, end: int) -> bool:
-    """Whether a mark stands in quotation marks, or between a word and the rest of its sentence."""
+    """Whether a mark is in quotation marks, or between a word and the rest of its sentence."""
     before, after = text[start - 1 : start] if start else " ", text[end : end + 1] or " "
     if before in _QUOTES and after in _QUOTES:
         return True

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grading.options import AsJson
+from grading.options import AsJson, Judge, OutFileIfAny
 from grading.words import many
 
 if TYPE_CHECKING:
+    from grading.home import StorePlace
     from grading.store.replies import VerdictStore
 
 app = typer.Typer(
@@ -23,17 +24,17 @@ app = typer.Typer(
 )
 
 _File = Annotated[
-    Path | None, typer.Option("--file", help="The store's file, if not verdicts.sqlite under SKILLMIX_HOME.")
+    Path | None,
+    typer.Option("--file", help="The store's file, if not SKILLMIX_STORE or verdicts.sqlite under SKILLMIX_HOME."),
 ]
-_Judge = Annotated[str | None, typer.Option(help="Only votes of this judge (its model id).")]
-_MOST_DAYS = 1e6  # before which SQLite has dates
+_MOST_DAYS = 700_000.0  # before which the calendar has dates
 
 
 @app.command()
 def stats(file: _File = None, as_json: AsJson = False) -> None:
     """Votes, tokens and dollars by judge, the file's size, the first and the last vote, and open batches."""
     with _open(file) as store:
-        summary = _summary(store) | {"open_batches": _open_batches(store.path)}
+        summary = _summary(store) | {"open_batches": _open_batches(store.place)}
     if as_json:
         typer.echo(json.dumps(summary))
     else:
@@ -41,14 +42,17 @@ def stats(file: _File = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def failures(file: _File = None, judge: _Judge = None, as_json: AsJson = False) -> None:
-    """Calls that failed and have no reply yet, by kind, in the endpoint's words; with --json one by one."""
+def failures(file: _File = None, judge: Judge = None, as_json: AsJson = False) -> None:
+    """Calls that failed and have no reply yet, by kind, in the endpoint's words; with --json one by one.
+
+    With --judge those to this judge only.
+    """
     from collections import Counter
 
     from grading.failure import Cause, Failure
 
     with _open(file) as store:
-        found = list(store.failures(judge))
+        found = list(store.failures(_model(judge)))
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -62,29 +66,29 @@ def failures(file: _File = None, judge: _Judge = None, as_json: AsJson = False) 
 @app.command()
 def export(
     file: _File = None,
-    judge: _Judge = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Instead of the terminal.")] = None,
+    judge: Judge = None,
+    out: OutFileIfAny = None,
 ) -> None:
-    """Write all stored replies as JSON Lines, one column of the store a field."""
+    """Write all stored replies, or those of --judge, as JSON Lines, one column of the store a field."""
     from grading.errors import UserError
     from grading.safety.whole import whole_file
 
     with _open(file) as store:
-        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in store.records(judge))
+        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in store.records(_model(judge)))
         try:
-            if output is None:
+            if out is None:
                 sys.stdout.writelines(lines)
             else:
-                with whole_file(output) as draft, draft.open("w", encoding="utf-8") as target:
+                with whole_file(out) as draft, draft.open("w", encoding="utf-8") as target:
                     target.writelines(lines)
         except OSError as error:
-            raise UserError(f"The votes cannot be written to {output or 'standard output'}: {error}.") from error
+            raise UserError(f"The votes cannot be written to {out or 'standard output'}: {error}.") from error
 
 
 @app.command()
 def prune(
     file: _File = None,
-    judge: _Judge = None,
+    judge: Judge = None,
     older_than: Annotated[float | None, typer.Option(min=0, help="Only votes older than so many days.")] = None,
     batches: Annotated[bool, typer.Option("--batches", help="Give up open batches, and delete no votes.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only the number is shown.")] = False,
@@ -102,11 +106,12 @@ def prune(
         _prune_batches(file, yes=yes, as_json=as_json)
         return
     if older_than is not None and not older_than < _MOST_DAYS:
-        raise UserError(f"--older-than {older_than:g} is no number of days: type a smaller one, such as 30.")
+        raise UserError(f"--older-than {older_than:g} is not a number of days: type a smaller one, such as 30.")
     if judge is None and older_than is None:
         raise UserError("Say which votes to delete: --judge MODEL, --older-than DAYS, or both.")
+    model = _model(judge)
     with _open(file) as store:
-        number = store.prune(judge, older_than) if yes else store.count(judge, older_than)
+        number = store.prune(model, older_than) if yes else store.count(model, older_than)
     if as_json:
         typer.echo(json.dumps({"votes": number, "deleted": yes}))
     else:
@@ -117,9 +122,15 @@ def prune(
 @app.command()
 def repair(file: _File = None, as_json: AsJson = False) -> None:
     """Copy all that can be read of a damaged store into a new one in its place, and set the old one aside."""
+    from grading.errors import UserError
     from grading.store.repair import repair_store
 
-    path = _path(file)
+    path = _place(file)
+    if not isinstance(path, Path):
+        raise UserError(
+            f"The verdict store {path} is no file, and PostgreSQL repairs its own: name a file with --file, or "
+            "restore the server's backup."
+        )
     found = repair_store(path)
     whole = f"{many(found.votes, 'vote')} and {many(found.batches, 'batch', 'batches')}"
     if as_json:
@@ -135,11 +146,45 @@ def repair(file: _File = None, as_json: AsJson = False) -> None:
         )
 
 
+@app.command("copy")
+def copy_(
+    source: Annotated[
+        str | None, typer.Option("--from", help="A store's file or postgresql:// address, if not the one in use.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--to", help="A store's file or postgresql:// address, if not the one in use.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy replies, failed calls and open batches from one store into another, which keeps what it has."""
+    from grading.errors import UserError
+    from grading.home import named_store, verdict_store
+    from grading.store.copying import copy_store
+
+    if source is None and target is None:
+        raise UserError(
+            "Name the other store: `skillmix store copy --from FILE` copies into the store in use, which "
+            "SKILLMIX_STORE names, and `--to FILE` copies out of it."
+        )
+    from_, to = (verdict_store() if name is None else named_store(name) for name in (source, target))
+    if isinstance(from_, Path):
+        from_ = _place(from_)
+    found = copy_store(from_, to)
+    if as_json:
+        typer.echo(json.dumps({"from": str(from_), "to": str(to)} | asdict(found)))
+    else:
+        typer.echo(
+            f"{found.votes:,} votes, {found.failures:,} failed calls and {found.batches:,} open batches of "
+            f"{from_} are now in {to}, too. {found.known:,} votes were there before; {found.damaged:,} damaged "
+            "votes are left out."
+        )
+
+
 def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
     from grading.store.batches import BatchStore
 
     with _open(file) as store:
-        found = BatchStore(store.path)
+        found = BatchStore(store.place)
         try:
             given_up = found.open()
             for batch in given_up if yes else ():
@@ -154,10 +199,10 @@ def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
         typer.echo(f"Gave up {what}." if yes else f"Add --yes to give up {what}, already paid for.")
 
 
-def _open_batches(path: Path) -> list[dict[str, Any]]:
+def _open_batches(place: StorePlace) -> list[dict[str, Any]]:
     from grading.store.batches import BatchStore
 
-    batches = BatchStore(path)
+    batches = BatchStore(place)
     try:
         return [
             {
@@ -172,23 +217,30 @@ def _open_batches(path: Path) -> list[dict[str, Any]]:
         batches.close()
 
 
-def _path(file: Path | None) -> Path:
+def _model(judge: str | None) -> str | None:
+    """The model id under which a judge's votes are stored."""
+    from grading.models.judge import resolve_judge
+
+    return None if judge is None else resolve_judge(judge).model
+
+
+def _place(file: Path | None) -> StorePlace:
     from grading.errors import UserError
     from grading.home import verdict_store
 
-    path = file or verdict_store()
-    if not path.is_file():
+    place = file or verdict_store()
+    if isinstance(place, Path) and not place.is_file():
         raise UserError(
-            f"There is no verdict store {path}: name it with --file, or its folder with SKILLMIX_HOME."
+            f"There is no verdict store {place}: name it with --file, or its folder with SKILLMIX_HOME."
         )
-    return path
+    return place
 
 
 @contextmanager
 def _open(file: Path | None) -> Iterator[VerdictStore]:
     from grading.store.replies import VerdictStore
 
-    store = VerdictStore(_path(file))
+    store = VerdictStore(_place(file))
     try:
         yield store
     finally:
@@ -217,7 +269,7 @@ def _summary(store: VerdictStore) -> dict[str, Any]:
             }
         )
     return {
-        "file": str(store.path),
+        "file": str(store.place),
         "bytes": store.size(),
         "votes": sum(one["votes"] for one in judges),
         "first": min((one["first"] for one in judges), default=None),
@@ -227,25 +279,23 @@ def _summary(store: VerdictStore) -> dict[str, Any]:
 
 
 def _print(summary: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from grading.tables import print_table
 
-    table = Table(title=f"{summary['file']}: {summary['votes']:,} votes, {summary['bytes'] / 1e6:,.1f} MB")
-    for heading in ("judge", "votes", "prompt tokens", "cached", "completion tokens", "dollars", "first", "last"):
-        text = heading in ("judge", "first", "last")
-        table.add_column(heading, justify="left" if text else "right", overflow="fold")
+    typer.echo(f"{summary['file']}: {summary['votes']:,} votes, {summary['bytes'] / 1e6:,.1f} MB")
     for one in summary["judges"]:
-        counts = (one["votes"], one["prompt_tokens"], one["cached_tokens"], one["completion_tokens"])
         dollars = "?" if one["dollars"] is None else f"{one['dollars']:,.2f}"
-        table.add_row(one["judge"], *(f"{n:,}" for n in counts), dollars, one["first"], one["last"])
-    console = Console()
-    console.print(table)
+        typer.echo(f"\n{one['judge']}, {one['first']} to {one['last']}")
+        numbers = ("votes", "prompt_tokens", "cached_tokens", "completion_tokens")
+        print_table(
+            ["votes", "prompt tokens", "cached", "completion tokens", "dollars"],
+            [[*(f"{one[name]:,}" for name in numbers), dollars]],
+            right={0, 1, 2, 3, 4},
+        )
     without = sum(one["without_usage"] for one in summary["judges"])
     if without:
-        console.print(f"{without:,} votes came without usage: tokens and dollars leave them out.", highlight=False)
+        typer.echo(f"{without:,} votes came without usage: tokens and dollars leave them out.")
     for batch in summary["open_batches"]:
-        console.print(
+        typer.echo(
             f"Open batch {batch['batch'] or '(not known to be submitted)'}: {batch['votes']:,} votes of "
-            f"{batch['judge']}, since {batch['planned']}",
-            highlight=False,
+            f"{batch['judge']}, since {batch['planned']}"
         )

@@ -27,14 +27,14 @@ def calibrate(
 ) -> Calibration:
     """Have the judges mark the yardstick's answers and compare; `panel_of` makes the panel that marks them.
 
-    Several judges are measured one by one, and then together, which asks for no further vote. Raises UserError,
+    Several judges are measured one by one, and then together, which needs no further vote. Raises UserError,
     before anything is paid for, if a judge cannot answer.
     """
     whole = panel_of(judges)
     try:
         whole.check()
         members = tuple(calibrate(yardstick, [judge], panel_of) for judge in judges) if len(judges) > 1 else ()
-        verdicts = whole.grade([answer.request for answer in yardstick.answers])
+        verdicts = whole.grade([answer.request for answer in yardstick.answers], progress="Judging the reference")
     finally:
         whole.close()
     return _measured(yardstick, judges, verdicts, members)

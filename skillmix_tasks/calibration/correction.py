@@ -45,7 +45,7 @@ class ErrorRates(BaseModel):
         if min(self.granted, self.denied) < LEAST:
             return (
                 f"the calibration has {self.granted} that the reference granted and {self.denied} that it denied, "
-                f"and needs {LEAST} of each"
+                f"and needs {LEAST} of each (100 items, half of them granted, are enough)"
             )
         from statsmodels.stats.proportion import confint_proportions_2indep
 
@@ -54,7 +54,7 @@ class ErrorRates(BaseModel):
             self.both, self.granted, self.judge_only, self.denied, method="newcomb", compare="diff"
         )
         if low <= 0:
-            return "the calibration does not show that the judge tells the two classes apart better than chance"
+            return "the calibration does not show that the judge separates the two classes better than chance"
         return None
 
 

@@ -97,16 +97,22 @@ class Calibration(_Part):
         return _identity(self.judge) == _identity(judge)
 
 
+def calibration_file(path: Path) -> Path:
+    """The calibration.json that `path` is, or that the folder `path` holds."""
+    return path / "calibration.json" if path.is_dir() else path
+
+
 def load_calibration(path: Path) -> Calibration:
-    """Read a calibration.json; UserError if the file is not one."""
+    """Read a calibration.json, or the one in a folder; UserError if there is none."""
+    path = calibration_file(path)
     try:
         return Calibration.model_validate_json(read_bytes(path))
     except OSError as error:
         raise UserError(f"The calibration {path} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
         raise UserError(
-            f"{path} is no calibration: `skillmix calibrate --reference DIR --judge MODEL -o FOLDER` writes one "
-            "to FOLDER/calibration.json."
+            f"{path} is no calibration: `skillmix calibrate --reference DIR --judge MODEL --out FOLDER` "
+            "writes one to FOLDER/calibration.json."
         ) from error
 
 
@@ -129,7 +135,9 @@ def conclude(name: str, yardstick: str, found: Agreement, undecided: dict[str, i
             f"{name} is not usable: it gave no verdict on {lost} of {many(asked, 'decision')}; {figures}.",
         )
     surplus, agreement, kappa = found.surplus, found.agreement, found.kappa
-    if surplus.low is None or surplus.high is None or agreement.low is None or kappa.value is None:
+    one_kind = not found.both + found.reference_only or not found.judge_only + found.neither  # of the yardstick
+    few = one_kind or kappa.value is None or kappa.state == "few"
+    if few or kappa.value is None or surplus.low is None or surplus.high is None or agreement.low is None:
         return "not settled", f"{name} is not settled: there are too few decisions of both kinds; {figures}."
     if kappa.value < LEAST_KAPPA:
         return "not usable", f"{name} is not usable: kappa is below {LEAST_KAPPA}; {figures}."

@@ -17,8 +17,9 @@ Where a marker counts (the words are in labels.yaml):
   `Explanation:` with a capital and a colon anywhere. An explanation that gets into the graded text argues
   with the judge, which is worse than a text cut short after a word that hardly ever occurs so.
 
-JSON's fields and XML's tags with these names are markers, too. `The answer: is ...` and `her explanation: ...`
-in running text are not.
+The fields of JSON, tags, and the cells of a table with these names are markers, too. A reply without any of them
+that begins with a label in another language's letters is parted by the next such label. `The answer: is ...` and
+`her explanation: ...` in running text are no markers.
 """
 
 import functools
@@ -71,8 +72,10 @@ class _Marker:
 
 _FENCE: Final = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*[\w+-]*[ \t]*(?:\n|\Z)", re.MULTILINE)
 _QUOTED_LINES: Final = re.compile(r"^[ \t]*>[ \t>]*")
-_RULE: Final = re.compile(r"[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,}|>*)[ \t]*")
+_RULE: Final = re.compile(r"[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,}|\*[ ]\*[ ]\*|-[ ]-[ ]-|>*)[ \t]*")
+_BLANK_LINES: Final = re.compile(r"\n(?:[ \t]*\n){3,}")
 _STRAIGHT: Final = str.maketrans("“”„‟«»‘’", '""""""\'\'')
+_PAIRS: Final = ("“”", "„“", "«»", "»«", "‘’")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -102,15 +105,22 @@ def _paragraphs(name: str) -> re.Pattern[str]:
     return re.compile(rf"[\s*_(\[]{{0,9}}(?:{'|'.join(_LABELS[name])})", re.IGNORECASE)
 
 
-_TAG: Final = r"(?:</?(?:b|strong|em|i|u|p|h[1-6])>)?"
-_BEFORE: Final = rf"^(?P<before>(?:[^\w\n\"“'(\[【<{{\\]|_){{0,12}}(?:\d[.)][ \t]*)?{_TAG}[*_]{{0,3}}[\[(【\"“]?)"
+_TAG: Final = (
+    r"(?:</?(?:b|strong|em|i|u|p|div|h[1-6])>|\\(?:text(?:bf|it)?|emph|(?:sub)*section|paragraph)\*?\{|\}){0,3}"
+)
+_NUMBER: Final = r"(?:(?:part|step|section)[ \t]+\d[:.)]?[ \t]*|\(?(?:\d|[a-e]|[ivx]{1,3})[.)][ \t]*)?"
+_BEFORE: Final = rf"^(?P<before>(?:[^\w\n\"“'(\[【<{{\\]|_){{0,12}}{_NUMBER}{_TAG}[*_]{{0,3}}[\[(【\"“]?)"
 _QUALIFIERS: Final = rf"(?P<qualifiers>(?:{_any('qualifiers')}(?:[ \t]+|(?<=[^\x00-\u2fff]))){{0,4}})"
 _NOTE: Final = rf"(?:[ \t]+{_any('qualifiers_after')}|[ \t]*(?:\d|\([^()\n]{{0,40}}\)))?"
-_CLAUSE: Final = r"(?P<clause>[ \t]+(?:of|for|des?|der|del|di|d[ao]s?|is as follows)\b[^:*_\n]{0,80}?)?"
-# A colon, a dash between spaces, a bracket, or the line's end; `alone` is set in the last case.
-_COLON: Final = rf"[*_]{{0,3}}[ \t]*[:∶=][*_\"”]{{0,3}}{_TAG}"
+_CLAUSE: Final = (
+    r"(?P<clause>(?:[ \t]+(?:of|for|des?|der|del|di|d[ao]s?|is as follows)\b|,[ \t]+(?:skill|point|line|step)\b)"
+    r"[^:*_\n]{0,80}?)?"
+)
+# A colon, a dash or an arrow between spaces, a bracket, or the line's end; `alone` is set in the last case.
+_COLON: Final = rf"[*_`]{{0,3}}[ \t]*[:∶=][*_=`$\"”]{{0,3}}{_TAG}\$?"
 _AFTER: Final = (
-    rf"\]?{_TAG}(?:{_COLON}|[*_]{{0,3}}[ \t]+(?:--|[-–—])(?=\s|$)[*_]{{0,3}}|】|[*_]{{0,3}}(?P<alone>[ \t]*$))"
+    rf"\]?{_TAG}(?:{_COLON}|[*_]{{0,3}}[ \t]+(?:--|[-–—]|[-=]>|[→➡⇒])(?=\s|$)[*_]{{0,3}}|】"
+    r"|[*_]{0,3}(?P<alone>[ \t]*[^\w\s?!,;\"'’”)]{0,6}[ \t]*$))"
 )
 _FLAGS: Final = re.MULTILINE | re.IGNORECASE
 
@@ -119,24 +129,48 @@ def _label(words: str, clause: str = "") -> re.Pattern[str]:
     return re.compile(rf"{_BEFORE}{_QUALIFIERS}(?P<word>{words}){_NOTE}{clause}{_AFTER}", _FLAGS)
 
 
-_ANSWER: Final = _label(_any("answer"))
+_ANSWER: Final = _label(rf"(?:answer|ans|{_any('foreign_answer')}(?:[ ][^\s:*_]{{1,20}}){{0,2}})")
 _WEAK_ANSWER: Final = _label(_any("weak_answer"))
 _EXPLANATION: Final = _label(_any("explanation"), _CLAUSE)
 _WEAK_EXPLANATION: Final = _label(_any("weak_explanation"), _CLAUSE)
 _SENTENCE_END: Final = r"[.!?…\"”»][\"”»’')\]*_]{0,4}[ \t]*"
+_ENGLISH: Final = re.compile(
+    r"[^a-z]{0,9}[a-z '’-]{0,40}(?:expl|rationale|just|skill|anal|break|reas|comm|note|chang|impr|wh|how)",
+    re.IGNORECASE,
+)
 _LATER_EXPLANATION: Final = re.compile(
     rf"{_SENTENCE_END}"
-    rf"(?P<mark>(?:(?:\||--|[-–—])[ \t]*)?[*_(\[]{{0,3}}{_QUALIFIERS}{_any('explanation')}{_COLON})",
+    rf"(?P<mark>(?:(?:\||--|//|[-–—])[ \t]*)?[*_(\[]{{0,3}}{_QUALIFIERS}{_any('explanation')}{_COLON})",
     re.IGNORECASE,
 )
 _LATER_ANSWER: Final = re.compile(rf"[.!?…:][ \t]+(?P<mark>[*_]{{0,3}}(?:Answer|ANSWER){_COLON})")
 _ANY_EXPLANATION: Final = re.compile(rf"(?P<mark>[*_]{{0,3}}\b(?:Explanation|EXPLANATION){_COLON})")
 
-_XML_OPENS: Final = re.compile(r"<(?:answer|passage|response|output)>", re.IGNORECASE)
-_XML_CLOSES: Final = re.compile(r"</(?:answer|passage)>|<(?:explanation|rationale|details)>", re.IGNORECASE)
-_XML_REST: Final = re.compile(r"</(?:response|output|explanation|rationale|details)>", re.IGNORECASE)
-_OBJECT: Final = re.compile(r"^[ \t]*\{", re.MULTILINE)
-_FIRST_FIELD: Final = re.compile(r'\{\s*"([^"\\\n]{1,40})"\s*:\s*"((?:[^"\\]|\\.)*)')
+# Tags of any name and in any brackets; whether the name is a label is looked up.
+_ANY_TAG: Final = re.compile(
+    r"(?:<\|?|&lt;|\[{1,2}|\{\{)(?P<close>/|end[ _])?(?:(?:begin|start)[ _])?(?P<name>[a-z][\w -]{1,30}?)"
+    r"(?:[ ][^<>\[\]\n]{0,60}=[^<>\[\]\n]{0,60})?[ ]?(?:\|?>|&gt;|\}\}|\]{1,2}(?![ \t*_]*[:(]))",
+    re.IGNORECASE,
+)
+_WORD_IN_WORD: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_CDATA: Final = re.compile(r"<!\[CDATA\[|\]\]>")
+_EDGE_TAGS: Final = re.compile(
+    r"\A(?:\s{0,9}</?(?:p|div|br|body|html|blockquote)\s?/?>){1,9}|(?:</?(?:p|div|br|body|html|blockquote)\s?/?>\s{0,9}){1,9}\Z"
+)
+_OBJECT: Final = re.compile(r"^[ \t]*(?:<\w{1,20}>)?\[?\s{0,9}\{", re.MULTILINE)
+_FIELD: Final = re.compile(
+    r"(?P<quote>[\"']?)\b(?P<key>\w[\w -]{0,39}):?(?P=quote)\s{0,9}:\s{0,9}(?P<mark>[\"'])(?P<value>(?:\\.|(?!(?P=mark))[^\\])*)",
+    re.DOTALL,
+)
+_DEEPEST: Final = 4  # objects inside objects
+_MOST_WRAPPED: Final = 20  # times that a text is unwrapped
+_TABLE_RULE: Final = re.compile(r"^[ \t]*\|(?:[ \t]*:?-{2,}:?[ \t]*\|)+[ \t]*$", re.MULTILINE)
+_ROW: Final = re.compile(r"^[ \t]*\|(.*)\|[ \t]*$")
+# A label in any language, at the reply's beginning and at that of a later line.
+_ANY_LABEL: Final = re.compile(
+    r"^[\s*_#>]{0,9}(?P<label>[^\s:：*_#>]{1,20}(?:[ ][^\s:：*_#>]{1,20}){0,2})[*_]{0,3}[ ]?[:：][*_]{0,3}",
+    re.MULTILINE,
+)
 
 _ROLE: Final = re.compile(
     r"\s*(?:#{1,4}[ \t]*(?:response|assistant)[ \t]*:?[ \t]*$|\[?(?:assistant|model)\][ \t:]*"
@@ -144,10 +178,13 @@ _ROLE: Final = re.compile(
     _FLAGS,
 )
 _NEXT_TURN: Final = re.compile(r"^[#* \t\[]{0,6}(?:user|human|instruction)[*\]]{0,3}[ \t]*:", _FLAGS)
-_COUNT: Final = re.compile(
-    r"\s*(?:[*_]{0,2}[(\[][ \t]*(?:total |word count:? ?|words?: ?|about )?\d{1,4}(?: words?| sentences?)?[ \t]*"
-    r"[)\]][*_]{0,2}|\n[*_(\[]{0,3}(?:word|sentence)(?:s| count)[*_]{0,2}:[*_]{0,2} ?\d{1,4}[^\n]{0,20})\s*\Z",
-    re.IGNORECASE,
+# The last line, or what stands in the last brackets, and the words that such a count of words is made of.
+_LAST: Final = re.compile(
+    r"(?:\s*[*_]{0,2}[(\[](?P<inside>[^()\[\]\n]{1,60})[)\]]|\n(?P<line>[^\n]{1,60}))[*_.\s]{0,4}\Z"
+)
+_COUNTED: Final = frozenset(_LABELS["counted"].split())
+_UNITS: Final = re.compile(
+    r"(?:word|sentence|character|char|token)s?\b|\blength\b|\bend(?: of\b|\s*$)", re.IGNORECASE
 )
 _GREETING: Final = re.compile(rf"{_any('greeting')}\b[^\n:]{{0,120}}[.!](?=\s*\n)", re.IGNORECASE)
 _ANNOUNCES: Final = re.compile(
@@ -155,13 +192,29 @@ _ANNOUNCES: Final = re.compile(
     rf"[^\n:]{{0,80}}\b{_any('announces')}\b[^\n:]{{0,100}}:[*_]{{0,3}}[ \t]*(?P<line>(?=\n))?(?=\s)",
     re.IGNORECASE,
 )
+# A first line about the text to come, which counts where no label opens the answer.
+_FIRST_LINE: Final = re.compile(
+    rf"(?:{_any('greeting')}\b[^\n]{{0,200}}:|(?:here|below|i|i['’]\w+|my|after|based|as|let|this is)\b[^\n]{{0,120}}\b"
+    rf"(?:{_any('announces')}|(?:revis|improv|refin|rewr|tighten)\w*)\b[^\n]{{0,80}}[:.!])[*_]{{0,3}}[ \t]*(?=\n[ \t]*\n)",
+    re.IGNORECASE,
+)
+_BLOCK_SCALAR: Final = re.compile(r"\A[ \t]*[|>][+-]?[ \t]*(?=\n)")  # of YAML
 _ABOUT: Final = _paragraphs("about")
 _CLOSING: Final = _paragraphs("closing")
+# A label of few words that no list has, and what is none: `Anna said: "No."`
+_OWN_LABEL: Final = re.compile(
+    r"[\s*_#(\[>]{0,9}[^\W\d_a-z][^\s:*_]{0,29}(?:[ ][^\s:*_,;.!?]{1,30}){0,3}[*_]{0,3}[ ]?[:：](?![ ]?[\"“'‘«\d/])"
+)
+_SPEAKS: Final = re.compile(
+    r"\b(?:P\.? ?S|P\.? ?P\.? ?S|said|says|asked|thought|wrote|read|was|is|are|were)\b", re.IGNORECASE
+)
 _LISTED: Final = re.compile(
     r"[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]+(?:\*\*[^*\n]{2,60}\*\*|[\w' ()-]{2,60}?)[ \t]*(?:[:–—]|-[ \t]|(?<=:\*\*))"
 )
 _LOOKED_AT: Final = 300  # characters of a paragraph that may name a skill
-_PARAGRAPH_END: Final = re.compile(r"\n[ \t]*\n\s*|\n[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*")
+_PARAGRAPH_END: Final = re.compile(
+    r"\n[ \t]*\n\s*(?:(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*)?|\n[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*"
+)
 
 
 def extract_answer(reply: str, skills: Sequence[Named] = ()) -> Extraction:
@@ -170,11 +223,10 @@ def extract_answer(reply: str, skills: Sequence[Named] = ()) -> Extraction:
     Line breaks inside the answer stay, quotation marks and emphasis go only where they enclose all of it. A text
     that no label closes ends before a later paragraph that names one of `skills`: there it is explained.
     """
-    text = _own_turn(_FENCE.sub("", split_reasoning(visible(reply)).visible))
+    text = _BLANK_LINES.sub("\n\n\n", split_reasoning(visible(reply)).visible)
+    text = _own_turn(_FENCE.sub("", text))
     field = _json_answer(text)
-    if field is not None:
-        text = f"Answer: {field}"
-    text = _XML_REST.sub("", _XML_CLOSES.sub("\n\nExplanation:\n", _XML_OPENS.sub("\nAnswer:\n", text)))
+    text = _without_tags(_without_table(text)) if field is None else f"Answer: {field}"
     markers = _markers(text)
     answers: list[tuple[Extraction, bool]] = []
     for marker, after in zip(markers, [*markers[1:], None], strict=False):
@@ -209,7 +261,7 @@ def _own_turn(text: str) -> str:
 
 
 def _json_answer(text: str) -> str | None:
-    """The answer's field of a JSON object that begins a line, also of one that is cut off; None without one."""
+    """The answer's field of a JSON object that begins a line, also of one that is cut off or not quite JSON."""
     begin = _OBJECT.search(text)
     if begin is None or _ANSWER.search(text, 0, begin.start()):
         return None
@@ -217,22 +269,79 @@ def _json_answer(text: str) -> str | None:
     try:
         value, _ = json.JSONDecoder(strict=False).raw_decode(text, start)
     except (ValueError, RecursionError):
-        field = _FIRST_FIELD.match(text, start)
-        value = {field[1]: _unescaped(field[2])} if field else None
-    if not isinstance(value, dict):
+        value = {field["key"]: _unescaped(field["value"]) for field in _FIELD.finditer(text, start)}
+    return _field(value, _ANSWER) or _field(value, _WEAK_ANSWER)
+
+
+def _field(value: object, label: re.Pattern[str], depth: int = 0) -> str | None:
+    """The first text whose name is a `label`, an outer one before those of objects inside."""
+    if depth > _DEEPEST:
         return None
-    for pattern in (_ANSWER, _WEAK_ANSWER):
-        for key, inner in value.items():
-            if isinstance(inner, str) and pattern.fullmatch(key.replace("_", " ")):
-                return inner
-    return None
+    fields = value if isinstance(value, dict) else {}
+    for key, inner in fields.items():
+        if isinstance(inner, str) and label.fullmatch(_name(key)):
+            return inner
+    inside = value if isinstance(value, list) else fields.values()
+    return next(filter(None, (_field(inner, label, depth + 1) for inner in inside)), None)
+
+
+def _name(key: object) -> str:
+    return _WORD_IN_WORD.sub(" ", str(key)).replace("_", " ")
 
 
 def _unescaped(text: str) -> str:
     try:
         return str(json.loads(f'"{text}"', strict=False))
-    except ValueError:  # a bad escape: the text as it is
+    except ValueError:  # of a single-quoted text, or a bad escape
+        return text.replace("\\'", "'").replace("\\n", "\n")
+
+
+def _without_tags(text: str) -> str:
+    """With the labels for tags of their names; a tag that a sentence speaks of stays."""
+    if not any(mark in text for mark in ("<", "[", "{{", "&lt;")):
         return text
+    text = _CDATA.sub("", text)
+    tags = list(_ANY_TAG.finditer(text))
+    closed = {tag["name"].lower() for tag in tags if tag["close"]}
+
+    def label(tag: re.Match[str]) -> str:
+        name = _name(tag["name"])
+        answers = _ANSWER.fullmatch(name) or _WEAK_ANSWER.fullmatch(name)
+        if not answers and not (
+            _EXPLANATION.fullmatch(name) or _WEAK_EXPLANATION.fullmatch(name) or name == "details"
+        ):
+            return tag[0]
+        if tag["close"]:
+            return "\n\nExplanation:\n" if answers else ""
+        before = text[max(0, tag.start() - 40) : tag.start()].rstrip(" \t")
+        if name.lower() in closed or not before or before[-1] in "\n>].!?":
+            word = ("Answer" if _ANSWER.fullmatch(name) else "Passage") if answers else "\nExplanation"
+            return f"\n{word}:\n"
+        return tag[0]
+
+    return _ANY_TAG.sub(label, text)
+
+
+def _without_table(text: str) -> str:
+    """With a labelled paragraph for each cell behind a label, or under one, in a table with an answer."""
+    lines = text.split("\n") if _TABLE_RULE.search(text) else []
+    rows = [[cell.strip() for cell in row[1].split("|")] if (row := _ROW.match(line)) else [] for line in lines]
+    if not any(_ANSWER.fullmatch(cell) for cells in rows for cell in cells):
+        return text
+    found: list[str] = []
+    header: list[str] = []
+    for line, cells in zip(lines, rows, strict=True):
+        named = [bool(_ANSWER.fullmatch(cell) or _EXPLANATION.fullmatch(cell)) for cell in cells]
+        if not cells:
+            header = []
+            found.append(line)
+        elif named == [True, False]:
+            found.append(f"\n{cells[0].strip('*_ ')}: {cells[1]}\n")
+        elif any(named):
+            header = cells
+        elif header and not _TABLE_RULE.match(line):
+            found += [f"\n{name.strip('*_ ')}: {cell}\n" for name, cell in zip(header, cells, strict=False)]
+    return "\n".join(found)
 
 
 def _markers(text: str) -> list[_Marker]:
@@ -247,7 +356,25 @@ def _markers(text: str) -> list[_Marker]:
     weak = _labels(_WEAK_EXPLANATION, plain, False)
     closing += [marker for marker in weak if not closing or _begins_paragraph(plain, marker.start)]
     closing = closing or _marks(_ANY_EXPLANATION, plain, False)
+    if not opening:
+        opening, closing = _foreign(text, closing)
     return sorted(opening + closing, key=lambda marker: marker.start)
+
+
+def _foreign(text: str, closing: list[_Marker]) -> tuple[list[_Marker], list[_Marker]]:
+    """Markers by labels that no list has, which are not in English letters: at the reply's beginning, and later."""
+    begin = _ANY_LABEL.match(text)
+    english = all(_ENGLISH.match(text, marker.start) for marker in closing)
+    if begin is None or (begin["label"].isascii() and english and begin["label"] != "A"):
+        return [], closing
+    if not closing:
+        later = (
+            match
+            for match in _ANY_LABEL.finditer(text, begin.end())
+            if not match["label"].isascii() or begin["label"] + match["label"] == "AE"
+        )
+        closing = [_Marker(match.start(), match.end(), False) for match in later][:1]
+    return ([_Marker(begin.start(), begin.end(), True)] if closing else []), closing
 
 
 def _labels(pattern: re.Pattern[str], plain: str, opens: bool) -> list[_Marker]:
@@ -275,7 +402,7 @@ def _is_label(match: re.Match[str]) -> bool:
         return match["qualifiers"].strip().lower() != "the" or not rest or rest.startswith("\n")
     about = match.groupdict().get("clause")
     first = (match["qualifiers"] + match["word"])[0]
-    marked = any(mark in match["before"] for mark in "#*_")
+    marked = any(mark in match["before"] for mark in "#*_") or match["word"].isupper()
     return (not first.islower()) and (marked or (about is None and match["qualifiers"].lower().strip() != "the"))
 
 
@@ -284,18 +411,49 @@ def _tidy(text: str, closed: bool, state: ExtractionState, skills: Sequence[Name
 
     Where no marker closes it, also without paragraphs about it or to the user; GUESSED says so.
     """
-    text = _unwrap(text)
+    # A second label counts on a line of its own: `Answer: Text: the oldest weapon.` is an answer's text.
+    relabelled = state is ExtractionState.FOUND and text.lstrip(" \t*_").startswith("\n")
+    text = _unwrap(_BLOCK_SCALAR.sub("", text))
+    if relabelled and text.startswith((": ", "- ")) and "\n" not in text:
+        text = _unwrap(text[2:])
+    if text.startswith(("{", '"')):
+        text = _of_json(text)
     for _ in range(3):
-        greets = state is ExtractionState.NO_MARKER and _GREETING.match(text)
-        label = _WEAK_ANSWER.match(_comparable(text[:200])) if state is ExtractionState.FOUND else None
+        greets = state is ExtractionState.NO_MARKER and (_GREETING.match(text) or _FIRST_LINE.match(text))
+        label = _WEAK_ANSWER.match(_comparable(text[:200])) if relabelled else None
         begin = greets or _announcement(text, state) or (label if label and _is_label(label) else None)
         if begin and not is_empty(text[begin.end() :]):
             text = _unwrap(text[begin.end() :])
     if not closed and (end := _comment(text, skills)):
         text, state = _unwrap(text[:end]), ExtractionState.GUESSED
-    if count := _COUNT.search(text, max(0, len(text) - 80)):
-        text = _unwrap(text[: count.start()])
+    for _ in range(2):
+        if count := _count(text):
+            text = _unwrap(text[: count.start()])
     return Extraction("", ExtractionState.EMPTY) if is_empty(text) else Extraction(text, state)
+
+
+def _of_json(text: str) -> str:
+    """The text of a JSON string with escapes, or of an object's field; any other text as it is."""
+    try:
+        value = json.loads(text, strict=False) if text.startswith("{") or "\\" in text else None
+    except (ValueError, RecursionError):
+        return text
+    return (value if isinstance(value, str) else _field(value, _ANSWER) or _field(value, _WEAK_ANSWER)) or text
+
+
+def _count(text: str) -> re.Match[str] | None:
+    """The count of words or sentences, or the mark of an end, behind a text."""
+    found = _LAST.search(text, max(0, len(text) - 80))
+    if found is None:
+        return None
+    inside = found["inside"] or found["line"]
+    words = re.findall(r"[a-z]+|\d+", inside.lower())
+    if not words or not all(word.isdecimal() or word in _COUNTED for word in words):
+        return None
+    units = _UNITS.search(inside)
+    if found["inside"] is None:
+        return found if units and (re.search(r"\d", inside) or "end of" in inside.lower()) else None
+    return found if units or all(map(str.isdecimal, words)) else None
 
 
 def _announcement(text: str, state: ExtractionState) -> re.Match[str] | None:
@@ -308,7 +466,14 @@ def _comment(text: str, skills: Sequence[Named]) -> int | None:
     """Where paragraphs about the text or to the user begin, after at least one paragraph of it."""
     for gap in _PARAGRAPH_END.finditer(text):
         place = gap.end()
-        if _ABOUT.match(text, place) or _CLOSING.match(text, place):
+        label = _OWN_LABEL.match(text, place)
+        if label and not _OWN_LABEL.match(text) and not _SPEAKS.search(label[0]):
+            return gap.start()
+        if (
+            _ABOUT.match(text, place)
+            or _CLOSING.match(text, place)
+            or _TABLE_RULE.match(text, text.find("\n", place) + 1)
+        ):
             return gap.start()
         if _LISTED.match(text, place) and not text[: gap.start()].rstrip("* \t").endswith(":"):
             return gap.start()
@@ -319,12 +484,13 @@ def _comment(text: str, skills: Sequence[Named]) -> int | None:
 
 
 def _unwrap(text: str) -> str:
-    """Without what stands around the whole text: blank space, rules, block quotes, emphasis, quotation marks."""
-    while True:
+    """Without what stands around the whole text: blank space, rules, tags, block quotes, emphasis, quotation marks."""
+    for _ in range(_MOST_WRAPPED):
         before = text
-        text = _inside_marks(_without_rules(text.strip()))
+        text = _inside_marks(_without_rules(_EDGE_TAGS.sub("", text.strip()).strip()))
         if text == before:
-            return text
+            break
+    return text
 
 
 def _without_rules(text: str) -> str:
@@ -347,6 +513,10 @@ def _inside_marks(text: str) -> str:
                 return inner
     if text.startswith("\\boxed{") and text.endswith("}"):
         return text[len("\\boxed{") : -1]
+    for opening, closing in _PAIRS:
+        inner = text[1:-1]
+        if text[:1] == opening and text[-1:] == closing and opening not in inner and closing not in inner:
+            return inner
     if text.count("**") == 1:  # the other half stood before the marker: **Answer: text**
         text = text.removeprefix("**").removesuffix("**")
     return text[1:-1] if _is_quoted(text) else text

@@ -78,7 +78,7 @@ def names_skill(text: str, skill: Named) -> bool:
 
 
 def find_named(text: str, skill: Named) -> str | None:
-    """The first form of the name or of an alias found, as it stands in the folded text, or None."""
+    """The first form of the name or of an alias found, as it is in the folded text, or None."""
     forms = [fold(text)]
     if (apart := _CAMEL.sub(" ", text)) != text:
         forms.append(fold(apart))
@@ -117,9 +117,12 @@ def _names(match: re.Match[str]) -> bool:
 
 
 def _first_pattern(word: str) -> str:
-    """A name's first word as the verb that it may be: "begging the question" is also "begs the question"."""
+    """A name's first word as the verb that it may be: "begging the question" is also "begs the question".
+
+    So is "appeal to authority", which is found in "appealed to authority".
+    """
     if not re.fullmatch(r"\w{3,}ing", word):
-        return _word_pattern(word)
+        return f"(?:{_word_pattern(word)}|{_letters(word, '(?:ed|ing)')})"
     stem = word[:-3]
     short = stem[:-1] if stem[-1] == stem[-2] else stem
     past = f"{short[:-1]}ie" if short.endswith("y") else short

@@ -7,7 +7,7 @@ tidied text is mostly a missed end, so the one that sees an end is the one to be
 
 That direction is also the safe one for a limit. Whoever trains against this check can learn to hide an end
 from a splitter, and cannot gain from an end too many. The price is an honest text now and then counted one
-too long, which is why both splitters' own counts are kept: `SentenceCount.disagrees` tells the caller where
+too long, which is why both splitters' own counts are kept: `SentenceCount.disagrees` shows the caller where
 the limit hangs on them.
 """
 
@@ -45,7 +45,7 @@ _WORD_START: Final = r"(?:[A-Z][a-z]|I\b)"
 _GLUED: Final = re.compile(rf"(?<=[a-z][.!?])(?=[\"'(]?{_WORD_START})|(?<=[.!?][\"')])(?={_WORD_START})")
 # Addresses, whose stops end nothing, and the numbers of footnotes behind a stop.
 _ADDRESS: Final = re.compile(
-    r"\b(?:www\.|https?://|[\w.]{1,64}@)[\w./@-]*\w|\b[a-z][\w-]*\.(?:com|org|net|edu|gov|io)\b(?!\.\w)",
+    r"\b(?:www\.|https?://|[\w.]{1,64}@)[\w./@?=&%#~+-]*\w|\b[a-z][\w-]*(?:\.[\w-]+){0,3}\.(?:com|org|net|edu|gov|io)\b(?!\.\w)(?:/[\w./?=&%#~+-]*\w)?",
     re.IGNORECASE,
 )
 _FOOTNOTE: Final = re.compile(r"(?<=[a-z][.!?])(?:\d{1,2}|\[\d{1,3}\])(?=\s+[A-Z\"']|\s*$)")
@@ -72,7 +72,7 @@ _TITLES: Final = (
     "Adm Ald Amb Atty Br Brig Bro Capt Cdr Cmdr Col Cpl Cpt Det Dr Drs Ens Fr Ft Gen Gov Hon Insp Lt Maj"
     " Messrs Mlle Mme Mr Mrs Ms Msgr Mt Pres Prof Pvt Rep Rev Sen Sgt Sr Sra Srta Supt Ven"
 )
-_SHORT_FORMS: Final = "approx ca ch dept eq est ext tel vol"
+_SHORT_FORMS: Final = "approx ca ch dept em eq est ext rs tel vol"
 _DAYS: Final = "Fri Mon Thu Thurs Tue Tues Wed"
 _UNITS: Final = "ft in kg km lb lbs min oz sec tbsp tsp"
 
@@ -204,7 +204,7 @@ def _no_ends(line: str) -> set[int]:
 
 
 def _pieces(line: str, cuts: Iterable[int]) -> int:
-    """How many pieces with a letter or a digit the cuts leave; a piece of quotation marks or emoji is none."""
+    """How many pieces with a letter or a digit the cuts leave; quotation marks or emoji alone do not count."""
     edges = [0, *sorted(cuts), len(line)]
     return sum(any(char.isalnum() for char in line[start:end]) for start, end in pairwise(edges))
 

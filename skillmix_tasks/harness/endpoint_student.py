@@ -15,17 +15,21 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from grading import UserError
-from grading.endpoint.errors import CallFailedError, StatusError
+from grading.endpoint.chat import holds_reply, holds_text, reasoning_in, usage_of, was_cut, was_filtered
+from grading.endpoint.errors import CallFailedError, NoReplyError, StatusError
+from grading.endpoint.learner import Learner
 from grading.endpoint.throttle import Throttle
 from grading.endpoint.transport import Transport
 from grading.failure import FINAL, Cause
 from grading.keys import redact
+from grading.models.spec import clean_key, refuse_other_address
 from grading.protocol.reasoning import Split, content_text, split_reasoning
 from skillmix_tasks.harness.lm_eval_internals import concurrency, payload
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply, read_reply
 
 # What a request does without, if the endpoint refuses it; in the order in which doing without is tried.
 _OPTIONAL = ("repetition_penalty", "top_k", "min_p", "presence_penalty", "seed", "top_p", "temperature")
+_OF_LOCAL_SERVERS = frozenset({"repetition_penalty", "top_k", "min_p"})  # OpenAI's interface has none of them
 _GIVE_UP_AFTER = 24  # requests in a row without a reply: the endpoint is gone
 _FIRST_ATTEMPTS = 2  # at the first request, whose user waits
 _CHAT = "/chat/completions"
@@ -35,16 +39,21 @@ Keep = Callable[[int, StudentReply], None]
 
 
 class EndpointStudent:
-    """Asks an API model of lm-eval's; `refused` are the parameters that its endpoint does not take."""
+    """Asks an API model of lm-eval's."""
 
     def __init__(self, lm: Any) -> None:
         self._lm = lm
         self._chat = hasattr(lm, "parse_generations") and "Chat" in type(lm).__name__
-        self._addresses = list(_addresses(str(lm.base_url), chat=self._chat))
+        self._addresses = list(addresses(str(lm.base_url), chat=self._chat))
         self._proved = False
         self._failures = 0
         self.limit: int | None = None  # tokens of the visible text, where reasoning has its own
-        self.refused: set[str] = set()
+        self._learner = _Parameters()
+
+    @property
+    def refused(self) -> frozenset[str]:
+        """The parameters that the endpoint does not take."""
+        return self._learner.refused
 
     @property
     def is_openai(self) -> bool:
@@ -74,7 +83,7 @@ class EndpointStudent:
     async def _work(self, transport: Transport, waiting: Iterator[tuple[int, Any]], keep: Keep) -> None:
         for number, (context, arguments) in waiting:
             try:
-                reply = read_body(await transport.post(self._body(context, arguments)), self.limit)
+                reply = read_body(await transport.post(self._body(context, arguments, self.refused)), self.limit)
             except CallFailedError as error:
                 if error.failure.cause in FINAL:
                     raise self._sentence(error) from error
@@ -106,47 +115,47 @@ class EndpointStudent:
         raise AssertionError("there is always an address")
 
     async def _suited(self, transport: Transport, context: Any, arguments: dict[str, Any]) -> StudentReply:
-        """The reply to a request without the parameters that the endpoint refuses, which are remembered."""
-        tried = [self.refused]
-        failure: StatusError | None = None
-        while tried:
-            self.refused = tried.pop(0)
+        """The reply to a request with all that the endpoint takes."""
+        learner, first = self._learner, None
+        learner.sent = frozenset(payload(self._lm, context, arguments))
+        while True:
+            without = learner.current
             try:
-                body = await transport.post(self._body(context, arguments), attempts=_FIRST_ATTEMPTS)
+                body = await transport.post(self._body(context, arguments, without), attempts=_FIRST_ATTEMPTS)
             except StatusError as error:
                 if error.filtered:
                     return _failed(error)
-                if error.failure.cause is not Cause.REFUSED:
+                first = first or error
+                if error.failure.cause not in (Cause.REFUSED, Cause.SERVER):
                     raise
-                sent = payload(self._lm, context, arguments)
-                blamed = [name for name in (*_OPTIONAL, "max_tokens") if name in sent and _blames(error, name)]
-                more = [self.refused | {name} for name in blamed if name not in self.refused]
-                if failure is None:
-                    there = [name for name in _OPTIONAL if name in sent]
-                    more += [{name} for name in there] + [set(there)]
-                failure = failure or error
-                tried = more + tried if blamed else tried + more
+                if not learner.refuse(error, without):
+                    raise first from error
                 continue
-            if self.refused:
-                logger.warning(
-                    "The student's endpoint refuses %s, which is left out; the results say so.",
-                    ", ".join(sorted(self.refused)),
-                )
-            return read_body(body, self.limit)
-        self.refused = set()
-        assert failure is not None
-        raise failure
+            learner.took(without)
+            if learner.current == without:
+                break
+        if without:
+            logger.warning(
+                "The student's endpoint refuses %s, which is left out; the results say so.",
+                ", ".join(sorted(without)),
+            )
+        return read_body(body, self.limit)
 
-    def _body(self, context: Any, arguments: dict[str, Any]) -> bytes:
+    def _body(self, context: Any, arguments: dict[str, Any], without: frozenset[str]) -> bytes:
         body = payload(self._lm, context, arguments)
-        if "max_tokens" in self.refused and "max_tokens" in body:
+        if "max_tokens" in without and "max_tokens" in body:
             body["max_completion_tokens"] = body["max_tokens"]
-        return json.dumps({name: value for name, value in body.items() if name not in self.refused}).encode()
+        return json.dumps({name: value for name, value in body.items() if name not in without}).encode()
 
     def _transport(self, address: str, bound: int) -> Transport:
         lm = self._lm
+        if self.is_openai:
+            refuse_other_address(f"the student {lm.model}", "name the address that you mean with base_url")
+        clean_key("OPENAI_API_KEY")  # which lm-eval's classes send
         try:
-            headers = {name: value for name, value in lm.header.items() if value != "Bearer "}
+            headers = {
+                name: " ".join(value.split()) for name, value in lm.header.items() if value.strip() != "Bearer"
+            }
         except ValueError as error:  # an OpenAI model without a key
             raise UserError(f"The student's endpoint {self._shown()} needs a key: {error}") from error
         return Transport(
@@ -155,6 +164,7 @@ class EndpointStudent:
             Throttle(bound, adaptive=False),
             timeout=float(lm.timeout),
             verify=bool(lm.verify_certificate),
+            charged=True,
         )
 
     def _shown(self) -> str:
@@ -166,6 +176,8 @@ class EndpointStudent:
         what = f"The student's endpoint {self._shown()}"
         words = str(error.failure)
         match error.failure.cause:
+            case Cause.NO_REPLY if isinstance(error, NoReplyError) and error.advised:
+                advice = f"cannot be reached: {words}"
             case Cause.NO_REPLY:
                 advice = f"cannot be reached ({words}): start it, or correct base_url in --model_args"
             case Cause.NOT_A_CHAT:
@@ -197,10 +209,7 @@ def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
 
     With a `limit` a visible text of more tokens is cut to its part.
     """
-    choices = [one for one in body["choices"] if isinstance(one, dict) and not one.get("error")]
-    choice = next(
-        one for one in choices if isinstance(one.get("message"), dict) or isinstance(one.get("text"), str)
-    )
+    choice = next(one for one in body["choices"] if holds_reply(one) or holds_text(one))
     message = choice["message"] if isinstance(choice.get("message"), dict) else {"content": choice["text"]}
     content = message.get("content")
     split = content_text(content) if not isinstance(content, str) else split_reasoning(content)
@@ -209,38 +218,29 @@ def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
         beside = beside if isinstance(beside, str) else json.dumps(beside, ensure_ascii=False)
         split = Split(visible=split.visible, reasoning=f"{beside}\n{split.reasoning}".strip(), open=split.open)
     finish, refusal = choice.get("finish_reason"), message.get("refusal")
-    usage = body.get("usage")
-    reasoning_tokens, cut_off = _reasoning_tokens(usage, split), finish in ("length", "max_tokens")
-    completion = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    if limit is not None and isinstance(completion, int):
-        visible = completion - (reasoning_tokens or 0)
-        if visible > limit:
-            kept = split.visible[: len(split.visible) * limit // visible]
-            split, cut_off = Split(visible=kept, reasoning=split.reasoning, open=split.open), True
+    completion, cut_off = usage_of(body.get("usage")).completion, was_cut(finish)
+    reasoning_tokens = reasoning_in(body.get("usage")) or _estimated(completion, split)
+    visible = completion - (reasoning_tokens or 0)
+    if limit is not None and visible > limit:
+        kept = split.visible[: len(split.visible) * limit // visible]
+        split, cut_off = Split(visible=kept, reasoning=split.reasoning, open=split.open), True
     return read_reply(
         split,
         cut_off=cut_off,
-        filtered=finish == "content_filter",
+        filtered=was_filtered(finish),
         refusal=refusal if isinstance(refusal, str) else "",
         reasoning_tokens=reasoning_tokens,
     )
 
 
-def _reasoning_tokens(usage: object, split: Split) -> int | None:
-    """As the endpoint counts them; else the reasoning's part of all tokens by its characters."""
-    if not isinstance(usage, dict):
-        return None
-    details = usage.get("completion_tokens_details")
-    counted = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    if isinstance(counted, int) and not isinstance(counted, bool) and 0 < counted < 2**31:
-        return counted
-    completion = usage.get("completion_tokens")
-    if not split.reasoning or not isinstance(completion, int) or not 0 < completion < 2**31:
+def _estimated(completion: int, split: Split) -> int | None:
+    """The reasoning's part of all tokens by its characters; None where there is no reasoning, or no count."""
+    if not split.reasoning or not completion:
         return None
     return round(completion * len(split.reasoning) / (len(split.reasoning) + len(split.visible)))
 
 
-def _addresses(url: str, *, chat: bool) -> Iterator[str]:
+def addresses(url: str, *, chat: bool) -> Iterator[str]:
     """The addresses to try for an API model's base_url, which may lack its end."""
     parts = urlsplit(url)
     path = parts.path.rstrip("/")
@@ -257,5 +257,30 @@ def _failed(error: CallFailedError) -> StudentReply:
     return StudentReply(state=state, detail=str(error.failure))
 
 
-def _blames(error: StatusError, name: str) -> bool:
-    return name in error.blamed() or re.search(rf"\b{name}\b", error.failure.words) is not None
+class _Parameters(Learner):
+    """What a student's requests go without; `sent` are the names of what the first one would hold.
+
+    A single one is tried first: a reply counts only if it was sampled with all that the endpoint takes.
+    """
+
+    likely = _OPTIONAL
+    never_guessed = frozenset({"max_tokens"})
+    sent: frozenset[str] = frozenset()
+
+    def _parts(self, without: frozenset[str], votes: int) -> frozenset[str]:  # noqa: ARG002
+        return (self.sent & {*_OPTIONAL, "max_tokens"}) - without
+
+    def _named(self, error: StatusError, without: frozenset[str], votes: int) -> str | None:
+        parts, blamed = self._parts(without, votes), error.blamed()
+        return next(
+            (
+                name
+                for name in (*_OPTIONAL, "max_tokens")
+                if name in parts and (name in blamed or re.search(rf"\b{name}\b", error.failure.words))
+            ),
+            None,
+        )
+
+    def _steps(self, unknown: frozenset[str], status: int) -> list[frozenset[str]]:
+        single = [frozenset({name}) for name in _OPTIONAL if name in unknown]
+        return [unknown] if status == 500 else [*single, unknown & _OF_LOCAL_SERVERS, unknown]

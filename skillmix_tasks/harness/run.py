@@ -91,7 +91,6 @@ class TaskRun:
         self._answers: Counter[str] = Counter()
         self._extractions: Counter[str] = Counter()
         self.costs: list[dict[str, Any]] = []
-        self.whole = False  # whether each item has a verdict
         if not self.replayed:
             self.answers = None
 
@@ -109,6 +108,18 @@ class TaskRun:
                 number=settings.items,
                 drop_common=settings.drop_common,
             )
+            if len(drawn) < settings.items:
+                logger.warning(
+                    "%s has %d items, not the %d that are set: no more can be made of the %d skills and %d topics "
+                    "that the pack %r has for it%s.",
+                    self.task,
+                    len(drawn),
+                    settings.items,
+                    sum(not (settings.drop_common and skill.common) for skill in pack.skills_of(spec.split)),
+                    len(pack.topics_of(spec.split)),
+                    pack.about.id,
+                    ", without common skills" if settings.drop_common else "",
+                )
             return pack, drawn, None
         if settings.pack is not None or settings.drop_common:
             raise UserError(
@@ -189,7 +200,7 @@ class TaskRun:
                     self.controls[self.pack.hash] = judge_controls(self.pack, panel)
                 if self.parts:
                     panel.expect(self.parts)
-                records = judge_replies(self.pack, asked, panel)
+                records = judge_replies(self.pack, asked, panel, f"{self.task}: judging")
             finally:
                 if not self.parts:
                     panel.close()
@@ -222,7 +233,6 @@ class TaskRun:
         self.warn_of_answers()
         unscored = sum(NO_ANSWER in item.states for item in gathered)
         missing = sum(1 - item for item in items)
-        self.whole = missing == 0
         if missing > self.settings.max_missing * len(items):
             if 2 * unscored >= missing:
                 raise UserError(self._without_answers(missing / len(items)))

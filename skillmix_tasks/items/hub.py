@@ -3,17 +3,18 @@
     data/k4/test-00000-of-00001.parquet    the items of skillmix_k4, one row each; a config for each task
     pack/                                  the pack that they were drawn from, as docs/packs.md describes it
 
-The rows name an item's skills and topic, the pack has their texts, and the hash in a row tells whether both belong
+The rows name an item's skills and topic, the pack has their texts, and the hash in a row shows whether both belong
 together.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from grading import UserError
 from skillmix_tasks.items.draw import Item, make_item
@@ -29,8 +30,15 @@ class ItemsFrom(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    path: str
     revision: str = Field(min_length=1)
+
+    @field_validator("path")
+    @classmethod
+    def _on_the_hub(cls, path: str) -> str:
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", path):
+            raise ValueError("a data set on the Hub is ORG/NAME")
+        return path
 
 
 @dataclass(frozen=True)

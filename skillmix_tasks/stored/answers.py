@@ -119,6 +119,16 @@ class StoredAnswer(BaseModel):
         return tuple(one.reply(text) for text, one in zip(self.replies, self.students, strict=True))
 
 
+_written: list[Path] = []
+
+
+def take_written() -> list[Path]:
+    """The files that this process has written and that were not taken before, for a command's last lines."""
+    taken = _written.copy()
+    _written.clear()
+    return taken
+
+
 def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAnswer]) -> Path:
     """Write a new file under `folder` and return its path; UserError if the disk refuses."""
     rank = f"_rank{header.rank}of{header.world_size}" if header.world_size > 1 else ""
@@ -135,6 +145,7 @@ def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAn
         remember_own(head.encode())
     except OSError as error:
         raise _unwritable(folder, error) from error
+    _written.append(path)
     return path
 
 
@@ -156,7 +167,7 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
 
 
 def read_header(path: Path) -> AnswerHeader:
-    """The header of a file of `write_answers`; UserError in one sentence if it is none."""
+    """The header of a file of `write_answers`; UserError in one sentence if it is invalid."""
     try:
         with open_file(path) as file:
             line = next(read_lines(file), b"")
@@ -187,7 +198,7 @@ def read_answer(path: Path, line: bytes, where: str) -> StoredAnswer:
         return StoredAnswer.model_validate_json(line)
     except ValidationError as error:
         raise UserError(
-            f"{path}, {where}, is no stored answer of this release ({first_fault(error)}): remove the line and "
+            f"{path}, {where}, is not a stored answer of this release ({first_fault(error)}): remove the line and "
             "the others of its item, or install the release that wrote it."
         ) from error
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 Answer = Callable[["State", Json], Awaitable[tuple[int, Json | str] | None]]
+_PAGE = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body></body></html>"
 _ENDED = frozenset({"completed", "expired", "cancelled", "failed"})
 
 
@@ -63,6 +64,9 @@ class Batches:
                 if refused:
                     return await send(request, refused)
                 sent = await work(state, request)
+                if state.batch_odd and state.batch_odd[0].removeprefix("error ") == name:
+                    error = state.batch_odd.popleft().startswith("error ")
+                    sent = Sent(200, error_body("Upstream error.") if error else _PAGE)
                 if state.batch_lose and state.batch_lose[0] == f"keep {name}":
                     state.batch_lose.popleft()
                 elif state.batch_lose and state.batch_lose[0] == name:
@@ -95,8 +99,13 @@ class Batches:
 
     async def _download(self, state: State, request: web.Request) -> Sent:
         content = state.batches.files.get(request.match_info["id"])
-        gone = content is None or not state.behaviour.batch_files_kept
-        return Sent(404, error_body("No such File object.")) if gone else Sent(200, (content or b"").decode())
+        if content is None or not state.behaviour.batch_files_kept:
+            return Sent(404, error_body("No such File object."))
+        text = content.decode()
+        half = text.splitlines(keepends=True)[: text.count("\n") // 2]
+        way = state.batch_files.popleft() if state.batch_files else None
+        ways = {"html": _PAGE, "empty": "", "half": "".join(half) + text[-80:-40], "lines": "".join(half)}
+        return Sent(200, text if way is None else ways[way])
 
     async def _create(self, state: State, request: web.Request) -> Sent:
         body = await request.json()
@@ -172,6 +181,13 @@ class Batches:
             if written:
                 content = "".join(json.dumps(line) + "\n" for line in reversed(written)).encode()
                 job.shown[f"{kind}_file_id"] = _file(state, content, "batch_output")["id"]
+        if state.behaviour.batch_counts:
+            replied = len(lines["output"])
+            job.shown["request_counts"] = {
+                "total": len(job.items),
+                "completed": replied,
+                "failed": len(lines["error"]),
+            }
         job.shown["status"] = job.end
         await asyncio.sleep(0)
 

@@ -75,6 +75,12 @@ class Behaviour:
     batch_open: int | None = None  # batches that may run at once; the creation of a further one gets 429
     batch_metadata: bool = True  # False: the server forgets what metadata a batch has
     batch_files_kept: bool = True  # False: the files of ended batches are gone
+    batch_counts: bool = True  # False: a batch does not say how many of its requests have a result
+    # How the next files come, one entry each: "html", "empty", "half" (cut in a line), "lines" (cut at a line's
+    # end), or None for complete. `batch_odd` are routes ("upload", "create", "list", "look") whose next requests
+    # do their work and are answered with a page of HTML, or, for "error ROUTE", with an error in a success.
+    batch_files: list[str | None] = field(default_factory=list)
+    batch_odd: list[str] = field(default_factory=list)
     # Routes ("upload", "create", "list", "look", "download"): in this order, the next request of each does its
     # work and loses its reply: the connection closes, or with `batch_hang` stays open. "keep ROUTE" lets one pass.
     batch_lose: list[str] = field(default_factory=list)

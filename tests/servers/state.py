@@ -31,6 +31,8 @@ class State:
     batches: Kept = field(default_factory=Kept)
     batch_script: deque[str | None] = field(default_factory=deque)
     batch_lose: deque[str] = field(default_factory=deque)
+    batch_files: deque[str | None] = field(default_factory=deque)
+    batch_odd: deque[str] = field(default_factory=deque)
     started: float = field(default_factory=time.monotonic)
     admitted: int = 0  # judge replies since `hold_after` was set
     released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -40,10 +42,8 @@ class State:
         self.behaviour = replace(self.behaviour, **changes)
         for name in {"script", "judge_script", "student_script"} & set(changes):
             self.scripts[name] = deque(changes[name])
-        if "batch_script" in changes:
-            self.batch_script = deque(changes["batch_script"])
-        if "batch_lose" in changes:
-            self.batch_lose = deque(changes["batch_lose"])
+        for name in {"batch_script", "batch_lose", "batch_files", "batch_odd"} & set(changes):
+            setattr(self, name, deque(changes[name]))
         if "hold_after" in changes:
             self.admitted = 0
             self.released.set()  # those who wait look again

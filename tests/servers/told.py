@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ class ToldServer:
 
     answer: Callable[[Came], Answer]
     came: list[Came] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
         told = self
@@ -41,7 +43,8 @@ class ToldServer:
                 told.came.append(came)
                 status, headers, content = told.answer(came)
                 self.send_response(status)
-                for name, value in ({"Content-Length": str(len(content))} | headers).items():
+                length = {} if "Transfer-Encoding" in headers else {"Content-Length": str(len(content))}
+                for name, value in (length | headers).items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)
@@ -52,6 +55,8 @@ class ToldServer:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if self.tls is not None:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
         return self
@@ -62,5 +67,9 @@ class ToldServer:
         self._server.server_close()
 
     @property
+    def port(self) -> int:
+        return self._server.server_port
+
+    @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
+        return f"http{'' if self.tls is None else 's'}://127.0.0.1:{self.port}/v1"

@@ -20,7 +20,7 @@ from grading.home import verdict_store
 from grading.store.replies import VerdictStore
 from tests.forks import Fork
 from tests.servers.chat import ChatServer
-from tests.training.made import CONCURRENCY, KILLED_PLAN, make, make_to_be_killed, run_at, tried
+from tests.training.made import CONCURRENCY, KILLED_PLAN, make, make_little, make_to_be_killed, run_at, tried
 from tests.training.making import items
 from training.data.rows import read_rows, rows_file
 from training.texts.counts import Counts
@@ -156,6 +156,28 @@ def test_ten_kills_change_no_byte_and_buy_nothing_twice(server: ChatServer, tmp_
     assert KILLED_PLAN.ks == (1, 2)
 
 
+def test_two_runs_at_once_pay_for_each_text_once(server: ChatServer, tmp_path: Path):
+    """Also when one of them is killed: the other pays again for what was in flight alone."""
+    behaviour = {"student": "one sentence", "student_latency": 0.03, "judge_latency": 0.03, "n": "honour"}
+    for kill in (False, True):
+        server.reset()
+        server.set(models=MODELS, **behaviour)
+        home = tmp_path / str(kill)
+        outs = [home / "first", home / "second"]
+        runs = [Fork(make_little, home / "home", out, server.base_url) for out in outs]
+        if kill:
+            server.wait(lambda counts: counts.received["student"] >= 16)
+            assert runs.pop(0).kill() == -signal.SIGKILL
+            outs.pop(0)
+        for run in runs:
+            done = run.wait(60)
+            assert done.returncode == 0, done.stderr
+        assert len({(out / "rows_k1.jsonl").read_bytes() for out in outs}) == 1
+        asked = [json.dumps([entry.body["messages"], entry.body["seed"]]) for entry in server.log()]
+        twice = len(asked) - len(set(asked))
+        assert twice <= CONCURRENCY if kill else twice == 0
+
+
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
@@ -217,11 +239,20 @@ def test_duplicates_are_sought_among_all_k(server: ChatServer, tmp_path: Path):
     assert [config.name for config in report.configs] == ["k1"]
 
 
-def test_what_is_too_much_is_in_surplus(server: ChatServer, tmp_path: Path):
+def test_no_more_texts_are_bought_than_are_wanted(server: ChatServer, tmp_path: Path):
     server.set(earn=1, student="one sentence")
-    report = make(run_at(server.base_url, own_plan([1], 5)), tmp_path / "out")
-    assert report.outcome.endings == {1: "5 texts are accepted"}
-    assert rejected(report) == {"surplus": 5}  # half of the tries were expected to do
+    report = make(run_at(server.base_url, own_plan([1, 2], 15)), tmp_path / "out")
+    assert report.outcome.endings == {1: "15 texts are accepted", 2: "15 texts are accepted"}
+    assert (rejected(report, 1), rejected(report, 2)) == ({}, {})
+    assert received(server) == 30 * 2 + 30 * 3  # two turns, three votes
+    assert report.notes()[0] == "k1 has 15 rows and no validation split: one begins at 20 rows."
+
+
+def test_a_pack_with_too_few_texts_is_refused_before_anything_is_bought(server: ChatServer, tmp_path: Path):
+    with pytest.raises(UserError, match=r"gives 4,555 texts with k = 1, and 5,000 are wanted: .* hold back 495"):
+        make(run_at(server.base_url, own_plan([1], 5_000)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert received(server) == 0
     assert len(list(read_rows(rows_file(tmp_path / "out", 1)))) == 5
 
 
@@ -242,7 +273,7 @@ def test_a_cap_stops_the_run_and_a_higher_one_goes_on(server: ChatServer, tmp_pa
     report = make(run, out, budget=capped)
     asked = received(server)
     assert report.outcome.endings[2] == (
-        "max_tokens = 20000 is reached; with a higher cap the same command goes on from here"
+        "max_tokens = 20000 is reached; with a higher cap the same command resumes"
     )
     tally = report.outcome.counts.kinds[2].tally
     assert rejected(report, 2)["over_budget"] > 0
@@ -300,7 +331,7 @@ def test_another_limit_is_tried_in_the_same_folder_as_long_as_it_has_no_text(ser
     server.set(student="one sentence", student_faults={}, earn=1)
     higher = replace(run, teacher=resolve_teacher("teacher-1", base_url=server.base_url, max_tokens=16384))
     assert make(higher, out).outcome.counts.accepted == 2
-    with pytest.raises(UserError, match=r"another teacher\.max_tokens \(1024, was 16384\)"):
+    with pytest.raises(UserError, match=r"another teacher \(--teacher\): max_tokens 1024, was 16384"):
         make(run, out)
 
 

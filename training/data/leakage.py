@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 
 from grading import UserError
 from grading.words import many
+from skillmix_tasks.cells import FIRST_ITEMS, Cell, task_cells, tasks_of
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack, bundled_packs
-from training.data.cells import FIRST_ITEMS, Cell, task_cells, tasks_of
 from training.data.rows import read_rows, rows_files
 
 HELDOUT_TOPIC: Final = "held-out topic"
@@ -70,6 +70,14 @@ class Leakage:
         shown = self.first.setdefault(kind, [])
         if len(shown) < _SHOWN:
             shown.append((row, what))
+
+    def add(self, other: Leakage) -> None:
+        """Add what was found in other rows, checked against the same items."""
+        self.rows += other.rows
+        self.mixed += other.mixed
+        self.counts += other.counts
+        for kind, shown in other.first.items():
+            self.first[kind] = (self.first.get(kind, []) + shown)[:_SHOWN]
 
     def record(self) -> dict[str, Any]:
         """The report as JSON."""

@@ -15,9 +15,9 @@ import pytest
 from benchmarks import report_pictures
 from benchmarks.report_pictures import write_results
 from hub_cards.report.page.write import write_report
-from hub_cards.report.results.find import find_results
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.study import Study, make_study
+from skillmix_tasks.stored.find_results import find_results
 
 playwright = pytest.importorskip("playwright.sync_api")
 expect = playwright.expect

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from grading import UserError
-from hub_cards.report.page.tables import plain
+from grading.safety.text import plain
 from hub_cards.report.page.write import write_report
-from hub_cards.report.results.find import Found, find_results
 from hub_cards.report.results.parties import student_of
 from hub_cards.report.results.runs import read_results
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.study import Study, make_study
 from skillmix_tasks.calibration.record import Calibration, load_calibration
+from skillmix_tasks.stored.find_results import Found, find_results
 from tests.hub_cards.made import make_calibration
 
 
@@ -70,7 +70,7 @@ def test_what_leads_to_nothing(argument: str, words: str, tmp_path: Path, monkey
 def test_a_file_that_holds_no_results(text: str, tmp_path: Path):
     file = tmp_path / "results.json"
     file.write_text(text)
-    with pytest.raises(UserError, match="is no results file"):
+    with pytest.raises(UserError, match="is not a results file"):
         read_results(file)
 
 
@@ -82,7 +82,7 @@ def test_a_cost_that_is_none_is_named(dollars: str, hostile: Path):
     grading = data["configs"]["skillmix_k2"]["metadata"]["skillmix"]["grading"]
     grading["spent"]["dollars"], grading["saved"]["dollars"] = json.loads(dollars), 0.0
     file.write_text(json.dumps(data), encoding="utf-8")
-    with pytest.raises(UserError, match="is no results file"):
+    with pytest.raises(UserError, match="is not a results file"):
         read_results(file)
 
 

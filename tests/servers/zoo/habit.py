@@ -76,7 +76,7 @@ class Habit:
 
     source: ClassVar[str] = ""
     outcome: ClassVar[Whole | Ended | Lost] = Whole()
-    teacher: ClassVar[bool] = False  # whether it also meets a teacher, who sends no form
+    formless: ClassVar[Whole | Ended | Lost | None] = None  # the outcome where no form is asked for, if another
     wasted: ClassVar[int] = 5  # chats, at most, that bring nothing until the endpoint is understood
 
     def models(self) -> Answer:
@@ -84,6 +84,16 @@ class Habit:
 
     def chat(self, body: Json, number: int) -> Answer:
         return good(body)
+
+
+class Always(Habit):
+    """Refuses every chat."""
+
+    reply: Answer = answer(500, "")
+    wasted = 2
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return self.reply
 
 
 def is_check(body: Json) -> bool:

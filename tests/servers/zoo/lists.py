@@ -52,7 +52,7 @@ class BareList(Habit):
 class ListUnauthorised(Habit):
     """The key may chat and not list."""
 
-    source = "https://help.openai.com/en/articles/8867743-assign-api-key-permissions"
+    source = "https://github.com/opencodeschool/opencode.school/issues/174"
 
     def models(self) -> Answer:
         return answer(
@@ -61,28 +61,28 @@ class ListUnauthorised(Habit):
 
 
 class ListKeyless(ListUnauthorised):
-    source = "issue text: 401 on /models alone"
+    source = "made up: the same as 401"
 
     def models(self) -> Answer:
         return answer(401, {"detail": "Unauthorized"})
 
 
 class NoList(Habit):
-    source = "https://docs.perplexity.ai (no list of models)"
+    source = "https://github.com/modular/max/issues/294"
 
     def models(self) -> Answer:
         return answer(404, "404 page not found")
 
 
 class BrokenList(Habit):
-    source = "issue text: 500 on /models alone"
+    source = "made up: a list that fails while chats work"
 
     def models(self) -> Answer:
         return answer(500, "Internal Server Error")
 
 
 class PageForList(Habit):
-    source = "issue text: HTML where the list should be"
+    source = "made up: a console's page where the list should be"
 
     def models(self) -> Answer:
         return answer(200, "<html><title>Console</title></html>", {"Content-Type": "text/html"})
@@ -99,7 +99,37 @@ class OnlyCompletionTokensInCheck(NoList):
         return super().chat(body, number)
 
 
-HABITS = (
+class NamesOnly(Habit):
+    """A bare list of names."""
+
+    source = "made up"
+
+    def models(self) -> Answer:
+        return answer(200, ["other", MODEL])
+
+
+class OtherKeyOfTheList(Habit):
+    source = "made up after Google's own list of models"
+
+    def models(self) -> Answer:
+        return answer(200, {"models": [{"name": f"models/{MODEL}"}], "nextPageToken": "abc"})
+
+
+class ListAtItsLimit(Habit):
+    source = "made up"
+
+    def models(self) -> Answer:
+        return answer(429, error("Too many requests"))
+
+
+class ListMoved(Habit):
+    source = "made up"
+
+    def models(self) -> Answer:
+        return answer(301, "", {"Location": "/console/models"})
+
+
+HABITS: tuple[type[Habit], ...] = (
     Prefixed,
     Tagged,
     Wildcard,
@@ -112,4 +142,8 @@ HABITS = (
     BrokenList,
     PageForList,
     OnlyCompletionTokensInCheck,
+    NamesOnly,
+    OtherKeyOfTheList,
+    ListAtItsLimit,
+    ListMoved,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,13 +18,14 @@ class Visited:
     """What came: the address, the chats of the run, and how many of them brought nothing."""
 
     base_url: str = ""
+    port: int = 0
     chats: list[Json] = field(default_factory=list)
     refused: int = 0
     answered: bool = False
 
 
 @contextmanager
-def serving(habit: Habit) -> Iterator[Visited]:
+def serving(habit: Habit, tls: ssl.SSLContext | None = None) -> Iterator[Visited]:
     """Serve `habit` until the block ends."""
     visited, lock = Visited(), threading.Lock()
 
@@ -42,6 +44,6 @@ def serving(habit: Habit) -> Iterator[Visited]:
             visited.refused += answer[0] != 200
         return answer
 
-    with ToldServer(reply) as server:
-        visited.base_url = server.base_url
+    with ToldServer(reply, tls=tls) as server:
+        visited.base_url, visited.port = server.base_url, server.port
         yield visited

@@ -121,7 +121,7 @@ class Sample(BaseModel):
         if self.coverage not in (0, 1):
             raise ValueError("coverage is neither 0 nor 1")
         if self.coverage and not all(0 <= score <= 1 for score in scores):
-            raise ValueError("an item with a verdict has a score that is no share")
+            raise ValueError("an item with a verdict has a score that is not a share")
         if not self.filtered_resps or len(self.filtered_resps) != len(self.resps):
             raise ValueError("there are not as many judged answers as answers")
         if self.doc.skills and len(self.doc.skills) != self.doc.k:
@@ -143,7 +143,7 @@ class Sample(BaseModel):
         return "\n\n".join(one.content for one in messages)
 
     def generations(self) -> list[Generation]:
-        """The judged answers, in order; ValidationError if one is none, or lacks a point."""
+        """The judged answers, in order; ValidationError if one is invalid, or lacks a point."""
         found = [Generation.model_validate_json(text) for text in self.filtered_resps]
         points = {*(f"s{number}" for number in range(1, self.doc.k + 1)), TOPIC, SENSE, LENGTH}
         for generation in found:

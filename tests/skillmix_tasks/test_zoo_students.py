@@ -1,0 +1,48 @@
+"""A student with a habit of the zoo: its answers come, or the run ends with the endpoint's words."""
+
+from __future__ import annotations
+
+import pytest
+
+from grading import State, UserError
+from skillmix_tasks.scoring.reply import AnswerState
+from tests.grading.test_zoo import HABITS, short_waits
+from tests.servers.zoo import lists
+from tests.servers.zoo.habit import MODEL, TEXT, Ended, Habit, Lost, Whole
+from tests.servers.zoo.serving import serving
+from tests.skillmix_tasks.asked_student import asked_student
+
+pytestmark = pytest.mark.slow
+
+__all__ = ["short_waits"]  # a fixture of each test here
+
+MET = [habit for habit in HABITS if habit not in lists.HABITS]  # nobody asks a student's endpoint for its list
+STATES = {
+    State.REFUSED: {AnswerState.FILTERED, AnswerState.REFUSED},
+    State.TRUNCATED: {AnswerState.ANSWERED},  # what is there counts
+    State.REASONING_ONLY: {AnswerState.CUT_OFF},
+}
+FORMS = frozenset({"json_schema", "response_format", "system", "n"})
+
+
+@pytest.mark.parametrize("kind", MET, ids=lambda kind: kind.__name__)
+def test_a_student_with_a_habit(kind: type[Habit]):
+    outcome = kind.formless or kind.outcome
+    with serving(kind()) as visited:
+        if isinstance(outcome, Ended):
+            with pytest.raises(UserError) as error:
+                asked_student(visited.base_url, 5)
+            assert outcome.words in str(error.value)
+            assert MODEL not in outcome.words or MODEL in str(error.value)
+            assert len(visited.chats) <= kind.wasted
+            return
+        student, replies = asked_student(visited.base_url, 5)
+    if isinstance(outcome, Whole):
+        assert [reply.state for reply in replies] == [AnswerState.ANSWERED] * 5
+        assert all(TEXT in reply and "<think>" not in reply and "</think>" not in reply for reply in replies)
+        allowed = set(outcome.without) - FORMS
+        assert student.refused <= allowed
+        assert student.refused or not allowed or "system" in outcome.without  # it sends no system turn
+    elif isinstance(outcome, Lost):
+        assert {reply.state for reply in replies} <= STATES[outcome.state]
+        assert all(reply.cut for reply in replies) == (outcome.state in (State.TRUNCATED, State.REASONING_ONLY))
