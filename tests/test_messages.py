@@ -21,7 +21,10 @@ OTHERS = {
     "--config_file",
     "--repo-type",
     "--local-dir",
-}  # of pip, accelerate and hf, which our messages name, too
+    "--encoding",
+    "--template",
+    "--temperature",
+}  # of pip, accelerate, hf, createdb and inspect, which our messages name, too
 
 
 def commands() -> dict[str, set[str]]:
