@@ -25,11 +25,11 @@ from hub_cards.hub.records import json_file, read_record
 from hub_cards.hub.scrub import is_local, local_paths, public_name, scrub, scrub_model_args
 from hub_cards.report.results.runs import Run, read_results
 from hub_cards.report.results.tally import read_tally
-from hub_cards.report.stats.intervals import mean_interval, wilson
 from skillmix_tasks.calibration.record import Calibration, calibration_file, load_calibration
 from skillmix_tasks.items.hub import config_of
 from skillmix_tasks.stored.find_results import find_results
 from skillmix_tasks.stored.record import RunRecord, task_record
+from training.intervals import mean_interval, wilson
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

@@ -156,30 +156,43 @@ def comparison_record(rows: Sequence[ComparedTask], about: Mapping[str, Any]) ->
     return {**about, "tasks": [asdict(row) for row in rows]}
 
 
-def comparison_text(rows: Sequence[ComparedTask], about: Sequence[str]) -> str:
-    """The comparison as a page of Markdown; `about` are sentences for its beginning."""
+def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[str]) -> str:
+    """The comparison of each run, by its name, as a page of Markdown; `about` are sentences for its beginning."""
     source = files("training").joinpath("templates", "comparison.md.jinja").read_text(encoding="utf-8")
     template = environment().from_string(source)
     return template.render(
         about=about,
-        rows=[
-            {
-                "task": row.task,
-                "split": SPLITS[row.split],
-                "k": row.k,
-                "verdicts": _verdicts(row),
-                "metrics": [(metric.replace("_", " "), *row.metrics[metric].cells()) for metric in METRICS],
-            }
-            for row in rows
-        ],
-        few=[f"{row.task} {min(row.covered)}" for row in rows if min(row.covered) < FEW],
+        runs={
+            name: [
+                {
+                    "task": row.task,
+                    "split": SPLITS[row.split],
+                    "k": row.k,
+                    "verdicts": _verdicts(row),
+                    "metrics": [(metric.replace("_", " "), *row.metrics[metric].cells()) for metric in METRICS],
+                }
+                for row in rows
+            ]
+            for name, rows in runs.items()
+        },
+        few=list(
+            dict.fromkeys(
+                f"{row.task} {min(row.covered)}"
+                for rows in runs.values()
+                for row in rows
+                if min(row.covered) < FEW
+            )
+        ),
         least=FEW,
-        notes=[
-            f"{row.task}, {side}: {line}."
-            for row in rows
-            for side, line in zip(("before", "after"), row.answers, strict=True)
-            if line
-        ],
+        notes=list(
+            dict.fromkeys(
+                f"{row.task}, {side}: {line}."
+                for name, rows in runs.items()
+                for row in rows
+                for side, line in zip(("before", "after" if len(runs) == 1 else name), row.answers, strict=True)
+                if line
+            )
+        ),
     )
 
 

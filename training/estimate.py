@@ -1,7 +1,8 @@
-"""What data, training and evaluation will take, told before any of it is begun: dollars, and hours of a GPU.
+"""What data, training and evaluation will take, before any of it begins: dollars, and hours of a GPU.
 
 Prompts are counted from those of the plan's first cells and of the tasks' first items. What cannot be counted
-stands in estimate.yaml with its source, and is printed with the result.
+stands in estimate.yaml with its source, and is printed with the result. Of an experiment it is
+training/experiment/estimate.py that puts the parts together.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from grading.models.price import PRICES_VARIABLE
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
 from grading.words import many
-from skillmix_tasks.cells import evaluation_cells
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.loading import load_pack
@@ -31,6 +31,7 @@ from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.rubric import grading_request
+from training.data.cells import evaluation_cells
 from training.texts.plan import Kind, Plan, cells
 from training.texts.teacher import TeacherSpec
 from training.tune.recipe import Recipe
@@ -189,25 +190,52 @@ def estimate(
     estimated. Raises UserError for an unknown task.
     """
     pack = load_pack(pack_name)
-    excluded = evaluation_cells(pack, plan.ks)
-    kinds = {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
-    parts = [_texts(pack, kinds, teacher, judges)]
-    used: dict[str, Any] = {"reply_tokens": _REPLY, "answer_tokens": _known()["answer_tokens"]}
+    kinds = looked_at(pack, plan)
+    parts = [texts_part("Texts", pack, kinds, teacher, judges)]
     # The rows of a training are weighted by it, and otherwise it says how many tries texts take.
-    if shares := {kind.k: _acceptance(kind.k) for kind in kinds if recipe is not None or kind.accept is not None}:
-        used |= {"acceptance": shares, "acceptance_source": _known()["acceptance_source"]}
+    weighted = [kind.k for kind in kinds if recipe is not None or kind.accept is not None]
     if recipe is not None:
-        used |= {name: _known()[name] for name in _OF_GPU}
-        used["train_tokens_per_second"] = {recipe.method: _known()["train_tokens_per_second"][recipe.method]}
-        parts.append(_training(pack, kinds, recipe))
-        parts.append(_evaluation(pack, judges, recipe, tasks or recipe.eval_tasks, items))
+        billions = _known()["billions_of_parameters"].get(recipe.model)
+        parts.append(training_part("Training", pack, kinds, recipe, billions))
+        asked = tasks or recipe.eval_tasks
+        names = list(dict.fromkeys(name for task in asked for name in tasks_named(task)))
+        number = items * GENERATIONS * _MODELS
+        answers = len(names) * number
+        work = f"{many(answers, 'answer')} to {many(len(names), 'task')}, before and after"
+        calls = judging(pack, judges, names, number)
+        parts.append(Part("Evaluation", work, calls, answering_hours(answers, billions)))
     elif tasks:
         raise UserError("--tasks are answered by a trained model: name its recipe, too (`skillmix recipes`).")
-    specs = (teacher, *judges)
-    return Estimate(parts, [spec for spec in specs if spec.dollars(Usage()) is None], used)
+    return Estimate(parts, unpriced((teacher, *judges)), assumptions(weighted, [recipe] if recipe else []))
 
 
-def _texts(pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judges: Sequence[JudgeSpec]) -> Part:
+def unpriced(specs: Sequence[ModelSpec]) -> list[ModelSpec]:
+    """The models whose price is not known."""
+    return [spec for spec in specs if spec.dollars(Usage()) is None]
+
+
+def assumptions(ks: Iterable[int], recipes: Sequence[Recipe]) -> dict[str, Any]:
+    """What an estimate assumes that weights texts of `ks` by their acceptance, and trains by `recipes`."""
+    used: dict[str, Any] = {"reply_tokens": _REPLY, "answer_tokens": _known()["answer_tokens"]}
+    if shares := {k: _acceptance(k) for k in ks}:
+        used |= {"acceptance": shares, "acceptance_source": _known()["acceptance_source"]}
+    if recipes:
+        used |= {name: _known()[name] for name in _OF_GPU}
+        rates = _known()["train_tokens_per_second"]
+        used["train_tokens_per_second"] = {recipe.method: rates[recipe.method] for recipe in recipes}
+    return used
+
+
+def looked_at(pack: Pack, plan: Plan) -> dict[Kind, list[Item]]:
+    """The first cells of each kind of a plan."""
+    excluded = evaluation_cells(pack, plan.ks)
+    return {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
+
+
+def texts_part(
+    name: str, pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judges: Sequence[JudgeSpec]
+) -> Part:
+    """What it takes to make texts of these kinds."""
     used: _Used = {}
     for kind, items in kinds.items():
         share = _tries(kind) / len(items)
@@ -217,10 +245,13 @@ def _texts(pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judg
     tries = " + ".join(f"{_tries(kind):,}" for kind in kinds)
     ks = ", ".join(str(kind.k) for kind in kinds)
     work = f"{sum(map(_tries, kinds)):,} tries with k = {ks}" + (f" ({tries})" if len(kinds) > 1 else "")
-    return Part("Texts", work, _calls((teacher, *judges), used), 0.0)
+    return Part(name, work, _calls((teacher, *judges), used), 0.0)
 
 
-def _training(pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe) -> Part:
+def training_part(
+    name: str, pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe, billions: float | None, times: int = 1
+) -> Part:
+    """What it takes to train a model of so many parameters on accepted texts of these kinds, `times` times."""
     accepted = {kind: _tries(kind) * _acceptance(kind.k) for kind in kinds}
     tokens = sum(
         accepted[kind] / len(items) * (second.prompt + second.completion)
@@ -230,14 +261,13 @@ def _training(pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe) -> Part
     row = tokens / sum(accepted.values())
     rows = recipe.global_batch * recipe.steps if recipe.steps else (recipe.epochs or 1) * sum(accepted.values())
     rate = _known()["train_tokens_per_second"][recipe.method]
-    work = f"{rows:,.0f} rows of about {row:,.0f} tokens ({recipe.method}, {recipe.model})"
-    return Part("Training", work, (), _gpu_hours(rows * row / rate, recipe.model))
+    work = f"{times * rows:,.0f} rows of about {row:,.0f} tokens ({recipe.method}, {recipe.model})"
+    return Part(name, work, (), _gpu_hours(times * rows * row / rate, billions))
 
 
-def _evaluation(pack: Pack, judges: Sequence[JudgeSpec], recipe: Recipe, tasks: Sequence[str], items: int) -> Part:
+def judging(pack: Pack, judges: Sequence[JudgeSpec], names: Sequence[str], number: int) -> tuple[Calls, ...]:
+    """The calls that judge `number` answers to each of the tasks `names`."""
     specs = bundled_tasks()
-    names = list(dict.fromkeys(name for task in tasks for name in tasks_named(task)))
-    number = items * GENERATIONS * _MODELS
     used: _Used = {}
     for name in names:
         k, split = specs[name].k, specs[name].split
@@ -246,10 +276,12 @@ def _evaluation(pack: Pack, judges: Sequence[JudgeSpec], recipe: Recipe, tasks: 
         for place, judge in enumerate(judges):
             one = _sum(_votes(asked, item, judge) for item in drawn).times(number / len(drawn))
             used[place, k] = used.get((place, k), Usage()) + one
-    answers = len(names) * number
-    seconds = answers * 2 * _REPLY / _known()["generate_tokens_per_second"]
-    work = f"{many(answers, 'answer')} to {many(len(names), 'task')}, before and after"
-    return Part("Evaluation", work, _calls(judges, used), _gpu_hours(seconds, recipe.model))
+    return _calls(judges, used)
+
+
+def answering_hours(answers: int, billions: float | None) -> float | None:
+    """GPU hours of a model of so many parameters for two replies to each of `answers`."""
+    return _gpu_hours(answers * 2 * _REPLY / _known()["generate_tokens_per_second"], billions)
 
 
 def _tries(kind: Kind) -> int:
@@ -296,9 +328,8 @@ def _calls(specs: Sequence[ModelSpec], used: _Used) -> tuple[Calls, ...]:
     )
 
 
-def _gpu_hours(seconds: float, model: str) -> float | None:
+def _gpu_hours(seconds: float, billions: float | None) -> float | None:
     """Hours for a model for which `seconds` would do if it had the size that the rates are for."""
-    billions = _known()["billions_of_parameters"].get(model)
     return None if billions is None else seconds * billions / _known()["billions"] / 3600
 
 

@@ -25,10 +25,15 @@ def report(
     ],
     out: Out,
     before: Annotated[str, typer.Option(help="The student before fine-tuning, by name.")] = "before",
-    after: Annotated[str, typer.Option(help="The student after fine-tuning, by name.")] = "after",
+    after: Annotated[
+        list[str] | None, typer.Option(help="A student after fine-tuning, by name; several times for more.")
+    ] = None,
     no_published: Annotated[bool, typer.Option("--no-published", help="Leave out the papers' rows.")] = False,
     calibration: Annotated[
         list[Path] | None, typer.Option(help="A judge's calibration.json, or its folder.")
+    ] = None,
+    tables: Annotated[
+        Path | None, typer.Option(help="A folder that `skillmix tables` wrote; the page shows its tables, too.")
     ] = None,
     corpus_tokens: _Tokens = None,
     skill_frequency: _Skill = None,
@@ -42,6 +47,7 @@ def report(
     """
     from grading.closing import names, show_closing
     from grading.words import many
+    from hub_cards.report.page.experiment import read_experiment
     from hub_cards.report.page.write import write_report
     from hub_cards.report.stats.novelty import corpus_of
     from hub_cards.report.study.study import make_study
@@ -56,10 +62,10 @@ def report(
         corpus=corpus,
         published=not no_published,
         before=before,
-        after=after,
+        after=after or ("after",),
         calibrations=calibrations,
     )
-    written = write_report(study, out)
+    written = write_report(study, out, experiment=read_experiment(tables) if tables else None)
     if as_json:
         typer.echo(json.dumps({"files": [str(path) for path in written], "notes": study.notes}))
     else:
@@ -149,7 +155,7 @@ def power(
 
     skillmix power --difference 0.1 --rate 0.3
     """
-    from hub_cards.report.stats.power import MOST, POWER, discordant_share, items_needed
+    from training.power import MOST, POWER, discordant_share, items_needed
 
     needed = items_needed(rate, difference, discordant)
     share = discordant_share(rate, difference) if discordant is None else discordant

@@ -71,6 +71,14 @@ class Leakage:
         if len(shown) < _SHOWN:
             shown.append((row, what))
 
+    def add(self, other: Leakage) -> None:
+        """Add what was found in other rows, checked against the same items."""
+        self.rows += other.rows
+        self.mixed += other.mixed
+        self.counts += other.counts
+        for kind, shown in other.first.items():
+            self.first[kind] = (self.first.get(kind, []) + shown)[:_SHOWN]
+
     def record(self) -> dict[str, Any]:
         """The report as JSON."""
         return {

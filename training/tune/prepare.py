@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,7 @@ from grading.models.fingerprint import cached_commit, check_model_path, weights_
 from grading.words import many
 from skillmix_tasks.harness.embedded import convert_embedded_model
 from training.data.leakage import Leakage
-from training.data.source import Source, open_source
+from training.data.source import Data, open_data
 from training.tune.distributed import asked_for, say, world_size
 from training.tune.encode import Encoded, encode, tokenizer_identity
 from training.tune.ends import check_ends
@@ -64,7 +65,8 @@ class Prepared:
     record: dict[str, Any]
 
 
-def _find(recipe: Recipe, before: dict[str, Any] | None) -> Base:
+def find_base(recipe: Recipe, before: dict[str, Any] | None = None) -> Base:
+    """The base model of a recipe; `before` is the record of the resumed run. UserError if it cannot be had."""
     if recipe.model == EMBEDDED:
         directory = convert_embedded_model(home() / "models" / "smollm2-135m-instruct")
         # Its files are made anew on each machine; what they are made of is one release of one package.
@@ -94,20 +96,22 @@ def _begun_with(recipe: Recipe, before: dict[str, Any] | None) -> str | None:
     return revision
 
 
-def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] | None = None) -> Prepared:
-    """Read the base model's tokenizer and the data set `data`, and make rows of tokens.
+def prepare(
+    recipe: Recipe, data: Sequence[str], options: Options, before: dict[str, Any] | None = None
+) -> Prepared:
+    """Read the base model's tokenizer and the data sets `data`, and make rows of tokens.
 
     `before` is the record of the resumed run. Raises UserError if either cannot be had, rows are too
     long, or they leak into a task of the recipe.
     """
     from transformers import AutoTokenizer
 
-    base = _find(recipe, before)
+    base = find_base(recipe, before)
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.model, revision=base.revision)
     except (OSError, ValueError) as error:
         raise UserError(f"The model {recipe.model} has no tokenizer that loads ({_flat(error)}).") from error
-    source = open_source(data, recipe.data_config)
+    source = open_data(data, recipe.data_config, recipe.seed)
     template = marked_template(tokenizer)
     end = end_token(tokenizer, template)
     if recipe.method == "lora" and not options.merge:
@@ -134,16 +138,15 @@ def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] 
         held = held if len(held) else None
     if recipe.early_stopping and held is None:
         raise UserError(
-            f"early_stopping needs a validation split, which {data} has not: type --set early_stopping=null."
+            f"early_stopping needs a validation split, which {' + '.join(data)} has not: type "
+            "--set early_stopping=null."
         )
     leaks = _leaks(recipe, source, options)
     record = {
         "recipe": recipe.model_dump(mode="json"),
         "base_model": {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint},
-        "data": {
-            "name": source.name,
-            "revision": source.revision,
-            "config": source.config,
+        "data": source.record()
+        | {
             "fingerprint": encoded.fingerprint + (f"-{validation.fingerprint}" if validation else ""),
             "rows": len(rows),
             "validation_rows": len(held) if held is not None else 0,
@@ -172,7 +175,7 @@ def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] 
     )
 
 
-def _leaks(recipe: Recipe, source: Source, options: Options) -> Leakage | None:
+def _leaks(recipe: Recipe, source: Data, options: Options) -> Leakage | None:
     """The check against the recipe's tasks; None if there are none, or if it cannot be made and is waived."""
     if not recipe.checked_tasks:
         return None

@@ -101,7 +101,7 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
             eval_dataset=job.prepared.validation,
             processing_class=job.prepared.tokenizer,
             callbacks=[EarlyStoppingCallback(patience)] if patience else None,
-            peft_config=_adapter(job),
+            peft_config=adapter_config(job.recipe, job.prepared.base.revision),
         )
     except NoMatchingPeftModuleError as error:
         raise UserError(
@@ -184,8 +184,9 @@ def _config(job: Job) -> SFTConfig:
     )
 
 
-def _adapter(job: Job) -> LoraConfig | None:
-    lora = job.recipe.lora
+def adapter_config(recipe: Recipe, revision: str | None = None) -> LoraConfig | None:
+    """The adapter of a recipe, as peft makes it; None without one. `revision` is the base model's."""
+    lora = recipe.lora
     if lora is None:
         return None
     return LoraConfig(
@@ -194,7 +195,7 @@ def _adapter(job: Job) -> LoraConfig | None:
         lora_dropout=lora.dropout,
         target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
         task_type="CAUSAL_LM",
-        revision=job.prepared.base.revision,
+        revision=revision,
     )
 
 

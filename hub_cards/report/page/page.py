@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import PackageLoader
 
 from grading.safety.templates import environment
+from hub_cards.report.page.experiment import Experiment
 from hub_cards.report.page.words import (
     METRIC_MEANINGS,
     METRIC_NAMES,
@@ -26,19 +27,19 @@ from hub_cards.report.page.words import (
 from hub_cards.report.results.answers import CHUNK, packed_text
 from hub_cards.report.results.parties import digest
 from hub_cards.report.stats.novelty import ASSUMPTIONS, sensitivity
-from hub_cards.report.stats.power import items_needed
 from hub_cards.report.stats.saturation import LEVEL
 from hub_cards.report.study.board import SPLITS, Cell, Row
 from hub_cards.report.study.study import Study
 from skillmix_tasks.stored.record import RunRecord
+from training.power import items_needed
 
 _SCRIPTS = ("page.js", "plot.js", "board.js", "pairs.js", "samples.js")
 _RATES, _DIFFERENCES = (0.05, 0.1, 0.3, 0.5), (0.05, 0.1, 0.2, 0.3)
 _KS = range(2, 9)
 
 
-def render_page(study: Study) -> str:
-    """The page of a study."""
+def render_page(study: Study, experiment: Experiment | None = None) -> str:
+    """The page of a study, with the tables of an experiment if there is one."""
     letters = _letters(study)
     usual = _usual(study)
     script = "\n".join(_text(name) for name in _SCRIPTS)
@@ -79,6 +80,7 @@ def render_page(study: Study) -> str:
         groups={row.group: f"{row.judge}; {row.protocol}; pack {row.pack}" for row in study.rows},
         pairs=len(study.pairs),
         trainings=study.trainings,
+        experiment=experiment,
         power_differences=_DIFFERENCES,
         power=[(rate, [items_needed(rate, one) for one in _DIFFERENCES]) for rate in _RATES],
         splits=SPLIT_NAMES,

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from hub_cards.report.results.samples import Generation, Sample, VoteRecord
+from skillmix_tasks.stored.samples import Generation, Sample, VoteRecord
 
 CHUNK = 50  # items whose bodies are unpacked together
 

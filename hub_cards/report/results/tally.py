@@ -12,10 +12,10 @@ from pathlib import Path
 from grading import UserError
 from hub_cards.report.results.parties import digest
 from hub_cards.report.results.runs import Run
-from hub_cards.report.results.samples import Generation, Named, Sample, kind_of, read_samples
-from hub_cards.report.stats.intervals import Share, clustered
 from skillmix_tasks.scoring.metrics import METRICS, Scores
 from skillmix_tasks.scoring.rubric import LENGTH
+from skillmix_tasks.stored.samples import Generation, Named, Sample, kind_of, read_samples
+from training.intervals import Share, clustered
 
 KINDS = ("skill", "topic", "sense", "length")
 

@@ -11,11 +11,11 @@ from grading.intervals import Interval
 from hub_cards.report.results.parties import Party, digest
 from hub_cards.report.results.runs import Run
 from hub_cards.report.results.tally import Tally
-from hub_cards.report.stats.intervals import mean_interval, scores_interval, wilson
-from hub_cards.report.study.published import PublishedRow
 from skillmix_tasks.calibration.record import Calibration
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.record import PackRecord
+from training.intervals import mean_interval, scores_interval, wilson
+from training.published import PublishedRow
 
 NOT_STATED = "not stated"  # the split of some published results
 SPLITS = ("all", "train", "heldout", "public", NOT_STATED)

@@ -17,9 +17,9 @@ from hub_cards.report.study.change import Training, trainings
 from hub_cards.report.study.compare import Pair, compare_all
 from hub_cards.report.study.judges import Judges, judges_compared
 from hub_cards.report.study.portrait import Portrait, portray
-from hub_cards.report.study.published import load_published
 from skillmix_tasks.calibration.record import Calibration
 from skillmix_tasks.stored.find_results import Found
+from training.published import load_published
 
 Missing = dict[str, list[str]]  # tasks by the name of a student, or of a file
 
@@ -50,7 +50,7 @@ def make_study(
     corpus: Corpus,
     published: bool = True,
     before: str = "before",
-    after: str = "after",
+    after: Sequence[str] = ("after",),
     calibrations: Sequence[Calibration] = (),
     others: Sequence[Row] = (),
 ) -> Study:
@@ -122,7 +122,7 @@ def _listed(missing: Missing) -> str:
     )
 
 
-def _ordered(rows: Sequence[Row], before: str, after: str) -> list[Row]:
+def _ordered(rows: Sequence[Row], before: str, after: Sequence[str]) -> list[Row]:
     """The rows with `before` ahead of `after`, so that comparisons read from the one to the other."""
-    rank = {before: 0, after: 1}
+    rank = dict.fromkeys(after, 1) | {before: 0}
     return sorted(rows, key=lambda row: rank.get(row.student, 2))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from grading import UserError
-from hub_cards.report.page.tables import plain
+from grading.safety.text import plain
 from hub_cards.report.page.write import write_report
 from hub_cards.report.results.parties import student_of
 from hub_cards.report.results.runs import read_results
