@@ -23,6 +23,7 @@ from lm_eval.tasks import TaskManager
 from tqdm import tqdm
 
 from grading import UserError
+from skillmix_tasks.harness.evaluate import DRAWS
 from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.logs import quiet_git, quiet_lm_eval
 from skillmix_tasks.harness.run import TaskRun
@@ -40,10 +41,6 @@ logger = logging.getLogger(__name__)
 # Items of one part: enough to keep a judge busy, and their prompts, votes and samples take some tens of MB.
 _PART = 300
 _PART_IN_BATCHES = 10_000  # a batch may take a day, and the parts follow one another
-
-# A bootstrap takes time in proportion to draws times items; lm-eval's number of draws is for some thousand items.
-_DRAWS = 100_000
-_DRAWN = 100_000_000
 
 
 class StoredStudent(LM):  # type: ignore[misc]
@@ -139,7 +136,7 @@ def regrade(
         results["config"] |= {
             "model": "stored answers",
             "model_args": {"model": model},
-            "bootstrap_iters": _draws(tasks, scores),
+            "bootstrap_iters": DRAWS,
         }
         if written is not None:
             written.finish(results)
@@ -251,14 +248,8 @@ def _aggregated(tasks: Mapping[str, SkillMixTask], scores: _Scores) -> dict[str,
         for name, task in tasks.items()
     }
     with quiet_lm_eval():
-        results: dict[str, Any] = _process_results(gathered, {}, _draws(tasks, scores))._to_eval_results()  # noqa: SLF001
+        results: dict[str, Any] = _process_results(gathered, {}, DRAWS)._to_eval_results()  # noqa: SLF001
     return results
-
-
-def _draws(tasks: Mapping[str, SkillMixTask], scores: _Scores) -> int:
-    """How often a bootstrap draws: as often as lm-eval does, and for many items less."""
-    most = max(len(values) for name in tasks for values in scores.values[name].values())
-    return max(1000, min(_DRAWS, _DRAWN // most // 1000 * 1000))  # lm-eval draws in thousands
 
 
 def _manager(settings: dict[str, Any], include_path: Path | None) -> TaskManager:

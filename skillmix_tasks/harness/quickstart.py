@@ -11,6 +11,7 @@ from pathlib import Path
 from grading.errors import UserError
 from grading.home import home
 from skillmix_tasks.harness.embedded import convert_embedded_model
+from skillmix_tasks.harness.evaluate import DRAWS
 from skillmix_tasks.harness.task_files import harness_folder
 
 _TASK = "skillmix_k2"
@@ -18,7 +19,6 @@ _TASK = "skillmix_k2"
 _REPLY_TOKENS = 64
 # So small a judge may give no verdict at all; the coverage in the table says so.
 _JUDGING = {"votes": 1, "max_missing": 1}
-_DRAWS = 1000  # of the bootstrap, where an item has no verdict
 
 CAVEAT = (
     "The student and the judge here are SmolLM2-135M-Instruct. A judge this small proves that the pipeline "
@@ -71,7 +71,7 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
             task_manager=manager,
             limit=items,
             apply_chat_template=True,
-            bootstrap_iters=_DRAWS,
+            bootstrap_iters=DRAWS,
             evaluation_tracker=tracker,
             random_seed=seed,
             numpy_random_seed=seed,

@@ -42,8 +42,9 @@ FORMS: list[tuple[str, Body]] = [
     ("reasoning_only", said({"content": "<think>Let me see"})),
     ("reasoning_only", said({"content": "", "reasoning": "Let me see"})),
     ("filtered", said({"content": None}, "content_filter")),
-    ("api_failed", {"choices": [], "usage": {}}),
-    ("api_failed", {"error": {"message": "Provider returned error", "metadata": {"raw": "overloaded"}}}),
+    # With a usage that is charged and with a code that is final, so that no retry is waited for.
+    ("api_failed", {"choices": [], "usage": {"prompt_tokens": 50, "completion_tokens": 1}}),
+    ("api_failed", {"error": {"message": "Provider error", "code": 400, "metadata": {"raw": "overloaded"}}}),
     ("refused", said({"content": None, "refusal": "I cannot help with that."})),
     ("empty", said({"content": ""})),
     ("empty", said({})),
