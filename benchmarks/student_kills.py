@@ -68,8 +68,13 @@ class Server:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
+        class Quiet(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_: Any) -> None:
+                """Connections of runs that were killed are reset."""
+
+        self._http = Quiet(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1/chat/completions"
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
 
@@ -171,11 +176,12 @@ def run(kills: int, turn: int, ranks: int, seed: int) -> None:
         before = server.distinct()
         _finish(_start(killed, server.url, ranks))
         print(  # noqa: T201
-            f"{kills} kills in turn {turn}, ranks: {ranks}, requests in flight: {in_flight}, replies: "
-            f"{2 * replies}.\nAsked for and not on disk at a kill: {max(lost)} at most, {sum(lost)} in all. Requests "
-            f"that came again: {again} ({padding} in an unbroken run).\nDifferent replies: {before}, and "
-            f"{server.distinct() - before} more when the run is repeated. Answers as in an unbroken run: "
-            f"{_answers(killed) == _answers(whole)}."
+            f"{kills} kills in turn {turn}, ranks: {ranks}, requests in flight: {in_flight}.",
+            f"Asked for and not on disk at a kill: {max(lost)} at most, {sum(lost)} in all.",
+            f"Requests that came again: {again} ({padding} in an unbroken run).",
+            f"Different replies: {before} of {2 * replies}, and {server.distinct() - before} more when repeated.",
+            f"Answers as in an unbroken run: {_answers(killed) == _answers(whole)}.",
+            sep="\n",
         )
 
 

@@ -17,7 +17,8 @@ class Learner(ABC):
     """The optional parts of requests to one endpoint; `refused` is what they go without.
 
     A refusal that names a part is followed by a request without it. One that names none is followed by guesses in
-    the order of `_steps`, until one is taken; each later request then tries to have one of its parts back. `votes` is how many replies a request asks for.
+    the order of `_steps`, until one is taken; each later request then tries to have one of its parts back. `votes`
+    is how many replies a request asks for.
     """
 
     likely: ClassVar[Sequence[str]] = ()  # what is refused most often, the likeliest first

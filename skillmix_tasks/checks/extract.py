@@ -109,7 +109,11 @@ _TAG: Final = (
     r"(?:</?(?:b|strong|em|i|u|p|div|h[1-6])>|\\(?:text(?:bf|it)?|emph|(?:sub)*section|paragraph)\*?\{|\}){0,3}"
 )
 _NUMBER: Final = r"(?:(?:part|step|section)[ \t]+\d[:.)]?[ \t]*|\(?(?:\d|[a-e]|[ivx]{1,3})[.)][ \t]*)?"
-_BEFORE: Final = rf"^(?P<before>(?:[^\w\n\"“'(\[【<{{\\]|_){{0,12}}{_NUMBER}{_TAG}[*_]{{0,3}}[\[(【\"“]?)"
+# The first bound lets go of a line without words at once.
+_BEFORE: Final = (
+    r"^(?=[^\w\n]{0,40}\w[^\n])"
+    rf"(?P<before>(?:[^\w\n\"“'(\[【<{{\\]|_){{0,12}}{_NUMBER}{_TAG}[*_]{{0,3}}[\[(【\"“]?)"
+)
 _QUALIFIERS: Final = rf"(?P<qualifiers>(?:{_any('qualifiers')}(?:[ \t]+|(?<=[^\x00-\u2fff]))){{0,4}})"
 _NOTE: Final = rf"(?:[ \t]+{_any('qualifiers_after')}|[ \t]*(?:\d|\([^()\n]{{0,40}}\)))?"
 _CLAUSE: Final = (

@@ -71,7 +71,6 @@ def grade(chat_server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def run(items: int, home: str = "", **settings: Any) -> tuple[dict[str, Any], Results]:
         name = home or f"{items}"
         monkeypatch.setattr(regrade_module, "_PART", items)
-        monkeypatch.setattr(regrade_module, "_DRAWS", 1000)  # a bootstrap of more takes long, and shows no more
         monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path / name))
         judge = {"model": "judge-1", "base_url": chat_server.base_url, "price": {"input": 2, "output": 8}}
         results = regrade(files, {"judge": judge, "concurrency": 4} | settings, output=tmp_path / "out" / name)

@@ -40,7 +40,7 @@ def test_a_student_with_a_habit(kind: type[Habit]):
     if isinstance(outcome, Whole):
         assert [reply.state for reply in replies] == [AnswerState.ANSWERED] * 5
         assert all(TEXT in reply and "<think>" not in reply and "</think>" not in reply for reply in replies)
-        # A vote may go without more while the cause is looked for; a student is asked again without the cause alone.
+        # A vote may go without more while the cause is looked for; a student goes without the cause alone.
         assert student.refused <= set(outcome.without) - FORMS
     elif isinstance(outcome, Lost):
         assert {reply.state for reply in replies} <= STATES[outcome.state]
