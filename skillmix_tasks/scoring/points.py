@@ -88,7 +88,7 @@ def judge_replies(
     for _, _, replies in asked:
         if isinstance(replies, str):  # a sequence, too, of its characters
             raise UserError(
-                f"The replies of an answer are a list with a text for each turn, not the text {brief(replies, 60)}: "
+                f"The replies of an answer are a list of texts, one for each turn, not {brief(replies, 60)}: "
                 "write [text]."
             )
     answers = [[as_reply(reply) for reply in replies] for _, _, replies in asked]
