@@ -121,7 +121,7 @@ _CLAUSE: Final = (
     r"[^:*_\n]{0,80}?)?"
 )
 # A colon, a dash or an arrow between spaces, a bracket, or the line's end; `alone` is set in the last case.
-_COLON: Final = rf"[*_`]{{0,3}}[ \t]*[:∶=][*_=`$\"”]{{0,3}}{_TAG}\$?"
+_COLON: Final = rf"[*_`]{{0,3}}[ \t]*[:∶=][*_=`$]{{0,3}}(?:[\"”](?=\s))?[*_]{{0,3}}{_TAG}\$?"
 _AFTER: Final = (
     rf"\]?{_TAG}(?:{_COLON}|[*_]{{0,3}}[ \t]+(?:--|[-–—]|[-=]>|[→➡⇒])(?=\s|$)[*_]{{0,3}}|】"
     r"|[*_]{0,3}(?P<alone>[ \t]*[^\w\s?!,;\"'’”)]{0,6}[ \t]*$))"
@@ -159,7 +159,10 @@ _ANY_TAG: Final = re.compile(
 _WORD_IN_WORD: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _CDATA: Final = re.compile(r"<!\[CDATA\[|\]\]>")
 _EDGE_TAG: Final = r"</?(?:p|div|br|body|html|blockquote)\s?/?>"
-_EDGE_TAGS: Final = re.compile(rf"\A(?:\s{{0,9}}{_EDGE_TAG}){{1,9}}|(?:{_EDGE_TAG}\s{{0,9}}){{1,9}}\Z")
+_OPENING_TAG: Final = r"<(?:b|strong|em|i|u|span)>"  # of a label behind the text
+_EDGE_TAGS: Final = re.compile(
+    rf"\A(?:\s{{0,9}}{_EDGE_TAG}){{1,9}}|(?:(?:{_EDGE_TAG}|{_OPENING_TAG})\s{{0,9}}){{1,9}}\Z"
+)
 _OBJECT: Final = re.compile(r"^[ \t]*(?:<\w{1,20}>)?\[?\s{0,9}\{", re.MULTILINE)
 _FIELD: Final = re.compile(
     r"(?P<quote>[\"']?)\b(?P<key>\w[\w -]{0,39}):?(?P=quote)\s{0,9}:\s{0,9}"
@@ -210,7 +213,7 @@ _ABOUT: Final = _paragraphs("about")
 _CLOSING: Final = _paragraphs("closing")
 # A label of few words that no list has, and what is none: `Anna said: "No."`
 _OWN_LABEL: Final = re.compile(
-    r"[\s*_#(\[>]{0,9}[^\W\d_a-z][^\s:*_]{0,29}(?:[ ][^\s:*_,;.!?]{1,30}){0,6}[*_]{0,3}[ ]?[:：]"
+    r"(?:[^\w\"“'‘«]|_){0,9}[^\W\d_a-z][^\s:*_]{0,29}(?:[ ][^\s:*_,;.!?]{1,30}){0,6}[*_]{0,3}[ ]?[:：]"
     r"(?!\d|//|[ ]?[\"“'‘«])"
 )
 _SPEAKS: Final = re.compile(
