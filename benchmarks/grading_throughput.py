@@ -1,10 +1,11 @@
 """How close the engine comes to in-flight/latency, beside the clients of others.
 
-    python -m benchmarks.grading_throughput [--repeats 3] [--inspect-python PATH]
+    python -m benchmarks.grading_throughput [--repeats 3] [--store postgresql://...] [--inspect-python PATH]
 
 2,000 requests at a latency of 0.5 s, to a server in a process of its own, in turn by our client in fixed mode,
-by the whole engine around it (prompts, parser and store on disk) and by lm-eval's own aiohttp client; the rates
-are steady-state ones, as the server sees them, and medians.
+by the whole engine around it (prompts, parser and store on disk) and by lm-eval's own aiohttp client; with --store
+also by the engine with its store in that database. The rates are steady-state ones, as the server sees them, and
+medians.
 Then lm-eval's judge pattern (one synchronous call for each document, 40 documents, scaled up) and, with an
 environment that has inspect_ai, its model-graded scorer.
 """
@@ -28,6 +29,7 @@ from lm_eval.models.openai_completions import LocalChatCompletion
 
 from benchmarks.constant_server import ConstantServer
 from benchmarks.judge_work import CONTENT, Spent, ask, grade, requests
+from grading.home import named_store
 from grading.protocol.prompt import build_messages
 
 _LATENCY = 0.5
@@ -95,17 +97,23 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--store", type=named_store, help="the address of a PostgreSQL database")
     parser.add_argument("--inspect-python", help="the interpreter of an environment with inspect_ai and openai")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     os.environ["TQDM_DISABLE"] = "1"
+    clients, server_store = dict(_CLIENTS), arguments.store
+    if server_store:
+        clients["engine_on_server"] = lambda url, concurrency: grade(
+            url, _NUMBER, concurrency=concurrency, adaptive=False, server=server_store
+        )
     ours = {}
     with ConstantServer(CONTENT, _LATENCY) as server:
         for concurrency in (64, 200):
             rates: dict[str, list[float]] = {}
             cpu: dict[str, list[float]] = {}
             for _ in range(arguments.repeats):
-                for name, work in _CLIENTS.items():
+                for name, work in clients.items():
                     spent = work(server.base_url, concurrency)
                     rates.setdefault(name, []).append(server.stats().steady_rate(concurrency))
                     cpu.setdefault(name, []).append(spent.cpu / _NUMBER)

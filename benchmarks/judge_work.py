@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from grading import Criterion, Grader, GradingRequest, State, resolve_judge
 from grading.backend import Reply, VoteCall
+from grading.home import Server
 from grading.opening import open_backend
 from grading.protocol.prompt import build_messages
+from grading.store.replies import VerdictStore
 from grading.verdict import Usage
 
 CRITERIA = tuple(Criterion(f"c{number}", f"The text shows quality {number}.") for number in range(6))
@@ -72,16 +76,23 @@ def ask(base_url: str, number: int, *, concurrency: int) -> Spent:
     return spent
 
 
-def grade(base_url: str, number: int, *, concurrency: int, adaptive: bool) -> Spent:
-    """Grade `number` answers with one vote each by the whole engine: prompts, client, parser and store."""
-    judge = resolve_judge("judge", base_url=base_url, votes=1)
+def grade(base_url: str, number: int, *, concurrency: int, adaptive: bool, server: Server | None = None) -> Spent:
+    """Grade `number` answers with one vote each by the whole engine: prompts, client, parser and store.
+
+    The store is a new file, or on `server`, where it holds nothing of this run's judge before nor after.
+    """
+    judge = resolve_judge(f"judge-{uuid.uuid4().hex}" if server else "judge", base_url=base_url, votes=1)
     with TemporaryDirectory() as folder:
-        grader = Grader(judge, Path(folder, "verdicts.sqlite"), concurrency=concurrency, adaptive=adaptive)
+        store = server or Path(folder, "verdicts.sqlite")
+        grader = Grader(judge, store, concurrency=concurrency, adaptive=adaptive)
         work = requests(number)
         wall, cpu = time.perf_counter(), time.process_time()
         verdicts = grader.grade(work, progress=False)
         spent = Spent(time.perf_counter() - wall, time.process_time() - cpu)
         grader.close()
+        if server:
+            with closing(VerdictStore(server)) as left:
+                left.prune(judge.model, None)
     missing = sum(decision.earned is not True for one in verdicts for decision in one.decisions.values())
     if missing:
         raise RuntimeError(f"{missing} verdicts are missing")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import brentq
 
-from hub_cards.report.stats.intervals import clustered, mean_interval, scores_interval
+from training.intervals import clustered, mean_interval, scores_interval
 from training.paired import compare, paired_interval
 
 Array = np.ndarray[Any, Any]

@@ -19,10 +19,10 @@ _OPENER = """
 import sys
 from pathlib import Path
 from grading import UserError
-from grading.store.database import open_database
+from grading.store.sqlite import open_file
 for line in sys.stdin:
     try:
-        open_database(Path(line.rstrip("\\n"))).close()
+        open_file(Path(line.rstrip("\\n"))).close()
         print("opened", flush=True)
     except UserError as error:
         print(error, flush=True)

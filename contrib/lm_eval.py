@@ -1,21 +1,27 @@
 """Write what a pull request to lm-evaluation-harness would add, from our own YAML files.
 
-    python -m contrib.lm_eval CHECKOUT
+    python -m contrib.lm_eval               # to look at: into contrib/lm-eval/, which git ignores
+    python -m contrib.lm_eval CHECKOUT      # into a checkout of lm-evaluation-harness
 
-adds lm_eval/tasks/skillmix/ with its README, the line of the task table, and the extra in pyproject.toml where the
-checkout has one. Running it again changes nothing.
+Both add lm_eval/tasks/skillmix/ with its README, the line of the task table in lm_eval/tasks/README.md, and the
+extra in pyproject.toml. In contrib/lm-eval/ the last two files hold what is added to them and nothing else.
+Running it again changes nothing.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
 import yaml
 
+from grading import UserError
+from grading.errors import show_user_errors_in_one_line
 from skillmix_tasks.harness.task_files import bundled_tasks, harness_folder
 
 _TEXT = Path(__file__).with_name("lm_eval_readme.md")
+_SHOWN = Path(__file__).with_name("lm-eval")
 _LINE = (
     "| [skillmix](skillmix/README.md) | Short texts that show k language skills at once, marked by an LLM judge. "
     "| English |\n"
@@ -23,16 +29,30 @@ _LINE = (
 _EXTRA = 'skillmix = ["skillmix-tasks"]\n'
 
 
-def main(checkout: Path) -> None:
-    """Lay our tasks over a checkout."""
+def main(checkout: Path | None) -> Path:
+    """Lay our tasks over a checkout, or write them to contrib/lm-eval/; the folder that they are in.
+
+    UserError if the folder is no checkout of lm-evaluation-harness.
+    """
+    if checkout is None:
+        checkout = _SHOWN
+        shutil.rmtree(checkout, ignore_errors=True)
+    elif not (checkout / "lm_eval" / "tasks" / "README.md").is_file():
+        raise UserError(
+            f"{checkout} is no checkout of lm-evaluation-harness: it has no lm_eval/tasks/README.md. Name the "
+            "folder that `git clone` made."
+        )
     tasks = checkout / "lm_eval" / "tasks"
     folder = tasks / "skillmix"
     folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
     for file in sorted(harness_folder().glob("*.yaml")):
         (folder / file.name).write_bytes(file.read_bytes())
     (folder / "README.md").write_text(readme(), encoding="utf-8")
     _insert(tasks / "README.md", _LINE, before="| [spanish_bench]", marker="[skillmix]")
     _insert(checkout / "pyproject.toml", _EXTRA, before="sparsify =", marker="skillmix =")
+    return checkout
 
 
 def readme() -> str:
@@ -54,8 +74,9 @@ def readme() -> str:
 
 
 def _insert(file: Path, line: str, *, before: str, marker: str) -> None:
-    """Add a line to a file of lm-eval that lacks it: before a line that begins with `before`, or at the end."""
-    if not file.is_file() or marker in (text := file.read_text(encoding="utf-8")):
+    """Add a line to a file that lacks it: before a line that begins with `before`, or at the end."""
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    if marker in text:
         return
     lines = text.splitlines(keepends=True)
     place = next((number for number, one in enumerate(lines) if one.startswith(before)), len(lines))
@@ -63,4 +84,6 @@ def _insert(file: Path, line: str, *, before: str, marker: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    show_user_errors_in_one_line()
+    written = main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    sys.stdout.write(f"{written / 'lm_eval' / 'tasks' / 'skillmix'} has the tasks and their README.\n")

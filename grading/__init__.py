@@ -1,31 +1,57 @@
 """A judge for any text against any list of yes/no criteria.
 
-from pathlib import Path
-from grading import Criterion, Grader, GradingRequest, resolve_judge
+from grading import open_judge
 
-grader = Grader(resolve_judge("gpt-5.4-2026-03-05"), store=Path("verdicts.sqlite"))
-request = GradingRequest("Write a haiku about rain.", (Criterion("rain", "It is about rain."),), answer)
-[verdict] = grader.grade([request])
-verdict.decisions["rain"].earned  # True, False, or None with a named state
+judge = open_judge("my-judge", base_url="http://localhost:8000/v1")
+[verdict] = judge.grade_texts(["It poured."], {"rain": "It is about rain."}, context="Write one line about rain.")
+verdict.earned["rain"]  # True, False, or None where verdict.decisions["rain"].state says why
 """
 
-import grading.versions  # noqa: F401  (first: a package of the wrong version would fail in the imports below)
+from grading.versions import (
+    installed_version,
+)  # first: a package of the wrong version would fail in the imports below
 
 # isort: split
-from grading.cost.budget import Budget as Budget
-from grading.cost.stats import GradingStats as GradingStats
-from grading.engine import Grader as Grader
-from grading.errors import UserError as UserError
-from grading.models.judge import JudgeSpec as JudgeSpec
-from grading.models.judge import resolve_judge as resolve_judge
-from grading.models.price import Price as Price
-from grading.panel import Panel as Panel
-from grading.verdict import Criterion as Criterion
-from grading.verdict import Decision as Decision
-from grading.verdict import GradingRequest as GradingRequest
-from grading.verdict import Mark as Mark
-from grading.verdict import State as State
-from grading.verdict import UngroundedRule as UngroundedRule
-from grading.verdict import Usage as Usage
-from grading.verdict import Verdict as Verdict
-from grading.verdict import Vote as Vote
+from grading.cost.budget import Budget
+from grading.cost.stats import GradingStats
+from grading.engine import Grader
+from grading.errors import UserError
+from grading.models.judge import JudgeSpec, resolve_judge
+from grading.models.price import Price
+from grading.panel import Panel
+from grading.texts import open_judge
+from grading.verdict import (
+    Criterion,
+    Decision,
+    GradingRequest,
+    Mark,
+    State,
+    UngroundedRule,
+    Usage,
+    Verdict,
+    Vote,
+)
+
+__version__ = installed_version()
+
+__all__ = [
+    "Budget",
+    "Criterion",
+    "Decision",
+    "Grader",
+    "GradingRequest",
+    "GradingStats",
+    "JudgeSpec",
+    "Mark",
+    "Panel",
+    "Price",
+    "State",
+    "UngroundedRule",
+    "Usage",
+    "UserError",
+    "Verdict",
+    "Vote",
+    "__version__",
+    "open_judge",
+    "resolve_judge",
+]

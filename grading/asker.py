@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Generic, Protocol
 
 from grading.backend import Backend, Reply, VoteCall
@@ -15,6 +14,7 @@ from grading.cost.budget import Budget, Cost, Gate, cost_of, require_price
 from grading.cost.estimate import CallEstimator
 from grading.cost.stats import GradingStats
 from grading.failure import Failures, sentence
+from grading.home import StorePlace
 from grading.models.spec import Spec
 from grading.store.batches import BatchStore
 from grading.store.claims import Claims
@@ -37,7 +37,7 @@ class Keep(Protocol):
 class Asker(Generic[Spec]):
     """A model together with the store of its replies, for whoever reads them: the caller counts in `stats`.
 
-    `store` is the path of the store; `concurrency` bounds the requests in flight to an HTTP endpoint; with
+    `store` is where the store is; `concurrency` bounds the requests in flight to an HTTP endpoint; with
     `adaptive` they follow what the endpoint allows, without it they are as many as that at all times. `budget`
     caps what all askers that share it spend. With `batch` calls go through the endpoint's Batch API and are priced
     accordingly, as `spec` then says.
@@ -48,7 +48,7 @@ class Asker(Generic[Spec]):
     def __init__(
         self,
         spec: Spec,
-        store: Path,
+        store: StorePlace,
         backend: Backend,
         *,
         budget: Budget,
@@ -200,7 +200,7 @@ class Asker(Generic[Spec]):
 
     def _warn_of_batches(self, missing: set[str]) -> None:
         """Say so if something is about to be bought that an open batch holds."""
-        batches = BatchStore(self._store.path)
+        batches = BatchStore(self._store.place)
         try:
             held = [batch for batch in batches.open() if not missing.isdisjoint(batch.keys)]
         finally:

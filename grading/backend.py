@@ -17,7 +17,7 @@ class VoteCall:
     """One call to a model: for a vote of a judge, or without `criteria` for a text.
 
     `key` identifies the call in the store. `criteria` are the ids that the reply must mark, in order.
-    `answer` is the text, as it stands in the messages, from which evidence has to be quoted. `seed` differs from
+    `answer` is the text, as it is in the messages, from which evidence has to be quoted. `seed` differs from
     vote to vote.
     """
 

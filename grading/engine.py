@@ -7,14 +7,15 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from grading.asker import Asker
 from grading.backend import Reply, VoteCall
 from grading.cost.budget import Budget
 from grading.cost.progress import CallBar
+from grading.errors import UserError
 from grading.failure import limit_hint
+from grading.home import StorePlace
 from grading.models.judge import JudgeSpec
 from grading.opening import open_backend
 from grading.protocol.parse import read_vote
@@ -30,16 +31,17 @@ logger = logging.getLogger(__name__)
 class Grader:
     """A judge together with the store of its replies.
 
-    `store` is the path of the verdict store; `concurrency`, `adaptive`, `budget` (None leaves it open) and `batch`
-    are an Asker's. `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
+    `store` is where the verdict store is, a file or a server; `concurrency`, `adaptive`, `budget` (None leaves it
+    open) and `batch` are an Asker's.
+    `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
     With `steadfast` a lost vote is retried once in total, not once per run, so that all runs with one store
-    decide alike. Making one reads no network and loads no model.
+    decide alike. Making one opens the store and loads no model.
     """
 
     def __init__(
         self,
         judge: JudgeSpec,
-        store: Path,
+        store: StorePlace,
         *,
         concurrency: int = 32,
         adaptive: bool = True,
@@ -74,25 +76,27 @@ class Grader:
         """Close the store."""
         self._asker.close()
 
-    def grade(self, requests: Sequence[GradingRequest], *, progress: bool = True) -> list[Verdict]:
+    def grade(self, requests: Sequence[GradingRequest], *, progress: bool | str = True) -> list[Verdict]:
         """Judge every request with `judge.votes` votes; verdicts come in the order of the requests.
 
-        A vote that is no verdict, or that grants a criterion without true evidence, is asked once more in each
+        An invalid vote, or one that grants a criterion without true evidence, is asked once more in each
         run (see `steadfast`), under a new number. Never raises for a bad reply: that is a state in the vote. Votes
         for which the budget does not suffice have the state OVER_BUDGET; the first requests get theirs first.
-        Several threads may call it; one at a time is served.
+        Several threads may call it; one at a time is served. `progress` may say what the bar is of.
         """
+        refuse_others(requests)
         with self._grading:
             return self._grade(requests, progress=progress)
 
-    async def agrade(self, requests: Sequence[GradingRequest], *, progress: bool = False) -> list[Verdict]:
+    async def agrade(self, requests: Sequence[GradingRequest], *, progress: bool | str = False) -> list[Verdict]:
         """Do what `grade` does without blocking the event loop, from any loop."""
         return await asyncio.to_thread(self.grade, requests, progress=progress)
 
-    def _grade(self, requests: Sequence[GradingRequest], *, progress: bool) -> list[Verdict]:
+    def _grade(self, requests: Sequence[GradingRequest], *, progress: bool | str) -> list[Verdict]:
         asked = [_Asked(request, self._identity, self.judge) for request in requests]
         known: dict[str, Vote] = {}
-        with CallBar("Judging", self.judge, self.stats, disable=not progress) as bar:
+        title = progress if isinstance(progress, str) else "Judging"
+        with CallBar(title, self.judge, self.stats, disable=not progress) as bar:
             self._answer((call for one in asked for call in one.calls), known, bar, announced=len(asked))
             again = asked
             while calls := [call for one in again for call in one.ask_again(known)]:
@@ -135,6 +139,17 @@ class Grader:
             bar.advance()
 
         self._asker.ask(wanted, keep, announced=announced)
+
+
+def refuse_others(requests: Sequence[GradingRequest]) -> None:
+    """Raise UserError for one request in place of a list, and for what is no request."""
+    if isinstance(requests, GradingRequest):
+        raise UserError("grade takes a list of requests and got a single one: type grade([request]).")
+    if wrong := next((one for one in requests if not isinstance(one, GradingRequest)), None):
+        raise UserError(
+            f"grade takes a list of GradingRequest, and not of {type(wrong).__name__}: for texts type "
+            "open_judge(...).grade_texts(texts, criteria)."
+        )
 
 
 class _Asked:

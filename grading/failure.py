@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Protocol
 from grading.verdict import State
 
 MOST_WORDS = 300  # characters of an endpoint's own words
-_MOST_KINDS = 100  # that are told apart in one run; words of an endpoint may be different each time
+_MOST_KINDS = 100  # that are kept apart in one run; words of an endpoint may be different each time
 _SHOWN = 3  # kinds in one sentence
 _VARIABLE = re.compile(r"\S*\d\S*")  # numbers, ids and times, which differ between equal failures
 

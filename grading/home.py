@@ -5,9 +5,65 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from grading.errors import UserError
+from grading.keys import know, know_arguments
+
+STORE = "SKILLMIX_STORE"
+# What stands before the host's name, and parameters, may hold a password and are not shown. The form is strict: in
+# an address with a sign too many, any part could be a piece of a password.
+_ADDRESS = re.compile(
+    r"postgres(?:ql)?://(?:(?:[^@/?#%\s]|%[\da-fA-F]{2})*@)?"
+    r"(?P<shown>(?:[\w.,-]|%[\da-fA-F]{2}|:(?=\d)|\[[\da-fA-F:.]+\])*(?:/(?:[\w.-]|%[\da-fA-F]{2})*)?)"
+    r"(?:\?(?:[^@?#%\s]|%[\da-fA-F]{2})*)?"
+)
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A database of a PostgreSQL server; its address may hold a password and is never shown."""
+
+    address: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if _ADDRESS.fullmatch(self.address):
+            with suppress(ValueError):  # of brackets around what is no IPv6 address
+                know(unquote(urlsplit(self.address).password or ""))
+                know_arguments({"address": self.address})
+                return
+        raise UserError(
+            "The address of the verdict store has not the form postgresql://USER@HOST:PORT/DATABASE (it is not "
+            f"shown, as it may hold a password): fix it in {STORE}, with %40, %2F, %3F and %23 for @, /, ? and # "
+            "in a password, or leave the password to PGPASSWORD or ~/.pgpass."
+        )
+
+    def __str__(self) -> str:
+        """The address without user, password and parameters."""
+        found = _ADDRESS.fullmatch(self.address)
+        return f"postgresql://{found['shown'] if found else ''}"
+
+
+StorePlace = Path | Server
+
+
+def named_store(name: str) -> StorePlace:
+    """The store that an option names: a file, or a server without its password, which others could see there."""
+    if "://" not in name:
+        return Path(name)
+    server = Server(name)
+    if re.search(r"password\s*=", name) or urlsplit(name).password is not None:
+        raise UserError(
+            "A password in an option can be seen by every user of this machine: leave it out of the address, and "
+            "set PGPASSWORD or write ~/.pgpass."
+        )
+    return server
 
 
 def home() -> Path:
@@ -15,9 +71,10 @@ def home() -> Path:
     return Path(os.environ.get("SKILLMIX_HOME") or Path.home() / ".skillmix")
 
 
-def verdict_store() -> Path:
-    """The file of the verdict store."""
-    return home() / "verdicts.sqlite"
+def verdict_store() -> StorePlace:
+    """Where the verdict store is: the server that SKILLMIX_STORE names, or a file in `home`."""
+    address = os.environ.get(STORE)
+    return Server(address) if address else home() / "verdicts.sqlite"
 
 
 def remember_own(record: bytes) -> None:

@@ -22,8 +22,8 @@ from urllib.request import getproxies
 MARK = "[key]"
 _SHORTEST = 8  # characters
 _SHORTEST_OF_OTHERS = 12  # of variables that this project does not read, such as a database's password
-_OURS = re.compile(r"SKILLMIX_|OPENAI_|HF_|HUGGING")
-_VARIABLE = re.compile(r"(^|_)(TOKEN|KEY|APIKEY|SECRET|PASSWORD)$")
+_OURS = re.compile(r"SKILLMIX_|OPENAI_|HF_|HUGGING|PGPASSWORD$")
+_VARIABLE = re.compile(r"(^|_)(TOKEN|KEY|APIKEY|SECRET|PASSWORD)$|^PGPASSWORD$")
 _ARGUMENT = re.compile(
     r"(^|[_-])(token|key|apikey|secret|password|credentials?|auth|authorization|headers?)$", re.IGNORECASE
 )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from grading.backend import Backend
 from grading.errors import UserError
+from grading.home import StorePlace
 from grading.models.spec import LOCAL_PREFIX, ModelSpec
 
 
 def open_backend(
-    spec: ModelSpec, concurrency: int, *, adaptive: bool = True, batches: Path | None = None
+    spec: ModelSpec, concurrency: int, *, adaptive: bool = True, batches: StorePlace | None = None
 ) -> Backend:
     """Return the model; `concurrency` bounds the requests in flight of an HTTP endpoint, see Asker.
 
-    With `batches`, the path of the verdict store, calls go through the endpoint's Batch API.
+    With `batches`, where the verdict store is, calls go through the endpoint's Batch API.
     """
     if spec.kind == "transformers":
         if batches:

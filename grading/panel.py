@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from grading.cost.budget import Budget
 from grading.cost.stats import total
-from grading.engine import Grader
+from grading.engine import Grader, refuse_others
 from grading.errors import UserError
+from grading.home import StorePlace
 from grading.models.judge import JudgeSpec
-from grading.verdict import GradingRequest, UngroundedRule, Verdict, Vote
+from grading.verdict import Criterion, GradingRequest, UngroundedRule, Verdict, Vote
 from grading.votes import Ballot, decide
 
 
@@ -21,13 +21,13 @@ class Panel:
     """Graders that share a store and a budget; each judge casts its own number of votes.
 
     A side wins with more than half of all votes, see grading.votes. The other arguments are a Grader's.
-    Making one reads no network and loads no model. Raises UserError if a judge would sit twice.
+    Making one opens the store and loads no model. Raises UserError if a judge would sit twice.
     """
 
     def __init__(
         self,
         judges: Sequence[JudgeSpec],
-        store: Path,
+        store: StorePlace,
         *,
         concurrency: int = 32,
         adaptive: bool = True,
@@ -65,8 +65,9 @@ class Panel:
         for grader in self._graders:
             grader.expect(answers)
 
-    def grade(self, requests: Sequence[GradingRequest], *, progress: bool = True) -> list[Verdict]:
+    def grade(self, requests: Sequence[GradingRequest], *, progress: bool | str = True) -> list[Verdict]:
         """Judge every request with all votes of all judges, one judge after another; see Grader.grade."""
+        refuse_others(requests)
         with self._grading:
             by_judge = [grader.grade(requests, progress=progress) for grader in self._graders]
         if len(by_judge) == 1:
@@ -83,9 +84,25 @@ class Panel:
             for request, *verdicts in zip(requests, *by_judge, strict=True)
         ]
 
-    async def agrade(self, requests: Sequence[GradingRequest], *, progress: bool = False) -> list[Verdict]:
+    async def agrade(self, requests: Sequence[GradingRequest], *, progress: bool | str = False) -> list[Verdict]:
         """Do what `grade` does without blocking the event loop, from any loop."""
         return await asyncio.to_thread(self.grade, requests, progress=progress)
+
+    def grade_texts(
+        self, texts: Sequence[str], criteria: Mapping[str, str], *, context: str | Sequence[str] = ""
+    ) -> list[Verdict]:
+        """Judge each of `texts` against all `criteria`, which map an id to a sentence; without a progress bar.
+
+        `context` says what the writer was asked to do: one text for all, or a list with one for each.
+        Raises UserError for texts, criteria or contexts that are none.
+        """
+        return self.grade(_requests(texts, criteria, context), progress=False)
+
+    async def agrade_texts(
+        self, texts: Sequence[str], criteria: Mapping[str, str], *, context: str | Sequence[str] = ""
+    ) -> list[Verdict]:
+        """Do what `grade_texts` does without blocking the event loop, from any loop."""
+        return await self.agrade(_requests(texts, criteria, context))
 
     def dollars(self, votes: Iterable[Vote]) -> float | None:
         """What `votes` of this panel cost; None if the price of one is not known."""
@@ -110,6 +127,22 @@ class Panel:
         """Close the store."""
         for grader in self._graders:
             grader.close()
+
+
+def _requests(
+    texts: Sequence[str], criteria: Mapping[str, str], context: str | Sequence[str]
+) -> list[GradingRequest]:
+    if isinstance(texts, str):
+        raise UserError("The texts to judge are a single str: give a list of texts, such as [text].")
+    if not isinstance(criteria, Mapping) or not criteria:
+        raise UserError('There are no criteria: give at least one, such as {"rain": "It is about rain."}.')
+    wanted = tuple(Criterion(name, text) for name, text in criteria.items())
+    contexts = [context] * len(texts) if isinstance(context, str) else context
+    if len(contexts) != len(texts):
+        raise UserError(
+            f"There are {len(texts)} texts and {len(contexts)} contexts: give one context for each text."
+        )
+    return [GradingRequest(asked, wanted, text) for asked, text in zip(contexts, texts, strict=True)]
 
 
 def check_panel(judges: Sequence[JudgeSpec]) -> None:

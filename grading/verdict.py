@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from grading.errors import UserError
+
 MOST_TOKENS = 10_000_000  # of one call; what is reported beyond that is no count, as no context is that long
 UngroundedRule = Literal["no_verdict", "not_earned"]  # what grants without true evidence count as
 
@@ -47,11 +49,29 @@ class GradingRequest:
 
     `context` says what the writer was asked to do and holds any definitions that the criteria need.
     Context and criteria are shared by all answers to one question, so they come first in the prompt.
+    Raises UserError without criteria, and for texts that are no str.
     """
 
     context: str
     criteria: tuple[Criterion, ...]
     answer: str
+
+    def __post_init__(self) -> None:
+        for name, text in (("context", self.context), ("answer", self.answer)):
+            if not isinstance(text, str):
+                raise UserError(f"The {name} of a request is a {type(text).__name__}, not a str: give its text.")
+        if not self.criteria:
+            raise UserError(
+                'A request needs at least one criterion, such as Criterion("rain", "It is about rain.").'
+            )
+        wrong = isinstance(self.criteria, Criterion) or not all(
+            isinstance(one, Criterion) for one in self.criteria
+        )
+        if wrong or not all(isinstance(text, str) for one in self.criteria for text in (one.id, one.text)):
+            raise UserError(
+                "The criteria of a request are a tuple of Criterion, such as "
+                '(Criterion("rain", "It is about rain."),).'
+            )
 
 
 @dataclass(frozen=True)
@@ -141,3 +161,19 @@ class Verdict:
 
     votes: tuple[Vote, ...]
     decisions: dict[str, Decision]
+
+    @property
+    def earned(self) -> dict[str, bool | None]:
+        """For each criterion's id whether it is earned; None where there is no verdict."""
+        return {criterion: decision.earned for criterion, decision in self.decisions.items()}
+
+    @property
+    def share(self) -> float | None:
+        """The share of the criteria that are earned; None if one of them has no verdict."""
+        earned = [decision.earned for decision in self.decisions.values()]
+        return None if None in earned else sum(map(bool, earned)) / len(earned)
+
+    def evidence(self, criterion: str) -> list[str]:
+        """What the votes quoted from the text for a criterion that they granted, each quote once."""
+        marks = [vote.marks[criterion] for vote in self.votes if criterion in vote.marks]
+        return list(dict.fromkeys(mark.evidence for mark in marks if mark.earned))

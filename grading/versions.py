@@ -41,4 +41,12 @@ def _check_versions() -> None:
             )
 
 
+def installed_version() -> str:
+    """The version of this project; "0+checkout" for a checkout that is not installed."""
+    try:
+        return version(_DISTRIBUTION)
+    except PackageNotFoundError:
+        return "0+checkout"
+
+
 _check_versions()

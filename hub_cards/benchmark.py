@@ -15,6 +15,7 @@ from hub_cards.leaderboards import benchmark_files
 from skillmix_tasks.harness.task_files import TaskSpec, bundled_tasks
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.hub import PACK_FOLDER, config_of, data_file
+from skillmix_tasks.items.licenses import known_license
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import STUDENT_PROMPTS, Pack
 from skillmix_tasks.items.pack_files import pack_sources
@@ -151,7 +152,7 @@ def _card(pack: Pack, configs: Sequence[Config], repo: str) -> str:
     items = sum(config.rows for config in configs if config.task)
     default = next((config for config in configs if config.task), configs[0])
     metadata = DatasetCardData(
-        license=pack.about.license.lower(),
+        license=known_license(pack.about.license, "license: "),
         language=["en"],
         pretty_name=f"SKILL-MIX: {pack.about.title}",
         size_categories=[size_category(items)],

@@ -26,10 +26,10 @@ from hub_cards.hub.scrub import is_local, local_paths, public_name, scrub, scrub
 from hub_cards.report.results.find import find_results
 from hub_cards.report.results.runs import Run, read_results
 from hub_cards.report.results.tally import read_tally
-from hub_cards.report.stats.intervals import mean_interval, wilson
 from skillmix_tasks.calibration.record import Calibration, load_calibration
 from skillmix_tasks.items.hub import config_of
 from skillmix_tasks.stored.record import RunRecord, task_record
+from training.intervals import mean_interval, wilson
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -56,7 +56,7 @@ class Evaluation:
 
     @property
     def folder(self) -> str:
-        """Where it stands in the repository."""
+        """Its path in the repository."""
         judge = re.sub(r"[^\w.-]+", "-", self.run.judge.name)
         return f"{FOLDER}/{self.run.task}/{judge}"
 

@@ -17,6 +17,7 @@ from hub_cards.hub.records import json_file, read_record
 from hub_cards.hub.scrub import local_paths, public_name, scrub
 from hub_cards.leaderboards import RESULTS, Pinned, results_file
 from hub_cards.model_card import model_card
+from skillmix_tasks.items.licenses import known_license
 
 MARK = "model"
 FACTS = "skillmix.json"  # what the card is made of, so that results pushed later can make it anew
@@ -64,7 +65,7 @@ def model_facts(
     if merged and method != "lora":
         raise UserError("--merged is for a run that trained an adapter: leave it out.")
     weights, progress = _weights(run_folder, merged=merged)
-    licensed = given("license", license_, example="--license apache-2.0")
+    licensed = known_license(given("license", license_, example="--license apache-2.0"), "--license ")
     texts = given("datasets", training_data, example="--training-data ORG/NAME")
     made = data_run(texts)
     facts = {

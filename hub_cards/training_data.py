@@ -14,6 +14,7 @@ from hub_cards.hub.files import File, LeftOut, files_of, open_within
 from hub_cards.hub.publication import CARD, Publication
 from hub_cards.hub.records import json_file, read_record
 from hub_cards.hub.scrub import local_paths, scrub
+from skillmix_tasks.items.licenses import known_license
 
 MARK = "training-data"
 _MADE_BY = "`skillmix generate`"
@@ -23,14 +24,14 @@ _SPECS = ("teacher", "judge")  # columns that hold a model's spec as JSON text
 def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | None = None) -> Publication:
     """The data set in `folder` with its summary and its card; `pack` is the rows' pack if it is not a bundled one.
 
-    Raises UserError if the folder is none of ours, a fact is missing, or the rows give away what a task asks.
+    Raises UserError if the folder is not one of ours, a fact is missing, or the rows give away what a task asks.
     """
     from training.data.leakage import check_leaks
     from training.data.rows import COLUMNS
 
     run = read_record(folder / "run.json", _MADE_BY, within=folder)
     counts = read_record(folder / "counts.json", _MADE_BY, within=folder)
-    licensed = given("license", license_, example="--license cc-by-4.0")
+    licensed = known_license(given("license", license_, example="--license cc-by-4.0"), "--license ")
     for fact in ("plan", "pack.id", "pack.version", "pack.hash", "seed", "turns", "teacher.model", "judge"):
         need(run, fact, where="run.json")
     parquet = {

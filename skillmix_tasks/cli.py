@@ -138,13 +138,35 @@ def embedded() -> None:
 _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a directory.")]
 
 
+@pack_app.command("new")
+def make_pack(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new folder of the pack.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a small complete pack into a new folder, to change into your own.
+
+    skillmix pack new my-pack
+    """
+    from skillmix_tasks.items.loading import new_pack
+
+    new_pack(folder)
+    if as_json:
+        typer.echo(json.dumps({"pack": str(folder)}))
+        return
+    typer.echo(f"{folder} holds a pack of 14 skills and 24 topics: change its texts, then run\n")
+    typer.echo(f"    skillmix pack check {folder}")
+
+
 @pack_app.command("check")
 def check_pack(pack: _Pack, as_json: AsJson = False) -> None:
     """Validate a pack, count what it holds, and list what its author should look at."""
+    from skillmix_tasks.items.licenses import known_license
     from skillmix_tasks.items.loading import load_pack
     from skillmix_tasks.pack_check import counts, findings
 
     loaded = load_pack(pack)
+    if not loaded.about.private:  # a private pack is never pushed
+        known_license(loaded.about.license, "license: ")
     found = findings(loaded)
     if as_json:
         typer.echo(json.dumps({"pack": pack, "hash": loaded.hash, "counts": counts(loaded), "findings": found}))

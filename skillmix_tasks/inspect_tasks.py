@@ -1,6 +1,6 @@
 """The tasks for inspect_ai: the same items, prompts, checks, judge, store and metrics as in lm-eval.
 
-    inspect eval skillmix_tasks/k4 --model openai/gpt-4.1-mini -T judge=MODEL -T items=20
+    inspect eval skillmix/k4 --model openai/gpt-4.1-mini -T judge=MODEL -T items=20
 
 Three epochs are the three generations of an item. An item's score is the best of them, and missing if a point of
 one has no verdict. All answers that wait are judged at once, by one panel in one thread.
@@ -17,17 +17,15 @@ from typing import Any
 
 from inspect_ai import Epochs, Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessageUser, GenerateConfig
+from inspect_ai.model import ChatMessageAssistant, ChatMessageUser, GenerateConfig, ModelOutput
 from inspect_ai.scorer import Score, Scorer, ScoreReducer, Target, mean, score_reducer, scorer, stderr
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-from grading import Panel
+from grading import Panel, UserError
 from grading.errors import show_user_errors_in_one_line
 from grading.home import verdict_store
-from grading.keys import redact
-from grading.safety.bounds import cut
-from grading.safety.text import encodable
-from skillmix_tasks.harness.settings import Settings, read_settings
+from grading.protocol.reasoning import Split, split_reasoning
+from skillmix_tasks.harness.settings import MOST_TOKENS, Settings, read_settings
 from skillmix_tasks.harness.task_files import TaskSpec, bundled_tasks
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.loading import load_pack
@@ -35,8 +33,10 @@ from skillmix_tasks.items.pack import Pack
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.metrics import GENERATIONS, METRICS, item_metrics
 from skillmix_tasks.scoring.points import judge_replies
+from skillmix_tasks.scoring.reply import AnswerState, StudentReply, read_reply
 
-_Asked = tuple[Item, Sequence[str], str]
+_Asked = tuple[Item, Sequence[str], Sequence[StudentReply]]
+_NOT_HERE = ("batch", "controls", "items_from", "max_missing", "reasoning_effort", "sampling")
 
 
 class Desk:
@@ -84,10 +84,32 @@ def turns(seed: int) -> Solver:
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         own = seed + state.epoch - 1
         state = await generate(state, seed=own)
-        state.messages.append(ChatMessageUser(content=state.metadata["second"]))
-        return await generate(state, seed=own)
+        first = _reply(state.output)
+        last = StudentReply(state=first.state, detail=first.detail)
+        if first.state is AnswerState.ANSWERED:  # else there is nothing to improve
+            state.messages[-1] = ChatMessageAssistant(content=str(first))  # without its reasoning
+            state.messages.append(ChatMessageUser(content=state.metadata["second"]))
+            state = await generate(state, seed=own)
+            last = _reply(state.output)
+        state.store.set("replies", [first.record(), last.record()])
+        return state
 
     return solve
+
+
+def _reply(output: ModelOutput) -> StudentReply:
+    """The reply of one turn: its reasoning apart, and what became of it."""
+    split = split_reasoning(output.completion)
+    parts = output.choices[0].message.content if output.choices else ""
+    if not isinstance(parts, str):
+        beside = [part.reasoning for part in parts if part.type == "reasoning"]
+        split = Split(split.visible, "\n".join([*beside, split.reasoning]).strip(), split.open)
+    return read_reply(
+        split,
+        cut_off=output.stop_reason in ("max_tokens", "model_length"),
+        filtered=output.stop_reason == "content_filter",
+        reasoning_tokens=output.usage.reasoning_tokens if output.usage else None,
+    )
 
 
 @score_reducer(name="skillmix_best")
@@ -107,9 +129,9 @@ def points(desk: Desk, items: dict[str, Item]) -> Scorer:
     """The checks in code, the judge's votes, and the three metrics of one generation."""
 
     async def score(state: TaskState, target: Target) -> Score:
-        reply = cut(redact(encodable(state.output.completion)))
+        replies = [StudentReply.of_record(record) for record in state.store.get("replies")]
         prompts = [state.input_text, state.metadata["second"]]
-        record = await desk.judge((items[target.text], prompts, reply))
+        record = await desk.judge((items[target.text], prompts, replies))
         found = item_metrics([record["points"]])
         return Score(
             value={metric: found[metric] for metric in METRICS},
@@ -165,7 +187,7 @@ def make_task(name: str, spec: TaskSpec, settings: Settings) -> Task:
         solver=turns(settings.seed),
         scorer=points(Desk(pack, open_panel), items),
         epochs=Epochs(GENERATIONS, best()),
-        config=GenerateConfig(temperature=0.7, max_tokens=512),
+        config=GenerateConfig(temperature=0.7, max_tokens=MOST_TOKENS + settings.reasoning_tokens),
         name=name,
         version=spec.full_version,
         metadata={"judge": [judge.record() for judge in judges], "pack": pack.about.id, "pack_hash": pack.hash},
@@ -173,10 +195,19 @@ def make_task(name: str, spec: TaskSpec, settings: Settings) -> Task:
 
 
 def _register(name: str, spec: TaskSpec) -> None:
-    @task(name=name.removeprefix("skillmix_"))
     def one(**settings: Any) -> Task:
         show_user_errors_in_one_line()
+        if unused := [key for key in _NOT_HERE if key in settings]:
+            raise UserError(
+                f"The tasks of inspect_ai do not take the setting {unused[0]!r}: leave it out. How the student is "
+                "sampled and reasons is set by inspect_ai's own options, such as --temperature."
+            )
         return make_task(name, spec, read_settings({"skillmix": settings}))
+
+    # inspect_ai puts a function's import package before its name, and ours is skillmix_tasks: a function of no
+    # module keeps the name that it is given.
+    one.__module__ = ""
+    task(name=name.replace("_", "/", 1))(one)
 
 
 for _name, _spec in bundled_tasks().items():

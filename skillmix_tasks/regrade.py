@@ -23,7 +23,6 @@ from lm_eval.tasks import TaskManager
 from tqdm import tqdm
 
 from grading import UserError
-from skillmix_tasks.harness.evaluate import DRAWS
 from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.logs import quiet_git, quiet_lm_eval
 from skillmix_tasks.harness.run import TaskRun
@@ -136,7 +135,6 @@ def regrade(
         results["config"] |= {
             "model": "stored answers",
             "model_args": {"model": model},
-            "bootstrap_iters": DRAWS,
         }
         if written is not None:
             written.finish(results)
@@ -248,7 +246,7 @@ def _aggregated(tasks: Mapping[str, SkillMixTask], scores: _Scores) -> dict[str,
         for name, task in tasks.items()
     }
     with quiet_lm_eval():
-        results: dict[str, Any] = _process_results(gathered, {}, DRAWS)._to_eval_results()  # noqa: SLF001
+        results: dict[str, Any] = _process_results(gathered, {})._to_eval_results()  # noqa: SLF001
     return results
 
 

@@ -10,7 +10,9 @@ import pytest
 from typer.main import get_command
 
 import skillmix
+from benchmarks.correction_width import table
 from grading import JudgeSpec
+from skillmix_tasks.harness.endpoint_student import addresses
 from skillmix_tasks.harness.settings import Settings
 from training.texts.teacher import TeacherSpec
 
@@ -142,3 +144,23 @@ def test_the_index_links_each_page() -> None:
 
 def test_the_readme_is_one_page() -> None:
     assert len((_ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_settings_page_has_addresses_that_work() -> None:
+    (models, students) = (
+        [form.strip("` ") for form in row[1].split(", ")] for row in _rows(_SETTINGS, "Addresses")
+    )
+    right = "http://localhost:8000/v1/chat/completions"
+    assert len(models) == len(students) == 3
+    for form in models:
+        for spec in (JudgeSpec(model="m", base_url=form), TeacherSpec(model="m", base_url=form)):
+            assert spec.url("chat/completions") == right, form
+        query = JudgeSpec(model="m", base_url=f"{form}?api-version=1")
+        assert query.url("chat/completions") == f"{right}?api-version=1"
+    for form in students:
+        assert next(addresses(form, chat=True)) == right, form
+
+
+def test_the_table_of_widths_is_computed() -> None:
+    page = (_ROOT / "docs" / "judges.md").read_text(encoding="utf-8")
+    assert table() in page

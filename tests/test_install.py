@@ -12,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -52,9 +53,14 @@ def test_lm_eval_runs_our_tasks_where_only_pip_install_was_run(chat_server: Chat
     lm_eval = tmp_path / "venv" / "bin" / "lm_eval"
     output(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", "dist", ROOT)
     [wheel] = (tmp_path / "dist").iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert {f"{package}/py.typed" for package in ("grading", "skillmix_tasks", "training", "hub_cards")} <= names
     pip("install", "--no-compile", wheel)
     listed = output(lm_eval, "ls", "tasks")
     assert [name for name in own_names() if f"|{name} " not in listed] == []
+    output(tmp_path / "venv" / "bin" / "skillmix", "pack", "new", "mine")
+    assert " is valid: 14 skills" in output(tmp_path / "venv" / "bin" / "skillmix", "pack", "check", "mine")
     table = output(lm_eval, "--tasks", "skillmix_k2", "--model", "dummy", "--limit", "1")
     assert "|skillmix_k2|" in table
     assert "full_marks" in table

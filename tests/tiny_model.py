@@ -39,18 +39,25 @@ def byte_tokenizer(
     return tokenizer
 
 
-def write_tiny_model(folder: Path, tokenizer: PreTrainedTokenizerBase | None = None) -> LlamaForCausalLM:
-    """A Llama of two layers and its tokenizer in `folder`, as from_pretrained loads them."""
+def write_tiny_model(
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    *,
+    layers: int = 2,
+    size: int = 32,
+    vocabulary: int | None = None,
+) -> LlamaForCausalLM:
+    """A Llama of few layers and its tokenizer in `folder`, as from_pretrained loads them."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = tokenizer or byte_tokenizer()
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
+        vocab_size=vocabulary or len(tokenizer),
+        hidden_size=size,
+        intermediate_size=2 * size,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=8192,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -139,7 +140,13 @@ def generate(
 @app.command()
 def train(
     recipe: _Recipe,
-    data: Annotated[str, typer.Option(help="A directory of `skillmix generate`, or ORG/NAME[@REVISION].")],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            help="A directory of `skillmix generate`, or ORG/NAME[@REVISION]; several times for more, and as "
+            "DIR:CONFIG=ROWS for so many rows of a config."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The folder of the run.")],
     changes: Annotated[
         list[str] | None,
@@ -197,7 +204,10 @@ def fsdp2() -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def compare(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="The folder of a whole run of `skillmix train`.")],
+    run: Annotated[
+        list[str], typer.Argument(help="Folders of complete runs of `skillmix train` from one base model.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="The folder for several runs; one has its own.")] = None,
     tasks: Annotated[
         list[str] | None,
         typer.Option(help="Tasks and groups; several times or with commas. The recipe's if none."),
@@ -213,9 +223,9 @@ def compare(
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Evaluate the base model and the trained one on the same items; other arguments go to lm_eval.
+    """Evaluate the base model, once, and the trained ones on the same items; other arguments go to lm_eval.
 
-    skillmix compare RUN --judge MODEL --batch_size 16
+    skillmix compare RUN [RUN...] --judge MODEL --batch_size 16
     """
     from lm_eval.utils import setup_logging
 
@@ -227,14 +237,24 @@ def compare(
     setup_logging()
     show_our_logs()
     chosen = given_settings(settings, judge=judge, judge_base_url=judge_base_url, votes=votes, max_usd=max_usd)
+    folders = list(takewhile(lambda word: not word.startswith("-"), run))
     made = compare_models(
-        read_run(run), tasks or (), chosen, model=model, arguments=context.args, trust=trust_file
+        [read_run(Path(folder)) for folder in folders],
+        tasks or (),
+        chosen,
+        out=out,
+        model=model,
+        arguments=[*run[len(folders) :], *context.args],
+        trust=trust_file,
     )
     typer.echo(json.dumps(made.record()) if as_json else made.text())
 
 
 @app.command()
 def estimate(
+    experiment: Annotated[
+        Path | None, typer.Argument(help="The file of an experiment; it takes no option but --json.")
+    ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="A recipe's name or a YAML file; without one, texts alone.")
     ] = None,
@@ -255,7 +275,12 @@ def estimate(
     """Print what texts, training on them and comparing the models will cost, before anything is paid for.
 
     skillmix estimate --plan paper --teacher MODEL --judge MODEL --recipe mistral-7b-instruct-paper
+
+    Of an experiment also the memory of each training. The exit status is 1 if it does not fit its GPUs or its budget.
     """
+    if experiment is not None:
+        _estimate_experiment(experiment, as_json=as_json)
+        return
     from skillmix_tasks.harness.settings import given_settings, read_settings
     from training.estimate import estimate as make
     from training.texts.plan import choose_plan
@@ -273,3 +298,58 @@ def estimate(
         items=items,
     )
     typer.echo(json.dumps(found.record()) if as_json else found.text())
+
+
+def _estimate_experiment(file: Path, *, as_json: bool) -> None:
+    from training.experiment.estimate import estimate_experiment
+    from training.experiment.spec import load_experiment
+
+    found = estimate_experiment(load_experiment(file))
+    typer.echo(json.dumps(found.record()) if as_json else found.text())
+    found.check()
+
+
+_Experiment = Annotated[Path, typer.Argument(help="The file of an experiment, as reproduce/paper.yaml.")]
+_ExperimentOut = Annotated[Path, typer.Option(help="The folder of the experiment.")]
+
+
+@app.command()
+def steps(experiment: _Experiment, out: _ExperimentOut, as_json: options.AsJson = False) -> None:
+    """List the commands of an experiment in their order, for reproduce/Snakefile or to run them by hand."""
+    from training.experiment.spec import load_experiment
+    from training.experiment.steps import steps as all_steps
+
+    found = all_steps(load_experiment(experiment), experiment, out)
+    if as_json:
+        typer.echo(json.dumps([step.record() for step in found]))
+    else:
+        typer.echo("\n".join(f"# {step.mark}\n{step.command}" for step in found))
+
+
+@app.command()
+def tables(experiment: _Experiment, out: _ExperimentOut, as_json: options.AsJson = False) -> None:
+    """Write the paper's tables and figure, and a verdict on its claims, from an experiment's results.
+
+    skillmix tables reproduce/paper.yaml --out OUT
+    """
+    from training.experiment.spec import load_experiment, slug
+    from training.experiment.steps import measured
+    from training.experiment.tables import write_tables
+
+    known = load_experiment(experiment)
+    wanted = measured(known, out)
+    there = [one for one in wanted if one.results.is_dir()]
+    written = write_tables(
+        there,
+        arms=list(known.arms),
+        out=out / "tables",
+        # A verdict on half of the results could be another one than on all.
+        conclusive=known.conclusive and len(there) == len(wanted),
+        texts=[folder for name in known.texts if (folder := out / "texts" / slug(name)).is_dir()],
+    )
+    if as_json:
+        typer.echo(json.dumps({"files": [str(path) for path in written], "missing": len(wanted) - len(there)}))
+        return
+    if len(there) < len(wanted):
+        typer.echo(f"{len(wanted) - len(there)} of {len(wanted)} results are missing, so no claim gets a verdict.")
+    typer.echo(f"{len(written)} files: open {out / 'tables' / 'claims.md'}")

@@ -1,10 +1,13 @@
-"""`skillmix compare`: the base model and what a training run made of it, on the same items.
+"""`skillmix compare`: the base model and what training runs made of it, on the same items.
 
     RUN/evaluation/run.json          what is compared: tasks, arguments, judge, models
     RUN/evaluation/before/answers/   the base model's answers, a file for each task
     RUN/evaluation/before/           its results and samples as lm_eval writes them; `whole` once all are there
     RUN/evaluation/after/            the same of the trained model
     RUN/evaluation/comparison.md     the table, and comparison.json
+
+Several runs share one folder, where each has a folder of its name in place of `after`. Their base model answers
+and is judged once.
 
 Each model answers in a process of its own, whose memory is free when the next begins, and is judged from disk. So
 the same command resumes a comparison that was stopped: it generates the answers that are missing, and pays
@@ -58,38 +61,46 @@ _JUDGE = {"judge", "judge_base_url", "votes"}  # told by the judges' own record
 
 @dataclass(frozen=True)
 class Comparison:
-    """The table's rows, and what stands above it."""
+    """Each run's rows by its name, and what stands above them."""
 
-    rows: list[ComparedTask]
+    runs: dict[str, list[ComparedTask]]
     base_model: str
     judge: dict[str, Any]
     about: list[str]
 
     def record(self) -> dict[str, Any]:
-        """The comparison as JSON."""
-        return comparison_record(self.rows, {"base_model": self.base_model, "judge": self.judge})
+        """The comparison as JSON: one run's rows, or those of each run by its name."""
+        about = {"base_model": self.base_model, "judge": self.judge}
+        records = {name: comparison_record(rows, about) for name, rows in self.runs.items()}
+        if len(records) > 1:
+            return about | {"runs": {name: {"tasks": record["tasks"]} for name, record in records.items()}}
+        return next(iter(records.values()))
 
     def text(self) -> str:
         """The comparison as a page of Markdown."""
-        return comparison_text(self.rows, self.about)
+        return comparison_text(self.runs, self.about)
 
 
 def compare(
-    run: TrainedRun,
+    runs: TrainedRun | Sequence[TrainedRun],
     tasks: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     *,
+    out: Path | None = None,
     model: str = "hf",
     arguments: Sequence[str] = (),
     trust: bool = True,
 ) -> Comparison:
-    """Evaluate the base model of `run` and the trained one on `tasks` (none: the recipe's), and write the table.
+    """Evaluate the base model of `runs` and the trained ones on `tasks` (none: the recipe's), and write the table.
 
-    `settings` are the tasks' (skillmix_tasks.harness.settings), `model` and `arguments` go to lm_eval. Without
-    `trust`, a base model that only the folder of others names is not loaded. Raises UserError for what can be
-    known to fail before anything is generated, if another comparison is there already, and if a model or the
-    judge fails.
+    `out` is the folder for several runs; one has its own. `settings` are the tasks'
+    (skillmix_tasks.harness.settings), `model` and `arguments` go to lm_eval. Without `trust`, a base model that
+    only the folder of others names is not loaded. Raises UserError for what can be known to fail before anything
+    is generated, if another comparison is there already, and if a model or the judge fails.
     """
+    runs = [runs] if isinstance(runs, TrainedRun) else list(runs)
+    out = _folder(runs, out)
+    run = runs[0]
     settings = dict(settings or {})
     names = _task_names(run, tasks)
     _check_arguments(arguments)
@@ -97,20 +108,22 @@ def compare(
         know_text(argument)
     read = read_settings({"skillmix": settings})
     judges = read.judges()
-    sides = run.model_arguments(model)
+    sides = _sides(runs, model)
     from skillmix_tasks.harness.beforehand import check_judges
 
     check_judges(judges, batch=read.batch)
-    if not trust:
-        check_base(run)
+    for one in runs if not trust else ():
+        check_base(one)
     base_weights = weights_fingerprint(run.base, run.revision)
-    if Path(run.base).is_dir() and run.fingerprint not in (EMBEDDED, base_weights):
-        logger.warning(
-            "%s is not the base model as it was at the training, by its files' sizes and times: if it is another "
-            "one, the comparison is wrong.",
-            run.base,
-        )
-    out = run.folder / "evaluation"
+    for one in runs:
+        if Path(one.base).is_dir() and one.fingerprint not in (EMBEDDED, base_weights):
+            logger.warning(
+                "%s is not the base model as it was at the training of %s, by its files' sizes and times: if "
+                "it is another one, the comparison is wrong.",
+                one.base,
+                one.folder,
+            )
+    weights = [weights_fingerprint(str(one.folder / "model")) for one in runs]
     record: dict[str, Any] = {
         "tasks": names,
         "model": model,
@@ -118,7 +131,7 @@ def compare(
         "settings": read.model_dump(mode="json", exclude=_HOW | _JUDGE),
         "judge": panel_record(judges),
         "base_weights": base_weights,
-        "trained_weights": weights_fingerprint(str(run.folder / "model")),
+        "trained_weights": weights[0] if len(runs) == 1 else dict(zip(list(sides)[1:], weights, strict=True)),
     }
     with claimed(out, record, "skillmix compare"):
         for side, models in sides.items():
@@ -127,19 +140,55 @@ def compare(
             told = {name: value for name, value in settings.items() if name not in _HOW}
             _answer(out / side / "answers", names, asked, told)
         failures = _judge([out / side for side in sides], settings, read, trust=trust)
+        base, *trained = sides
+        before = read_half(out / base)
+        shown = [one.folder.resolve().name for one in runs]
         comparison = Comparison(
-            compare_halves(*(read_half(out / side) for side in sides)),
+            {
+                name: compare_halves(before, read_half(out / side))
+                for name, side in zip(shown, trained, strict=True)
+            },
             run.recipe.model,
             record["judge"],
             [
                 *failures,
-                f"{run.recipe.model} before and after the run {run.folder.resolve().name}, judged by "
-                f"{panel_name(judges)}. Scores of different judges are not comparable.",
+                f"{run.recipe.model} before and after the run{'s' if len(runs) > 1 else ''} {', '.join(shown)}, "
+                f"judged by {panel_name(judges)}. Scores of different judges are not comparable.",
             ],
         )
         write_whole(out / "comparison.json", json.dumps(comparison.record(), indent=1) + "\n")
         write_whole(out / "comparison.md", comparison.text() + "\n")
     return comparison
+
+
+def _folder(runs: Sequence[TrainedRun], out: Path | None) -> Path:
+    if not runs:
+        raise UserError("Name the folder of a run: `skillmix compare RUN`.")
+    if out is None and len(runs) > 1:
+        raise UserError("Several runs need a folder for their comparison: type --out DIR.")
+    return out or runs[0].folder / "evaluation"
+
+
+def _sides(runs: Sequence[TrainedRun], model: str) -> dict[str, str]:
+    """lm-eval's --model_args by the folder of each side, the base model's first.
+
+    Raises UserError if the runs have another base model, or one name.
+    """
+    sides = [one.model_arguments(model) for one in runs]
+    if len(runs) == 1:
+        return sides[0]
+    found = {"before": sides[0]["before"]}
+    for one, side in zip(runs, sides, strict=True):
+        if (one.base, one.revision, one.fingerprint) != (runs[0].base, runs[0].revision, runs[0].fingerprint):
+            raise UserError(
+                f"{one.folder} was trained from another base model than {runs[0].folder} ({one.recipe.model} and "
+                f"{runs[0].recipe.model}, or other weights): compare each with its own."
+            )
+        name = one.folder.resolve().name
+        if name in found or name == "comparison.md":
+            raise UserError(f"Two sides of the comparison would be called {name}: rename the folder {one.folder}.")
+        found[name] = side["after"]
+    return found
 
 
 def _task_names(run: TrainedRun, tasks: Sequence[str]) -> list[str]:

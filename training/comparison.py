@@ -154,29 +154,35 @@ def comparison_record(rows: Sequence[ComparedTask], about: Mapping[str, Any]) ->
     return {**about, "tasks": [asdict(row) for row in rows]}
 
 
-def comparison_text(rows: Sequence[ComparedTask], about: Sequence[str]) -> str:
-    """The comparison as a page of Markdown; `about` are sentences for its beginning."""
+def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[str]) -> str:
+    """The comparison of each run, by its name, as a page of Markdown; `about` are sentences for its beginning."""
     source = files("training").joinpath("templates", "comparison.md.jinja").read_text(encoding="utf-8")
     template = environment().from_string(source)
     return template.render(
         about=about,
         names=[metric.replace("_", " ") for metric in METRICS],
-        rows=[
-            {
-                "task": row.task,
-                "split": SPLITS[row.split],
-                "k": row.k,
-                "verdicts": _verdicts(row),
-                "cells": [row.metrics[metric].cell() for metric in METRICS],
-            }
-            for row in rows
-        ],
-        notes=[
-            f"{row.task}, {side}: {line}."
-            for row in rows
-            for side, line in zip(("before", "after"), row.answers, strict=True)
-            if line
-        ],
+        runs={
+            name: [
+                {
+                    "task": row.task,
+                    "split": SPLITS[row.split],
+                    "k": row.k,
+                    "verdicts": _verdicts(row),
+                    "cells": [row.metrics[metric].cell() for metric in METRICS],
+                }
+                for row in rows
+            ]
+            for name, rows in runs.items()
+        },
+        notes=list(
+            dict.fromkeys(
+                f"{row.task}, {side}: {line}."
+                for name, rows in runs.items()
+                for row in rows
+                for side, line in zip(("before", "after" if len(runs) == 1 else name), row.answers, strict=True)
+                if line
+            )
+        ),
     )
 
 

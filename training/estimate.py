@@ -1,11 +1,13 @@
-"""What data, training and evaluation will take, told before any of it is begun: dollars, and hours of a GPU.
+"""What data, training and evaluation will take, before any of it begins: dollars, and hours of a GPU.
 
+training/experiment/estimate.py adds them up for an experiment.
 Prompts are counted from those of the plan's first cells and of the tasks' first items. What cannot be counted
 stands in estimate.yaml with its source, and is printed with the result.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,8 +20,10 @@ import yaml
 
 from grading import JudgeSpec, Usage, UserError
 from grading.cost.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETION_PER_CRITERION
+from grading.models.price import PRICES_VARIABLE
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
+from grading.words import many
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.loading import load_pack
@@ -35,60 +39,138 @@ from training.tune.recipe import Recipe
 _LOOKED_AT = 20  # cells of a kind, and items of a task
 _MODELS = 2  # before and after
 _REPLY = round(COMPLETION_OF_TEXT)
+_Used = dict[tuple[int, int], Usage]  # by the model's place and k
+_OF_GPU = ("gpu", "billions", "train_source", "generate_tokens_per_second", "generate_source")
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What a model uses for texts of one k; `dollars` is None if its price is not known."""
+
+    role: str
+    model: str
+    k: int
+    usage: Usage
+    dollars: float | None
+
+    def text(self) -> str:
+        """The calls for a reader."""
+        tokens = f"{self.usage.prompt / 1e6:,.2f} million tokens in, {self.usage.completion / 1e6:,.2f} out"
+        price = "the price is not known" if self.dollars is None else f"${self.dollars:,.2f}"
+        return f"  {self.role} {self.model}, k = {self.k}: {tokens}: {price}"
 
 
 @dataclass(frozen=True)
 class Part:
     """A step: what it does, and what is paid for it.
 
-    `usage` has the tokens of its calls to teacher and judge. `dollars` is None where a price is not known, and
-    `gpu_hours` where the model's size is not.
+    `gpu_hours` is None where the model's size is not known.
     """
 
     name: str
     work: str
-    usage: Usage
-    dollars: float | None
+    calls: tuple[Calls, ...]
     gpu_hours: float | None
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all calls."""
+        return sum((one.usage for one in self.calls), Usage())
+
+    @property
+    def dollars(self) -> float | None:
+        """What all calls cost; None if a price is not known."""
+        dollars = [one.dollars for one in self.calls]
+        return None if None in dollars else sum(filter(None, dollars))
+
+    def record(self) -> dict[str, Any]:
+        """The part as JSON."""
+        return asdict(self) | {"usage": asdict(self.usage), "dollars": self.dollars}
 
     def text(self) -> str:
         """The part for a reader."""
-        words = [self.work]
-        if self.usage:
-            words.append(f"{self.usage.prompt / 1e6:,.1f} + {self.usage.completion / 1e6:,.1f} million tokens")
-            words.append(_dollars(self.dollars))
-        if self.gpu_hours != 0:
-            words.append(_hours(self.gpu_hours))
-        return f"{self.name}: {'; '.join(words)}."
+        hours = "" if self.gpu_hours == 0 else f"; {_hours(self.gpu_hours)}"
+        return "\n".join([f"{self.name}: {self.work}{hours}.", *(one.text() for one in self.calls)])
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """All parts, and what they take for granted."""
+    """All parts, the models without a known price, and the assumptions that were used."""
 
     parts: list[Part]
+    unpriced: list[ModelSpec]
     assumptions: dict[str, Any]
 
+    @property
+    def dollars(self) -> float:
+        """What the calls with a known price cost."""
+        return sum(one.dollars or 0 for part in self.parts for one in part.calls)
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """Hours of a GPU; None if a model's size is not known."""
+        hours = [part.gpu_hours for part in self.parts]
+        return None if None in hours else sum(filter(None, hours))
+
     def record(self) -> dict[str, Any]:
-        """The estimate as JSON."""
-        return {"parts": [asdict(part) for part in self.parts], "assumptions": self.assumptions}
+        """The estimate as JSON; `dollars` leaves out the models in `unpriced`."""
+        return {
+            "parts": [part.record() for part in self.parts],
+            "dollars": self.dollars,
+            "unpriced": [spec.model for spec in self.unpriced],
+            "gpu_hours": self.gpu_hours,
+            "assumptions": self.assumptions,
+        }
 
     def text(self) -> str:
         """The estimate for a reader."""
-        known = self.assumptions
-        accepted = ", ".join(f"{share:.0%} with k = {k}" for k, share in known["acceptance"].items())
-        rates = ", ".join(f"{rate:,} ({method})" for method, rate in known["train_tokens_per_second"].items())
-        dollars, hours = _total(one.dollars for one in self.parts), _total(one.gpu_hours for one in self.parts)
+        without = ", ".join(f"the {spec.role} {spec.model}" for spec in self.unpriced)
+        total = f"In all: ${self.dollars:,.2f}" + (f" without {without}" if without else "")
+        if without and not self.dollars:
+            total = f"In all: not known without the price of {without}"
+        gpu = self.assumptions.get("gpu")
+        hours = f"; {_hours(self.gpu_hours)} (one {gpu})" if gpu else ""
         return "\n".join(
             [
                 *(part.text() for part in self.parts),
-                f"In all: {_dollars(dollars)}; {_hours(hours)} (one {known['gpu']}).",
-                f"Taken for granted: {_REPLY} tokens in a reply; one prompt for all votes on an answer; accepted "
-                f"{accepted} ({known['acceptance_source']}); tokens a second of one GPU and {known['billions']:g} "
-                f"billion parameters: in training {rates} ({known['train_source']}), in generating "
-                f"{known['generate_tokens_per_second']:,} ({known['generate_source']}).",
+                f"{total}{hours}.",
+                *self._how_to_price(),
+                "Assumed:",
+                *(f"  {one}" for one in self._assumed()),
             ]
         )
+
+    def _how_to_price(self) -> list[str]:
+        if not self.unpriced:
+            return []
+        rows = [
+            f"  - {{provider: {spec.provider}, model: {json.dumps(spec.model)}, input: DOLLARS, output: DOLLARS}}"
+            for spec in self.unpriced
+        ]
+        return [
+            "To add what is missing, write the prices per million tokens (0 on your own hardware) into a file and "
+            f"name it with {PRICES_VARIABLE}:",
+            "  prices:",
+            *rows,
+        ]
+
+    def _assumed(self) -> list[str]:
+        given = self.assumptions
+        said = [
+            f"{given['reply_tokens']} tokens in a reply, {given['answer_tokens']} of them in the answer",
+            "one prompt for all votes on an answer",
+        ]
+        if accepted := given.get("acceptance"):
+            shares = ", ".join(f"{share:.0%} with k = {k}" for k, share in accepted.items())
+            said.append(f"accepted {shares} ({given['acceptance_source']})")
+        if "gpu" in given:
+            rates = [
+                f"in training {rate:,} ({method}; {given['train_source']})"
+                for method, rate in given["train_tokens_per_second"].items()
+            ]
+            rates.append(f"in generating {given['generate_tokens_per_second']:,} ({given['generate_source']})")
+            said.append(f"tokens a second for {given['billions']:g} billion parameters: {', '.join(rates)}")
+        return said
 
 
 def estimate(
@@ -108,32 +190,66 @@ def estimate(
     estimated. Raises UserError for an unknown task.
     """
     pack = load_pack(pack_name)
-    excluded = evaluation_cells(pack, plan.ks)
-    kinds = {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
-    parts = [_texts(pack, kinds, teacher, judges)]
+    kinds = looked_at(pack, plan)
+    parts = [texts_part("Texts", pack, kinds, teacher, judges)]
     if recipe is not None:
-        parts.append(_training(pack, kinds, recipe))
-        parts.append(_evaluation(pack, judges, recipe, tasks or recipe.eval_tasks, items))
+        billions = known()["billions_of_parameters"].get(recipe.model)
+        parts.append(training_part("Training", pack, kinds, recipe, billions))
+        names = list(dict.fromkeys(name for task in tasks or recipe.eval_tasks for name in tasks_named(task)))
+        number = items * GENERATIONS * _MODELS
+        answers = len(names) * number
+        work = f"{many(answers, 'answer')} to {many(len(names), 'task')}, before and after"
+        judged = judging(pack, judges, names, number)
+        parts.append(Part("Evaluation", work, judged, answering_hours(answers, billions)))
     elif tasks:
         raise UserError("--tasks are answered by a trained model: name its recipe, too (`skillmix recipes`).")
-    return Estimate(parts, _known())
+    # The rows of a training are weighted by acceptance, and otherwise it says how many tries texts take.
+    ks = [kind.k for kind in kinds if recipe is not None or kind.accept is not None]
+    methods = [] if recipe is None else [recipe.method]
+    return Estimate(parts, unpriced((teacher, *judges)), assumptions(ks, methods))
 
 
-def _texts(pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judges: Sequence[JudgeSpec]) -> Part:
-    written, judged = Usage(), [Usage() for _ in judges]
+def unpriced(specs: Iterable[ModelSpec]) -> list[ModelSpec]:
+    """Those whose price is not known."""
+    return [spec for spec in specs if spec.dollars(Usage()) is None]
+
+
+def assumptions(ks: Iterable[int], methods: Iterable[str]) -> dict[str, Any]:
+    """What is assumed of texts with these k that may be rejected, and of trainings by these methods."""
+    used: dict[str, Any] = {"reply_tokens": _REPLY, "answer_tokens": known()["answer_tokens"]}
+    if shares := {k: _acceptance(k) for k in sorted(set(ks))}:
+        used |= {"acceptance": shares, "acceptance_source": known()["acceptance_source"]}
+    if rates := {method: known()["train_tokens_per_second"][method] for method in dict.fromkeys(methods)}:
+        used |= {name: known()[name] for name in _OF_GPU} | {"train_tokens_per_second": rates}
+    return used
+
+
+def looked_at(pack: Pack, plan: Plan) -> dict[Kind, list[Item]]:
+    """The first cells of each kind of a plan."""
+    excluded = evaluation_cells(pack, plan.ks)
+    return {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
+
+
+def texts_part(
+    name: str, pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judges: Sequence[JudgeSpec]
+) -> Part:
+    """What it takes to make texts of these kinds."""
+    used: _Used = {}
     for kind, items in kinds.items():
         share = _tries(kind) / len(items)
-        for item in items:
-            written += _first_turn(pack, item).times(share) + _second_turn(pack, item).times(share)
-            judged = [
-                sum_ + _votes(pack, item, judge).times(share) for sum_, judge in zip(judged, judges, strict=True)
-            ]
-    usage, dollars = _paid([(teacher, written), *zip(judges, judged, strict=True)])
-    work = f"{sum(map(_tries, kinds)):,} tries with k = {', '.join(str(kind.k) for kind in kinds)}"
-    return Part("Texts", work, usage, dollars, 0.0)
+        used[0, kind.k] = _sum(_first_turn(pack, item) + _second_turn(pack, item) for item in items).times(share)
+        for place, judge in enumerate(judges, start=1):
+            used[place, kind.k] = _sum(_votes(pack, item, judge) for item in items).times(share)
+    tries = " + ".join(f"{_tries(kind):,}" for kind in kinds)
+    ks = ", ".join(str(kind.k) for kind in kinds)
+    work = f"{sum(map(_tries, kinds)):,} tries with k = {ks}" + (f" ({tries})" if len(kinds) > 1 else "")
+    return Part(name, work, _calls((teacher, *judges), used), 0.0)
 
 
-def _training(pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe) -> Part:
+def training_part(
+    name: str, pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe, billions: float | None, times: int = 1
+) -> Part:
+    """What it takes to train a model of so many parameters on accepted texts of these kinds, `times` times."""
     accepted = {kind: _tries(kind) * _acceptance(kind.k) for kind in kinds}
     tokens = sum(
         accepted[kind] / len(items) * (second.prompt + second.completion)
@@ -142,30 +258,28 @@ def _training(pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe) -> Part
     )
     row = tokens / sum(accepted.values())
     rows = recipe.global_batch * recipe.steps if recipe.steps else (recipe.epochs or 1) * sum(accepted.values())
-    rate = _known()["train_tokens_per_second"][recipe.method]
-    work = f"{rows:,.0f} rows of about {row:,.0f} tokens ({recipe.method}, {recipe.model})"
-    return Part("Training", work, Usage(), 0.0, _gpu_hours(rows * row / rate, recipe.model))
+    rate = known()["train_tokens_per_second"][recipe.method]
+    work = f"{times * rows:,.0f} rows of about {row:,.0f} tokens ({recipe.method}, {recipe.model})"
+    return Part(name, work, (), _gpu_hours(times * rows * row / rate, billions))
 
 
-def _evaluation(pack: Pack, judges: Sequence[JudgeSpec], recipe: Recipe, tasks: Sequence[str], items: int) -> Part:
+def judging(pack: Pack, judges: Sequence[JudgeSpec], names: Sequence[str], number: int) -> tuple[Calls, ...]:
+    """The calls for judging `number` answers to each of the tasks `names`."""
     specs = bundled_tasks()
-    names = list(dict.fromkeys(name for task in tasks for name in tasks_named(task)))
-    number = items * GENERATIONS * _MODELS
-    judged = [Usage() for _ in judges]
+    used: _Used = {}
     for name in names:
         k, split = specs[name].k, specs[name].split
         asked = pack if pack.about.id not in bundled_packs() else load_pack(specs[name].pack)
         drawn = sample_items(asked, task=name, k=k, split=split, seed=0, number=_LOOKED_AT)
-        for item in drawn:
-            judged = [
-                sum_ + _votes(asked, item, judge).times(number / len(drawn))
-                for sum_, judge in zip(judged, judges, strict=True)
-            ]
-    usage, dollars = _paid(list(zip(judges, judged, strict=True)))
-    answers = len(names) * number
-    seconds = answers * 2 * _REPLY / _known()["generate_tokens_per_second"]
-    work = f"{answers:,} answers to {len(names)} tasks, before and after"
-    return Part("Evaluation", work, usage, dollars, _gpu_hours(seconds, recipe.model))
+        for place, judge in enumerate(judges):
+            one = _sum(_votes(asked, item, judge) for item in drawn).times(number / len(drawn))
+            used[place, k] = used.get((place, k), Usage()) + one
+    return _calls(judges, used)
+
+
+def answering_hours(answers: int, billions: float | None) -> float | None:
+    """GPU hours of a model of so many parameters for two replies to each of `answers`."""
+    return _gpu_hours(answers * 2 * _REPLY / known()["generate_tokens_per_second"], billions)
 
 
 def _tries(kind: Kind) -> int:
@@ -176,7 +290,7 @@ def _tries(kind: Kind) -> int:
 
 
 def _acceptance(k: int) -> float:
-    shares: dict[int, float] = _known()["acceptance"]
+    shares: dict[int, float] = known()["acceptance"]
     return shares[min(k, max(shares))]
 
 
@@ -192,7 +306,7 @@ def _second_turn(pack: Pack, item: Item) -> Usage:
 
 def _votes(pack: Pack, item: Item, judge: JudgeSpec) -> Usage:
     """All votes of a judge on one answer."""
-    request = grading_request(pack, item, " " * round(_known()["answer_tokens"] * BYTES_PER_TOKEN))
+    request = grading_request(pack, item, " " * round(known()["answer_tokens"] * BYTES_PER_TOKEN))
     completion = COMPLETION_PER_CRITERION * len(request.criteria) * judge.votes
     return Usage(sum(_tokens(message["content"]) for message in build_messages(request)), round(completion))
 
@@ -201,25 +315,20 @@ def _tokens(text: str) -> int:
     return round(len(text.encode()) / BYTES_PER_TOKEN)
 
 
-def _paid(used: Iterable[tuple[ModelSpec, Usage]]) -> tuple[Usage, float | None]:
-    """The tokens in all, and their price where each model's is known."""
-    usages = list(used)
-    return sum((usage for _, usage in usages), Usage()), _total(spec.dollars(usage) for spec, usage in usages)
+def _sum(usages: Iterable[Usage]) -> Usage:
+    return sum(usages, Usage())
 
 
-def _total(numbers: Iterable[float | None]) -> float | None:
-    known = list(numbers)
-    return None if None in known else sum(number or 0.0 for number in known)
+def _calls(specs: Sequence[ModelSpec], used: _Used) -> tuple[Calls, ...]:
+    return tuple(
+        Calls(specs[place].role, specs[place].model, k, usage, specs[place].dollars(usage))
+        for (place, k), usage in sorted(used.items())
+    )
 
 
-def _gpu_hours(seconds: float, model: str) -> float | None:
+def _gpu_hours(seconds: float, billions: float | None) -> float | None:
     """Hours for a model for which `seconds` would do if it had the size that the rates are for."""
-    billions = _known()["billions_of_parameters"].get(model)
-    return None if billions is None else seconds * billions / _known()["billions"] / 3600
-
-
-def _dollars(dollars: float | None) -> str:
-    return "the price is not known" if dollars is None else f"${dollars:,.0f}"
+    return None if billions is None else seconds * billions / known()["billions"] / 3600
 
 
 def _hours(hours: float | None) -> str:
@@ -227,6 +336,7 @@ def _hours(hours: float | None) -> str:
 
 
 @cache
-def _known() -> dict[str, Any]:
-    known: dict[str, Any] = yaml.safe_load(files("training").joinpath("estimate.yaml").read_text(encoding="utf-8"))
-    return known
+def known() -> dict[str, Any]:
+    """The rates and shares of estimate.yaml."""
+    read: dict[str, Any] = yaml.safe_load(files("training").joinpath("estimate.yaml").read_text(encoding="utf-8"))
+    return read

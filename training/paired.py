@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import sqrt
 
 from grading.intervals import CONFIDENCE, Interval, effective_wilson
@@ -60,6 +61,7 @@ def holm(ps: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(ps, method="holm")[1]] if ps else []
 
 
+@cache
 def _mcnemar(better: int, worse: int) -> float:
     from scipy.stats import binomtest
 

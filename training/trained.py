@@ -1,4 +1,4 @@
-"""A whole run of `skillmix train`, and how lm-eval is told of its base model and of what it made."""
+"""A complete run of `skillmix train`, and the arguments with which lm-eval loads its base and its result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.tune.whole import check_model
 class TrainedRun:
     """`base` is the directory or Hub id of the base model, `revision` a commit of the Hub.
 
-    `fingerprint` tells apart the weights of the base that it was trained on.
+    `fingerprint` identifies the weights of the base that it was trained on.
     """
 
     folder: Path
@@ -69,7 +69,7 @@ def check_base(run: TrainedRun) -> None:
 
 
 def read_run(folder: Path) -> TrainedRun:
-    """The run in `folder`; UserError if there is none, or if it is not whole."""
+    """The run in `folder`; UserError if there is none, or if it is incomplete."""
     try:
         record = record_of(folder) or {}
         recipe = Recipe.model_validate(record["recipe"])

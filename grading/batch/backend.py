@@ -11,18 +11,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
-
-from filelock import FileLock
 
 from grading.backend import Reply, Sink, VoteCall, save_and_read
 from grading.batch.file import MOST_BYTES, MOST_REQUESTS, Lost, fill, lost_for, read_results
 from grading.endpoint.dialect import Dialect
 from grading.endpoint.errors import StatusError, body_of, words_of
 from grading.errors import UserError
+from grading.home import StorePlace
 from grading.store.batches import Batch, BatchStore
-from grading.store.database import explained
 from grading.store.replies import VerdictStore
 
 if TYPE_CHECKING:
@@ -39,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class BatchBackend:
-    """Asks `spec.base_url` in batches and keeps them in the verdict store's file `store`.
+    """Asks `spec.base_url` in batches and keeps them in the verdict store at `store`.
 
     `most_requests` and `most_bytes` bound one file of requests; `waits` are the shortest and the longest time
     between two looks, in seconds.
@@ -50,7 +47,7 @@ class BatchBackend:
         spec: ModelSpec,
         *,
         api_key: str,
-        store: Path,
+        store: StorePlace,
         most_requests: int = MOST_REQUESTS,
         most_bytes: int = MOST_BYTES,
         waits: tuple[float, float] = (_FIRST_WAIT, _LONGEST_WAIT),
@@ -114,9 +111,6 @@ class _Run:
         self._queue = deque(waiting.values())
         self._open: dict[str, Batch] = {}  # at the provider, by our id
         self._failures: Counter[str] = Counter()  # by key
-        # Held from a plan to its batch's id. So a plan without an id is a dead process's, and a second process
-        # with the same votes waits for the batches of the first.
-        self._lock = FileLock(backend.store.with_name(f"{backend.store.name}-batches.lock"))
         # Bounds that the account's limit on waiting tokens sets, once it has refused a batch.
         self._most_open: int | None = None
         self._most_requests = backend.most_requests
@@ -152,9 +146,7 @@ class _Run:
         """Send what is in the queue, as far as the account's limit is known to allow it; whether any was sent."""
         sent = False
         while self._queue and not self._full():
-            with explained(self._backend.store):
-                lock = self._lock.acquire()
-            with lock:
+            with self._batches.sending():
                 self._adopt()
                 if not self._queue:
                     break
@@ -259,7 +251,8 @@ class _Run:
         requests = {request[0]: request for request in batch.requests}
         failures: dict[str, Lost] = {}
         lost = _reason(progress)
-        seen, nameless, deleted, words = set(), 0, False, ""
+        seen: set[str] = set()
+        nameless, deleted, words = 0, False, ""
         for content in self._api.results(progress):
             if content is None:
                 deleted = True

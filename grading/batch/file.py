@@ -97,7 +97,7 @@ class _Line(BaseModel):
 def read_results(
     file: BinaryIO, votes: Mapping[str, int] | None = None
 ) -> Iterator[tuple[str, list[Reply] | Lost]]:
-    """What an output or error file says of each request, by its custom_id; a line that is none says nothing.
+    """What an output or error file says of each request, by its custom_id; an invalid line says nothing.
 
     `votes` is how many were asked for with each request; those that came beyond that are left out. Of a line that
     is too long nobody knows whose it is: it is Lost under an empty name.

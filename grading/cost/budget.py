@@ -9,6 +9,7 @@ reservations are then worth nothing: beyond the cap goes what the calls on their
 
 from __future__ import annotations
 
+import atexit
 import math
 import threading
 from collections import deque
@@ -18,6 +19,7 @@ from typing import Any
 
 from grading.backend import Reply, VoteCall
 from grading.cost.estimate import CallEstimator
+from grading.cost.ledger import shared_ledger
 from grading.errors import UserError
 from grading.models.price import PRICES_VARIABLE
 from grading.models.spec import ModelSpec
@@ -47,7 +49,8 @@ _NOTHING = Cost()
 class Budget:
     """What all graders that share it may spend together: `max_usd` dollars, `max_tokens` tokens, or neither.
 
-    Several threads may use it at once. Votes from the store cost nothing. UserError for a cap that is no amount.
+    Several threads may use it at once. Votes from the store cost nothing. With SKILLMIX_BUDGET, `max_usd` caps all
+    processes that name the same folder (grading.cost.ledger). UserError for a cap that is no amount.
     """
 
     def __init__(self, *, max_usd: float | None = None, max_tokens: int | None = None) -> None:
@@ -64,6 +67,10 @@ class Budget:
         self.turned_away = 0  # calls that were never sent
         self.too_large = 0  # replies that cost more than their requests allow
         self._ended_by = ""
+        self._ledger = shared_ledger() if max_usd is not None else None
+        self._granted = 0.0  # dollars, by the ledger
+        if self._ledger is not None:
+            atexit.register(self._close_ledger)
         self._reserved = _NOTHING
         self._in_flight = 0
         self._changed = threading.Condition()
@@ -76,7 +83,8 @@ class Budget:
     @property
     def reason(self) -> str:
         """Why calls are turned away, in words."""
-        return self._ended_by or f"{self.caps} is reached"
+        shared = f" for all commands with the budget {self._ledger.folder}" if self._ledger else ""
+        return self._ended_by or f"{self.caps}{shared} is reached"
 
     def reserve(self, most: Cost) -> bool:
         """Set the cost `most` aside for one call; False if the call must not leave now."""
@@ -138,9 +146,20 @@ class Budget:
 
     def _fits(self, more: Cost) -> bool:
         after = self.spent + more
-        return (self.max_usd is None or after.dollars <= self.max_usd) and (
-            self.max_tokens is None or after.tokens <= self.max_tokens
-        )
+        if self.max_tokens is not None and after.tokens > self.max_tokens:
+            return False
+        return self.max_usd is None or after.dollars <= self._most_dollars(self.max_usd, after.dollars)
+
+    def _most_dollars(self, cap: float, needed: float) -> float:
+        if self._ledger is None:
+            return cap
+        if needed > self._granted:
+            self._granted = max(self._granted, self._ledger.claim(cap, needed))
+        return self._granted
+
+    def _close_ledger(self) -> None:
+        assert self._ledger is not None
+        self._ledger.close(self.spent.dollars)
 
 
 class Gate:

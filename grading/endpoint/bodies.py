@@ -19,6 +19,10 @@ class BodyError(Exception):
     """A body is too large, or packed in a way that was not asked for."""
 
 
+class BrokenBodyError(BodyError):
+    """A body is not what its header says; the next one may be."""
+
+
 class Unpacker:
     """Unpacks one body whose header Content-Encoding is `encoding`; BodyError past `most` bytes."""
 
@@ -40,11 +44,11 @@ class Unpacker:
             return
         while chunk:
             if self._inflate.eof:
-                raise BodyError("the reply goes on behind the end of its packed data")
+                raise BrokenBodyError("the reply continues behind the end of its packed data")
             try:
                 piece = self._inflate.decompress(chunk, _PIECE)
             except zlib.error as error:
-                raise BodyError(f"the reply cannot be unpacked ({error})") from error
+                raise BrokenBodyError(f"the reply cannot be unpacked ({error})") from error
             self._made = self._bounded(self._made + len(piece))
             chunk = self._inflate.unconsumed_tail or self._inflate.unused_data
             yield piece

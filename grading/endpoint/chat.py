@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from grading.backend import Reply
-from grading.endpoint.errors import CallFailedError, NotAChatError, error_within
+from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError, error_within
 from grading.keys import redact
 from grading.protocol.reasoning import content_text
 from grading.safety.bounds import MOST_TEXT, brief, cut
@@ -17,11 +17,16 @@ from grading.verdict import State, Usage, counted
 
 _MOST_DETAIL = 500  # characters of an endpoint's own words
 _SHOWN = 2000  # characters that are kept of a text that is too long to be read
+# How choices end beside "stop", in the words of OpenAI, Google, Zhipu and Anthropic.
+_BROKEN = frozenset({"error", "network_error"})
+_CUT = frozenset({"length", "max_tokens", "model_context_window_exceeded"})
+_FILTERED = frozenset({"sensitive", "safety", "recitation", "blocklist", "prohibited_content", "spii", "refusal"})
 
 
 class _Message(BaseModel):
     content: Any = None
     refusal: Any = None
+    tool_calls: Any = None
     reasoning_content: Any = None  # of DeepSeek's kind of server
     reasoning: Any = None  # of OpenRouter's
 
@@ -38,36 +43,49 @@ def failure_in(content: Any, status: int) -> CallFailedError | None:
         return NotAChatError(f"no chat completion: {brief(content, 200)}", status)
     choices = content.get("choices")
     listed = choices if isinstance(choices, list) else []
-    if any(_holds_reply(one) or _holds_text(one) for one in listed):
+    if any(holds_reply(one) or holds_text(one) for one in listed):
         return None
     usage = usage_of(content.get("usage"))
     errors = [one["error"] for one in listed if isinstance(one, dict) and one.get("error")]
     if error := content.get("error") or (errors[0] if errors else None):
         return error_within(status, {}, error, usage)
-    if "choices" not in content:  # an error without the name of one
-        return error_within(status, {}, content, usage)
+    if not listed:  # an error without the name of one
+        rest = {name: value for name, value in content.items() if name != "choices"}
+        nameless = error_within(status, {}, rest, usage)
+        if "choices" not in content or isinstance(nameless, StatusError):
+            return nameless
     return NotAChatError(f"no chat completion: {brief(content, 200)}", status, usage)
 
 
-def _holds_reply(choice: object) -> bool:
-    return (
-        isinstance(choice, dict)
-        and isinstance(choice.get("message"), dict)
-        and not choice.get("error")
-        and choice.get("finish_reason") != "error"
-    )
+def was_filtered(finish: object) -> bool:
+    """Whether a choice with this finish reason was stopped by the provider's filter."""
+    return isinstance(finish, str) and (finish.startswith("content_filter") or finish.lower() in _FILTERED)
 
 
-def _holds_text(choice: object) -> bool:
+def was_cut(finish: object) -> bool:
+    """Whether a choice with this finish reason ended at a limit of tokens."""
+    return isinstance(finish, str) and finish.lower() in _CUT
+
+
+def holds_reply(choice: object) -> bool:
+    """Whether a choice has a message and did not fail."""
+    return isinstance(choice, dict) and isinstance(choice.get("message"), dict) and not _failed(choice)
+
+
+def holds_text(choice: object) -> bool:
     """Whether it is the choice of an endpoint that completes texts, which a student may be."""
-    return isinstance(choice, dict) and isinstance(choice.get("text"), str) and not choice.get("error")
+    return isinstance(choice, dict) and isinstance(choice.get("text"), str) and not _failed(choice)
+
+
+def _failed(choice: dict[str, Any]) -> bool:
+    return bool(choice.get("error")) or choice.get("finish_reason") in _BROKEN
 
 
 def _usable(content: dict[str, Any]) -> list[_Choice]:
     """The choices that hold a reply."""
     choices = content.get("choices")
     listed = choices if isinstance(choices, list) else []
-    return [_Choice.model_validate(one) for one in listed if _holds_reply(one)]
+    return [_Choice.model_validate(one) for one in listed if holds_reply(one)]
 
 
 def replies_in(content: dict[str, Any], votes: int | None = None) -> list[Reply]:
@@ -87,22 +105,23 @@ def replies_in(content: dict[str, Any], votes: int | None = None) -> list[Reply]
 
 def _reply(choice: _Choice, usage: Usage) -> Reply:
     content, thought = _read(choice.message.content)
+    content = content or _called(choice.message.tool_calls)
     if len(content) > MOST_TEXT:  # not read as far as it goes: half a verdict is invalid
         detail = f"the reply has {len(content):,} characters, and at most {MOST_TEXT:,} are read"
         return Reply(State.TRUNCATED, cut(content, _SHOWN), detail, usage)
-    if choice.message.refusal or choice.finish_reason == "content_filter":
+    if choice.message.refusal or was_filtered(choice.finish_reason):
         reason = encodable(str(choice.message.refusal or "") or "content filter")
         return Reply(State.REFUSED, content, cut(reason, _MOST_DETAIL), usage)
     if not content.strip() and (thought or choice.message.reasoning_content or choice.message.reasoning):
         # With a limit that the reasoning used up, too: a higher one helps, a repetition may.
-        end = ", which ended at max_tokens" if choice.finish_reason == "length" else ""
+        end = ", which ended at max_tokens" if was_cut(choice.finish_reason) else ""
         return Reply(
             State.REASONING_ONLY,
             content,
             f"the reply holds nothing but reasoning{end}: set max_tokens higher",
             usage,
         )
-    if choice.finish_reason == "length":
+    if was_cut(choice.finish_reason):
         return Reply(State.TRUNCATED, content, "the reply ended at max_tokens: set it higher", usage)
     if not content.strip():
         return Reply(State.EMPTY, content, "the reply holds no text", usage)
@@ -116,6 +135,14 @@ def _read(content: object) -> tuple[str, bool]:
         return encodable(content) if isinstance(content, str) else "", False
     split = content_text(content)
     return encodable(redact(split.visible)), bool(split.reasoning)
+
+
+def _called(calls: object) -> str:
+    """The arguments of a function call: some gateways make a function of the form, and the reply its call."""
+    call = calls[0] if isinstance(calls, list) and calls else None
+    function = call.get("function") if isinstance(call, dict) else None
+    arguments = function.get("arguments") if isinstance(function, dict) else None
+    return encodable(arguments) if isinstance(arguments, str) else ""
 
 
 def usage_of(reported: object) -> Usage:

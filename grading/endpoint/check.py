@@ -20,11 +20,11 @@ from grading.endpoint.bodies import ACCEPTED, BodyError, Unpacker
 from grading.endpoint.chat import failure_in
 from grading.endpoint.client import request_headers
 from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError, body_of, error_of
-from grading.endpoint.route import proxy_of, trusted
+from grading.endpoint.route import fault_of, proxy_of, refuse_of_proxy, trusted
 from grading.endpoint.transport import parsed
 from grading.errors import UserError
 from grading.failure import Cause, remedy
-from grading.keys import known_keys, redact
+from grading.keys import known_keys
 from grading.models.shutdown import check_shutdown
 
 if TYPE_CHECKING:
@@ -127,17 +127,18 @@ def request(spec: ModelSpec, api_key: str, method: str, route: str) -> Response:
 async def _ask(spec: ModelSpec, api_key: str, method: str, route: str) -> Response:
     url = spec.url(route)
     body = {"model": spec.model, "messages": [{"role": "user", "content": "Say yes."}], "max_tokens": 1}
+    headers = {**request_headers(spec, api_key), "Accept-Encoding": ACCEPTED}  # not the session's: see Transport
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=trusted(url)),
         timeout=aiohttp.ClientTimeout(total=_LONGEST, sock_connect=_TIMEOUT, sock_read=_TIMEOUT),
-        headers={**request_headers(spec, api_key), "Accept-Encoding": ACCEPTED},
         auto_decompress=False,
         proxy=proxy_of(url),
     ) as session:
         for attempt in range(_ATTEMPTS):
             last = attempt == _ATTEMPTS - 1
             try:
-                response = await _ask_once(session, method, url, None if method == "GET" else json.dumps(body))
+                sent = None if method == "GET" else json.dumps(body)
+                response = await _ask_once(session, method, url, headers, sent)
                 if last or (response.status not in _BUSY and not isinstance(_failure(response), NotAChatError)):
                     return response
             except (aiohttp.ClientError, TimeoutError, OSError):
@@ -147,9 +148,12 @@ async def _ask(spec: ModelSpec, api_key: str, method: str, route: str) -> Respon
     raise AssertionError  # the last attempt returns or raises
 
 
-async def _ask_once(session: aiohttp.ClientSession, method: str, url: str, body: str | None) -> Response:
-    headers = {"Content-Type": "application/json"} if body else {}
+async def _ask_once(
+    session: aiohttp.ClientSession, method: str, url: str, headers: dict[str, str], body: str | None
+) -> Response:
+    headers = headers | ({"Content-Type": "application/json"} if body else {})
     async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+        refuse_of_proxy(response)
         unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
         try:
             pieces = [piece async for chunk in response.content.iter_any() for piece in unpacker.feed(chunk)]
@@ -197,16 +201,8 @@ def _unreached(spec: ModelSpec, error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientConnectorSSLError) or "WRONG_VERSION_NUMBER" in str(error):
         plain = spec.base_url.replace("https://", "http://", 1)
         return f"{where} does not speak https: set {spec.variable('BASE_URL')} to {plain}."
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return (
-            f"{where} has a certificate that is not trusted ({redact(str(error.certificate_error))[:200]}): name "
-            "the file of its authority with SSL_CERT_FILE."
-        )
-    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
-        return (
-            f"{where} cannot be reached through the proxy of the environment ({redact(str(error))[:200]}): "
-            "set HTTP_PROXY or HTTPS_PROXY to a working one, or add the host to NO_PROXY."
-        )
+    if fault := fault_of(error):
+        return f"{where} cannot be reached: {fault}."
     reason = str(error) if isinstance(error, BodyError) else type(error).__name__
     if isinstance(error, TimeoutError):
         reason = "no reply in time"

@@ -151,7 +151,9 @@ class VoteClient:
             try:
                 doubtful = not guessed and dialect.doubts(request.without, request.asked)
                 most = ATTEMPTS if self._throttle.proved else MOST_WASTED
-                attempts = _SUSPICIOUS if doubtful else max(1, most - spent)
+                # To have one more parameter back is tried once, and not for long.
+                suspicious = _SUSPICIOUS if dialect.settled else 1
+                attempts = suspicious if doubtful else max(1, most - spent)
                 content = await transport.post(request.data, attempts=attempts)
             except CallFailedError as error:
                 self._last = error.failure

@@ -34,8 +34,8 @@ class Dialect(Learner):
     without all that is optional.
     """
 
-    likely = ("n", "response_format", "seed", "temperature", "reasoning_effort")
-    never_guessed = frozenset({"max_tokens", "system"})
+    likely = ("n", "response_format", "seed", "temperature", "reasoning_effort", "system")
+    never_guessed = frozenset({"max_tokens"})
 
     def __init__(self, spec: ModelSpec, refused: Iterable[str] = ()) -> None:
         super().__init__(refused)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from grading.endpoint.rate_headers import duration, may_pass, retry_after
@@ -21,12 +22,17 @@ from grading.verdict import Usage
 _MOST_READ = 20_000  # characters of an error's body; a traceback of a server stands behind its message
 _LONGEST_RESET = 600.0  # seconds; a quota that is renewed later is used up for this run
 _DEEP = 12  # errors inside errors
+_PAGE = "an HTML page"
 
 _QUOTA = re.compile(
-    r"insufficient[_ ](quota|balance|credits?|funds)|exceeded your current quota|credit balance|out of credits"
-    r"|(credits?|balance|quota|budget)\b.{0,40}\b(exhausted|used up|depleted|too low)|budget\b.{0,40}\bexceeded"
+    r"insufficient[_ ](\w+[_ ])?(quota|balance|credits?|funds)|exceeded your current quota|credit balance"
+    r"|out of credits|(reached|exceeded)\b.{0,40}\busage limits?|budget\b.{0,40}\bexceeded"
+    r"|(credits?|balance|quota|budget|funds)\b.{0,40}"
+    r"\b(exhausted|used up|depleted|too low|not enough|insufficient)\b"
     r"|(add|purchase|buy)\b.{0,30}\bcredits|payment required|billing[_ ](hard[_ ]limit|not[_ ]active)"
-    r"|limit: 0\b|spend(ing)? limit|arrearage|overdue",
+    r"|limit: 0\b|spend(ing)? limit|arrearage|overdue"
+    r"|(余额|额度|配额|资源包).{0,12}(不足|用尽|耗尽|用完)"
+    r"|欠费|请充值",
     re.IGNORECASE,
 )
 _OF_THE_DAY = re.compile(r"PerDay|per[-_ ]day|\b(RPD|TPD)\b|daily|per[-_ ]month|monthly", re.IGNORECASE)
@@ -39,7 +45,7 @@ _KEY = re.compile(
 )
 _MODEL = re.compile(
     r"model_not_found|invalid_model|DeploymentNotFound|unknown[_ ]model|no such model|not a valid model"
-    r"|invalid model\b|model[_ ]not[_ ]exist|no endpoints found for\b"
+    r"|invalid model\b|model[_ ]not[_ ]exist|no endpoints found for\b|no available channel for model|无可用渠道"
     r"|\bmodels?\b.{0,120}\b(not found|(does )?not exist|not supported for (chat|generate)|decommissioned"
     r"|has been (deprecated|retired|removed|shut ?down))",
     re.IGNORECASE | re.DOTALL,
@@ -51,20 +57,24 @@ _REGION = re.compile(
 )
 _FILTER = re.compile(
     r"content[_ -]?(filter|policy|management)|responsible ?ai|data_inspection_failed|safety system"
-    r"|moderation|flagged|prohibited content|inappropriate content|sensitive (content|words?)|content exists risk",
+    r"|moderation|flagged|prohibited content|inappropriate content|sensitive (content|words?)|content exists risk"
+    r"|(内容|信息).{0,20}(敏感|不安全|违规|不合规)",
     re.IGNORECASE,
 )
 _LONG = re.compile(
     r"context[_ ]length|context (window|size|limit)|maximum context|max(imum)?[_ ]?(model[_ ]?len|input)"
+    r"|max_(completion_|output_|new_)?tokens\b.{0,60}\b(less than|at most|maximum|exceeds?|too (large|high))"
     r"|prompt is too long|too many (input )?tokens|input (is )?too long|exceeds? the available context",
     re.IGNORECASE,
 )
 _LUCK = re.compile(r"json_validate_failed|failed_generation|failed to (generate|validate) json", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)  # for the tokens of a minute, however long one waits
+_TOO_FAST = re.compile(r"rate[-_ ]?limit|too many requests|overloaded|try again later", re.IGNORECASE)
 _PARAMETERS = re.compile(r"\b(parameters?|arguments?|options?)\b", re.IGNORECASE)
 _SYSTEM = re.compile(
     r"(system|developer)\b.{0,30}\b(role|message|prompt|instruction)s?\b.{0,40}\bnot (supported|allowed|enabled)"
     r"|(system|developer) (role|message|instruction) not|not support.{0,30}\bsystem\b"
-    r"|roles must alternate|unexpected role .?system|invalid.{0,20}role.{0,20}system",
+    r"|valid roles?:|roles must alternate|unexpected role .?system|invalid.{0,20}role.{0,20}system",
     re.IGNORECASE | re.DOTALL,
 )
 _PLAIN_HTTP = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)", re.IGNORECASE)
@@ -94,6 +104,8 @@ _WORDS = (
     "description",
     "title",
     "reason",
+    "status_msg",
+    "error_msg",
 )
 _CODES = ("code", "type", "status", "reason", "quotaId", "error_code")
 _STATUS_OF = {
@@ -140,10 +152,11 @@ class CallFailedError(Exception):
 
 
 class NoReplyError(CallFailedError):
-    """The connection failed, broke off or timed out."""
+    """The connection failed, broke off or timed out; `advised` if the words say what to do about it."""
 
-    def __init__(self, words: str) -> None:
+    def __init__(self, words: str, *, advised: bool = False) -> None:
         super().__init__(Failure(Cause.NO_REPLY, None, one_line(words)))
+        self.advised = advised
 
 
 class UnfitReplyError(CallFailedError):
@@ -174,13 +187,13 @@ class StatusError(CallFailedError):
     ) -> None:
         self.status = status
         if 300 <= status < 400:  # followed, it would carry prompts to an address that the user has not named
-            elsewhere = redact(headers.get("Location", "another address"))
+            elsewhere = redact(headers.get("location", "another address"))
             body = f"the endpoint sends requests to {elsewhere}, and prompts are not sent on"
         words = words_of(body)
         self._text = _text_of(body)
         self._body = body
         self.after = _after(headers, body)
-        cause = _cause(status, self._text, words, self.after)
+        cause = _cause(status, self._text, f"{words} {' '.join(_names_of(body))}", self.after)
         self.filtered = cause is Cause.REFUSED and _FILTER.search(self._text) is not None
         self.busy = cause is Cause.BUSY
         self.passing = cause in (Cause.BUSY, Cause.SERVER, Cause.NO_REPLY)
@@ -239,10 +252,17 @@ def body_of(content: bytes) -> object:
 
 def error_within(status: int, headers: Mapping[str, str], error: object, usage: Usage) -> CallFailedError:
     """The error that a reply of success holds, treated by the code that it carries."""
-    code = next(_codes_of(error), None)
-    if code is None or not 400 <= code < 600:
-        return NotAChatError(words_of({"error": error}), status, usage)
-    return StatusError(code, headers, {"error": error}, usage)
+    body = {"error": error}
+    if (code := next(_codes_of(error), None)) is not None:
+        return StatusError(code, headers, body, usage)
+    # Without a code the words decide: an account without credits gets no other reply from a retry.
+    words = words_of(body)
+    code = 402 if _QUOTA.search(words) or _OF_THE_DAY.search(words) else 429 if _TOO_FAST.search(words) else 400
+    worded = StatusError(code, headers, body, usage)
+    if not worded.final and not worded.busy:
+        return NotAChatError(words, status, usage)
+    worded.failure = replace(worded.failure, status=status)
+    return worded
 
 
 def words_of(body: object) -> str:
@@ -254,6 +274,11 @@ def one_line(text: str) -> str:
     """A text without keys, line ends and what is too long."""
     flat = " ".join(encodable(redact(text[: 4 * MOST_WORDS])).split())
     return flat if len(flat) <= MOST_WORDS else f"{flat[:MOST_WORDS]}..."
+
+
+def _names_of(body: object) -> Iterator[str]:
+    """The names that an error gives itself."""
+    return (value for one in _walk(body) for name in _CODES if isinstance(value := one.get(name), str))
 
 
 def _words(body: object, depth: int) -> str:
@@ -268,8 +293,9 @@ def _words(body: object, depth: int) -> str:
     metadata = body.get("metadata")
     if isinstance(metadata, dict) and metadata.get("raw"):  # a router's own message says only that there is one
         return _words(metadata["raw"], depth + 1)
-    for name in ("error", "errors", "fault", *_WORDS):
-        if words := _words(body.get(name), depth + 1):
+    values = {str(name).lower(): value for name, value in body.items()}
+    for name in ("error", "errors", "fault", "base_resp", *_WORDS):
+        if words := _words(values.get(name.lower()), depth + 1):
             place = body.get("loc")
             return f"{words}: {'.'.join(map(str, place))}" if isinstance(place, list) else words
     return ""
@@ -286,7 +312,7 @@ def _words_of_text(text: str, depth: int) -> str:
             return text
     if re.search(r"<(!doctype|html|head|body)\b", text[:500], re.IGNORECASE):
         title = re.search(r"<title[^>]*>(.*?)</title>", text, re.IGNORECASE | re.DOTALL)
-        return f"an HTML page: {' '.join(title[1].split())}" if title else "an HTML page"
+        return f"{_PAGE}: {' '.join(title[1].split())}" if title else _PAGE
     return text
 
 
@@ -354,11 +380,14 @@ def _after(headers: Mapping[str, str], body: object) -> float | None:
     return None
 
 
-def _cause(status: int, text: str, words: str, after: float | None) -> Cause:
+def _cause(status: int, text: str, named: str, after: float | None) -> Cause:
+    """What is wrong by the status, by all that the error says, and by its own words and names."""
     if 300 <= status < 400:
         return Cause.NO_CHAT
     if status == 402:
         return Cause.CREDITS
+    if status in (413, 429) and _TOO_LARGE.search(named):
+        return Cause.TOO_LONG
     if status == 429:
         if _QUOTA.search(text) and not (
             after is not None
@@ -373,18 +402,18 @@ def _cause(status: int, text: str, words: str, after: float | None) -> Cause:
         return Cause.KEY
     if status in (400, 403, 451) and _REGION.search(text):
         return Cause.REGION
-    if status in (400, 403) and _QUOTA.search(words):
+    if status in (400, 403, 500) and _QUOTA.search(named):
         return Cause.CREDITS
     if status in (400, 403, 422, 451) and _FILTER.search(text):
         return Cause.REFUSED
     if status in (400, 413, 422) and _LONG.search(text):
         return Cause.TOO_LONG
-    if status in (400, 403, 404, 410, 422) and _MODEL.search(text):
+    if (status in (400, 403, 404, 410, 422) and _MODEL.search(text)) or (status == 503 and _MODEL.search(named)):
         return Cause.MODEL
-    if status == 403:
-        return Cause.KEY
+    if status == 403:  # a page is of somebody between, who knows no key
+        return Cause.REFUSED if named.startswith(_PAGE) else Cause.KEY
     if status in (404, 405, 410):  # a router has no endpoint for what the request asks
-        return Cause.REFUSED if _PARAMETERS.search(words) else Cause.NO_CHAT
+        return Cause.REFUSED if _PARAMETERS.search(named) else Cause.NO_CHAT
     if status == 501:
         return Cause.REFUSED
     if status == 503:

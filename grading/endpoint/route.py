@@ -6,13 +6,16 @@ import ipaddress
 import os
 import ssl
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
 import certifi
 
 from grading.errors import UserError
+from grading.keys import redact
 
 _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # files or folders of certificates
 
@@ -53,6 +56,29 @@ def trusted(url: str) -> ssl.SSLContext | bool:
                     "file or unset the variable."
                 ) from error
     return context
+
+
+def fault_of(error: BaseException) -> str:
+    """What is wrong with certificate or proxy, and what to do about it; empty if an error is about neither."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return (
+            f"its certificate is not trusted ({redact(str(error.certificate_error))[:200]}): name the file of its "
+            "authority with SSL_CERT_FILE"
+        )
+    if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError):
+        return (
+            f"the proxy of the environment fails ({redact(str(error))[:200]}): set HTTP_PROXY or HTTPS_PROXY to a "
+            "working one, or add the host to NO_PROXY"
+        )
+    return ""
+
+
+def refuse_of_proxy(response: aiohttp.ClientResponse) -> None:
+    """Raise aiohttp's error for a reply of the proxy, which wants to know who asks, and not of the endpoint."""
+    if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        raise aiohttp.ClientHttpProxyError(
+            response.request_info, response.history, status=response.status, message=response.reason or ""
+        )
 
 
 def _in_network(host: str, bypass: str) -> bool:

@@ -4,7 +4,7 @@ Little's law ties the two together, and the pace is what can be steered finely: 
 latency of 0.1 s are 5 in flight, and neither 4 nor 6 will do. So the pace is what adapts. A few requests go out
 first; when one was taken, the pace doubles with every round of replies until the first refusal. From then on
 the pace that was refused is known, and the next one follows a cubic curve (as TCP CUBIC and the adaptive mode
-of AWS's clients do): fast back to near it, flat around it, then faster again in case the limit has gone. The
+of AWS's clients do): fast back to near it, flat around it, then faster again in case the limit is gone. The
 number in flight at a refusal follows such a curve too, for servers that count that.
 """
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, Unpacker
+from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, BrokenBodyError, Unpacker
 from grading.endpoint.chat import failure_in
 from grading.endpoint.errors import (
     CallFailedError,
@@ -27,7 +27,7 @@ from grading.endpoint.errors import (
     words_of,
 )
 from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF, quota
-from grading.endpoint.route import proxy_of, trusted
+from grading.endpoint.route import fault_of, proxy_of, refuse_of_proxy, trusted
 from grading.endpoint.throttle import Throttle
 from grading.keys import known_keys, redacted
 from grading.safety.bounds import load_json
@@ -51,7 +51,8 @@ class _Progress:
 class Transport:
     """Sends chat requests to `url` as `throttle` lets them out; use as an async context manager.
 
-    An attempt ends after `timeout` seconds. Without `verify` the endpoint's certificate is not checked.
+    An attempt ends after `timeout` seconds. Without `verify` the endpoint's certificate is not checked. With
+    `charged` a failure that reports usage is retried like any other; without it the caller decides.
     """
 
     def __init__(
@@ -62,13 +63,16 @@ class Transport:
         *,
         timeout: float | None = None,
         verify: bool = True,
+        charged: bool = False,
     ) -> None:
         self._url = url
-        self._headers = dict(headers)
+        # Not the session's, since aiohttp gives those to the proxy, too, and the key is among them.
+        self._headers = {**headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED}
         self._keys = known_keys()
         self.throttle = throttle
         self._timeout = timeout
         self._verify = verify
+        self._charged = charged
 
     async def __aenter__(self) -> Self:
         self.throttle.open()
@@ -79,7 +83,6 @@ class Transport:
             timeout=aiohttp.ClientTimeout(
                 total=_TIMEOUT if self._timeout is None else self._timeout, sock_connect=_CONNECT_TIMEOUT
             ),
-            headers={**self._headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED},
             auto_decompress=False,
             proxy=proxy_of(self._url),
         )
@@ -108,7 +111,7 @@ class Transport:
             return await self._attempt(data, progress)
 
         retrying = AsyncRetrying(
-            retry=retry_if_exception(_may_pass),
+            retry=retry_if_exception(self._may_pass),
             stop=lambda state: _enough(state, progress),
             wait=_wait,
             reraise=True,
@@ -121,16 +124,22 @@ class Transport:
         progress.last = time.monotonic()
         progress.first = progress.first or progress.last
         try:
-            async with self._session.post(self._url, data=data, allow_redirects=False) as response:
+            async with self._session.post(
+                self._url, data=data, headers=self._headers, allow_redirects=False
+            ) as response:
+                refuse_of_proxy(response)
                 try:
                     content = await _body(response)
                 except BodyError as error:
                     response.close()  # what is left of it is not waited for
                     if response.status < 300:
-                        raise UnfitReplyError(str(error), response.status) from error
+                        kind = NotAChatError if isinstance(error, BrokenBodyError) else UnfitReplyError
+                        raise kind(str(error), response.status) from error
                     content = str(error).encode()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise NoReplyError(f"{type(error).__name__}: {error}".removesuffix(": ")) from error
+            fault = fault_of(error)
+            words = fault or f"{type(error).__name__}: {error}".removesuffix(": ")
+            raise NoReplyError(words, advised=bool(fault)) from error
         finally:
             self.throttle.leave()
         headers = response.headers
@@ -148,6 +157,9 @@ class Transport:
         self._slow_down(failure, sent)
         raise failure
 
+    def _may_pass(self, error: BaseException) -> bool:
+        return isinstance(error, CallFailedError) and error.passing and (self._charged or not error.usage)
+
     def _slow_down(self, failure: CallFailedError, sent: float) -> None:
         if failure.after is not None:
             if not self.throttle.believes(failure.after):
@@ -164,10 +176,6 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
         return await response.read()
     unpacker = Unpacker(encoding)
     return b"".join([piece async for chunk in response.content.iter_any() for piece in unpacker.feed(chunk)])
-
-
-def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, CallFailedError) and error.passing and not error.usage
 
 
 def _enough(state: RetryCallState, progress: _Progress) -> bool:
@@ -188,7 +196,7 @@ def _wait(state: RetryCallState) -> float:
 def parsed(content: bytes, keys: frozenset[str], status: int = 200) -> dict[str, Any]:
     """The JSON object of a reply without `keys`; NotAChatError describes a body that holds no object."""
     try:
-        value = redacted(load_json(content), keys)
+        value = redacted(_loaded(content), keys)
     except ValueError:
         text = content[:4000].decode(errors="replace").strip()
         if not text:
@@ -203,3 +211,15 @@ def parsed(content: bytes, keys: frozenset[str], status: int = 200) -> dict[str,
     if not isinstance(value, dict):
         raise NotAChatError(f"no chat completion: {words_of(value)}", status)
     return value
+
+
+def _loaded(content: bytes) -> Any:
+    """The JSON in a body, also between the comments and the end of a stream of events; ValueError if none."""
+    try:
+        return load_json(content)
+    except ValueError:
+        lines = content.splitlines()
+        rest = [line for line in lines if not line.startswith(b":") and line.strip() != b"data: [DONE]"]
+        if len(rest) == len(lines):
+            raise
+        return load_json(b"\n".join(rest))

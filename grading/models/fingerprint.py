@@ -1,4 +1,4 @@
-"""What tells a model's weights apart cheaply, so that the same path with other weights is another model."""
+"""Identifies a model's weights cheaply, so that the same path with other weights is another model."""
 
 from __future__ import annotations
 

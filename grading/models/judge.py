@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, ClassVar
@@ -9,6 +11,8 @@ from typing import Any, ClassVar
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from grading.errors import UserError
+from grading.models.price import Price
 from grading.models.spec import LOCAL_PREFIX, ModelSpec, make_spec
 from grading.protocol.prompt import PROMPT_VERSION
 
@@ -16,7 +20,7 @@ MOST_VOTES = 999  # of a judge on an answer
 
 
 class JudgeSpec(ModelSpec):
-    """Everything that tells one judge from another, see ModelSpec.
+    """Everything that identifies a judge, see ModelSpec.
 
     Votes are sampled, and vote number v sends the seed `seed + v` where it is asked for alone.
     """
@@ -53,6 +57,10 @@ class JudgeSpec(ModelSpec):
         }
 
 
+Judge = str | Mapping[str, Any] | JudgeSpec
+"""A judge's name, its fields, or its spec."""
+
+
 @cache
 def _table() -> Any:
     return yaml.safe_load(files("grading.models").joinpath("judges.yaml").read_text(encoding="utf-8"))
@@ -69,8 +77,8 @@ def default_judge() -> str:
     return str(_table()["default"])
 
 
-def resolve_judge(judge: str | dict[str, Any], **overrides: Any) -> JudgeSpec:
-    """Make the spec of a judge from its name in judges.yaml, a model id, `hf:DIRECTORY`, or a spec's fields.
+def resolve_judge(judge: Judge, **overrides: Any) -> JudgeSpec:
+    """The spec of a judge from its name in judges.yaml, a model id, `hf:DIRECTORY`, or its fields.
 
     `overrides` are further fields; those that are None leave the spec as it is. A spec without a price gets the
     one of the price table (grading.models.price) for its provider and model.
@@ -83,7 +91,36 @@ def resolve_judge(judge: str | dict[str, Any], **overrides: Any) -> JudgeSpec:
             fields = known_judges()[judge].model_dump(exclude_unset=True)
         else:
             fields = {"model": judge}
-    else:
+    elif isinstance(judge, JudgeSpec):
+        fields = judge.model_dump(exclude_unset=True) | {"keyless": judge.keyless}
+    elif isinstance(judge, Mapping):
         fields = dict(judge)
+    else:
+        raise UserError(
+            "A judge is named by a str, by a JudgeSpec or by the fields of one, and not by a value of the type "
+            f"{type(judge).__name__}."
+        )
     fields |= {name: value for name, value in overrides.items() if value is not None}
     return make_spec(JudgeSpec, fields)
+
+
+def chosen_judges(
+    judge: Judge | Sequence[Judge] | None,
+    *,
+    base_url: str | None = None,
+    votes: int | None = None,
+    price: Price | None = None,
+) -> tuple[JudgeSpec, ...]:
+    """The judge or judges that are named, else the judge of the environment, else the default one.
+
+    The other arguments are fields of each. Without a `base_url` a judge that is named by a str has its address
+    from the environment.
+    """
+    chosen: Any = judge
+    if judge is None or judge == "":
+        chosen = os.environ.get(JudgeSpec.variable("MODEL")) or default_judge()
+    address = base_url or os.environ.get(JudgeSpec.variable("BASE_URL")) or None
+    return tuple(
+        resolve_judge(one, base_url=address if isinstance(one, str) else base_url, votes=votes, price=price)
+        for one in (chosen if isinstance(chosen, list | tuple) else [chosen])
+    )

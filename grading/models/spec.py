@@ -18,18 +18,19 @@ from grading.verdict import MOST_TOKENS, Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 LOCAL_PREFIX = "hf:"
+_CHAT = "/chat/completions"
 Spec = TypeVar("Spec", bound="ModelSpec")
 MOST_SEED = 2**53  # up to which every reader of JSON takes an integer as it is
 
 
 class ModelSpec(BaseModel):
-    """Everything that tells one model from another, whatever its role.
+    """Everything that identifies a model, whatever its role.
 
     `model` is the endpoint's model id, or, with kind "transformers", a Hugging Face directory or id that runs
     in this process. `temperature` is above 0, and None leaves it to the model. `max_tokens` bounds one reply.
     `reasoning_effort` goes to the endpoint as it is. With the response format "text" a reply is not bound to the
     JSON schema of a verdict. `price` overrides the price table. A key for its endpoint, if that is not the
-    provider's own, stands in the environment variable SKILLMIX_<ROLE>_API_KEY; a `keyless` endpoint gets none,
+    provider's own, is in the environment variable SKILLMIX_<ROLE>_API_KEY; a `keyless` endpoint gets none,
     because a file has named it and not the user.
     """
 
@@ -61,7 +62,11 @@ class ModelSpec(BaseModel):
             raise ValueError(
                 f"keys come from the environment ({cls.variable('API_KEY')}), not in the address: it has {found}"
             )
-        return url
+        parts = urlsplit(url)
+        path = parts.path.rstrip("/")
+        if not path.endswith(_CHAT):
+            return url
+        return urlunsplit(parts._replace(path=path.removesuffix(_CHAT)))  # the form of lm-eval's students
 
     @classmethod
     def variable(cls, name: str) -> str:
@@ -127,7 +132,7 @@ class ModelSpec(BaseModel):
         return self.model_copy(update={"price": self.price.in_batches()}) if self.price else self
 
     def api_key(self) -> str:
-        """The key for its endpoint, from the environment; UserError if OpenAI's is missing, or if it is no key."""
+        """The key for its endpoint, from the environment; UserError if OpenAI's is missing, or it is invalid."""
         # The provider's key goes to the provider only: another address must not receive it.
         if self.endpoint == "openai":
             if "base_url" not in self.model_fields_set:

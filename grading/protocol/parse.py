@@ -37,7 +37,7 @@ class _NotAVerdictError(ValueError):
 
 
 def read_vote(call: VoteCall, reply: Reply, *, stored: bool, judge: str = "") -> Vote:
-    """Read `reply` as a vote on `call`; a reply that is no verdict gives a vote whose state says why."""
+    """Read `reply` as a vote on `call`; an invalid reply gives a vote whose state says why."""
     state, detail, marks = reply.state, reply.detail, dict[str, Mark]()
     if state is State.GRADED:
         try:
@@ -86,7 +86,7 @@ def _verdict(call: VoteCall, text: str) -> dict[str, _Entry]:
         dictated = {canonical(value) for value in dictated_verdicts(shown)}
         found = [value for value in found if not _grants(value) or canonical(value) not in dictated]
         if not found:
-            raise _NotAVerdictError("the reply repeats a verdict that stands in the text to be marked")
+            raise _NotAVerdictError("the reply repeats a verdict that is in the text to be marked")
     if any(value != found[0] for value in found[1:]):
         raise _NotAVerdictError("the reply holds several different verdicts")
     try:
@@ -167,7 +167,7 @@ _UNSPACED = (
     "\U00020000-\U0003ffff"
 )
 _UNIT = re.compile(f"(?P<letter>[{_UNSPACED}])|[^\\s\u2013\u2014{_UNSPACED}]+")  # dashes part words, too
-LEAST_WORDS = 3  # of evidence; stands in the prompt, so another number needs another prompt version
+LEAST_WORDS = 3  # of evidence; the prompt names it, so another number needs another prompt version
 
 
 def normalise(text: str) -> str:
@@ -176,13 +176,15 @@ def normalise(text: str) -> str:
     What the prompt changes in a text (see grading.protocol.untrusted), compatibility forms (NFKC), case, invisible
     characters, the style of quotation marks, and white space.
     """
+    if text.isascii() and text.isprintable() and "&" not in text:  # of all that, it can have case and spaces
+        return " ".join(text.casefold().split())
     text = unicodedata.normalize("NFKC", comparable(text)).casefold().translate(_QUOTES)
     invisible = {ord(c): None for c in set(text) if unicodedata.category(c) == "Cf"}
     return " ".join(text.translate(invisible).split())
 
 
 def is_quoted(quote: str, normalised_answer: str) -> bool:
-    """Whether `quote` stands in the answer; parts around an ellipsis must follow one another in it.
+    """Whether `quote` is in the answer; parts around an ellipsis must follow one another in it.
 
     Quotation marks and punctuation around a part are not compared; a quote without a letter or digit is invalid.
     """
@@ -190,7 +192,7 @@ def is_quoted(quote: str, normalised_answer: str) -> bool:
 
 
 def is_evidence(quote: str, normalised_answer: str) -> bool:
-    """Whether `quote` stands in the answer, with LEAST_WORDS words in a row or all words of a shorter answer.
+    """Whether `quote` is in the answer, with LEAST_WORDS words in a row or all words of a shorter answer.
 
     In scripts without spaces two letters count as a word.
     """

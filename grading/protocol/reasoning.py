@@ -185,7 +185,7 @@ def _blocks(text: str) -> Split:
 
 
 def _is_spoken_of(text: str, start: int, end: int) -> bool:
-    """Whether a mark stands in quotation marks, or between a word and the rest of its sentence."""
+    """Whether a mark is in quotation marks, or between a word and the rest of its sentence."""
     before, after = text[start - 1 : start] if start else " ", text[end : end + 1] or " "
     if before in _QUOTES and after in _QUOTES:
         return True

@@ -40,7 +40,7 @@ _KINDS = {
 
 
 def open_file(path: Path, most: int | None = None) -> BinaryIO:
-    """`path`, open to read bytes; OSError if it has more than `most`, or is no file: a pipe need never end."""
+    """`path`, open to read bytes; OSError if it has more than `most`, or is not a file: a pipe need never end."""
     about = path.stat()
     mode = stat.S_IFMT(about.st_mode)
     if mode in _KINDS:
@@ -51,7 +51,7 @@ def open_file(path: Path, most: int | None = None) -> BinaryIO:
 
 
 def read_bytes(path: Path, most: int = MOST_FILE) -> bytes:
-    """The content of the file `path`; OSError if it has more than `most` bytes, or is no file."""
+    """The content of the file `path`; OSError if it has more than `most` bytes, or is not a file."""
     with open_file(path, most) as file:
         return file.read(most)
 

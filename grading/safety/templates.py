@@ -145,7 +145,7 @@ class _Check:
             self._node(child, depth + 1, loops)
 
     def _field(self, name: object) -> str | None:
-        return None if name in self._fields | _LOOP else f"it asks for {name!r}, which no value has"
+        return None if name in self._fields | _LOOP else f"it uses {name!r}, which does not exist"
 
     def _filter(self, node: nodes.Filter) -> str | None:
         if node.node is None or node.name not in _FILTERS or node.dyn_args or node.dyn_kwargs:

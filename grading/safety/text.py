@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
 _FORMULA = tuple("=+-@")  # what a spreadsheet takes for the beginning of a formula
+_MARKUP = re.compile(r"([\\`*_\[\]<>|#~])")
 _LONE = dict.fromkeys(range(55296, 57344), "�")
 
 
 def encodable(text: str) -> str:
     """`text` with lone surrogates replaced: a JSON escape can make them, and UTF-8 cannot hold them."""
     return text.translate(_LONE)
+
+
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return _MARKUP.sub(r"\\\1", " ".join(text.split()))
 
 
 def csv_cell(value: Any) -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 
-from grading.store.database import explained, open_database, transaction
+from grading.home import StorePlace
+from grading.store.opening import open_database
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,18 @@ class Batch:
 
 
 class BatchStore:
-    """The open batches in the verdict store's file; a batch is there from before it is sent until it is done."""
+    """The open batches in the verdict store; a batch is there from before it is sent until it is done."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._db = open_database(path)
+    def __init__(self, place: StorePlace) -> None:
+        self._db = open_database(place)
+
+    def sending(self) -> AbstractContextManager[None]:
+        """Held from a plan to its batch's id, by one process at a time.
+
+        So a plan without an id is a dead process's, and a second process with the same votes waits for the
+        batches of the first.
+        """
+        return self._db.lock()
 
     def plan(self, requests: Iterable[Iterable[str]], base_url: str, judge: str, refused: frozenset[str]) -> Batch:
         """Put on disk what the next batch will hold, before anything of it is sent.
@@ -51,37 +59,37 @@ class BatchStore:
         Its id is drawn, not computed: a batch of votes that failed may hold the same as the one before it.
         """
         id_ = uuid.uuid4().hex
-        with explained(self._path), transaction(self._db):
-            self._db.execute(
-                "INSERT INTO batches (id, base_url, judge, refused) VALUES (?, ?, ?, ?)",
-                (id_, base_url, judge, " ".join(sorted(refused))),
-            )
-            self._db.executemany(
-                "INSERT INTO batch_votes VALUES (?, ?, ?, ?)",
-                (
+        self._db.write(
+            (
+                "INSERT INTO batches (id, base_url, judge, refused) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                [(id_, base_url, judge, " ".join(sorted(refused)))],
+            ),
+            (
+                "INSERT INTO batch_votes VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                [
                     (id_, number, place, key)
                     for number, request in enumerate(requests)
                     for place, key in enumerate(request)
-                ),
-            )
-        [batch] = self._read("WHERE id = ?", (id_,))
+                ],
+            ),
+        )
+        [batch] = self._read("WHERE id = ?", id_)
         return batch
 
     def uploaded(self, batch: Batch, file: str) -> None:
         """The provider has the requests of `batch` as `file`."""
-        with explained(self._path):
-            self._db.execute("UPDATE batches SET file = ? WHERE id = ?", (file, batch.id))
+        self._db.write(("UPDATE batches SET file = ? WHERE id = ?", [(file, batch.id)]))
 
     def submitted(self, batch: Batch, remote: str) -> None:
         """The provider has `batch` under the id `remote`."""
-        with explained(self._path):
-            self._db.execute("UPDATE batches SET remote = ? WHERE id = ?", (remote, batch.id))
+        self._db.write(("UPDATE batches SET remote = ? WHERE id = ?", [(remote, batch.id)]))
 
     def finish(self, batch: Batch) -> None:
         """Forget `batch`: nothing more is to be had from it."""
-        with explained(self._path), transaction(self._db):
-            self._db.execute("DELETE FROM batch_votes WHERE batch = ?", (batch.id,))
-            self._db.execute("DELETE FROM batches WHERE id = ?", (batch.id,))
+        self._db.write(
+            ("DELETE FROM batch_votes WHERE batch = ?", [(batch.id,)]),
+            ("DELETE FROM batches WHERE id = ?", [(batch.id,)]),
+        )
 
     def open(self) -> list[Batch]:
         """The batches that lack a reply to one of their votes, the oldest first.
@@ -90,27 +98,25 @@ class BatchStore:
         """
         return self._read(
             "WHERE EXISTS (SELECT 1 FROM batch_votes AS vote WHERE vote.batch = batches.id AND NOT EXISTS "
-            "(SELECT 1 FROM replies WHERE replies.key = vote.key)) ORDER BY planned, id",
-            (),
+            "(SELECT 1 FROM replies WHERE replies.key = vote.key)) ORDER BY planned, id"
         )
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the store."""
         self._db.close()
 
-    def _read(self, where: str, values: tuple[str, ...]) -> list[Batch]:
-        with explained(self._path):
-            rows = self._db.execute(
-                f"SELECT id, base_url, judge, refused, file, remote, planned FROM batches {where}",  # noqa: S608
-                values,
-            ).fetchall()
-            return [
-                Batch(id_, base_url, judge, frozenset(refused.split()), file, remote, planned, self._requests(id_))
-                for id_, base_url, judge, refused, file, remote, planned in rows
-            ]
+    def _read(self, where: str, *values: str) -> list[Batch]:
+        rows = self._db.rows(
+            f"SELECT id, base_url, judge, refused, file, remote, planned FROM batches {where}",  # noqa: S608
+            values,
+        )
+        return [
+            Batch(id_, base_url, judge, frozenset(refused.split()), file, remote, planned, self._requests(id_))
+            for id_, base_url, judge, refused, file, remote, planned in rows
+        ]
 
     def _requests(self, id_: str) -> tuple[tuple[str, ...], ...]:
-        rows = self._db.execute(
+        rows = self._db.rows(
             "SELECT request, key FROM batch_votes WHERE batch = ? ORDER BY request, place", (id_,)
         )
         return tuple(tuple(key for _, key in request) for _, request in groupby(rows, key=itemgetter(0)))

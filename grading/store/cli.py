@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grading.options import AsJson
+from grading.words import many
 
 if TYPE_CHECKING:
+    from grading.home import StorePlace
     from grading.store.replies import VerdictStore
 
 app = typer.Typer(
@@ -22,17 +24,18 @@ app = typer.Typer(
 )
 
 _File = Annotated[
-    Path | None, typer.Option("--file", help="The store's file, if not verdicts.sqlite under SKILLMIX_HOME.")
+    Path | None,
+    typer.Option("--file", help="The store's file, if not SKILLMIX_STORE or verdicts.sqlite under SKILLMIX_HOME."),
 ]
 _Judge = Annotated[str | None, typer.Option(help="Only votes of this judge (its model id).")]
-_MOST_DAYS = 1e6  # before which SQLite has dates
+_MOST_DAYS = 700_000.0  # before which the calendar has dates
 
 
 @app.command()
 def stats(file: _File = None, as_json: AsJson = False) -> None:
     """Votes, tokens and dollars by judge, the file's size, the first and the last vote, and open batches."""
     with _open(file) as store:
-        summary = _summary(store) | {"open_batches": _open_batches(store.path)}
+        summary = _summary(store) | {"open_batches": _open_batches(store.place)}
     if as_json:
         typer.echo(json.dumps(summary))
     else:
@@ -53,7 +56,7 @@ def failures(file: _File = None, judge: _Judge = None, as_json: AsJson = False) 
         return
     kinds = Counter((one["judge"], Failure(Cause(one["cause"]), one["status"], one["words"])) for one in found)
     for (model, failure), count in kinds.most_common():
-        typer.echo(f"{count:,} calls to {model} failed ({failure.cause.value}): {failure}")
+        typer.echo(f"{many(count, 'call')} to {model} failed ({failure.cause.value}): {failure}")
     if not found:
         typer.echo("No call failed without getting its reply later.")
 
@@ -101,7 +104,7 @@ def prune(
         _prune_batches(file, yes=yes, as_json=as_json)
         return
     if older_than is not None and not older_than < _MOST_DAYS:
-        raise UserError(f"--older-than {older_than:g} is no number of days: type a smaller one, such as 30.")
+        raise UserError(f"--older-than {older_than:g} is not a number of days: type a smaller one, such as 30.")
     if judge is None and older_than is None:
         raise UserError("Say which votes to delete: --judge MODEL, --older-than DAYS, or both.")
     with _open(file) as store:
@@ -109,26 +112,68 @@ def prune(
     if as_json:
         typer.echo(json.dumps({"votes": number, "deleted": yes}))
     else:
-        typer.echo(f"Deleted {number} votes." if yes else f"Add --yes to delete {number} votes.")
+        votes = many(number, "vote")
+        typer.echo(f"Deleted {votes}." if yes else f"Add --yes to delete {votes}.")
 
 
 @app.command()
 def repair(file: _File = None, as_json: AsJson = False) -> None:
     """Copy all that can be read of a damaged store into a new one in its place, and set the old one aside."""
+    from grading.errors import UserError
     from grading.store.repair import repair_store
 
-    path = _path(file)
+    path = _place(file)
+    if not isinstance(path, Path):
+        raise UserError(
+            f"The verdict store {path} is no file, and PostgreSQL repairs its own: name a file with --file, or "
+            "restore the server's backup."
+        )
     found = repair_store(path)
+    whole = f"{many(found.votes, 'vote')} and {many(found.batches, 'batch', 'batches')}"
     if as_json:
         typer.echo(json.dumps(asdict(found) | {"old": found.old and str(found.old)}))
     elif found.old is None:
-        typer.echo(f"{path} is not damaged: {found.votes} votes and {found.batches} batches can be read.")
+        typer.echo(f"{path} is not damaged: {whole} can be read.")
     else:
         parts = ", and parts of the file could not be read" if found.incomplete else ""
         typer.echo(
-            f"{path} is a new store with the {found.votes} votes and {found.batches} batches that could be read; "
-            f"{found.damaged} damaged votes are left out{parts}. The next run asks for them again. "
+            f"{path} is a new store with the {whole} that could be read; left out: "
+            f"{many(found.damaged, 'damaged vote')}{parts}. The next run asks for them again. "
             f"The damaged file is {found.old}: delete it when you do not need it."
+        )
+
+
+@app.command("copy")
+def copy_(
+    source: Annotated[
+        str | None, typer.Option("--from", help="A store's file or postgresql:// address, if not the one in use.")
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--to", help="A store's file or postgresql:// address, if not the one in use.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy replies, failed calls and open batches from one store into another, which keeps what it has."""
+    from grading.errors import UserError
+    from grading.home import named_store, verdict_store
+    from grading.store.copying import copy_store
+
+    if source is None and target is None:
+        raise UserError(
+            "Name the other store: `skillmix store copy --from FILE` copies into the store in use, which "
+            "SKILLMIX_STORE names, and `--to FILE` copies out of it."
+        )
+    from_, to = (verdict_store() if name is None else named_store(name) for name in (source, target))
+    if isinstance(from_, Path):
+        from_ = _place(from_)
+    found = copy_store(from_, to)
+    if as_json:
+        typer.echo(json.dumps({"from": str(from_), "to": str(to)} | asdict(found)))
+    else:
+        typer.echo(
+            f"{found.votes:,} votes, {found.failures:,} failed calls and {found.batches:,} open batches of "
+            f"{from_} are now in {to}, too. {found.known:,} votes were there before; {found.damaged:,} damaged "
+            "votes are left out."
         )
 
 
@@ -136,7 +181,7 @@ def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
     from grading.store.batches import BatchStore
 
     with _open(file) as store:
-        found = BatchStore(store.path)
+        found = BatchStore(store.place)
         try:
             given_up = found.open()
             for batch in given_up if yes else ():
@@ -147,14 +192,14 @@ def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"batches": len(given_up), "votes": votes, "given_up": yes}))
     else:
-        what = f"{len(given_up)} batches of {votes} votes"
-        typer.echo(f"Gave up {what}." if yes else f"Add --yes to give up {what}, which are paid for.")
+        what = f"{many(len(given_up), 'batch', 'batches')} of {many(votes, 'vote')}"
+        typer.echo(f"Gave up {what}." if yes else f"Add --yes to give up {what}, already paid for.")
 
 
-def _open_batches(path: Path) -> list[dict[str, Any]]:
+def _open_batches(place: StorePlace) -> list[dict[str, Any]]:
     from grading.store.batches import BatchStore
 
-    batches = BatchStore(path)
+    batches = BatchStore(place)
     try:
         return [
             {
@@ -169,23 +214,23 @@ def _open_batches(path: Path) -> list[dict[str, Any]]:
         batches.close()
 
 
-def _path(file: Path | None) -> Path:
+def _place(file: Path | None) -> StorePlace:
     from grading.errors import UserError
     from grading.home import verdict_store
 
-    path = file or verdict_store()
-    if not path.is_file():
+    place = file or verdict_store()
+    if isinstance(place, Path) and not place.is_file():
         raise UserError(
-            f"There is no verdict store {path}: name it with --file, or its folder with SKILLMIX_HOME."
+            f"There is no verdict store {place}: name it with --file, or its folder with SKILLMIX_HOME."
         )
-    return path
+    return place
 
 
 @contextmanager
 def _open(file: Path | None) -> Iterator[VerdictStore]:
     from grading.store.replies import VerdictStore
 
-    store = VerdictStore(_path(file))
+    store = VerdictStore(_place(file))
     try:
         yield store
     finally:
@@ -214,7 +259,7 @@ def _summary(store: VerdictStore) -> dict[str, Any]:
             }
         )
     return {
-        "file": str(store.path),
+        "file": str(store.place),
         "bytes": store.size(),
         "votes": sum(one["votes"] for one in judges),
         "first": min((one["first"] for one in judges), default=None),

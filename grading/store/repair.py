@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from grading.errors import UserError
-from grading.store.database import connect, explained, is_damage, open_database, transaction
 from grading.store.replies import COLUMNS, is_text, sound
+from grading.store.sqlite import connect, copy_with_log, explained, is_damage, open_file, transaction
 
 _TABLES: Final = {
     "replies": COLUMNS,
@@ -51,18 +51,18 @@ class Repair:
 def repair_store(path: Path) -> Repair:
     """Put a new store with all that can be read of the one at `path` in its place, and set the old one aside.
 
-    Raises UserError if another process uses it, or if it is no verdict store.
+    Raises UserError if another process uses it, or if it is not a verdict store.
     """
     try:
-        open_database(path).close()  # which brings one of an older version up to date
+        open_file(path).close()  # which brings one of an older version up to date
     except UserError as error:
         if error.__cause__ is None or not is_damage(error.__cause__):
             raise
     with explained(path), tempfile.TemporaryDirectory(prefix=".repair-", dir=path.parent) as folder:
         _refuse_in_use(path)
         copy, new = Path(folder) / "copy.sqlite", Path(folder) / "new.sqlite"
-        _copy_with_log(path, copy)
-        with closing(open_database(new)) as target:
+        copy_with_log(path, copy)
+        with closing(open_file(new)) as target:
             damaged, incomplete = _copy_rows(copy, target)
             if incomplete:
                 damaged += _copy_page_by_page(copy, new, target)
@@ -82,12 +82,6 @@ def _refuse_in_use(path: Path) -> None:
         except sqlite3.Error as error:
             if not is_damage(error):
                 raise
-
-
-def _copy_with_log(path: Path, copy: Path) -> None:
-    shutil.copyfile(path, copy)
-    with suppress(FileNotFoundError):
-        shutil.copyfile(path.with_name(f"{path.name}-wal"), copy.with_name(f"{copy.name}-wal"))
 
 
 def _copy_rows(copy: Path, target: sqlite3.Connection) -> tuple[int, bool]:
@@ -139,7 +133,7 @@ def _give_first_page(copy: Path, page: bytes) -> None:
 
 
 def _as_leaf(page: bytes) -> bytes | None:
-    """A page of a table as one without pages below it; None if it is none."""
+    """A page of a table as one without pages below it; None if it is not one."""
     if len(page) < _PAGE or page[0] not in (_LEAF, _INNER):
         return None
     if page[0] == _LEAF:

@@ -1,7 +1,7 @@
 """The verdict store: a reply that was paid for is on disk before it is used, and is never bought again.
 
-One SQLite file in WAL mode, which several processes may use at once. A key is the hash of the judge's
-identity, the exact messages and the vote's number.
+Several processes may use it at once. A key is the hash of the judge's identity, the exact messages and the vote's
+number.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from grading.backend import Message, Reply
 from grading.failure import Failure
+from grading.home import StorePlace
 from grading.safety.text import encodable
-from grading.store.database import explained, open_database
+from grading.store.database import for_keys
+from grading.store.opening import open_database
 from grading.verdict import MOST_TOKENS, State, Usage
 
 # Of the table of replies.
@@ -33,9 +35,6 @@ COLUMNS: tuple[str, ...] = (
     "cached_tokens",
 )
 COLUMNS += ("created", "refused")
-_PRUNED = (
-    "FROM replies WHERE (?1 IS NULL OR judge = ?1) AND (?2 IS NULL OR created < datetime('now', ?2 || ' days'))"
-)
 # Sums as Usage.read counts: rows of older versions may hold anything, and a sum beyond 64 bits is an error.
 _KNOWN = f"prompt_tokens BETWEEN 0 AND {MOST_TOKENS} AND completion_tokens BETWEEN 0 AND {MOST_TOKENS}"
 _USED = f"{_KNOWN} AND prompt_tokens + completion_tokens > 0"
@@ -48,7 +47,12 @@ _TOKENS = ", ".join(
     )
 )
 _STATES = frozenset(State)
-_CHUNK = 500  # keys in one query; SQLite's oldest limit on variables is 999
+_FAIL = (
+    "INSERT INTO failures (key, judge, cause, status, words) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO UPDATE "
+    "SET judge = excluded.judge, cause = excluded.cause, status = excluded.status, words = excluded.words, "
+    "created = excluded.created"
+)
+_FAILURE = ("key", "judge", "cause", "status", "words", "created")
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +64,11 @@ def vote_key(identity: dict[str, Any], messages: Iterable[Message], number: int)
 
 
 _ALL = f"SELECT {', '.join(COLUMNS)} FROM replies"  # noqa: S608
+_NEW = COLUMNS[:8] + COLUMNS[9:]  # the database says when
+_INSERT = (
+    f"INSERT INTO replies ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NEW))}) "  # noqa: S608
+    "ON CONFLICT (key) DO NOTHING"
+)
 
 
 def sound(row: Sequence[Any]) -> tuple[Any, ...] | None:
@@ -79,8 +88,14 @@ def is_text(value: object) -> bool:
     return isinstance(value, str) and (value.isascii() or encodable(value) == value)
 
 
-def _pruned(judge: str | None, days: float | None) -> tuple[str | None, str | None]:
-    return judge, None if days is None else f"-{days:f}"
+def _which(judge: str | None, days: float | None = None) -> tuple[str, list[str]]:
+    """The condition for rows of one judge, or of all, older than `days`, or of any age; and its values."""
+    wanted = {}
+    if judge is not None:
+        wanted["judge = ?"] = judge
+    if days is not None:
+        wanted["created < ?"] = f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d %H:%M:%S}"
+    return f"WHERE {' AND '.join(wanted)}" if wanted else "", list(wanted.values())
 
 
 @dataclass(frozen=True)
@@ -101,41 +116,34 @@ class JudgeVotes:
 
 
 class VerdictStore:
-    """Replies by key in the SQLite file `path`, which is made when it is not there."""
+    """Replies by key in the store at `place`, which is made when it is not there."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._db = open_database(path)
+    def __init__(self, place: StorePlace) -> None:
+        self.place = place
+        self._db = open_database(place)
         # Keys whose replies cannot be read: the next reply takes their place.
         self.damaged: set[str] = set()
-        self._failed: list[tuple[str, str, str, int | None, str]] = []  # rows of failures that wait for a commit
+        self._added: list[tuple[Any, ...]] = []  # rows that wait for a commit
+        self._failed: list[tuple[str, str, str, int | None, str]] = []
 
     def read(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The stored replies among `keys`, without those that are damaged, of which the log says how many."""
-        wanted = list(keys)
         found, damaged = {}, set()
-        with explained(self.path):
-            for start in range(0, len(wanted), _CHUNK):
-                chunk = wanted[start : start + _CHUNK]
-                rows = self._db.execute(  # only question marks are put into the text
-                    f"SELECT {', '.join(COLUMNS)} FROM replies WHERE key IN ({','.join('?' * len(chunk))})",  # noqa: S608
-                    chunk,
-                )
-                for row in rows:
-                    if (whole := sound(row)) is None:
-                        damaged.add(row[0])
-                        continue
-                    key, _, state, text, detail, prompt, completion, cached, _, refused = whole
-                    usage = Usage(prompt, completion, cached)
-                    found[key] = Reply(State(state), text, detail, usage, frozenset(refused.split()))
+        for row in self._db.rows_for(f"{_ALL} WHERE key IN", keys):
+            if (whole := sound(row)) is None:
+                damaged.add(row[0])
+                continue
+            key, _, state, text, detail, prompt, completion, cached, _, refused = whole
+            usage = Usage(prompt, completion, cached)
+            found[key] = Reply(State(state), text, detail, usage, frozenset(refused.split()))
         if damaged:
             self.damaged |= damaged
+            advice = f"; `skillmix store repair --file {self.place}` removes them"
             logger.warning(
-                "%d stored replies in %s are damaged and are asked for again; `skillmix store repair --file %s` "
-                "removes them.",
+                "%d stored replies in %s are damaged and are asked for again%s.",
                 len(damaged),
-                self.path,
-                self.path,
+                self.place,
+                advice if isinstance(self.place, Path) else "",
             )
         return found
 
@@ -148,20 +156,8 @@ class VerdictStore:
         """Take one reply, which is on disk after the next `commit`: one wait for the disk serves many."""
         usage = Usage.read(reply.usage.prompt, reply.usage.completion, reply.usage.cached)
         row = (key, judge, reply.state.value, reply.text, reply.detail)
-        with explained(self.path):
-            if not self._db.in_transaction:
-                self._db.execute("BEGIN IMMEDIATE")
-            if key in self.damaged:
-                self.damaged.discard(key)
-                self._db.execute("DELETE FROM replies WHERE key = ?", (key,))
-            self._db.execute(
-                "INSERT INTO replies (key, judge, state, text, detail, prompt_tokens, completion_tokens, "
-                "cached_tokens, refused) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-                (*row, usage.prompt, usage.completion, usage.cached, " ".join(sorted(reply.refused))),
-            )
-
-            self._db.execute("DELETE FROM claims WHERE key = ?", (key,))
-            self._db.execute("DELETE FROM failures WHERE key = ?", (key,))
+        refused = " ".join(sorted(reply.refused))
+        self._added.append((*row, usage.prompt, usage.completion, usage.cached, refused))
 
     def fail(self, key: str, judge: str, failure: Failure) -> None:
         """Note why a call failed, in place of an earlier failure; it is on disk after the next `commit`."""
@@ -169,36 +165,32 @@ class VerdictStore:
 
     def failures(self, judge: str | None = None) -> Iterator[dict[str, Any]]:
         """The calls that failed and have no reply yet, with the endpoint's words."""
-        columns = ("key", "judge", "cause", "status", "words", "created")
-        with explained(self.path):
-            for row in self._db.execute(
-                f"SELECT {', '.join(columns)} FROM failures WHERE ?1 IS NULL OR judge = ?1",  # noqa: S608
-                (judge,),
-            ):
-                yield dict(zip(columns, row, strict=True))
+        where, values = _which(judge)
+        for row in self._db.stream(f"SELECT {', '.join(_FAILURE)} FROM failures {where} ORDER BY key", values):  # noqa: S608
+            yield dict(zip(_FAILURE, row, strict=True))
 
     def commit(self) -> None:
         """Put on disk what was added."""
-        with explained(self.path):
-            if self._failed:
-                if not self._db.in_transaction:
-                    self._db.execute("BEGIN IMMEDIATE")
-                self._db.executemany(
-                    "INSERT OR REPLACE INTO failures (key, judge, cause, status, words) VALUES (?, ?, ?, ?, ?)",
-                    self._failed,
-                )
-                self._db.executemany("DELETE FROM claims WHERE key = ?", [(row[0],) for row in self._failed])
-                self._failed.clear()
-            if self._db.in_transaction:
-                self._db.execute("COMMIT")
+        if not (self._added or self._failed):
+            return
+        added = [row[0] for row in self._added]
+        self._db.write(
+            *for_keys("DELETE FROM replies WHERE key IN", self.damaged.intersection(added)),
+            (_INSERT, self._added),
+            *for_keys("DELETE FROM failures WHERE key IN", added),
+            (_FAIL, self._failed),
+            *for_keys("DELETE FROM claims WHERE key IN", [*added, *(row[0] for row in self._failed)]),
+        )
+        self.damaged.difference_update(added)
+        self._added.clear()
+        self._failed.clear()
 
     def summarise(self) -> list[JudgeVotes]:
         """What the store holds, judge by judge."""
-        with explained(self.path):
-            rows = self._db.execute(
-                f"SELECT judge, COUNT(*), SUM(state = 'graded'), {_TOKENS}, "  # noqa: S608
-                f"MIN(created), MAX(created), SUM(NOT ({_USED})) FROM replies GROUP BY judge ORDER BY judge"
-            ).fetchall()
+        rows = self._db.rows(
+            f"SELECT judge, COUNT(*), SUM(CASE WHEN state = 'graded' THEN 1 ELSE 0 END), {_TOKENS}, MIN(created), "  # noqa: S608
+            f"MAX(created), SUM(CASE WHEN {_USED} THEN 0 ELSE 1 END) FROM replies GROUP BY judge ORDER BY judge"
+        )
         return [
             JudgeVotes(
                 encodable(str(judge)), votes, graded, Usage(*map(int, tokens)), str(first), str(last), without
@@ -212,19 +204,19 @@ class VerdictStore:
         Damaged ones are left out, and the log says how many in the end.
         """
         damaged = 0
-        with explained(self.path):
-            for row in self._db.execute(f"{_ALL} WHERE ?1 IS NULL OR judge = ?1", (judge,)):
-                if whole := sound(row):
-                    yield dict(zip(COLUMNS, whole, strict=True))
-                else:
-                    damaged += 1
+        where, values = _which(judge)
+        for row in self._db.stream(f"{_ALL} {where} ORDER BY key", values):
+            if whole := sound(row):
+                yield dict(zip(COLUMNS, whole, strict=True))
+            else:
+                damaged += 1
         if damaged:
-            logger.warning("%d stored replies in %s are damaged and are left out.", damaged, self.path)
+            logger.warning("%d stored replies in %s are damaged and are left out.", damaged, self.place)
 
     def count(self, judge: str | None, days: float | None) -> int:
         """How many replies `prune` would delete."""
-        with explained(self.path):
-            [number] = self._db.execute(f"SELECT COUNT(*) {_PRUNED}", _pruned(judge, days)).fetchone()
+        where, values = _which(judge, days)
+        [(number,)] = self._db.rows(f"SELECT COUNT(*) FROM replies {where}", values)  # noqa: S608
         return int(number)
 
     def prune(self, judge: str | None, days: float | None) -> int:
@@ -232,21 +224,15 @@ class VerdictStore:
 
         Returns how many there were. The file shrinks by what they took.
         """
-        with explained(self.path):
-            deleted = self._db.execute(f"DELETE {_PRUNED}", _pruned(judge, days)).rowcount
-            try:
-                self._db.execute("VACUUM")
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            except sqlite3.OperationalError as error:
-                # It needs a moment in which no other process works, and space for a copy.
-                logger.warning("The replies are deleted, but %s does not shrink yet (%s).", self.path, error)
+        where, values = _which(judge, days)
+        deleted = self._db.write((f"DELETE FROM replies {where}", [values]))  # noqa: S608
+        self._db.shrink()
         return deleted
 
     def size(self) -> int:
         """The store's bytes on disk, its write-ahead log included."""
-        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
+        return self._db.size()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the store."""
         self._db.close()

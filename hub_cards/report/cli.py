@@ -25,10 +25,15 @@ def report(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for page, tables and plots.")],
     before: Annotated[str, typer.Option(help="The student before fine-tuning, by name.")] = "before",
-    after: Annotated[str, typer.Option(help="The student after fine-tuning, by name.")] = "after",
+    after: Annotated[
+        list[str] | None, typer.Option(help="A student after fine-tuning, by name; several times for more.")
+    ] = None,
     published: Annotated[bool, typer.Option(help="Show the papers' rows, too.")] = True,
     calibration: Annotated[
         list[Path] | None, typer.Option(help="A judge's calibration.json; several times for more judges.")
+    ] = None,
+    tables: Annotated[
+        Path | None, typer.Option(help="A folder that `skillmix tables` wrote; the page shows its tables, too.")
     ] = None,
     corpus_tokens: _Tokens = None,
     skill_frequency: _Skill = None,
@@ -40,7 +45,8 @@ def report(
 
     skillmix report results -o report
     """
-    from hub_cards.report.page.words import many
+    from grading.words import many
+    from hub_cards.report.page.experiment import read_experiment
     from hub_cards.report.page.write import write_report
     from hub_cards.report.results.find import find_results
     from hub_cards.report.stats.novelty import corpus_of
@@ -54,10 +60,10 @@ def report(
         corpus=corpus,
         published=published,
         before=before,
-        after=after,
+        after=after or ("after",),
         calibrations=calibrations,
     )
-    written = write_report(study, output)
+    written = write_report(study, output, experiment=read_experiment(tables) if tables else None)
     if as_json:
         typer.echo(json.dumps({"files": [str(path) for path in written], "notes": study.notes}))
         return
@@ -130,7 +136,7 @@ def power(
 
     skillmix power --difference 0.1 --rate 0.3
     """
-    from hub_cards.report.stats.power import MOST, POWER, discordant_share, items_needed
+    from training.power import MOST, POWER, discordant_share, items_needed
 
     needed = items_needed(rate, difference, discordant)
     share = discordant_share(rate, difference) if discordant is None else discordant

@@ -34,7 +34,8 @@ class Estimate(BaseModel):
     """A figure with its 95 % interval, or the reason why there is none.
 
     estimated      value and interval
-    unvaried       every answer says the same; a share's interval is Wilson's over the answers, others have none
+    unvaried       every answer says the same, or one side grants all or nothing: no draw has another value;
+                   a share's interval is Wilson's over the answers, others have none
     few            too few answers, or too few of one kind, for an interval
     one_class      no value: all was earned by both, or all was lost by both, so that chance explains everything
     nothing        no value: there was nothing to compare
@@ -153,7 +154,11 @@ def _kappa(counts: _Counts) -> Estimate:
     value = _cohen(*counts.T)
     if np.isnan(value):
         return Estimate(state="one_class")
-    if not counts[:, 1:3].any():
+    both, judge_only, reference_only, neither = counts.sum(axis=0)
+    # Of a judge or a reference that grants all, or nothing, each draw has a kappa of 0.
+    granted = (both + judge_only, both + reference_only)
+    denied = (reference_only + neither, judge_only + neither)
+    if not judge_only + reference_only or not all((*granted, *denied)):
         return Estimate(value=value, state="unvaried")
     return _drawn(value, tuple(counts.T), _cohen, vectorized=False)
 

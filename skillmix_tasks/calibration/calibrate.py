@@ -27,7 +27,7 @@ def calibrate(
 ) -> Calibration:
     """Have the judges mark the yardstick's answers and compare; `panel_of` makes the panel that marks them.
 
-    Several judges are measured one by one, and then together, which asks for no further vote. Raises UserError,
+    Several judges are measured one by one, and then together, which needs no further vote. Raises UserError,
     before anything is paid for, if a judge cannot answer.
     """
     whole = panel_of(judges)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from grading.options import AsJson, Batch, Concurrency, JudgeBaseUrl, Judges, MaxTokens, MaxUsd, Votes
+
+if TYPE_CHECKING:
+    from skillmix_tasks.calibration.tree import Fault
 
 app = typer.Typer()
 reference_app = typer.Typer(help="Read a checkout of the reference implementation.", no_args_is_help=True)
@@ -17,17 +20,26 @@ app.add_typer(reference_app, name="reference", rich_help_panel="Judges")
 _Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A checkout of LeoYu/skill-mix or of a fork.")]
 
 
+def _show(faults: Sequence[Fault], *, one_by_one: bool) -> None:
+    from skillmix_tasks.calibration.tree import grouped
+
+    for line in map(str, faults) if one_by_one else grouped(faults):
+        typer.echo(line if line.startswith("  ") else f"note: {line}", err=True)
+
+
 @reference_app.command()
 def metrics(folder: _Folder, as_json: AsJson = False) -> None:
-    """Print the reference's three metrics from its own gradings; what is wrong with its files goes to stderr."""
+    """Print the reference's three metrics from its own gradings; what is wrong with its files goes to stderr.
+
+    The notes are counted by student and k; with --json each is a line.
+    """
     from rich.console import Console
     from rich.table import Table
 
     from skillmix_tasks.calibration.reference_metrics import reference_metrics
 
     report = reference_metrics(folder)
-    for fault in report.faults:
-        typer.echo(f"note: {fault}", err=True)
+    _show(report.faults, one_by_one=as_json)
     if as_json:
         typer.echo(json.dumps(report.records()))
         return
@@ -61,7 +73,8 @@ def sheet(
             write_sheet(answers, file)
     except OSError as error:
         raise UserError(f"{output} cannot be written to ({error.strerror}).") from error
-    typer.echo(f"{len(answers)} answers are in {output}: write 0 or 1 under earned, and a name under person.")
+    number = "1 answer is" if len(answers) == 1 else f"{len(answers)} answers are"
+    typer.echo(f"{number} in {output}: write 0 or 1 under earned, and a name under person.")
 
 
 @app.command(rich_help_panel="Judges")
@@ -104,8 +117,7 @@ def calibrate(
     settings = read_settings({"skillmix": given})
     judges = settings.judges()
     answers, faults = read_answers(reference)
-    for fault in faults:
-        typer.echo(f"note: {fault}", err=True)
+    _show(faults, one_by_one=as_json)
     yardstick = labelled(answers, labels) if labels else recorded(answers)
     if output is not None:
         try:

@@ -65,7 +65,7 @@ def correct_results(path: Path, calibration: Calibration) -> list[CorrectedScore
 def _share(path: Path, values: dict[str, Any], metric: str) -> float:
     share = values.get(f"{metric},none")
     if not isinstance(share, float | int) or not 0 <= share <= 1:  # NaN is neither
-        raise UserError(f"{path} has {metric} = {share}, which is no share: grade the answers again.")
+        raise UserError(f"{path} has {metric} = {share}, which is not a share: grade the answers again.")
     return share
 
 
@@ -77,5 +77,5 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path} is not JSON: name a results_*.json that lm_eval wrote.") from error
     if not isinstance(results, dict) or not {"results", "configs", "n-samples"} <= set(results):
-        raise UserError(f"{path} is no results file: name a results_*.json that lm_eval wrote.")
+        raise UserError(f"{path} is not a results file: name a results_*.json that lm_eval wrote.")
     return results

@@ -15,6 +15,7 @@ from math import sqrt
 from pydantic import BaseModel, ConfigDict, Field
 
 from grading.intervals import CONFIDENCE
+from grading.words import many
 
 LEAST = 10  # units of each class that a calibration must have
 
@@ -44,7 +45,7 @@ class ErrorRates(BaseModel):
         if min(self.granted, self.denied) < LEAST:
             return (
                 f"the calibration has {self.granted} that the reference granted and {self.denied} that it denied, "
-                f"and needs {LEAST} of each"
+                f"and needs {LEAST} of each (100 items, half of them granted, are enough)"
             )
         from statsmodels.stats.proportion import confint_proportions_2indep
 
@@ -53,7 +54,7 @@ class ErrorRates(BaseModel):
             self.both, self.granted, self.judge_only, self.denied, method="newcomb", compare="diff"
         )
         if low <= 0:
-            return "the calibration does not show that the judge tells the two classes apart better than chance"
+            return "the calibration does not show that the judge separates the two classes better than chance"
         return None
 
 
@@ -71,7 +72,7 @@ class Corrected(BaseModel):
 
     def text(self) -> str:
         """The figures in words, or the reason why there is only the raw one."""
-        raw = f"raw {self.raw:.2f} of {self.units} items"
+        raw = f"raw {self.raw:.2f} of {many(self.units, 'item')}"
         if self.value is None:
             return f"{raw}; no correction: {self.refused}"
         return f"{raw}; corrected {self.value:.2f} ({self.low:.2f} to {self.high:.2f})"

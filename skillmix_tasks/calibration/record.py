@@ -13,6 +13,7 @@ from grading import UserError
 from grading.protocol.prompt import PROMPT_VERSION
 from grading.safety.bounds import read_bytes
 from grading.safety.templates import environment
+from grading.words import many
 from skillmix_tasks.calibration.agreement import Agreement, Estimate
 from skillmix_tasks.calibration.correction import ErrorRates
 
@@ -87,8 +88,8 @@ class Calibration(_Part):
         """What a card says beside a score of this judge."""
         found = self.by_kind["all"]
         return (
-            f"Judge {self.name}, calibrated against {self.yardstick} on {self.answers} answers ({self.date}): "
-            f"kappa {found.kappa.text()}, agreement {found.agreement.text()}; {self.verdict}."
+            f"Judge {self.name}, calibrated against {self.yardstick} on {many(self.answers, 'answer')} "
+            f"({self.date}): kappa {found.kappa.text()}, agreement {found.agreement.text()}; {self.verdict}."
         )
 
     def is_of(self, judge: dict[str, Any]) -> bool:
@@ -114,18 +115,23 @@ def conclude(name: str, yardstick: str, found: Agreement, undecided: dict[str, i
     lost = sum(undecided.values())
     asked = found.decisions + lost
     figures = (
-        f"on {found.answers} answers it agrees with {yardstick} on {found.agreement.text()} of {found.decisions} "
-        f"decisions, kappa {found.kappa.text()}"
+        f"on {many(found.answers, 'answer')} it agrees with {yardstick} on {found.agreement.text()} of "
+        f"{many(found.decisions, 'decision')}, kappa {found.kappa.text()}"
     )
     if unasked := undecided.get("over_budget", 0) + undecided.get("api_failed", 0):
         return "not settled", (
-            f"{name} is not settled: {unasked} of {asked} decisions were not asked for or got no reply; the same "
-            f"command goes on. So far, {figures}."
+            f"{name} is not settled: {unasked} of {many(asked, 'decision')} were not asked for or got no reply; "
+            f"the same command goes on. So far, {figures}."
         )
     if lost > MOST_UNDECIDED * asked:
-        return "not usable", f"{name} is not usable: it gave no verdict on {lost} of {asked} decisions; {figures}."
+        return (
+            "not usable",
+            f"{name} is not usable: it gave no verdict on {lost} of {many(asked, 'decision')}; {figures}.",
+        )
     surplus, agreement, kappa = found.surplus, found.agreement, found.kappa
-    if surplus.low is None or surplus.high is None or agreement.low is None or kappa.value is None:
+    one_kind = not found.both + found.reference_only or not found.judge_only + found.neither  # of the yardstick
+    few = one_kind or kappa.value is None or kappa.state == "few"
+    if few or kappa.value is None or surplus.low is None or surplus.high is None or agreement.low is None:
         return "not settled", f"{name} is not settled: there are too few decisions of both kinds; {figures}."
     if kappa.value < LEAST_KAPPA:
         return "not usable", f"{name} is not usable: kappa is below {LEAST_KAPPA}; {figures}."

@@ -86,13 +86,17 @@ def _read(
     path = one.answers[generation]
     name = str(path.relative_to(folder))
     cells, broken = read_table(path)
-    faults = [Fault(name, broken)] if broken else []
+
+    def fault(what: str, kind: str) -> Fault:
+        return Fault(name, what, kind, one.series)
+
+    faults = [fault(broken, "damaged file")] if broken else []
     texts: dict[ItemKey, tuple[int, str]] = {}
     for index, row in enumerate(cells):
         try:
             key = item_key(row, one.series.k)
         except ValueError as error:
-            faults.append(Fault(name, f"row {index + 1}: {error}; the row is left out"))
+            faults.append(fault(f"row {index + 1}: {error}; the row is left out", "unusable row"))
             continue
         number = sum(known.skills == key.skills and known.topic == key.topic for known in texts)
         if (text := row.get(one.series.column)) is not None:
@@ -101,13 +105,13 @@ def _read(
     for key, gradings in one.rows[generation].items():
         if key not in texts:
             what = f"it lacks the answer on {key.topic} (row {gradings[0].index + 1} of its gradings)"
-            faults.append(Fault(name, f"{what}; it is left out"))
+            faults.append(fault(f"{what}; it is left out", "missing answer"))
             continue
         index, text = texts[key]
         try:
             answers.append(_answer(one, generation, index, key, text, gradings, pack))
         except ValueError as error:
-            faults.append(Fault(name, f"row {index + 1}: {error}; it is left out"))
+            faults.append(fault(f"row {index + 1}: {error}; it is left out", "unusable answer"))
     return answers, faults
 
 

@@ -66,7 +66,8 @@ def reference_metrics(folder: Path) -> ReferenceReport:
         if items:
             lines += [_metrics(one, items, deducted=deducted) for deducted in (False, True)]
         else:
-            faults.append(Fault(str(one.series), "no item was graded in every generation; there is no score"))
+            what = "no item was graded in every generation; there is no score"
+            faults.append(Fault(str(one.series), what, "missing score", one.series))
     return ReferenceReport(tuple(lines), tuple(sorted(set(faults))))
 
 

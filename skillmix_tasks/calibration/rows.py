@@ -53,13 +53,18 @@ def read_rows(folder: Path, file: GradingFile) -> tuple[list[GradedRow], list[Fa
     """
     name = str(file.path.relative_to(folder))
     cells, broken = read_table(file.path)
-    faults = [Fault(name, broken)] if broken else []
+
+    def fault(what: str, kind: str) -> Fault:
+        return Fault(name, what, kind, file.series)
+
+    faults = [fault(broken, "damaged file")] if broken else []
     chat = next((chat for chat in _CHATS if cells and chat[0] in cells[0]), _CHATS[0])
     needed = (*_NEEDED, *chat)
     if not cells:
-        return [], [*faults, Fault(name, "it has no rows")]
+        return [], [*faults, fault("it has no rows", "damaged file")]
     if missing := [column for column in needed if column not in cells[0]]:
-        return [], [*faults, Fault(name, f"the column {', '.join(missing)} is missing; the file is left out")]
+        what = f"the column {', '.join(missing)} is missing; the file is left out"
+        return [], [*faults, fault(what, "damaged file")]
     rows: list[GradedRow] = []
     seen: Counter[ItemKey] = Counter()
     for index, row in enumerate(cells):
@@ -71,10 +76,10 @@ def read_rows(folder: Path, file: GradingFile) -> tuple[list[GradedRow], list[Fa
                 raise ValueError(f"it is cut off before {', '.join(gone)}")  # noqa: TRY301 - one place reports
             found, remarks = _row(index, key, row, chat)
         except ValueError as error:
-            faults.append(Fault(name, f"row {index + 1}: {error}; the row is left out"))
+            faults.append(fault(f"row {index + 1}: {error}; the row is left out", "unusable row"))
             continue
         rows.append(found)
-        faults += [Fault(name, f"row {index + 1}: {remark}") for remark in remarks]
+        faults += [fault(f"row {index + 1}: {remark}", kind) for remark, kind in remarks]
     return rows, faults
 
 
@@ -93,7 +98,7 @@ def item_key(row: Cells, k: int) -> ItemKey:
     return ItemKey(skills, topic.strip())
 
 
-def _row(index: int, key: ItemKey, row: Cells, chat: tuple[str, str]) -> tuple[GradedRow, list[str]]:
+def _row(index: int, key: ItemKey, row: Cells, chat: tuple[str, str]) -> tuple[GradedRow, list[tuple[str, str]]]:
     prompt, reply = row[chat[0]] or "", row[chat[1]] or ""
     answer = _answer(prompt, chat[0])
     limit = _zero_or_one(row["true_sentence_lim_pt_0"] or "")
@@ -104,15 +109,19 @@ def _row(index: int, key: ItemKey, row: Cells, chat: tuple[str, str]) -> tuple[G
     return GradedRow(index, key, points | {LENGTH: limit}, prompt, reply, answer), remarks
 
 
-def _points(said: str, reply: str, key: ItemKey) -> tuple[dict[str, bool], list[str]]:
-    """The recorded points, and where the reply says otherwise; or else those of the reply."""
+def _points(said: str, reply: str, key: ItemKey) -> tuple[dict[str, bool], list[tuple[str, str]]]:
+    """The recorded points, and where the reply says otherwise; or else those of the reply.
+
+    Each remark has the kind of its fault.
+    """
     names = [*(f"s{number}" for number in range(1, len(key.skills) + 1)), TOPIC, SENSE, LENGTH]
     recorded = [point for part in said.split(",") if (point := _zero_or_one(part)) is not None]
     reading = read_table_reply(reply, key.skills, key.topic) if "|" in reply else None
     if len(recorded) == len(said.split(",")) == len(names):
         points = dict(zip(names, recorded, strict=True))
         differing = [point for point in names if reading and reading.points[point] != points[point]]
-        return points, [_difference(point, points[point], reading) for point in differing if reading]
+        said = "; ".join(_difference(point, points[point], reading) for point in differing if reading)
+        return points, [(said, "contradicted row")] if said else []
     wrong = f"the recorded points {said!r} are not {len(names)} of 0 or 1"
     if reading is None:
         form = "in the LLaMA grading format" if "point earned" in reply.casefold() else "no table"
@@ -120,7 +129,7 @@ def _points(said: str, reply: str, key: ItemKey) -> tuple[dict[str, bool], list[
     if lost := [f"{point} ({reason})" for point, reason in reading.reasons.items() if point != LENGTH]:
         raise ValueError(f"{wrong}, and the reply does not decide {', '.join(lost)}")
     points = {point: earned for point, earned in reading.points.items() if earned is not None}
-    return points, [f"{wrong}; they are read from the reply"]
+    return points, [(f"{wrong}; they are read from the reply", "reread row")]
 
 
 def _difference(point: str, recorded: bool, reading: TableReading) -> str:

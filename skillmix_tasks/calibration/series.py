@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from grading.words import many
 from skillmix_tasks.calibration.rows import GradedRow, ItemKey, read_rows
 from skillmix_tasks.calibration.tree import Fault, GradingFile, Series, find_gradings
 
@@ -53,7 +54,8 @@ def read_series(folder: Path) -> tuple[list[GradedSeries], list[Fault]]:
                 rows[file.generation][row.key].append(row)
         faults += _missing_rounds(folder, these)
         if not rows:
-            faults.append(Fault(str(series), "no row of its gradings can be used; there is no score"))
+            what = "no row of its gradings can be used; there is no score"
+            faults.append(Fault(str(series), what, "missing score", series))
             continue
         answers = {file.generation: file.answers for file in these}
         one = GradedSeries(series, {generation: dict(of) for generation, of in sorted(rows.items())}, answers)
@@ -64,6 +66,8 @@ def read_series(folder: Path) -> tuple[list[GradedSeries], list[Fault]]:
                 Fault(
                     str(series),
                     "all gradings of each answer are one and the same reply, so their majority is one grading",
+                    "copied grading",
+                    series,
                 )
             )
     return found, faults
@@ -79,14 +83,19 @@ def _missing_rounds(folder: Path, files: Sequence[GradingFile]) -> list[Fault]:
     generations = range(1, max(ROUNDS, *(generation for generation, _ in there)) + 1)
     gradings = range(1, max(ROUNDS, *(grading for _, grading in there)) + 1)
     places = {file.generation: str(file.path.parents[1].relative_to(folder)) for file in files}
-    faults = []
+    series, faults = files[0].series, []
     for generation in generations:
         if generation not in places:
             what = f"generation {generation} is missing; the maximum is over the others"
-            faults.append(Fault(str(files[0].series), what))
+            faults.append(Fault(str(series), what, "missing generation", series))
             continue
         faults += [
-            Fault(places[generation], f"grading {grading} is missing; the majority is over the others")
+            Fault(
+                places[generation],
+                f"grading {grading} is missing; the majority is over the others",
+                "missing grading",
+                series,
+            )
             for grading in gradings
             if (generation, grading) not in there
         ]
@@ -98,7 +107,10 @@ def _missing_items(one: GradedSeries) -> list[Fault]:
     return [
         Fault(
             str(one.series),
-            f"generation {generation} has {len(of)} of {len(everything)} items; the others are in no score",
+            f"generation {generation} has {len(of)} of {many(len(everything), 'item')}; "
+            "the others are in no score",
+            "incomplete generation",
+            one.series,
         )
         for generation, of in one.rows.items()
         if len(of) < len(everything)

@@ -2,7 +2,7 @@
 
 A point belongs to the row that names its criterion, wherever that row stands, and is earned only by a plain 1
 there. So a lost row shifts nothing, a topic that holds the word "total" is no sum, and whatever is neither 0 nor 1
-("10", "N/A", "--") is no verdict with a reason.
+("10", "N/A", "--") is an invalid verdict, with a reason.
 
     | Criteria                         | Points Earned |
     |----------------------------------|---------------|
@@ -101,7 +101,7 @@ def _point_of(criterion: str, skills: Sequence[str], topic: str) -> str | None:
         return TOPIC if said[about.end() :].removeprefix("the ") == _words(topic).removeprefix("the ") else None
     name = _SHOWS.sub("", said, count=1) if _SHOWS.match(said) else said
     whole = [number for number, skill in enumerate(skills, start=1) if _words(skill) == name]
-    # The judge often leaves out what stands in brackets behind a skill's name, or a part of it.
+    # The judge often leaves out the part in brackets after a skill's name, or a part of it.
     head = _head(criterion)
     short = [number for number, skill in enumerate(skills, start=1) if _head(skill) == head]
     chosen = whole or short
@@ -117,7 +117,7 @@ def _words(text: str) -> str:
 
 
 def _decide(values: Sequence[str], unknown: Sequence[str]) -> tuple[bool | None, str]:
-    """What the rows of one criterion say, and why that is no verdict."""
+    """What the rows of one criterion say, and why that is invalid."""
     if not values:
         others = f"; rows that name none: {', '.join(map(repr, unknown))}" if unknown else ""
         return None, f"no row of the table names it{others}"

@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
 
 from grading import UserError
 from grading.safety.bounds import MOST_FILE, open_file
+from grading.words import listed, many
 
 _RUN = re.compile(r"k(?P<k>\d+)_s(?P<seed>-?\d+)_v(?P<version>.+)_r(?P<generation>\d+)")
 _GRADED = re.compile(r"by_(?P<grader>.+)_on_(?P<column>\D+_\d+)_(?P<grading>\d+)_(?P<prompt>[^_]+)")
-
-
-@dataclass(frozen=True, order=True)
-class Fault:
-    """What is wrong with a file, by its path in the checkout."""
-
-    file: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.what}"
 
 
 @dataclass(frozen=True, order=True)
@@ -44,6 +35,46 @@ class Series:
 
     def __str__(self) -> str:
         return f"{self.student} k={self.k} seed={self.seed} graded by {self.grader}"
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """What is wrong with a file, by its path in the checkout.
+
+    `kind` is a noun for faults of its sort, "missing grading"; `series` is None where the file is of none.
+    """
+
+    file: str
+    what: str
+    kind: str
+    series: Series | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}"
+
+
+def grouped(faults: Iterable[Fault]) -> list[str]:
+    """A line for each series, with the numbers of its faults by kind and the first of each kind in full.
+
+    Series that have one and the same fault share a line.
+    """
+    by_series: dict[str, dict[str, list[Fault]]] = {}
+    for fault in faults:
+        place = str(fault.series) if fault.series else "other folders"
+        by_series.setdefault(place, {}).setdefault(fault.kind, []).append(fault)
+    lines: list[str] = []
+    single: dict[str, list[str]] = {}
+    for place, kinds in by_series.items():
+        every = [fault for found in kinds.values() for fault in found]
+        if len(every) == 1:
+            single.setdefault(every[0].what, []).append(every[0].file)
+            continue
+        counts = ", ".join(many(len(found), kind) for kind, found in kinds.items())
+        lines.append(f"{place}: {counts}.")
+        for found in kinds.values():
+            first = found[0].what if found[0].file == place else str(found[0])
+            lines.append(f"  {'such as ' if len(found) > 1 else ''}{first}")
+    return [*lines, *(f"{listed(files)}: {what}" for what, files in single.items())]
 
 
 @dataclass(frozen=True)
@@ -73,12 +104,13 @@ def find_gradings(folder: Path) -> tuple[list[GradingFile], list[Fault]]:
         try:
             found = _grading_file(folder, place)
         except ValueError as error:
-            faults.append(Fault(str(place.relative_to(folder)), str(error)))
+            faults.append(Fault(str(place.relative_to(folder)), str(error), "unknown folder"))
             continue
         if found.path.is_file():
             files.append(found)
         else:
-            faults.append(Fault(str(place.relative_to(folder)), "records.csv is missing"))
+            name = str(place.relative_to(folder))
+            faults.append(Fault(name, "records.csv is missing", "missing file", found.series))
     if not files:
         raise UserError(
             f"{folder} holds no gradings of the reference implementation: they stand in "

@@ -78,7 +78,7 @@ def names_skill(text: str, skill: Named) -> bool:
 
 
 def find_named(text: str, skill: Named) -> str | None:
-    """The first form of the name or of an alias found, as it stands in the folded text, or None."""
+    """The first form of the name or of an alias found, as it is in the folded text, or None."""
     forms = [fold(text)]
     if (apart := _CAMEL.sub(" ", text)) != text:
         forms.append(fold(apart))

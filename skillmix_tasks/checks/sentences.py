@@ -7,7 +7,7 @@ tidied text is mostly a missed end, so the one that sees an end is the one to be
 
 That direction is also the safe one for a limit. Whoever trains against this check can learn to hide an end
 from a splitter, and cannot gain from an end too many. The price is an honest text now and then counted one
-too long, which is why both splitters' own counts are kept: `SentenceCount.disagrees` tells the caller where
+too long, which is why both splitters' own counts are kept: `SentenceCount.disagrees` shows the caller where
 the limit hangs on them.
 """
 
@@ -204,7 +204,7 @@ def _no_ends(line: str) -> set[int]:
 
 
 def _pieces(line: str, cuts: Iterable[int]) -> int:
-    """How many pieces with a letter or a digit the cuts leave; a piece of quotation marks or emoji is none."""
+    """How many pieces with a letter or a digit the cuts leave; quotation marks or emoji alone do not count."""
     edges = [0, *sorted(cuts), len(line)]
     return sum(any(char.isalnum() for char in line[start:end]) for start, end in pairwise(edges))
 

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from grading import UserError
-from grading.endpoint.chat import reasoning_in, usage_of
-from grading.endpoint.errors import CallFailedError, StatusError
+from grading.endpoint.chat import holds_reply, holds_text, reasoning_in, usage_of, was_cut, was_filtered
+from grading.endpoint.errors import CallFailedError, NoReplyError, StatusError
 from grading.endpoint.learner import Learner
 from grading.endpoint.throttle import Throttle
 from grading.endpoint.transport import Transport
@@ -44,7 +44,7 @@ class EndpointStudent:
     def __init__(self, lm: Any) -> None:
         self._lm = lm
         self._chat = hasattr(lm, "parse_generations") and "Chat" in type(lm).__name__
-        self._addresses = list(_addresses(str(lm.base_url), chat=self._chat))
+        self._addresses = list(addresses(str(lm.base_url), chat=self._chat))
         self._proved = False
         self._failures = 0
         self.limit: int | None = None  # tokens of the visible text, where reasoning has its own
@@ -153,7 +153,9 @@ class EndpointStudent:
             refuse_other_address(f"the student {lm.model}", "name the address that you mean with base_url")
         clean_key("OPENAI_API_KEY")  # which lm-eval's classes send
         try:
-            headers = {name: value.strip() for name, value in lm.header.items() if value.strip() != "Bearer"}
+            headers = {
+                name: " ".join(value.split()) for name, value in lm.header.items() if value.strip() != "Bearer"
+            }
         except ValueError as error:  # an OpenAI model without a key
             raise UserError(f"The student's endpoint {self._shown()} needs a key: {error}") from error
         return Transport(
@@ -162,6 +164,7 @@ class EndpointStudent:
             Throttle(bound, adaptive=False),
             timeout=float(lm.timeout),
             verify=bool(lm.verify_certificate),
+            charged=True,
         )
 
     def _shown(self) -> str:
@@ -173,6 +176,8 @@ class EndpointStudent:
         what = f"The student's endpoint {self._shown()}"
         words = str(error.failure)
         match error.failure.cause:
+            case Cause.NO_REPLY if isinstance(error, NoReplyError) and error.advised:
+                advice = f"cannot be reached: {words}"
             case Cause.NO_REPLY:
                 advice = f"cannot be reached ({words}): start it, or correct base_url in --model_args"
             case Cause.NOT_A_CHAT:
@@ -204,10 +209,7 @@ def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
 
     With a `limit` a visible text of more tokens is cut to its part.
     """
-    choices = [one for one in body["choices"] if isinstance(one, dict) and not one.get("error")]
-    choice = next(
-        one for one in choices if isinstance(one.get("message"), dict) or isinstance(one.get("text"), str)
-    )
+    choice = next(one for one in body["choices"] if holds_reply(one) or holds_text(one))
     message = choice["message"] if isinstance(choice.get("message"), dict) else {"content": choice["text"]}
     content = message.get("content")
     split = content_text(content) if not isinstance(content, str) else split_reasoning(content)
@@ -216,7 +218,7 @@ def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
         beside = beside if isinstance(beside, str) else json.dumps(beside, ensure_ascii=False)
         split = Split(visible=split.visible, reasoning=f"{beside}\n{split.reasoning}".strip(), open=split.open)
     finish, refusal = choice.get("finish_reason"), message.get("refusal")
-    completion, cut_off = usage_of(body.get("usage")).completion, finish in ("length", "max_tokens")
+    completion, cut_off = usage_of(body.get("usage")).completion, was_cut(finish)
     reasoning_tokens = reasoning_in(body.get("usage")) or _estimated(completion, split)
     visible = completion - (reasoning_tokens or 0)
     if limit is not None and visible > limit:
@@ -225,7 +227,7 @@ def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
     return read_reply(
         split,
         cut_off=cut_off,
-        filtered=finish == "content_filter",
+        filtered=was_filtered(finish),
         refusal=refusal if isinstance(refusal, str) else "",
         reasoning_tokens=reasoning_tokens,
     )
@@ -238,7 +240,7 @@ def _estimated(completion: int, split: Split) -> int | None:
     return round(completion * len(split.reasoning) / (len(split.reasoning) + len(split.visible)))
 
 
-def _addresses(url: str, *, chat: bool) -> Iterator[str]:
+def addresses(url: str, *, chat: bool) -> Iterator[str]:
     """The addresses to try for an API model's base_url, which may lack its end."""
     parts = urlsplit(url)
     path = parts.path.rstrip("/")

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from skillmix_tasks.harness.settings import Settings
 
 
-# Draws of the bootstrap for a standard error, where an item has no verdict: it is within a few per cent of the one
-# from lm-eval's 100,000 draws, which take a minute and more.
-DRAWS = 1000
 _DICTIONARIES = (["--metadata"], ["--model_args", "-a"], ["--gen_kwargs"])
 
 
@@ -64,8 +61,7 @@ def run_lm_eval(
     if unknown and not given.get("include_path"):
         raise _no_task(unknown)
     settings = check_run(args)
-    draws = DRAWS if names and all(map(_matches, names)) else None
-    with _own_tasks(names), _whole_files(given.get("output_path")), _results_without_keys(draws), quiet_git():
+    with _own_tasks(names), _whole_files(given.get("output_path")), _results_without_keys(), quiet_git():
         if as_json:
             _print_json(cli, args)
         elif settings.controls:
@@ -266,10 +262,10 @@ def _whole_files(output: str | None) -> Iterator[None]:
 
 
 @contextmanager
-def _results_without_keys(draws: int | None) -> Iterator[None]:
+def _results_without_keys() -> Iterator[None]:
     """Cut keys out of what lm-eval writes and prints: it repeats its --model_args, tokens and headers included.
 
-    Its command has no place for that between the evaluation and its files, and none for the number of `draws`.
+    Its command has no place for that between the evaluation and its files.
     """
     import lm_eval
 
@@ -278,9 +274,7 @@ def _results_without_keys(draws: int | None) -> Iterator[None]:
     evaluate = lm_eval.simple_evaluate
 
     def clean(*args: Any, **kwargs: Any) -> dict[str, Any] | None:
-        results: dict[str, Any] | None = redacted(
-            evaluate(*args, **kwargs | ({"bootstrap_iters": draws} if draws else {}))
-        )
+        results: dict[str, Any] | None = redacted(evaluate(*args, **kwargs))
         given = kwargs.get("model_args")
         if isinstance(given, dict):  # printed after the evaluation
             cleaned = without_keys(given)

@@ -12,17 +12,50 @@
   `lm_eval.loggers.EvaluationTracker` (it only logs that a file was not written) and `lm_eval.simple_evaluate` (it
   has no place between the results and their files), and assigns `sys.argv`, which lm_eval's parser reads
   (evaluate.py). They end with an option, an exception and a hook in lm-eval.
+- `scored_mean` brings its own standard error: lm-eval has one for its own aggregations only, and for means that
+  leave out NaN a bootstrap of half a minute. Ends when an aggregation can name its standard error.
 - logs.py silences progress bars and git's complaint by replaced attributes; regrade.py calls `_process_results`,
   the aggregation without an evaluation. They end with a verbosity option and a public function.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lm_eval import evaluator_utils
+from lm_eval.api.metrics import mean, mean_stderr
 from lm_eval.api.model import LM
+
+_stderr_for_metric = evaluator_utils.stderr_for_metric
+
+
+def scored_mean(items: Sequence[float]) -> float:
+    """The mean of the items that have a score: NaN stands for none, and is the mean where no item has one."""
+    scored = _scored(items)
+    return float(mean(scored)) if scored else math.nan
+
+
+def _scored_stderr(items: Sequence[float]) -> float:
+    scored = _scored(items)
+    return float(mean_stderr(scored)) if len(scored) > 1 else math.nan
+
+
+def _scored(items: Sequence[float]) -> list[float]:
+    return [item for item in items if not math.isnan(item)]
+
+
+def _stderr(metric: Callable[..., Any], bootstrap_iters: int) -> Callable[..., Any] | None:
+    """Lm-eval's choice of a standard error, with the one of `scored_mean`."""
+    if metric is scored_mean:
+        return _scored_stderr
+    chosen: Callable[..., Any] | None = _stderr_for_metric(metric=metric, bootstrap_iters=bootstrap_iters)
+    return chosen
+
+
+evaluator_utils.stderr_for_metric = _stderr
 
 
 def evaluated_model() -> LM | None:

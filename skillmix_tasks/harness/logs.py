@@ -1,4 +1,4 @@
-"""What our packages log appears where lm-eval's own log does; what tells a user nothing does not appear."""
+"""What our packages log appears where lm-eval's own log does; what is of no use to a user is hidden."""
 
 from __future__ import annotations
 
@@ -80,5 +80,4 @@ def quiet_lm_eval() -> Iterator[None]:
         stack.enter_context(quiet_git())
         stack.enter_context(redirect_stdout(io.StringIO()))
         stack.enter_context(replaced(lm_eval.api.task, "tqdm", no_bar))  # of building contexts
-        stack.enter_context(replaced(tqdm, "tqdm", no_bar))  # of the bootstrap, which imports it late
         yield

@@ -28,7 +28,7 @@ def hide_texts(instances: list[Instance], records: list[dict[str, Any]]) -> None
             record["student"].pop(name, None)
         shown = normalise(record["answer"] if own else "")
         for vote in record.get("votes", ()):
-            # A reply that is no verdict, and a quotation that is none, may repeat the criteria.
+            # An invalid reply of the judge or an invalid quotation may repeat the criteria.
             vote.pop("reply", None)
             vote.pop("detail", None)
             for mark in vote["marks"].values():

@@ -11,7 +11,6 @@ from pathlib import Path
 from grading.errors import UserError
 from grading.home import home
 from skillmix_tasks.harness.embedded import convert_embedded_model
-from skillmix_tasks.harness.evaluate import DRAWS
 from skillmix_tasks.harness.task_files import harness_folder
 
 _TASK = "skillmix_k2"
@@ -71,7 +70,6 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
             task_manager=manager,
             limit=items,
             apply_chat_template=True,
-            bootstrap_iters=DRAWS,
             evaluation_tracker=tracker,
             random_seed=seed,
             numpy_random_seed=seed,

@@ -91,7 +91,6 @@ class TaskRun:
         self._answers: Counter[str] = Counter()
         self._extractions: Counter[str] = Counter()
         self.costs: list[dict[str, Any]] = []
-        self.whole = False  # whether each item has a verdict
         if not self.replayed:
             self.answers = None
 
@@ -222,7 +221,6 @@ class TaskRun:
         self.warn_of_answers()
         unscored = sum(NO_ANSWER in item.states for item in gathered)
         missing = sum(1 - item for item in items)
-        self.whole = missing == 0
         if missing > self.settings.max_missing * len(items):
             if 2 * unscored >= missing:
                 raise UserError(self._without_answers(missing / len(items)))

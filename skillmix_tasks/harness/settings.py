@@ -8,18 +8,17 @@ Keys and tokens are never settings: they come from the environment.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError, resolve_judge
+from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError
 from grading.cost.budget import require_price
 from grading.endpoint.throttle import MOST_IN_FLIGHT
 from grading.errors import first_fault
-from grading.models.judge import default_judge
+from grading.models.judge import chosen_judges
 from grading.models.spec import MOST_SEED
 from grading.panel import check_panel
 from grading.safety.bounds import load_json
@@ -90,25 +89,17 @@ class Settings(BaseModel):
 
         UserError if dollars are capped and a judge's price is not known.
         """
-        judge = self.judge or os.environ.get("SKILLMIX_JUDGE_MODEL") or default_judge()
-        named = judge if isinstance(judge, list) else [judge]
-        if self.price is not None and len(named) > 1:
+        if self.price is not None and isinstance(self.judge, list) and len(self.judge) > 1:
             raise UserError(
                 "The setting `price` is of one judge: give each judge of the panel its own, as "
                 '{"model": NAME, "price": {"input": DOLLARS, "output": DOLLARS}}.'
             )
-        specs = tuple(self._spec(one) for one in named)
+        specs = chosen_judges(self.judge, base_url=self.judge_base_url, votes=self.votes, price=self.price)
         check_panel(specs)
-        return specs
-
-    def _spec(self, judge: str | dict[str, Any]) -> JudgeSpec:
-        base_url = self.judge_base_url
-        if isinstance(judge, str) and base_url is None:  # a whole spec brings its own address
-            base_url = os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None
-        spec = resolve_judge(judge, base_url=base_url, votes=self.votes, price=self.price)
         if self.max_usd is not None:
-            require_price(spec)
-        return spec
+            for spec in specs:
+                require_price(spec)
+        return specs
 
     def budget(self, ranks: int) -> Budget:
         """A new budget for a run, in equal parts for its `ranks` processes, which cannot see each other."""

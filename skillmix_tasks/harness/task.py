@@ -32,7 +32,7 @@ from grading.store.replies import VerdictStore
 from skillmix_tasks.harness.beforehand import check_judges, refuse_chat_api, warn_of_one_turn
 from skillmix_tasks.harness.documents import Documents
 from skillmix_tasks.harness.gathered import GatheredCoverage
-from skillmix_tasks.harness.lm_eval_internals import evaluated_model
+from skillmix_tasks.harness.lm_eval_internals import evaluated_model, scored_mean
 from skillmix_tasks.harness.logs import show_our_logs
 from skillmix_tasks.harness.run import TaskRun
 from skillmix_tasks.harness.student import attach, check_template, student_identity
@@ -252,10 +252,9 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
     def aggregation(self) -> dict[str, Any]:
         """lm-eval's aggregation for each metric; the one of coverage fails a run that lacks too much.
 
-        lm-eval asks anew for each metric, coverage first. Where no item lacks a verdict, the mean serves, whose
-        standard error is exact and the same for any order of the items; else `nanmean`, with a bootstrap.
+        lm-eval asks for coverage first.
         """
-        scores = dict.fromkeys(METRICS, mean) if self.run.whole else {}
+        scores = dict.fromkeys(METRICS, scored_mean)
         return cast("dict[str, Any]", super().aggregation()) | {"coverage": self._coverage} | scores
 
     def _coverage(self, items: list[float]) -> float:
@@ -323,7 +322,6 @@ _COMMON: dict[str, Any] = {
     "num_fewshot": 0,
     "process_results": "process_results",  # the method; lm-eval then looks up no metric functions
     "metric_list": [
-        *({"metric": metric, "aggregation": "nanmean", "higher_is_better": True} for metric in METRICS),
-        *({"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in _BESIDE),
+        {"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in (*METRICS, *_BESIDE)
     ],
 }

@@ -3,7 +3,7 @@
     data/k4/test-00000-of-00001.parquet    the items of skillmix_k4, one row each; a config for each task
     pack/                                  the pack that they were drawn from, as docs/packs.md describes it
 
-The rows name an item's skills and topic, the pack has their texts, and the hash in a row tells whether both belong
+The rows name an item's skills and topic, the pack has their texts, and the hash in a row shows whether both belong
 together.
 """
 

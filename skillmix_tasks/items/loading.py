@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import cache
 from pathlib import Path
 
 from grading import UserError
-from skillmix_tasks.items.pack import Pack, bundled_packs
+from skillmix_tasks.items.pack import Pack, bundled_folder, bundled_packs
 from skillmix_tasks.items.pack_files import read_pack
 from skillmix_tasks.items.prompts import check_prompts
 from skillmix_tasks.items.reference_pack import is_reference_pack, read_reference_pack
@@ -28,6 +29,17 @@ def load_pack(name: str) -> Pack:
     pack = read_reference_pack(folder) if is_reference_pack(folder) else read_pack(folder)
     check_prompts(pack)
     return pack
+
+
+def new_pack(folder: Path) -> None:
+    """Copy a small complete pack into the new folder `folder`, for its author to change."""
+    if folder.exists():
+        raise UserError(f"{folder} exists: name a new folder.")
+    try:
+        # Not copy2: where this package is read-only, the author's files would be, too.
+        shutil.copytree(bundled_folder() / "to_copy" / "my-pack", folder, copy_function=shutil.copyfile)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written to ({error.strerror or error}).") from error
 
 
 def _refuse_links(folder: Path) -> None:

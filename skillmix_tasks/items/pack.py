@@ -225,12 +225,17 @@ class Pack(PackPart):
 
 def earlier_versions(name: str) -> list[Path]:
     """The folders of a bundled pack's earlier versions, by which the answers of old runs are graded."""
-    folder = Path(str(files("skillmix_tasks"))) / "packs" / "earlier"
+    folder = bundled_folder() / "earlier"
     version = re.compile(rf"{re.escape(name)}-[\d.]+")
     return sorted(path for path in folder.iterdir() if version.fullmatch(path.name))
 
 
 def bundled_packs() -> dict[str, Path]:
     """The packs that come with this package, by name."""
-    root = Path(str(files("skillmix_tasks"))) / "packs"
-    return {folder.name: folder for folder in sorted(root.iterdir()) if (folder / "pack.yaml").is_file()}
+    folders = sorted(bundled_folder().iterdir())
+    return {folder.name: folder for folder in folders if (folder / "pack.yaml").is_file()}
+
+
+def bundled_folder() -> Path:
+    """The folder of the bundled packs, of their earlier versions (earlier), and of the pack to copy (to_copy)."""
+    return Path(str(files("skillmix_tasks"))) / "packs"

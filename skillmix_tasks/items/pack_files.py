@@ -156,7 +156,7 @@ def _controls(path: Path, skills: tuple[Skill, ...], topics: tuple[Topic, ...]) 
         return ()
     data = _yaml(path)
     if not isinstance(data, list) or not data:
-        raise UserError(f"{path} holds no control answers: delete it, or see docs/packs.md for what stands in it.")
+        raise UserError(f"{path} holds no control answers: delete it, or see docs/packs.md for its format.")
     controls = tuple(validated(Control, entry, path, number) for number, entry in enumerate(data, start=1))
     refuse_twice((control.id for control in controls), "id", path)
     known = {"skill": {skill.id for skill in skills}, "topic": {topic.id for topic in topics}}

@@ -1,4 +1,4 @@
-"""What the student is asked, and what the judge is told of it, rendered from a pack's templates."""
+"""The prompts to the student, and their description for the judge, rendered from a pack's templates."""
 
 from __future__ import annotations
 

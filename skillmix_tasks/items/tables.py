@@ -211,7 +211,7 @@ def _environment_end(text: str, start: int, path: Path) -> int:
 
 
 def _split_rows(body: str) -> Iterator[list[str]]:
-    """The cells of each row: what stands in braces or in an inner environment belongs to one cell."""
+    """The cells of each row: text in braces or in an inner environment belongs to one cell."""
     row, start, depth, inner = [], 0, 0, 0
     for token in _TOKEN.finditer(body):
         mark = token.group()

@@ -76,14 +76,17 @@ def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
 
 
 def judge_replies(
-    pack: Pack, asked: Sequence[tuple[Item, Sequence[str], Sequence[str]]], panel: Panel | None
+    pack: Pack,
+    asked: Sequence[tuple[Item, Sequence[str], Sequence[str]]],
+    panel: Panel | None,
+    title: str = "Judging",
 ) -> list[dict[str, Any]]:
     """Judge answers, each with its item, its prompts and its replies; the records keep the order.
 
     Of the replies the last counts. A record holds the answer, what code found, every vote with its evidence, and
     `points`: for each of the k + 3 points True, False, or None with the reason under `states`. `ungrounded` names
     the points whose grants had no true evidence, whatever they then count as. `student` says what became of the
-    answer; a reply without an answer has no points. Without a panel nothing is judged.
+    answer; a reply without an answer has no points. Without a panel nothing is judged. `title` is of the bar.
     """
     for _, _, replies in asked:
         if isinstance(replies, str):  # a sequence, too, of its characters
@@ -104,7 +107,7 @@ def judge_replies(
         }
     verdicts: dict[int, Verdict] = {}
     if panel and requests:
-        verdicts = dict(zip(requests, panel.grade(list(requests.values())), strict=True))
+        verdicts = dict(zip(requests, panel.grade(list(requests.values()), progress=title), strict=True))
     return [
         _record(item, check, verdicts.get(index), student_record(answers[index]), judged=panel is not None)
         for index, ((item, _, _), check) in enumerate(zip(asked, checked, strict=True))

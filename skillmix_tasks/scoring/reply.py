@@ -1,6 +1,6 @@
 """A student's reply: its visible text, its reasoning, and what became of it.
 
-docs/students.md has the reasons for what is an answer and what is none.
+docs/students.md has the reasons for what counts as an answer.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class StudentReply(str):
 
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> Self:
-        """The reply that `record` gave; ValueError, KeyError or TypeError if it is none."""
+        """The reply that `record` gave; ValueError, KeyError or TypeError if it is invalid."""
         fields = {name: value for name, value in record.items() if name not in ("text", "state")}
         return cls(record["text"], AnswerState(record["state"]), **fields)
 

@@ -156,7 +156,7 @@ def _unwritable(folder: Path, error: OSError) -> UserError:
 
 
 def read_header(path: Path) -> AnswerHeader:
-    """The header of a file of `write_answers`; UserError in one sentence if it is none."""
+    """The header of a file of `write_answers`; UserError in one sentence if it is invalid."""
     try:
         with open_file(path) as file:
             line = next(read_lines(file), b"")
@@ -187,7 +187,7 @@ def read_answer(path: Path, line: bytes, where: str) -> StoredAnswer:
         return StoredAnswer.model_validate_json(line)
     except ValidationError as error:
         raise UserError(
-            f"{path}, {where}, is no stored answer of this release ({first_fault(error)}): remove the line and "
+            f"{path}, {where}, is not a stored answer of this release ({first_fault(error)}): remove the line and "
             "the others of its item, or install the release that wrote it."
         ) from error
 

@@ -73,7 +73,7 @@ class StoredTask:
 def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
     """Look through the files, which must hold whole runs: all `generations` of each item, and all ranks.
 
-    UserError says what is missing, or which file is none.
+    UserError says what is missing, or which file is invalid.
     """
     for path in paths:
         if not path.exists():

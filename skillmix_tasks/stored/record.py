@@ -16,10 +16,12 @@ from skillmix_tasks.checks.extract import ExtractionState
 from skillmix_tasks.items.pack import Lists, Split
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState
 
+_STATES = frozenset(State) | {NO_ANSWER}  # asked for each mark of each vote of a report
+
 
 def known_state(state: str) -> str:
     """A state of a vote or a point, as it is; ValueError for one that this release does not know."""
-    if state not in set(State) and state != NO_ANSWER:
+    if state not in _STATES:
         raise ValueError(f"the state {state!r} is not known to this release, and may be of a newer one")
     return state
 
@@ -163,6 +165,6 @@ def no_results(source: object, error: Exception) -> UserError:
     """The error for results that cannot be understood because of `error`."""
     reason = first_fault(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
     return UserError(
-        f"{source} is no results file of a SKILL-MIX run ({reason}): name what `skillmix eval --output_path` "
+        f"{source} is not a results file of a SKILL-MIX run ({reason}): name what `skillmix eval --output_path` "
         "wrote."
     )

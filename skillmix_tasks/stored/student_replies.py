@@ -1,36 +1,36 @@
 """Every reply of a student on disk as it arrives, in both turns: a killed run generates nothing twice.
 
-The file is a store of the grading engine's (one SQLite file that several processes may use at once), so that the
-commands of `skillmix store` serve it, too, with --file.
+They are in a store of the grading engine's, so that the commands of `skillmix store` serve it, too: in a file of
+their own (--file), or on the server of the verdict store.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from grading import State
 from grading.backend import Reply
-from grading.home import home
+from grading.home import Server, StorePlace, home, verdict_store
 from grading.safety.bounds import load_json
 from grading.store.replies import VerdictStore, vote_key
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 
 
-def student_store() -> Path:
-    """The file of the students' replies, in the folder of the verdict store."""
-    return home() / "students.sqlite"
+def student_store() -> StorePlace:
+    """Where the students' replies are: a file in the folder of the verdict store, or its server."""
+    place = verdict_store()
+    return place if isinstance(place, Server) else home() / "students.sqlite"
 
 
 class StudentReplies:
-    """The stored replies of one student: `identity` is what tells it from every other."""
+    """The stored replies of one student: `identity` identifies the student."""
 
-    def __init__(self, path: Path, identity: Mapping[str, Any]) -> None:
+    def __init__(self, place: StorePlace, identity: Mapping[str, Any]) -> None:
         self._identity = dict(identity)
         self._name = str(identity["model"])
-        self._store = VerdictStore(path)
+        self._store = VerdictStore(place)
 
     def key(self, context: Any, arguments: Mapping[str, Any], generation: int) -> str:
         """The key of a reply: the student, the exact messages, how they are sampled, and the generation."""
@@ -57,5 +57,5 @@ class StudentReplies:
             self._store.write(key, self._name, Reply(State.GRADED, text))
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the store."""
         self._store.close()

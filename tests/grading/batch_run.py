@@ -2,11 +2,11 @@
 
 import json
 import sys
-from pathlib import Path
 
 from grading import Criterion, Grader, GradingRequest, UserError, Verdict, resolve_judge
 from grading.batch.backend import BatchBackend
 from grading.cost.budget import Budget
+from grading.home import StorePlace
 
 CRITERIA = (Criterion("s1", "It has a metaphor."), Criterion("topic", "It is about rain."))
 REQUESTS = [
@@ -17,7 +17,7 @@ WAITS = (0.01, 0.05)
 
 
 def batch_grader(
-    store: Path, base_url: str, most_requests: int = 50_000, budget: Budget | None = None, **spec: object
+    store: StorePlace, base_url: str, most_requests: int = 50_000, budget: Budget | None = None, **spec: object
 ) -> Grader:
     """A grader that looks at its batches all the time."""
     judge = resolve_judge({"model": "judge-1"} | spec, base_url=base_url)
@@ -32,7 +32,7 @@ def decided(verdicts: list[Verdict]) -> list[dict[str, bool | None]]:
     return [{c: decision.earned for c, decision in verdict.decisions.items()} for verdict in verdicts]
 
 
-def run_batch(store: Path, base_url: str, number: int, most_requests: int) -> None:
+def run_batch(store: StorePlace, base_url: str, number: int, most_requests: int) -> None:
     grader = batch_grader(store, base_url, most_requests)
     try:
         verdicts = grader.grade(REQUESTS[:number], progress=False)

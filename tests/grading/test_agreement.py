@@ -104,8 +104,11 @@ def test_what_has_no_value_or_no_interval_has_a_name():
     assert set(states(compare([[YES, NO, OVER, UNDER]] * 4)).values()) <= {"few"}
     rare = compare([[YES, YES]] * 59 + [[YES, NO]])
     assert rare.kappa.value == 1
-    one_off = compare([[YES, YES]] * 59 + [[YES, UNDER]])
-    assert one_off.kappa.state == "few"  # most draws hold one class only
+    one_off = compare([[YES, YES]] * 59 + [[NO, OVER]])
+    assert one_off.kappa.state == "few"  # many draws hold one class only
+    for one_sided in ([YES, OVER], [NO, UNDER], [YES, UNDER], [NO, OVER]):  # of the judge, or of the reference
+        found = compare([one_sided] * 30 + [one_sided[:1]] * 30).kappa
+        assert (found.value, found.text()) == (0, "0.00 (no interval: nothing varies)")
 
 
 def test_the_text_of_an_estimate():

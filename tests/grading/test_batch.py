@@ -19,11 +19,13 @@ import pytest
 from grading import Grader, State, UserError, Verdict, resolve_judge
 from grading.batch.file import read_results
 from grading.cost.budget import Budget
+from grading.home import StorePlace
 from grading.store.batches import BatchStore
 from grading.verdict import Vote
 from tests.forks import Fork
 from tests.grading.batch_run import REQUESTS, batch_grader, decided, run_batch
 from tests.servers.chat import ChatServer, expected_marks
+from tests.servers.postgres import PostgresServer
 
 pytestmark = pytest.mark.slow
 
@@ -34,8 +36,15 @@ MakeGrader = Callable[..., Grader]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "verdicts.sqlite"
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> StorePlace:
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return tmp_path / "verdicts.sqlite"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_store()
+
+
+# The tests that depend on the store most.
+on_both = pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +53,7 @@ def _several_votes(chat_server: ChatServer) -> None:
 
 
 @pytest.fixture
-def make_grader(chat_server: ChatServer, store: Path) -> MakeGrader:
+def make_grader(chat_server: ChatServer, store: StorePlace) -> MakeGrader:
     def make(most_requests: int = 50_000, **options: Any) -> Grader:
         return batch_grader(store, chat_server.base_url, most_requests, **options)
 
@@ -64,7 +73,7 @@ def votes(verdicts: list[Verdict]) -> list[Vote]:
     return [vote for verdict in verdicts for vote in verdict.votes]
 
 
-def open_batches(store: Path) -> list[tuple[str, int]]:
+def open_batches(store: StorePlace) -> list[tuple[str, int]]:
     batches = BatchStore(store)
     try:
         return [(batch.remote, len(batch.keys)) for batch in batches.open()]
@@ -72,8 +81,9 @@ def open_batches(store: Path) -> list[tuple[str, int]]:
         batches.close()
 
 
+@on_both
 def test_votes_in_batches_are_the_votes_of_live_calls(
-    chat_server: ChatServer, make_grader: MakeGrader, store: Path
+    chat_server: ChatServer, make_grader: MakeGrader, store: StorePlace
 ):
     chat_server.set(batch_polls=3)
     grader = make_grader()
@@ -263,7 +273,9 @@ def test_parameters_that_are_refused_are_left_out(
 class Killed:
     """A run in a process of its own, killed at a known point, and then run again."""
 
-    def __init__(self, server: ChatServer, store: Path, number: int = 12, most_requests: int = 50_000) -> None:
+    def __init__(
+        self, server: ChatServer, store: StorePlace, number: int = 12, most_requests: int = 50_000
+    ) -> None:
         self.server = server
         self.arguments = (store, server.base_url, number, most_requests)
         self.number = number
@@ -359,7 +371,8 @@ def test_an_old_batch_is_found_behind_many_newer_ones(chat_server: ChatServer, s
     assert chat_server.counts().batches == before
 
 
-def test_kills_at_random_moments(chat_server: ChatServer, store: Path):
+@on_both
+def test_kills_at_random_moments(chat_server: ChatServer, store: StorePlace):
     chat_server.set(batch_polls=8)
     run, moments = Killed(chat_server, store, 40, 6), random.Random(4)
     kills = 0
@@ -377,7 +390,8 @@ def test_kills_at_random_moments(chat_server: ChatServer, store: Path):
     assert chat_server.counts().batches == 7
 
 
-def test_two_runs_at_once_share_their_batches(chat_server: ChatServer, store: Path):
+@on_both
+def test_two_runs_at_once_share_their_batches(chat_server: ChatServer, store: StorePlace):
     chat_server.set(batch_polls=100)
     runs = [Killed(chat_server, store, 12, 5) for _ in range(2)]
     processes = [run.start() for run in runs]
@@ -387,8 +401,9 @@ def test_two_runs_at_once_share_their_batches(chat_server: ChatServer, store: Pa
     assert set(chat_server.counts().submitted.values()) == {1}
 
 
+@on_both
 def test_a_second_run_does_not_send_what_the_first_is_sending(
-    chat_server: ChatServer, store: Path, make_grader: MakeGrader
+    chat_server: ChatServer, store: StorePlace, make_grader: MakeGrader
 ):
     chat_server.set(batch_lose=["upload"], batch_hang=True)
     first = Killed(chat_server, store).start()

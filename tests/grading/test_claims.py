@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import signal
 import sqlite3
 import time
@@ -14,8 +15,11 @@ from typing import NamedTuple
 
 import pytest
 
-from grading import Grader, resolve_judge
+from grading import Grader, State, resolve_judge
+from grading.backend import Reply
+from grading.home import StorePlace
 from grading.store import claims
+from grading.store.replies import VerdictStore
 from tests.forks import Fork
 from tests.grading.graded_run import CONCURRENCY, VOTES, grade_into
 from tests.grading.test_zoo import requests
@@ -32,16 +36,16 @@ class Slow(Habit):
         return super().chat(body, number)
 
 
-def run(base_url: str, store: Path, number: int) -> list[dict[str, bool | None]]:
+def run(base_url: str, store: StorePlace, number: int) -> list[dict[str, bool | None]]:
     grader = Grader(resolve_judge(MODEL, base_url=base_url), store, concurrency=4)
     verdicts = grader.grade(requests(number), progress=False)
     grader.close()
     return [{name: one.earned for name, one in verdict.decisions.items()} for verdict in verdicts]
 
 
-def test_four_runs_at_once_pay_for_each_vote_once(tmp_path: Path):
+def test_four_runs_at_once_pay_for_each_vote_once(place: StorePlace):
     with serving(Slow()) as visited, ThreadPoolExecutor(4) as threads:
-        runs = [threads.submit(run, visited.base_url, tmp_path / "store", 30) for _ in range(4)]
+        runs = [threads.submit(run, visited.base_url, place, 30) for _ in range(4)]
         assert [one.result() for one in runs] == [[EARNED] * 30] * 4
     assert len(visited.chats) == 30
 
@@ -90,9 +94,9 @@ def vote_of(body: Json) -> str:
     return json.dumps([body["messages"], body["seed"]])
 
 
-def test_claims_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_claims_expire(place: StorePlace, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(claims, "LEASE", 0.2)
-    first, second = claims.Claims(tmp_path / "store"), claims.Claims(tmp_path / "store")
+    first, second = claims.Claims(place), claims.Claims(place)
     assert first.take(["a", "b"]) == {"a", "b"}
     assert second.take(["a", "c"]) == {"c"}
     with first.held():
@@ -103,3 +107,29 @@ def test_claims_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert first.take(["a", "c"]) == {"a", "c"}
     first.close()
     second.close()
+
+
+def test_claims_of_a_process_that_has_ended_are_free_at_once_where_it_can_be_seen(place: StorePlace):
+    """The same number is another process on another machine, or in another container of this one."""
+    ended = multiprocessing.get_context("spawn").Process(target=str)
+    ended.start()
+    ended.join()
+    run = claims.Claims(place)
+    owners = {"here": claims._HERE, "elsewhere": "another-machine"}
+    rows = [(key, f"{machine}:{ended.pid}:x", 4e9) for key, machine in owners.items()]
+    run._db.write(("INSERT INTO claims VALUES (?, ?, ?)", rows))
+    assert run.take(["here", "elsewhere"]) == {"here"}
+    run.close()
+
+
+def test_claims_whose_reply_came_meanwhile_are_given_up(place: StorePlace):
+    """A run reads the replies, another one stores its reply and gives its claim up, and then the first claims."""
+    run, store = claims.Claims(place), VerdictStore(place)
+    store.write("a", "judge", Reply(State.GRADED, "x"))
+    store.write("b", "judge", Reply(State.GRADED, "x"))
+    assert run.take(["a", "b", "c"], damaged={"b"}) == {"b", "c"}
+    assert {key for [key] in store._db.rows("SELECT key FROM claims")} == {"b", "c"}
+    store.write("b", "judge", Reply(State.GRADED, "x"))
+    assert {key for [key] in store._db.rows("SELECT key FROM claims")} == {"c"}
+    run.close()
+    store.close()

@@ -120,7 +120,7 @@ def test_open_batches_outlive_pruning_unless_they_are_given_up(store: Path, batc
     call("prune", "--judge", GPT, "--yes")
     assert keys(store) == ["key-2", "key-3"]
     assert len(batches.open()) == 2
-    assert call("prune", "--batches") == "Add --yes to give up 2 batches of 4 votes, which are paid for.\n"
+    assert call("prune", "--batches") == "Add --yes to give up 2 batches of 4 votes, already paid for.\n"
     assert len(batches.open()) == 2
     assert call("prune", "--batches", "--yes") == "Gave up 2 batches of 4 votes.\n"
     assert batches.open() == []
@@ -162,7 +162,8 @@ def test_an_export_holds_every_column(store: Path, call, tmp_path: Path):
 )
 def test_pruning_needs_a_yes(store: Path, call, arguments: list[str], left: list[str]):
     number = 4 - len(left)
-    assert call("prune", *arguments) == f"Add --yes to delete {number} votes.\n"
+    votes = "1 vote" if number == 1 else f"{number} votes"
+    assert call("prune", *arguments) == f"Add --yes to delete {votes}.\n"
     assert len(keys(store)) == 4
     assert json.loads(call("prune", *arguments, "--yes", "--json")) == {"votes": number, "deleted": True}
     assert keys(store) == left

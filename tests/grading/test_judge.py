@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import pytest
 
 from grading import Usage, UserError, resolve_judge
 from grading.models.judge import default_judge, known_judges
-from grading.models.shutdown import days_left
+from grading.models.shutdown import WARN_DAYS, check_shutdown
 from grading.opening import open_backend
 
 
@@ -17,8 +18,15 @@ def test_the_judges_in_the_data_file_are_pinned():
     for judge in judges.values():
         assert judge.temperature is None or judge.temperature > 0  # votes are sampled
     assert all(resolve_judge(name).price for name in judges if name != "local-example")
+
+
+def test_a_run_with_the_default_judge_warns_of_no_shutdown(caplog: pytest.LogCaptureFixture):
+    """It fails from the day on which the announced end of the default is near: then another one is needed."""
     default = resolve_judge(default_judge())
-    assert default.shutdown is None or days_left(default.shutdown) > 365
+    check_shutdown(default.model, default.shutdown)
+    assert not caplog.records
+    check_shutdown(default.model, datetime.date.today() + datetime.timedelta(WARN_DAYS - 1))
+    assert len(caplog.records) == 1
 
 
 def test_a_judge_is_named_in_four_ways():

@@ -198,3 +198,9 @@ def test_any_piece_of_an_answer_is_quoted(answer: str, data: st.DataObject):
     # Composition across the cut can change a letter, so only pieces that keep theirs are compared.
     if whole and normalise(piece).strip() in normalise(answer):
         assert is_quoted(piece, normalise(answer))
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_the_short_way_of_plain_texts_gives_what_the_long_one_gives(text: str):
+    if "&" not in text:
+        assert normalise(text) == normalise(f"{text} \u00e9").removesuffix("\u00e9").rstrip()

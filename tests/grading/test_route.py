@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("openssl") is None, reason="the command openssl makes the certificates"),
 ]
 
+KEY = "sk-secret-0123456789-abcdef"
 BUNDLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 Ask = Callable[[str, Path], None]
 
@@ -94,11 +95,14 @@ def test_a_proxy_for_https_and_an_authority_of_ones_own(
     monkeypatch: pytest.MonkeyPatch,
 ):
     certificate, tls = authority
+    for name in ("SKILLMIX_JUDGE_API_KEY", "SKILLMIX_TEACHER_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, KEY)
     with serving(Habit(), tls) as visited, Proxy(visited.port) as proxy:
         monkeypatch.setenv(variable, proxy.url)
         monkeypatch.setenv(bundle, str(certificate))
         ask(f"https://{HOST}/v1", tmp_path)
     assert set(proxy.asked) == {f"CONNECT {HOST}:443"}
+    assert not any(KEY in told for told in proxy.told)  # it is for the endpoint alone
     assert len(visited.chats) >= 2
 
 

@@ -14,12 +14,13 @@ from grading import Criterion, Grader, GradingRequest, UserError, resolve_judge
 from grading.endpoint import check, transport
 from grading.failure import Cause
 from grading.store.replies import VerdictStore
-from tests.servers.zoo import bodies, further, limits, lists, refusals, replies
+from tests.servers.zoo import bodies, limits, lists, refusals, replies
 from tests.servers.zoo.habit import (
     ANSWER,
     CRITERIA,
     EARNED,
     MODEL,
+    Always,
     Answer,
     Ended,
     Habit,
@@ -32,7 +33,7 @@ from tests.servers.zoo.serving import serving
 
 pytestmark = pytest.mark.slow
 
-HABITS = [*refusals.HABITS, *bodies.HABITS, *limits.HABITS, *lists.HABITS, *replies.HABITS, *further.HABITS]
+HABITS: list[type[Habit]] = [*refusals.HABITS, *bodies.HABITS, *limits.HABITS, *lists.HABITS, *replies.HABITS]
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +135,7 @@ def test_a_key_in_an_error_is_not_shown(tmp_path: Path, caplog: pytest.LogCaptur
     key = "sk-secret-0123456789-abcdef"
     monkeypatch.setenv("SKILLMIX_JUDGE_API_KEY", f" {key}\n")
 
-    class Echoes(limits.Always):
+    class Echoes(Always):
         reply = answer(401, error(f"Incorrect API key provided: {key}"))
 
     with serving(Echoes()) as visited:

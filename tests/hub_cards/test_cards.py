@@ -250,7 +250,7 @@ def test_a_model_card_shows_results_and_calibration_and_no_path(tmp_path: Path):
             lambda results: results["configs"]["skillmix_k2"]["metadata"]["skillmix"].update(judge=None),
             "not judged",
         ),
-        (lambda results: results["results"].clear(), "is no results file"),
+        (lambda results: results["results"].clear(), "is not a results file"),
     ],
 )
 def test_results_that_cannot_be_published_are_refused(tmp_path: Path, change: Any, sentence: str):

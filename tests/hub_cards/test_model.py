@@ -14,7 +14,6 @@ from statsmodels.stats.proportion import proportion_confint
 
 from hub_cards.cards import find_gaps
 from hub_cards.hub.key_scan import find_key
-from hub_cards.report.stats.intervals import mean_interval
 from tests.hub_cards.driving import drive
 from tests.hub_cards.numbers import unknown_numbers
 from tests.servers.chat import ChatServer
@@ -22,6 +21,7 @@ from tests.servers.hub.server import TOKEN, HubServer
 from tests.skillmix_tasks.running import read_output
 from training.data.leakage import check_leaks
 from training.data.rows import COLUMNS
+from training.intervals import mean_interval
 
 pytestmark = pytest.mark.slow
 

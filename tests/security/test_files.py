@@ -267,7 +267,7 @@ def test_a_report_s_tables_hold_no_formula(made: Results, tmp_path: Path):
 
 def test_a_report_on_a_run_without_any_verdict_says_so(made: Results, tmp_path: Path):
     found = study(made.unjudged)
-    assert any("No item of skillmix_k2 in" in note and "has no score there" in note for note in found.notes)
+    assert any("Without a score, because no item has a verdict" in note for note in found.notes)
     write_report(found, tmp_path / "alone")
     for name in ("index.html", "leaderboard.md"):
         assert "has a verdict" in (tmp_path / "alone" / name).read_text(encoding="utf-8")
@@ -280,7 +280,7 @@ def test_a_report_on_a_run_without_any_verdict_says_so(made: Results, tmp_path: 
 
 def test_a_run_without_any_verdict_is_compared_and_not_corrected(made: Results, tmp_path: Path):
     half = read_half(made.unjudged)
-    assert "no verdict" in comparison_text(compare_halves(half, half), [])
+    assert "no verdict" in comparison_text({"run": compare_halves(half, half)}, [])
     judge = half.results["configs"][TASK]["metadata"]["skillmix"]["judge"]
     with pytest.raises(UserError, match="no item with a verdict"):
         correct_results(results_of(made.unjudged), load_calibration(make_calibration(tmp_path, judge)))
@@ -291,7 +291,7 @@ def test_results_with_no_numbers_are_not_corrected(made: Results, tmp_path: Path
     copy = shutil.copytree(made.judged, tmp_path / "copy")
     judge = read_half(copy).results["configs"][TASK]["metadata"]["skillmix"]["judge"]
     score(f"{name},none", value)(copy)
-    with pytest.raises(UserError, match=f"has {name} = .*, which is no share"):
+    with pytest.raises(UserError, match=f"has {name} = .*, which is not a share"):
         correct_results(results_of(copy), load_calibration(make_calibration(tmp_path, judge)))
 
 
@@ -442,7 +442,7 @@ def test_a_results_file_that_is_cut_short_is_named(made: Results, tmp_path: Path
     copy = shutil.copytree(made.judged, tmp_path / "copy")
     file = results_of(copy)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(UserError, match="is no results file"):
+    with pytest.raises(UserError, match="is not a results file"):
         study(copy)
 
 
@@ -488,12 +488,12 @@ def field(line: int, **fields: Any) -> Callable[[list[bytes]], None]:
 
 
 ANSWERS = [
-    pytest.param(changed(3, lambda line: line[:-20] + b"\n"), "line 4, is no stored answer", id="a broken line"),
-    pytest.param(changed(2, lambda _: b"garbage\n"), "line 3, is no stored answer", id="garbage"),
+    pytest.param(changed(3, lambda line: line[:-20] + b"\n"), "line 4, is not a stored answer", id="broken"),
+    pytest.param(changed(2, lambda _: b"garbage\n"), "line 3, is not a stored answer", id="garbage"),
     pytest.param(changed(2, lambda line: line.replace(b'"hash"', b'"h\xff"')), "line 3, is no", id="no UTF-8"),
-    pytest.param(field(4, index=NAN), "line 5, is no stored answer", id="index NaN"),
-    pytest.param(field(4, state="dreamt"), "line 5, is no stored answer of this release (state", id="a state"),
-    pytest.param(field(4, replies=[]), "line 5, is no stored answer", id="no reply"),
+    pytest.param(field(4, index=NAN), "line 5, is not a stored answer", id="index NaN"),
+    pytest.param(field(4, state="dreamt"), "line 5, is not a stored answer of this release (state", id="a state"),
+    pytest.param(field(4, replies=[]), "line 5, is not a stored answer", id="no reply"),
     pytest.param(field(0, settings={"max_usd": NAN}), "line 1, has NaN", id="a cap that is NaN"),
     pytest.param(field(0, settings={"max_usd": -INF}), "line 1, has NaN or Infinity", id="an infinite cap"),
     pytest.param(field(0, skillmix_answers=2), "has the format 2", id="a newer format"),

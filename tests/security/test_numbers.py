@@ -458,12 +458,13 @@ def test_numbers_of_other_commands():
 
 @pytest.mark.parametrize("days", ["nan", "inf", "1e300"])
 def test_days_that_no_calendar_has(days: str, tmp_path: Path):
-    store = VerdictStore(tmp_path / "verdicts.sqlite")
+    path = tmp_path / "verdicts.sqlite"
+    store = VerdictStore(path)
     store.write("key", "judge", Reply(State.GRADED, "{}", usage=Usage(1, 1)))
     store.close()
-    done = CliRunner().invoke(store_app, ["prune", "--file", str(store.path), "--older-than", days, "--yes"])
+    done = CliRunner().invoke(store_app, ["prune", "--file", str(path), "--older-than", days, "--yes"])
     assert done.exit_code
-    assert rows(store.path) == 1
+    assert rows(path) == 1
 
 
 # -- times

@@ -33,13 +33,12 @@ from grading.safety.bounds import (
     open_file,
     read_lines,
 )
-from grading.store.cli import _path as store_path
+from grading.store.cli import _place as store_path
 from grading.store.replies import VerdictStore
 from hub_cards.hub.key_scan import find_key
 from hub_cards.hub.records import read_record
 from hub_cards.report.results.find import find_results
 from hub_cards.report.results.runs import read_results as read_run_results
-from hub_cards.report.results.samples import read_samples
 from skillmix_tasks.calibration.corrected import correct_results
 from skillmix_tasks.calibration.record import load_calibration
 from skillmix_tasks.calibration.tree import read_table
@@ -52,6 +51,7 @@ from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.points import MOST_ANSWER, check_reply
 from skillmix_tasks.scoring.reply import clean
 from skillmix_tasks.stored.places import find_answers
+from skillmix_tasks.stored.samples import read_samples
 from tests.servers.hostile import HostileServer
 from training.data.folder import claimed
 from training.data.mix import Mix
@@ -78,7 +78,7 @@ REPLIES = {
     "br": "Content-Encoding 'br'",
     "zstd": "Content-Encoding 'zstd'",
     "broken-gzip": "cannot be unpacked",
-    "gzip-and-more": "goes on behind the end",
+    "gzip-and-more": "continues behind the end",
     "five-megabytes": "larger than 4 MiB",
     "endless": "larger than 4 MiB",
     "endless-error": '400 "the reply is larger than 4 MiB"',

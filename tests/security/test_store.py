@@ -21,9 +21,9 @@ from grading import Criterion, Grader, GradingRequest, State, UserError, resolve
 from grading.backend import Reply
 from grading.store.batches import BatchStore
 from grading.store.cli import app
-from grading.store.database import explained, open_database
 from grading.store.repair import repair_store
 from grading.store.replies import VerdictStore
+from grading.store.sqlite import explained, open_file
 from grading.verdict import Usage
 from tests.servers.chat import ChatServer
 
@@ -98,6 +98,7 @@ from pathlib import Path
 from grading import State
 from grading.backend import Reply
 from grading.store.replies import VerdictStore
+from grading.store.sqlite import explained, open_file
 store = VerdictStore(Path(sys.argv[1]))
 print("open", flush=True)
 for number in range(10**9):
@@ -123,14 +124,14 @@ def test_the_verbs_work_while_a_run_writes(store: Path, arguments: list[str]):
 
 
 def _busy(path: Path) -> None:
-    database, other = open_database(path), open_database(path)
+    database, other = open_file(path), open_file(path)
     other.execute("BEGIN IMMEDIATE")
     database.execute("PRAGMA busy_timeout=50")
     database.execute("BEGIN IMMEDIATE")
 
 
 def _full(path: Path) -> None:
-    database = open_database(path)
+    database = open_file(path)
     [pages] = database.execute("PRAGMA page_count").fetchone()
     database.execute(f"PRAGMA max_page_count={pages}")
     database.execute("INSERT INTO batch_votes VALUES ('b', 1, 1, ?)", ("x" * 100_000,))
@@ -142,25 +143,25 @@ def _read_only(path: Path) -> None:
 
 
 def _no_table(path: Path) -> None:
-    database = open_database(path)
+    database = open_file(path)
     database.execute("DROP TABLE replies")
     database.execute("SELECT * FROM replies")
 
 
 def _no_database(path: Path) -> None:
     path.write_bytes(b"This is the text of a letter and no database. " * 200)
-    open_database(path)
+    open_file(path)
 
 
 def _damaged_page(path: Path) -> None:
     spoil(path, 1)
-    open_database(path).execute("SELECT * FROM replies").fetchall()
+    open_file(path).execute("SELECT * FROM replies").fetchall()
 
 
 def _folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
-    open_database(path)
+    open_file(path)
 
 
 def _no_space(_: Path) -> None:
@@ -197,6 +198,7 @@ from pathlib import Path
 from grading import State, UserError
 from grading.backend import Reply
 from grading.store.replies import VerdictStore
+from grading.store.sqlite import explained, open_file
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = VerdictStore(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

@@ -1,4 +1,4 @@
-"""Fixtures around ChatServer."""
+"""Fixtures around ChatServer and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from openai import DefaultHttpxClient, OpenAI
 
+from grading.home import StorePlace
 from tests.servers.chat import ChatServer
+from tests.servers.postgres import PostgresServer, programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +50,21 @@ def new_chat_server() -> Iterator[Callable[..., ChatServer]]:
             return stack.enter_context(ChatServer(**behaviour))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests of this process: it takes a second or two to make."""
+    if programs() is None:
+        pytest.skip("needs PostgreSQL's programs: apt-get install postgresql")
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> StorePlace:
+    """Where an empty store is to be: each test runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return tmp_path / "verdicts.sqlite"
+    store: StorePlace = request.getfixturevalue("postgres").new_store()
+    return store

@@ -21,6 +21,7 @@ class Proxy:
     port: int
     user: str | None = None
     asked: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)  # the values of the headers that came for itself
 
     def __enter__(self) -> Self:
         proxy = self
@@ -31,6 +32,10 @@ class Proxy:
 
             def _let_in(self) -> bool:
                 proxy.asked.append(f"{self.command} {self.path}")
+                for_itself = self.command == "CONNECT"
+                proxy.told += [
+                    value for name, value in self.headers.items() if for_itself or name.lower().startswith("proxy")
+                ]
                 if self.headers.get("Proxy-Authorization", "") == wanted:
                     return True
                 self.send_error(407)

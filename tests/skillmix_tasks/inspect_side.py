@@ -1,4 +1,4 @@
-"""The tasks through inspect_ai, with answers that are given; run by test_inspect.py in inspect's environment.
+"""The tasks through inspect_ai, with answers that are given; test_inspect.py runs it.
 
 python -m tests.skillmix_tasks.inspect_side ANSWERS.json JUDGE_BASE_URL
 """

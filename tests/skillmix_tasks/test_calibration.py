@@ -19,6 +19,12 @@ GOOD = [YES, YES, NO, YES, NO]
         ([GOOD] * 80 + [[YES, UNDER, NO]] * 20, "stricter", "grants -0.0"),
         ([GOOD] * 80 + [[YES, OVER, NO]] * 20, "more lenient", "grants 0.0"),
         ([[UNDER, YES, NO], [OVER, YES, NO], [UNDER, OVER]] * 30, "not usable", "kappa is below 0.6"),
+        # A judge that grants everything; one that denies everything; a yardstick that grants everything.
+        ([[YES, OVER, YES]] * 110, "not usable", "kappa 0.00 (no interval: nothing varies)"),
+        ([[NO, UNDER, NO]] * 110, "not usable", "kappa 0.00 (no interval: nothing varies)"),
+        ([[YES, UNDER, YES]] * 110, "not settled", "too few decisions of both kinds"),
+        # Few draws hold both kinds, so that kappa has no interval.
+        ([[YES, YES]] * 40 + [[OVER, NO]], "not settled", "too few decisions of both kinds"),
         ([GOOD] * 3, "not settled", "too few"),
         ([GOOD] * 8 + [[YES, UNDER, NO]] * 3 + [[YES, OVER, NO]] * 3, "not settled", "too few to tell"),
         ([[YES, YES]] * 100, "not settled", "too few decisions of both kinds"),

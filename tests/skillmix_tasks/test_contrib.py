@@ -13,7 +13,9 @@ import lm_eval
 import pytest
 import yaml
 
+from contrib import lm_eval as contribution
 from contrib.lm_eval import main, readme
+from grading import UserError
 from skillmix_tasks.harness.task_files import bundled_tasks
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment
@@ -40,10 +42,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def harness(checkout: Path, env: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """lm_eval of the checkout; our own hook, which would find our tasks elsewhere, is not in it."""
+    """lm_eval of the checkout, without our own hook, which would find our tasks elsewhere."""
     return subprocess.run(
         [sys.executable, "-m", "lm_eval", *arguments],
-        env=env | {"PYTHONPATH": os.pathsep.join([str(checkout), str(ROOT)])},
+        env=env | {"PYTHONPATH": os.pathsep.join([str(checkout), str(ROOT)]), "SKILLMIX_NO_LM_EVAL_HOOK": "1"},
         cwd=checkout,
         capture_output=True,
         text=True,
@@ -82,6 +84,21 @@ def test_a_second_time_changes_nothing(checkout: Path):
     place = next(number for number, row in enumerate(rows) if "[skillmix]" in row)
     assert rows[place + 1].startswith("| [spanish_bench]")
     assert 'skillmix = ["skillmix-tasks"]' in (checkout / "pyproject.toml").read_text()
+
+
+def test_without_a_checkout_it_writes_what_is_added_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(contribution, "_SHOWN", tmp_path / "lm-eval")
+    shown = main(None)
+    assert main(None) == shown
+    assert (shown / "lm_eval" / "tasks" / "README.md").read_text().startswith("| [skillmix](skillmix/README.md) |")
+    assert (shown / "pyproject.toml").read_text() == 'skillmix = ["skillmix-tasks"]\n'
+    yaml_files = {file.name for file in (ROOT / "skillmix_tasks" / "harness").glob("*.yaml")}
+    written = {file.name for file in (shown / "lm_eval" / "tasks" / "skillmix").iterdir()}
+    assert written == yaml_files | {"README.md"}
+    with pytest.raises(UserError, match="no checkout of lm-evaluation-harness"):
+        main(tmp_path)
 
 
 def test_the_readme_lists_every_task_and_group():

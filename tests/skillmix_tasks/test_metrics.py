@@ -6,7 +6,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lm_eval import evaluator_utils
+from lm_eval.api.metrics import mean, mean_stderr
 
+from skillmix_tasks.harness.lm_eval_internals import scored_mean
 from skillmix_tasks.scoring.metrics import METRICS, generation_metrics, item_metrics
 
 
@@ -62,3 +65,12 @@ def test_the_bounds_are_the_extremes_over_all_that_could_be_missing(generations:
         possible.add(max(float(full[i : i + 5] == "11111") for i in (0, 5, 10)))
     assert (scores["full_marks_low"], scores["full_marks_high"]) == (min(possible), max(possible))
     assert scores["coverage"] == float("?" not in text)
+
+
+def test_the_standard_error_is_that_of_the_scored_items():
+    error = evaluator_utils.stderr_for_metric(metric=scored_mean, bootstrap_iters=100_000)
+    assert scored_mean([1.0, math.nan, 0.0, 1.0]) == pytest.approx(2 / 3)
+    assert error([1.0, math.nan, 0.0, 1.0]) == pytest.approx(mean_stderr([1.0, 0.0, 1.0]))
+    assert math.isnan(scored_mean([math.nan]))
+    assert math.isnan(error([math.nan, 1.0]))
+    assert evaluator_utils.stderr_for_metric(metric=mean, bootstrap_iters=1) is mean_stderr

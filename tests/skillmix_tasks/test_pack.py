@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from grading import UserError
 from grading.protocol.prompt import build_messages
 from skillmix_tasks.checks.sentences import sentence_counts
+from skillmix_tasks.cli import app
 from skillmix_tasks.harness.task_files import bundled_tasks
 from skillmix_tasks.items.draw import sample_items
+from skillmix_tasks.items.licenses import known_license
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import PROMPTS, bundled_packs
 from skillmix_tasks.items.prompts import render
@@ -62,6 +65,22 @@ def own_pack(tmp_path: Path) -> Path:
     for name, data in (("pack", ABOUT), ("skills", SKILLS), ("topics", TOPICS)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(data))
     return folder
+
+
+class TestLicense:
+    def test_one_that_the_hub_does_not_know_is_refused_with_what_to_type(self, own_pack: Path):
+        (own_pack / "pack.yaml").write_text(yaml.safe_dump(ABOUT | {"license": "CC-BY 4"}))
+        done = CliRunner().invoke(app, ["pack", "check", str(own_pack)])
+        assert isinstance(done.exception, UserError)
+        assert "The Hub knows no license 'CC-BY 4': write `license: cc-by-4.0`" in str(done.exception)
+        (own_pack / "pack.yaml").write_text(yaml.safe_dump(ABOUT | {"license": "All mine", "private": True}))
+        load_pack.cache_clear()
+        assert CliRunner().invoke(app, ["pack", "check", str(own_pack)]).exit_code == 0  # it is never pushed
+
+    def test_those_of_the_bundled_packs_are_known(self):
+        for name in bundled_packs():
+            assert known_license(load_pack(name).about.license, "") == "cc-by-4.0"
+        assert known_license("CC0-1.0", "") == "cc0-1.0"
 
 
 class TestBundled:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hub_cards.report.study.published import PublishedRow, load_published
+from training.published import PublishedRow, load_published
 
 
 def test_every_leaderboard_cell_is_there_once():

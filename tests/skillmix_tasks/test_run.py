@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from grading.protocol.prompt import PROMPT_VERSION
 from tests.servers.chat import ChatServer, Counts, expected_marks
@@ -339,3 +341,43 @@ def test_files_of_different_runs_are_not_mixed(judged, tmp_path: Path):
         done = run("skillmix", "grade", *files, env=env, cwd=tmp_path)
         assert done.returncode == 1
         assert "different runs" in done.stderr
+
+
+# Fields of the page's examples whose names are data, such as states with their counts.
+OPEN = {"splitters", "points_without_verdict", "vote_states", "states", "extractions", "marks", "lost_in_code"}
+_PAGE = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+def same_fields(told: Any, real: Any, place: str = "") -> None:
+    """Whether an example of the page has the fields of a real file and values of their kinds."""
+    if isinstance(told, dict) and isinstance(real, dict):
+        assert place.rpartition(".")[2] in OPEN or told.keys() == real.keys(), place
+        for name in told.keys() & real.keys():
+            same_fields(told[name], real[name], f"{place}.{name}")
+    elif isinstance(told, list) and isinstance(real, list):
+        for one in real[:1]:
+            same_fields(told[0], one, f"{place}[]")
+    elif told is not None and real is not None:
+        assert isinstance(real, type(told)), place
+
+
+def test_the_page_of_results_shows_a_real_file(whole_run: Run):
+    """What the page leaves out are keys of lm-eval's own, beside those that it shows."""
+    file, sample, record = [
+        yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```", _PAGE, re.MULTILINE | re.DOTALL)
+    ]
+    results = whole_run.output.results
+    assert file.keys() <= results.keys()
+    assert file["config"].keys() <= results["config"].keys()
+    for name in ("results", "n-samples", "versions"):
+        same_fields(file[name], results[name], name)
+    [told], [real] = file["configs"].values(), results["configs"].values()
+    same_fields(told["metadata"], real["metadata"], "metadata")
+    assert file["versions"]["skillmix_k4"] == results["versions"]["skillmix_k4"]
+    assert told["metadata"]["skillmix"]["judge"]["prompt_version"] == PROMPT_VERSION
+    line = whole_run.output.samples["skillmix_k4"][0]
+    same_fields(sample, {name: line[name] for name in sample}, "sample")
+    for made in records(line):
+        # A lost vote has two fields more, and a graded one is shown with them.
+        lost = {"detail": "", "reply": ""}
+        same_fields(record, made | {"votes": [vote | lost for vote in made["votes"]]}, "record")

@@ -60,6 +60,11 @@ def make_to_be_killed(home: Path, out: Path, base_url: str) -> None:
     make(run_at(base_url, KILLED_PLAN), out, concurrency=CONCURRENCY)
 
 
+def make_little(home: Path, out: Path, base_url: str) -> None:
+    os.environ["SKILLMIX_HOME"] = str(home)
+    make(run_at(base_url, tried(1, 24)), out, concurrency=CONCURRENCY)
+
+
 def lock_for_ever(out: Path, ready: Event) -> None:
     with claimed(out, {}):
         ready.set()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +68,7 @@ def test_both_models_are_compared_and_a_stopped_comparison_goes_on(
     made = compare(read_run(trained), tasks, settings, arguments=SMALL)
     assert sorted((trained / "evaluation").glob("*/answers/*.jsonl")) == answers  # nothing is generated again
     assert bought < chat_server.counts().replied["judge"] <= 2 * 2 * 2 * 3 + 2  # and no vote bought twice
-    assert [(row.task, row.split, row.k, row.items) for row in made.rows] == [
+    assert [(row.task, row.split, row.k, row.items) for row in made.runs["run"]] == [
         ("skillmix_k1", "all", 1, 2),
         ("skillmix_heldout_k2", "heldout", 2, 2),
     ]
@@ -84,7 +86,7 @@ def test_both_models_are_compared_and_a_stopped_comparison_goes_on(
             assert change["change"] == pytest.approx(change["after"] - change["before"])
     table = (trained / "evaluation" / "comparison.md").read_text()
     assert table == made.text() + "\n"
-    change = made.rows[0].metrics["full_marks"]
+    change = made.runs["run"][0].metrics["full_marks"]
     assert f"| skillmix_k1 | all | 1 | 2 | {change.before:.2f} ± " in table
 
     asked = chat_server.counts().received["judge"]
@@ -95,6 +97,37 @@ def test_both_models_are_compared_and_a_stopped_comparison_goes_on(
         compare(read_run(trained), tasks[:1], settings, arguments=SMALL)
     with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another arguments"):
         compare(read_run(trained), tasks, settings, arguments=["--limit", "3", *SMALL[2:]])
+
+
+def test_several_runs_share_their_base(
+    trained: Path, chat_server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    chat_server.set(models=["judge-1"], earn=0.6)
+    monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path))
+    settings = {"judge": "judge-1", "judge_base_url": chat_server.base_url, "votes": 1}
+    other = tmp_path / "other"
+    shutil.copytree(trained, other, ignore=shutil.ignore_patterns("evaluation"))
+    runs = [read_run(trained), read_run(other)]
+    out = tmp_path / "both"
+    made = compare(runs, ["skillmix_k1"], settings, out=out, arguments=SMALL)
+    assert [path.parts[-3] for path in sorted(out.glob("*/answers/*.jsonl"))] == ["before", "other", "run"]
+    # The two adapters are one and so are their answers: the votes of the second come from the store.
+    assert chat_server.counts().replied["judge"] <= 2 * 2 * 3
+    assert list(made.runs) == ["run", "other"]
+    befores = [rows[0].metrics["full_marks"].before for rows in made.runs.values()]
+    assert befores[0] == befores[1]
+    text = (out / "comparison.md").read_text()
+    assert text.index("## run\n\n| task |") < text.index("## other\n\n| task |")
+    record = json.loads((out / "comparison.json").read_text())
+    assert [one["task"] for one in record["runs"]["other"]["tasks"]] == ["skillmix_k1"]
+
+    with pytest.raises(UserError, match="type --out DIR"):
+        compare(runs, ["skillmix_k1"], settings)
+    with pytest.raises(UserError, match="would be called run: rename"):
+        compare([runs[0], runs[0]], ["skillmix_k1"], settings, out=out)
+    foreign = replace(runs[1], fingerprint="y")
+    with pytest.raises(UserError, match="was trained from another base model"):
+        compare([runs[0], foreign], ["skillmix_k1"], settings, out=out)
 
 
 @pytest.fixture
@@ -121,6 +154,8 @@ def test_what_a_user_gets_wrong(fail: Callable[..., str], tmp_path: Path):
     assert "holds no run of `skillmix train`" in fail(tmp_path / "nothing")
     assert "There is no task 'skillmix_k9'" in fail(run, "--tasks", "skillmix_k9")
     assert "gives lm_eval --output_path itself" in fail(run, "--output_path=x")
+    assert "Name the folder of a run" in fail("--limit", "2")
+    assert "type --out DIR" in fail(run, run, "--limit", "2")
     assert "again with --merge" in fail(run, "--model", "vllm")
     assert "There is no setting 'vote'" in fail(run, "--set", "vote=1")
     assert "--set votes is not KEY=VALUE" in fail(run, "--set", "votes")

@@ -54,7 +54,7 @@ def test_the_change_is_that_of_the_items():
     assert change.p == 0.5  # McNemar: two items got better and none worse
     assert change.interval is not None
     assert change.interval.low < 0.5 < change.interval.high
-    text = comparison_text(rows, ["A sentence."])
+    text = comparison_text({"run": rows}, ["A sentence."])
     cell = "0.25 ± 0.25 -> 0.75 ± 0.25 (+0.50 ± 0.29)"
     assert f"| skillmix_heldout_k3 | held-out | 3 | 4 | {cell} | {cell} | {cell} |\n" in text
     assert text.startswith("# Before and after training\n\nA sentence.\n\n| task |")
@@ -66,7 +66,7 @@ def test_items_without_a_verdict_count_on_neither_side():
     change = row.metrics["skill_fraction"]
     assert (change.before, change.after, change.change, change.pairs) == (0.5, 1, 1, 1)
     assert change.change_stderr is None
-    assert "| 2/3, 2/3 | 0.50 ± 0.25 -> 1.00 ± 0.25 (+1.00) |" in comparison_text([row], [])
+    assert "| 2/3, 2/3 | 0.50 ± 0.25 -> 1.00 ± 0.25 (+1.00) |" in comparison_text({"run": [row]}, [])
     [row] = compare_halves(half([math.nan], {"a": ("all", 2)}), half([1], {"a": ("all", 2)}))
     assert row.metrics["full_marks"].cell() == "no verdict -> 1.00 ± 0.25 (no verdict)"
     assert (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,10 +27,17 @@ def paper() -> list[Part]:
 
 def test_the_papers_plan(paper: list[Part]):
     texts, training, evaluation = paper
-    assert texts.work == "25,000 tries with k = 1, 2, 3"
+    assert texts.work == "25,000 tries with k = 1, 2, 3 (5,000 + 10,000 + 10,000)"
     # Two replies of the teacher's and three votes with 3 to 5 criteria of the judge's, for each try.
     assert texts.usage.completion == pytest.approx(2 * 25_000 * 250 + 90 * (3 * 5000 + 4 * 10_000 + 5 * 10_000))
     assert texts.dollars == pytest.approx((2 * texts.usage.prompt + 8 * texts.usage.completion) / 1e6)
+    assert [(one.role, one.k) for one in texts.calls] == [
+        (who, k) for who in ("teacher", "judge") for k in (1, 2, 3)
+    ]
+    for one in texts.calls:
+        tries = 5000 if one.k == 1 else 10_000
+        assert one.usage.completion == tries * (500 if one.role == "teacher" else 90 * (one.k + 2))
+    assert [one.k for one in evaluation.calls] == [2, 3, 4, 5]
     assert (texts.gpu_hours, training.dollars) == (0, 0)
     # 4,000 steps of 64 rows, each of which holds two prompts and two replies.
     assert training.work.startswith("256,000 rows of about ")
@@ -45,22 +53,70 @@ def test_it_grows_with_the_plan_and_the_model(paper: list[Part]):
     small = told(scaled(load_plan("paper"), 0.1), "llama-2-13b-chat-paper", tasks=["skillmix_k2"], items=10).parts
     assert small[0].dollars == pytest.approx((paper[0].dollars or 0) / 10, rel=0.01)
     assert small[1].gpu_hours == pytest.approx((paper[1].gpu_hours or 0) * 13 / 7.2, rel=0.01)
-    assert small[2].work.startswith("60 answers to 1 tasks")
+    assert small[2].work.startswith("60 answers to 1 task, ")
     # At an acceptance of 67 %, 670 texts take 1,000 tries; of k = 5 20 % are thought to be accepted.
-    assert told(own_plan([1, 5], 670)).parts[0].work == "4,350 tries with k = 1, 5"
+    assert told(own_plan([1, 5], 670)).parts[0].work == "4,350 tries with k = 1, 5 (1,000 + 3,350)"
+
+
+def test_what_is_known_is_added_and_what_is_missing_is_named(paper: list[Part]):
+    found = told(load_plan("paper"), judge="local-example")
+    texts = found.parts[0]
+    assert texts.dollars is None
+    assert found.dollars == pytest.approx(sum(one.dollars or 0 for one in texts.calls if one.role == "teacher"))
+    assert found.dollars > 100
+    [spec] = found.unpriced
+    text = found.text()
+    assert f"In all: ${found.dollars:,.2f} without the judge {spec.model}; " in text
+    assert found.record()["unpriced"] == [spec.model]
+
+
+def test_a_price_is_given_as_the_estimate_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def both() -> Estimate:
+        teacher = resolve_teacher("my teacher", base_url="http://localhost:8000/v1")
+        return estimate(own_plan([2], 670), teacher, [resolve_judge(JUDGE)], None)
+
+    said = both().text()
+    assert "the price is not known" in said
+    local = resolve_judge("my-judge", base_url="http://localhost:8000/v1")
+    neither = estimate(own_plan([2], 5), resolve_teacher("t", base_url="http://localhost:8000/v1"), [local], None)
+    assert "In all: not known without the price of the teacher t, the judge my-judge." in neither.text()
+    file = tmp_path / "prices.yaml"
+    head, found, rows = said.partition("  prices:\n")
+    assert found
+    assert "SKILLMIX_PRICES" in head
+    file.write_text(f"prices:\n{rows.splitlines()[0]}\n".replace("DOLLARS", "1.5"))
+    monkeypatch.setenv("SKILLMIX_PRICES", str(file))
+    priced = both()
+    assert priced.unpriced == []
+    tokens = priced.parts[0].calls[0].usage
+    assert priced.parts[0].calls[0].dollars == pytest.approx(1.5e-6 * (tokens.prompt + tokens.completion))
+    assert "SKILLMIX_PRICES" not in priced.text()
 
 
 @pytest.mark.slow
 def test_what_is_not_known_is_said(paper: list[Part]):
-    text = told(load_plan("paper"), judge="local-example").text()
-    assert "the price is not known" in text
-    assert "In all: the price is not known; 9." in text
     recipe = load_recipe("mistral-7b-instruct-paper", ["model=my/own"])
     unknown = estimate(load_plan("paper"), resolve_teacher(JUDGE), [resolve_judge(JUDGE)], recipe)
     assert "GPU hours are not known (one H100" in unknown.text()
     assert told(load_plan("paper"), judge="hf:own").parts[2].dollars == 0
     with pytest.raises(UserError, match="There is no task 'skillmix_k9'"):
         told(load_plan("paper"), tasks=["skillmix_k9"])
+
+
+def test_it_names_the_assumptions_that_it_used():
+    def alone(plan: Plan) -> str:
+        return estimate(plan, resolve_teacher(JUDGE), [resolve_judge(JUDGE)], None).text()
+
+    tried = alone(load_plan("paper"))  # ends by its tries
+    assert "tokens in a reply" in tried
+    for word in ("accepted", "GPU", "tokens a second", "training"):
+        assert word not in tried
+    accepted = alone(own_plan([2, 5], 67))
+    assert "accepted 67% with k = 2, 20% with k = 5 (" in accepted
+    assert "% with k = 1" not in accepted
+    trained = told(load_plan("paper")).text()
+    assert "in training 6,667 (full; " in trained
+    assert "lora" not in trained
 
 
 def test_texts_alone_need_no_recipe(paper: list[Part]):

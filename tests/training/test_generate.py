@@ -20,7 +20,7 @@ from grading.home import verdict_store
 from grading.store.replies import VerdictStore
 from tests.forks import Fork
 from tests.servers.chat import ChatServer
-from tests.training.made import CONCURRENCY, KILLED_PLAN, make, make_to_be_killed, run_at, tried
+from tests.training.made import CONCURRENCY, KILLED_PLAN, make, make_little, make_to_be_killed, run_at, tried
 from tests.training.making import items
 from training.data.rows import read_rows, rows_file
 from training.texts.counts import Counts
@@ -164,9 +164,9 @@ def test_two_runs_at_once_pay_for_each_text_once(server: ChatServer, tmp_path: P
         server.set(models=MODELS, **behaviour)
         home = tmp_path / str(kill)
         outs = [home / "first", home / "second"]
-        runs = [Fork(make_to_be_killed, home / "home", out, server.base_url) for out in outs]
+        runs = [Fork(make_little, home / "home", out, server.base_url) for out in outs]
         if kill:
-            server.wait(lambda counts: counts.received["student"] >= 30)
+            server.wait(lambda counts: counts.received["student"] >= 16)
             assert runs.pop(0).kill() == -signal.SIGKILL
             outs.pop(0)
         for run in runs:

@@ -86,7 +86,7 @@ def test_a_plan_that_is_none(start: Start, arguments: tuple[str, ...], sentence:
         (("--votes", "2"), "a majority needs an odd number of votes"),
         (("--pack", "esperanto"), "no pack 'esperanto'"),
         (("--max-usd", "1"), "max_usd needs the price of the"),
-        (("--validation", "2"), "is no share of the rows for validation"),
+        (("--validation", "2"), "is not a share of the rows for validation"),
         (("--mix", "/nowhere/texts.txt"), "/nowhere/texts.txt"),
         (("--mix", "pyproject.toml"), "pyproject.toml"),
     ],

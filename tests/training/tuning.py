@@ -28,7 +28,7 @@ EXACT = ("step", "loss", "grad_norm", "learning_rate", "tokens", "trained_tokens
 
 
 def write_tiny_data(folder: Path) -> Path:
-    """A data set of 40 short two-turn texts (k = 1) and some plain text: 41 rows in train, 3 held back."""
+    """A data set of 40 short two-turn texts (k = 1) and some plain text, a tenth of each held back."""
     folder.mkdir()
     rows = [
         row_of(item, prompt1=f"Write of {item.topic.name}.", prompt2="Better, please.") for item in items(1, 40)

@@ -56,7 +56,9 @@ def config_names(ks: Iterable[int]) -> dict[str, tuple[int, ...]]:
 def check_share(validation: float) -> None:
     """Raise UserError unless `validation` can be the share of the rows that is held back."""
     if not 0 <= validation < 1:
-        raise UserError(f"{validation} is no share of the rows for validation: give a number from 0 to below 1.")
+        raise UserError(
+            f"{validation} is not a share of the rows for validation: give a number from 0 to below 1."
+        )
 
 
 def build_dataset(

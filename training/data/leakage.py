@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grading import UserError
+from grading.words import many
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack, bundled_packs
@@ -70,6 +71,14 @@ class Leakage:
         if len(shown) < _SHOWN:
             shown.append((row, what))
 
+    def add(self, other: Leakage) -> None:
+        """Add what was found in other rows, checked against the same items."""
+        self.rows += other.rows
+        self.mixed += other.mixed
+        self.counts += other.counts
+        for kind, shown in other.first.items():
+            self.first[kind] = (self.first.get(kind, []) + shown)[:_SHOWN]
+
     def record(self) -> dict[str, Any]:
         """The report as JSON."""
         return {
@@ -88,11 +97,11 @@ class Leakage:
     def text(self) -> str:
         """The report for a reader."""
         lines = [
-            f"{self.rows:,} rows ({self.mixed:,} of pre-training text, which cannot be checked) against "
-            f"{len(self.tasks)} tasks, the first {self.items} items of each with seed {self.seed}."
+            f"{many(self.rows, 'row')} ({self.mixed:,} of pre-training text, which cannot be checked) against "
+            f"{many(len(self.tasks), 'task')}, the first {many(self.items, 'item')} of each with seed {self.seed}."
         ]
         for kind in (*LEAKS, HELDOUT_SKILL_ALONE):
-            lines.append(f"  {kind}: {self.counts[kind]:,} rows{' (no leak)' if kind not in LEAKS else ''}")
+            lines.append(f"  {kind}: {many(self.counts[kind], 'row')}{' (no leak)' if kind not in LEAKS else ''}")
             lines += [f"    {row}: {what}" for row, what in self.first.get(kind, ()) if kind in LEAKS]
         return "\n".join([*lines, "It leaks." if self.leaks else "No leak."])
 

@@ -36,7 +36,7 @@ class Mix:
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
-            raise UserError(f"--mix-share {self.share} is no share of the rows: give a number between 0 and 1.")
+            raise UserError(f"--mix-share {self.share} is not a share of the rows: give a number between 0 and 1.")
 
     def check(self) -> None:
         """Raise UserError, in one sentence, if there is no text to be read."""

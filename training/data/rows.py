@@ -274,7 +274,7 @@ def rows_files(folder: Path) -> dict[int, Path]:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """The rows of a JSON Lines file, one at a time; UserError names the line that is none."""
+    """The rows of a JSON Lines file, one at a time; UserError names an invalid line."""
     with readable(path) as lines:
         for number, line in enumerate(lines, start=1):
             try:

@@ -1,10 +1,15 @@
-"""The data that a training run is given: a directory of `skillmix generate`, or a data set of the Hub."""
+"""The data that a training run is given: directories of `skillmix generate` and data sets of the Hub, one or several.
+
+--data texts                           one data set, in the recipe's config
+--data texts --data more:k4=1000       and 1,000 rows of the config k4 of another
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +22,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _HUB_ID = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
+# A name is as short as it can be: what looks like a config and a number of rows is not part of it.
+_GIVEN = re.compile(r"(?P<data>.+?)(:(?P<config>[\w-]+))?(=(?P<rows>\d{1,10}))?")
+_COLUMNS = ("id", "messages", "text")  # that are trained on
 _FILES = ["*.parquet", "*.jsonl", "*.json", "README.md"]
 
 
@@ -34,6 +42,12 @@ class Source:
     config: str
     train: Dataset
     validation: Dataset | None
+    rows: int | None = None
+    """So many of the rows for training were drawn; None is all of them."""
+
+    def record(self) -> dict[str, Any]:
+        """What tells the data set apart, as a run's record has it."""
+        return {"name": self.name, "revision": self.revision, "config": self.config}
 
     def leaks(self, tasks: tuple[str, ...]) -> Leakage:
         """What the rows give away of `tasks`; UserError if that cannot be told."""
@@ -74,9 +88,102 @@ def open_source(data: str, config: str | None) -> Source:
     return Source(name, revision, folder, chosen, splits["train"], splits.get("validation"))
 
 
+@dataclass(frozen=True)
+class Data:
+    """All rows that a run trains on, of one data set or of several one after another."""
+
+    sources: tuple[Source, ...]
+    train: Dataset
+    validation: Dataset | None
+
+    @property
+    def name(self) -> str:
+        """The names of the data sets."""
+        return " + ".join(source.name for source in self.sources)
+
+    def record(self) -> dict[str, Any]:
+        """What tells the data apart; a single data set with all its rows is recorded as it always was."""
+        if len(self.sources) == 1 and self.sources[0].rows is None:
+            return self.sources[0].record()
+        return {
+            "name": self.name,
+            "revision": None,
+            "config": " + ".join(source.config for source in self.sources),
+            "parts": [source.record() | {"rows": len(source.train)} for source in self.sources],
+        }
+
+    def leaks(self, tasks: tuple[str, ...]) -> Leakage:
+        """What the configs that rows come from give away of `tasks`; UserError if that cannot be told."""
+        found = [source.leaks(tasks) for source in self.sources]
+        for other in found[1:]:
+            found[0].add(other)
+        return found[0]
+
+
+def open_data(given: Sequence[str], config: str | None, seed: int) -> Data:
+    """The data sets `given`, each as DIR or ORG/NAME[@REVISION], with :CONFIG and =ROWS behind it.
+
+    `config` is that of the first one without a config of its own, others have their default. `seed` draws rows.
+    Raises UserError as `open_source`, if a data set is given twice or has fewer rows, or if they do not go together.
+    """
+    if len(set(given)) < len(given):
+        raise UserError(f"--data {next(one for one in given if given.count(one) > 1)} is given twice.")
+    sources = tuple(_open_part(one, config if place == 0 else None, seed) for place, one in enumerate(given))
+    if len(sources) == 1:
+        return Data(sources, sources[0].train, sources[0].validation)
+    validations = [one.validation for one in sources if one.validation is not None]
+    return Data(
+        sources,
+        _joined([one.train for one in sources], given),
+        _joined(validations, given) if validations else None,
+    )
+
+
+def _open_part(given: str, config: str | None, seed: int) -> Source:
+    named = None if Path(given).exists() else _GIVEN.fullmatch(given)
+    if named is None:
+        return open_source(given, config)
+    source = open_source(named["data"], named["config"] or config)
+    if named["rows"] is None:
+        return source
+    rows = int(named["rows"])
+    return replace(source, train=_drawn(source.train, rows, seed, given), rows=rows)
+
+
+def _drawn(rows: Dataset, number: int, seed: int, given: str) -> Dataset:
+    """`number` of `rows` in their order: those whose ids a hash with `seed` puts first, so that more hold fewer."""
+    if not 1 <= number <= len(rows):
+        raise UserError(
+            f"--data {given} asks for {number:,} rows of {len(rows):,}: give a number from 1 to {len(rows):,}, or none "
+            "for all."
+        )
+    ids = rows["id"] if "id" in rows.column_names else range(len(rows))
+    ranks = [sha256(f"rows|{seed}|{name}".encode()).digest() for name in ids]
+    first = sorted(range(len(rows)), key=lambda place: (ranks[place], place))[:number]
+    return rows.select(sorted(first))
+
+
+def _joined(parts: Sequence[Dataset], given: Sequence[str]) -> Dataset:
+    import datasets
+
+    common = [name for name in _COLUMNS if all(name in part.column_names for part in parts)]
+    lost = {name for part in parts for name in _COLUMNS[1:] if name in part.column_names} - set(common)
+    if lost:
+        raise UserError(
+            f"--data {' --data '.join(given)}: not all of them have the column {min(lost)}, so they do not go together."
+        )
+    try:
+        return datasets.concatenate_datasets([part.select_columns(common) for part in parts])
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"--data {' --data '.join(given)}: their columns do not go together ({reason})."
+        ) from error
+
+
 def texts_of(rows: Dataset) -> Iterator[dict[str, Any]]:
     """What is trained on of each row: its `id`, `messages` and `text`."""
-    columns = [name for name in ("id", "messages", "text") if name in rows.column_names]
+    columns = [name for name in _COLUMNS if name in rows.column_names]
     yield from rows.select_columns(columns)
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -15,6 +14,7 @@ from grading import Budget, State, Usage, UserError
 from grading.asker import Asker
 from grading.backend import Backend, Message, Reply, Sink, VoteCall, save_and_read
 from grading.cost.progress import CallBar
+from grading.home import StorePlace
 from grading.keys import know_text, redact
 from grading.models.fingerprint import check_model_path
 from grading.models.spec import LOCAL_PREFIX, ModelSpec, make_spec
@@ -32,7 +32,7 @@ _CHUNK = 64  # conversations that go to a model in this process together
 
 
 class TeacherSpec(ModelSpec):
-    """Everything that tells one teacher from another, see ModelSpec.
+    """Everything that identifies a teacher, see ModelSpec.
 
     With kind "transformers" it is the model `lm` of lm-eval's registry, made with `lm_args` as lm_eval makes it
     with --model_args; `model` names its weights, and its replies begin with `prefix`, which it goes on from.
@@ -69,7 +69,7 @@ class TeacherSpec(ModelSpec):
 
 
 def open_teacher(
-    spec: TeacherSpec, concurrency: int, *, adaptive: bool = True, batches: Path | None = None
+    spec: TeacherSpec, concurrency: int, *, adaptive: bool = True, batches: StorePlace | None = None
 ) -> Backend:
     """Return the model, as `open_backend` does."""
     if spec.lm is None:
@@ -137,7 +137,7 @@ class Teacher:
     def __init__(
         self,
         spec: TeacherSpec,
-        store: Path,
+        store: StorePlace,
         *,
         concurrency: int = 32,
         adaptive: bool = True,

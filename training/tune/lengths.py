@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from grading import UserError
+from grading.words import many
 from training.tune.encode import IGNORED, Encoded
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Lengths:
         """The report for a reader."""
         points = ", ".join(f"{share} % {tokens:,}" for share, tokens in self.percentiles.items())
         return (
-            f"{self.rows:,} rows; tokens of a row: {points}, longest {self.longest:,}; {self.too_long:,} over "
-            f"max_length {self.limit:,}."
+            f"{many(self.rows, 'row')}; tokens of a row: {points}, longest {self.longest:,}; {self.too_long:,} "
+            f"over max_length {self.limit:,}."
         )
 
 

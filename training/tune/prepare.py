@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from grading import UserError
 from grading.home import home
 from grading.models.fingerprint import cached_commit, check_model_path, weights_fingerprint
+from grading.words import many
 from skillmix_tasks.harness.embedded import convert_embedded_model
 from training.data.leakage import Leakage
-from training.data.source import Source, open_source
+from training.data.source import Data, open_data
 from training.tune.distributed import asked_for, say, world_size
 from training.tune.encode import Encoded, encode, tokenizer_identity
 from training.tune.ends import check_ends
@@ -40,7 +42,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Base:
-    """The base model: where it is, its name without a path, and what tells its weights apart."""
+    """The base model: where it is, its name without a path, and what identifies its weights."""
 
     model: str
     name: str
@@ -63,7 +65,8 @@ class Prepared:
     record: dict[str, Any]
 
 
-def _find(recipe: Recipe, before: dict[str, Any] | None) -> Base:
+def find_base(recipe: Recipe, before: dict[str, Any] | None = None) -> Base:
+    """The base model of a recipe; `before` is the record of the resumed run. UserError if it cannot be had."""
     if recipe.model == EMBEDDED:
         directory = convert_embedded_model(home() / "models" / "smollm2-135m-instruct")
         # Its files are made anew on each machine; what they are made of is one release of one package.
@@ -93,20 +96,22 @@ def _begun_with(recipe: Recipe, before: dict[str, Any] | None) -> str | None:
     return revision
 
 
-def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] | None = None) -> Prepared:
-    """Read the base model's tokenizer and the data set `data`, and make rows of tokens.
+def prepare(
+    recipe: Recipe, data: Sequence[str], options: Options, before: dict[str, Any] | None = None
+) -> Prepared:
+    """Read the base model's tokenizer and the data sets `data`, and make rows of tokens.
 
     `before` is the record of the resumed run. Raises UserError if either cannot be had, rows are too
     long, or they leak into a task of the recipe.
     """
     from transformers import AutoTokenizer
 
-    base = _find(recipe, before)
+    base = find_base(recipe, before)
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.model, revision=base.revision)
     except (OSError, ValueError) as error:
         raise UserError(f"The model {recipe.model} has no tokenizer that loads ({_flat(error)}).") from error
-    source = open_source(data, recipe.data_config)
+    source = open_data(data, recipe.data_config, recipe.seed)
     template = marked_template(tokenizer)
     end = end_token(tokenizer, template)
     if recipe.method == "lora" and not options.merge:
@@ -121,7 +126,7 @@ def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] 
         check_lengths([encoded, *([validation] if validation else [])], recipe.max_length)
     rows, left_out = fit(encoded, recipe.max_length, options.on_too_long)
     if left_out:
-        say(f"{left_out:,} rows are left out (--on-too-long {options.on_too_long}).")
+        say(f"Left out: {many(left_out, 'row')} (--on-too-long {options.on_too_long}).")
     if not len(rows):
         raise UserError(f"No row is left to train on: all are longer than max_length {recipe.max_length:,}.")
     held: Dataset | None = None
@@ -129,20 +134,18 @@ def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] 
     if validation is not None:
         held, held_out_too_long = fit(validation, recipe.max_length, options.on_too_long)
         if held_out_too_long:
-            say(f"{held_out_too_long:,} rows of the validation split are left out, too.")
+            say(f"Left out of the validation split: {many(held_out_too_long, 'row')}.")
         held = held if len(held) else None
     if recipe.early_stopping and held is None:
         raise UserError(
-            f"early_stopping needs a validation split, which {data} has not: type --set early_stopping=null."
+            f"early_stopping needs a validation split, which {' + '.join(data)} has not: type --set early_stopping=null."
         )
     leaks = _leaks(recipe, source, options)
     record = {
         "recipe": recipe.model_dump(mode="json"),
         "base_model": {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint},
-        "data": {
-            "name": source.name,
-            "revision": source.revision,
-            "config": source.config,
+        "data": source.record()
+        | {
             "fingerprint": encoded.fingerprint + (f"-{validation.fingerprint}" if validation else ""),
             "rows": len(rows),
             "validation_rows": len(held) if held is not None else 0,
@@ -171,7 +174,7 @@ def prepare(recipe: Recipe, data: str, options: Options, before: dict[str, Any] 
     )
 
 
-def _leaks(recipe: Recipe, source: Source, options: Options) -> Leakage | None:
+def _leaks(recipe: Recipe, source: Data, options: Options) -> Leakage | None:
     """The check against the recipe's tasks; None if there are none, or if it cannot be made and is waived."""
     if not recipe.checked_tasks:
         return None
@@ -182,7 +185,7 @@ def _leaks(recipe: Recipe, source: Source, options: Options) -> Leakage | None:
             return None
         raise
     if found.leaks:
-        kinds = ", ".join(f"{kind} ({number:,} rows)" for kind, number in found.counts.items() if number)
+        kinds = ", ".join(f"{kind} ({many(number, 'row')})" for kind, number in found.counts.items() if number)
         if not options.allow_leaks:
             raise UserError(
                 f"{source.name} gives away what the tasks of the recipe ask: {kinds}. `skillmix leaks` shows the "

@@ -88,7 +88,7 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
     """Train from the checkpoint `start`, or from the beginning, to the recipe's end.
 
     `totals` are those of the steps up to `start`, and go on. Raises UserError if a signal stopped it, with a
-    checkpoint; if the trainer does not run as the launcher asked; or if the loss is no number.
+    checkpoint; if the trainer does not run as the launcher asked; or if the loss is not a number.
     """
     config = _config(job)
     patience = job.recipe.early_stopping
@@ -101,7 +101,7 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
             eval_dataset=job.prepared.validation,
             processing_class=job.prepared.tokenizer,
             callbacks=[EarlyStoppingCallback(patience)] if patience else None,
-            peft_config=_adapter(job),
+            peft_config=adapter_config(job.recipe, job.prepared.base.revision),
         )
     except NoMatchingPeftModuleError as error:
         raise UserError(
@@ -165,7 +165,7 @@ def _config(job: Job) -> SFTConfig:
         seed=recipe.seed,
         data_seed=recipe.seed,
         logging_steps=1,
-        logging_nan_inf_filter=False,  # which puts a mean in place of a loss that is no number
+        logging_nan_inf_filter=False,  # which puts a mean in place of a loss that is not a number
         save_strategy="steps",
         save_steps=recipe.save_steps,
         # A new checkpoint is marked as whole after the oldest is removed: another whole one must be left by then.
@@ -184,8 +184,9 @@ def _config(job: Job) -> SFTConfig:
     )
 
 
-def _adapter(job: Job) -> LoraConfig | None:
-    lora = job.recipe.lora
+def adapter_config(recipe: Recipe, revision: str | None = None) -> LoraConfig | None:
+    """The adapter of a recipe, as peft makes it; None without one. `revision` is the base model's."""
+    lora = recipe.lora
     if lora is None:
         return None
     return LoraConfig(
@@ -194,7 +195,7 @@ def _adapter(job: Job) -> LoraConfig | None:
         lora_dropout=lora.dropout,
         target_modules=lora.targets if isinstance(lora.targets, str) else list(lora.targets),
         task_type="CAUSAL_LM",
-        revision=job.prepared.base.revision,
+        revision=revision,
     )
 
 

@@ -126,7 +126,7 @@ class Tracker(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Write a line; raise UserError if the loss is no number, which training cannot fix."""
+        """Write a line; raise UserError if the loss is not a number, which training cannot fix."""
         logs = logs or {}
         if "loss" in logs:
             self._check(state.global_step, logs["loss"])
@@ -159,7 +159,7 @@ class Tracker(TrainerCallback):
     ) -> None:
         """Mark the checkpoint as whole, once every process has written its part.
 
-        Raises UserError if a weight is no number: the checkpoint then gets no mark, and the one before is kept.
+        Raises UserError if a weight is not a number: the checkpoint then gets no mark, and the one before is kept.
         """
         broken = torch.tensor(int(not _finite(kwargs["model"])), device=args.device)
         if args.world_size > 1:  # which waits for all of them, too

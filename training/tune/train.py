@@ -11,6 +11,7 @@ OUT/result.json   written last: the figures of a run that is whole
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 from grading import UserError
 from grading.safety.whole import whole_file, write_whole
+from grading.words import many
 from training.data.folder import claimed, record_of
 from training.tune.distributed import accumulation, asked_for, check_devices, is_main, say, warn, world_size
 from training.tune.export import export_model, merge
@@ -30,8 +32,8 @@ from training.tune.whole import find_damage, is_marked
 _MADE_WITH = ("versions", "world_size", "distributed_type")
 
 
-def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) -> dict[str, Any]:
-    """Train what `recipe` says on `data` (a directory, or a data set of the Hub) in `out`; return the result.
+def train(recipe: Recipe, data: str | Sequence[str], out: Path, options: Options | None = None) -> dict[str, Any]:
+    """Train what `recipe` says on `data` (training.data.source, one or several) in `out`; return the result.
 
     The same call resumes a run that was stopped, and only returns the result of a complete one. Raises
     UserError if an input is wrong, `out` holds another run, or a signal stopped this one.
@@ -45,7 +47,7 @@ def train(recipe: Recipe, data: str, out: Path, options: Options | None = None) 
     before = record_of(out) if begun() else None
     whole = before if result.exists() else None
     _check(recipe, options, done=whole is not None)
-    prepared = prepare(recipe, data, options, before)
+    prepared = prepare(recipe, [data] if isinstance(data, str) else data, options, before)
     record = prepared.record
     if whole is not None:  # how it was made binds nobody who merges it, or looks at it, now
         record |= {name: whole[name] for name in _MADE_WITH if name in whole}
@@ -118,7 +120,7 @@ def _train(recipe: Recipe, prepared: Prepared, out: Path) -> None:
         say(f"Goes on from step {start.step}.")
     if start is None or not start.is_last:
         rows = len(prepared.train)
-        say(f"{rows:,} rows, {recipe.method}, {recipe.dtype}, {asked_for()}, {world_size()} at work.")
+        say(f"{many(rows, 'row')}, {recipe.method}, {recipe.dtype}, {asked_for()}, {world_size()} at work.")
         fit(Job(recipe, prepared, checkpoints, log), start.path if start else None, Totals.of(line))
     if is_main():
         _finish(recipe, prepared, out)

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import PackageLoader
 
 from grading.safety.templates import environment
+from hub_cards.report.page.experiment import Experiment
 from hub_cards.report.page.words import (
     METRIC_MEANINGS,
     METRIC_NAMES,
@@ -23,33 +24,47 @@ from hub_cards.report.page.words import (
     summary,
     warnings,
 )
-from hub_cards.report.results.answers import CHUNK
+from hub_cards.report.results.answers import CHUNK, packed_text
 from hub_cards.report.results.parties import digest
 from hub_cards.report.stats.novelty import ASSUMPTIONS, sensitivity
-from hub_cards.report.stats.power import items_needed
 from hub_cards.report.stats.saturation import LEVEL
 from hub_cards.report.study.board import SPLITS, Cell, Row
 from hub_cards.report.study.study import Study
 from skillmix_tasks.stored.record import RunRecord
+from training.power import items_needed
 
 _SCRIPTS = ("page.js", "plot.js", "board.js", "pairs.js", "samples.js")
 _RATES, _DIFFERENCES = (0.05, 0.1, 0.3, 0.5), (0.05, 0.1, 0.2, 0.3)
 _KS = range(2, 9)
 
 
-def render_page(study: Study) -> str:
-    """The page of a study."""
+def render_page(study: Study, experiment: Experiment | None = None) -> str:
+    """The page of a study, with the tables of an experiment if there is one."""
     letters = _letters(study)
     usual = _usual(study)
     script = "\n".join(_text(name) for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     ours = environment(loader=PackageLoader("hub_cards.report.page"), autoescape=True)
+    student = ours.get_template("student.html.jinja")
+    labels = _labels(study)
+    packed = [(f"chunk-{number}", chunk) for number, chunk in enumerate(study.answers.chunks)]
+    packed += [
+        (
+            f"student-{portrait.row.id}",
+            packed_text(
+                student.render(
+                    portrait=portrait, labels=labels, splits=SPLIT_NAMES, number=number, thousands=_thousands
+                )
+            ),
+        )
+        for portrait in study.portraits
+    ]
     return ours.get_template("page.html.jinja").render(
         script=script,
         script_hash=f"sha256-{digest}",
         style=_text("page.css"),
         data=_embedded(_data(study, letters) | {"usual": usual}),
-        chunks=study.answers.chunks,
+        packed=packed,
         headline=headline(study),
         warnings=warnings(study),
         usual=usual,
@@ -63,9 +78,9 @@ def render_page(study: Study) -> str:
         protocols=len({row.group for row in study.measured}),
         letters=letters,
         groups={row.group: f"{row.judge}; {row.protocol}; pack {row.pack}" for row in study.rows},
-        labels=_labels(study),
         pairs=len(study.pairs),
         trainings=study.trainings,
+        experiment=experiment,
         power_differences=_DIFFERENCES,
         power=[(rate, [items_needed(rate, one) for one in _DIFFERENCES]) for rate in _RATES],
         splits=SPLIT_NAMES,

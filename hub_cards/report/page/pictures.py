@@ -1,4 +1,4 @@
-"""Which pictures a report has: one for each group of students, and one for each student."""
+"""Which pictures a report has: one for each group of students, and one for each of up to eight students."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from hub_cards.report.page.plots import MOST, Line, Panel, draw_figure
 from hub_cards.report.page.words import METRIC_NAMES, SPLIT_NAMES
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.board import SPLITS, Row
 from hub_cards.report.study.study import Study
+from training.plots import MOST, Line, Panel, draw_figure
 
 
 def draw_pictures(study: Study, folder: Path) -> list[Path]:
     """Draw the pictures of the groups and of the students to files in `folder`; their paths.
 
+    Many students have no pictures of their own: each takes a quarter of a second, and the page has them all.
     Without any score there is no panel, and a picture of none has no file.
     """
     folder.mkdir(exist_ok=True)
@@ -44,7 +45,8 @@ def draw_pictures(study: Study, folder: Path) -> list[Path]:
             title += f" (the {MOST} highest of {len(rows)} students)"
         if panels:
             files += draw_figure(panels, title, folder / f"group-{number}")
-    for number, row in enumerate(study.measured, start=1):
+    students = study.measured if len(study.measured) <= MOST else []
+    for number, row in enumerate(students, start=1):
         panels = _student_panels(row, study.corpus)
         if panels:
             files += draw_figure(panels, f"{row.student}, judged by {row.judge}", folder / f"student-{number}")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from grading.safety.text import csv_cell
+from grading.safety.text import csv_cell, plain
 from hub_cards.report.page.words import METRIC_NAMES, SPLIT_NAMES, cell_text, limits, number, summary
 from hub_cards.report.study.board import SPLITS, Row
 from hub_cards.report.study.study import Study
@@ -23,7 +22,6 @@ _COMPARISON = (
     *("first", "second", "judge", "metric", "split", "k", "items", "first_value", "second_value"),
     *("difference", "low", "high", "better", "worse", "p", "p_holm"),
 )
-_MARKUP = re.compile(r"([\\`*_\[\]<>|#~])")
 
 
 def write_tables(study: Study, folder: Path) -> list[Path]:
@@ -167,8 +165,3 @@ def _comparisons_text(study: Study) -> str:
 
 def _paragraphs(study: Study) -> list[str]:
     return [line for sentence in (*summary(study), *limits(study), *study.notes) for line in (plain(sentence), "")]
-
-
-def plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return _MARKUP.sub(r"\\\1", " ".join(text.split()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from grading.words import listed, many
 from hub_cards.report.study.board import NOT_STATED, SPLITS, Cell
 from hub_cards.report.study.study import Study
 
@@ -30,8 +31,8 @@ def headline(study: Study) -> str:
     parts = [
         many(len(_distinct([row.student for row in study.measured])), "student"),
         f"k = {_range(sorted({run.record.k for run in runs}))}",
-        f"pack {_list(_distinct([run.record.pack.id for run in runs]))}",
-        f"judged by {_list(_distinct([row.judge for row in study.measured]))}",
+        f"pack {listed(_distinct([run.record.pack.id for run in runs]))}",
+        f"judged by {listed(_distinct([row.judge for row in study.measured]))}",
         f"{last.tm_mday} {time.strftime('%B %Y', last)}",
     ]
     return " · ".join(parts)
@@ -52,10 +53,10 @@ def summary(study: Study) -> list[str]:
     packs = _distinct([run.record.pack.id for run in runs])
     splits = [SPLIT_NAMES[split] for split in SPLITS if split in {run.record.split for run in runs}]
     sentences = [
-        f"Measured: {_list(students)}, with k = {_range(sorted({run.record.k for run in runs}))} skills of the "
-        f"{'pack' if len(packs) == 1 else 'packs'} {_list(packs)}, on {_list(splits)}. "
+        f"Measured: {listed(students)}, with k = {_range(sorted({run.record.k for run in runs}))} skills of the "
+        f"{'pack' if len(packs) == 1 else 'packs'} {listed(packs)}, on {listed(splits)}. "
         f"{many(sum(run.items for run in runs), 'item')} in all, each with its best of several generations.",
-        f"{'Judge' if len(judges) == 1 else 'Judges'}: {_list(judges)}. " + _trust(study),
+        f"{'Judge' if len(judges) == 1 else 'Judges'}: {listed(judges)}. " + _trust(study),
     ]
     published = [row for row in study.rows if not row.runs]
     if published:
@@ -90,11 +91,6 @@ def limits(study: Study) -> list[str]:
             "A rank alone is no finding: see the paired comparisons, whose p-values are adjusted for their number."
         )
     return found
-
-
-def many(count: int, noun: str) -> str:
-    """A number with its noun, in the plural but for 1."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def number(value: float) -> str:
@@ -139,12 +135,6 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _list(names: Sequence[str]) -> str:
-    if len(names) > 6:
-        return f"{', '.join(names[:3])} and {len(names) - 3} others"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def _range(ks: Sequence[int]) -> str:
     whole = len(ks) > 2 and list(ks) == list(range(ks[0], ks[-1] + 1))
-    return f"{ks[0]} to {ks[-1]}" if whole else _list([str(k) for k in ks])
+    return f"{ks[0]} to {ks[-1]}" if whole else listed([str(k) for k in ks])

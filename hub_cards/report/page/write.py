@@ -7,21 +7,24 @@ from tempfile import TemporaryDirectory
 
 from grading import UserError
 from grading.safety.whole import sync
+from hub_cards.report.page.experiment import Experiment
 from hub_cards.report.page.page import render_page
 from hub_cards.report.page.pictures import draw_pictures
 from hub_cards.report.page.tables import write_tables
 from hub_cards.report.study.study import Study
 
 
-def write_report(study: Study, folder: Path) -> list[Path]:
+def write_report(study: Study, folder: Path, experiment: Experiment | None = None) -> list[Path]:
     """Write tables, plots and the page to `folder`, and return the paths of all files.
+
+    The page shows the tables of an `experiment`, too.
 
     No file of an earlier report there is touched before all new ones are on the disk. UserError if it refuses.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".report-", dir=folder) as hidden:
-            drafts = _write(study, Path(hidden))
+            drafts = _write(study, Path(hidden), experiment)
             for draft in drafts:
                 sync(draft)
             written = [folder / draft.relative_to(hidden) for draft in drafts]
@@ -38,8 +41,8 @@ def write_report(study: Study, folder: Path) -> list[Path]:
     return written
 
 
-def _write(study: Study, folder: Path) -> list[Path]:
+def _write(study: Study, folder: Path, experiment: Experiment | None) -> list[Path]:
     plots = draw_pictures(study, folder / "plots")
     page = folder / "index.html"
-    page.write_text(render_page(study), encoding="utf-8")
+    page.write_text(render_page(study, experiment), encoding="utf-8")
     return [page, *write_tables(study, folder), *plots]

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from hub_cards.report.results.samples import Generation, Sample, VoteRecord
+from skillmix_tasks.stored.samples import Generation, Sample, VoteRecord
 
 CHUNK = 50  # items whose bodies are unpacked together
 
@@ -52,7 +52,7 @@ class Answers:
                 document.topic.name if document.topic else "",
                 sample.full_marks if whole else None,
                 sample.skill_fraction if whole else None,
-                sum(len(generation.split_points()) for generation in generations),
+                sum(len(generation.split_points) for generation in generations),
                 sum(len(generation.states) for generation in generations),
             )
         )
@@ -68,9 +68,13 @@ class Answers:
         return self._chunks
 
     def _pack(self) -> None:
-        text = json.dumps(self._open, ensure_ascii=False, separators=(",", ":"))
-        self._chunks.append(base64.b64encode(zlib.compress(text.encode(), 6)).decode())
+        self._chunks.append(packed_text(json.dumps(self._open, ensure_ascii=False, separators=(",", ":"))))
         self._open = []
+
+
+def packed_text(text: str) -> str:
+    """The text as the page unpacks it."""
+    return base64.b64encode(zlib.compress(text.encode(), 6)).decode()
 
 
 def _body(sample: Sample, generations: Sequence[Generation]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Who wrote and who judged: what tells one from another, and what people call it."""
+"""Students and judges: what identifies each, and its name for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Party:
-    """A student or a judge: `key` tells it from every other, `name` is for people and may be shared.
+    """A student or a judge: `key` identifies it, `name` is for people and may be shared.
 
     `facts` are settings that a reader knows, to tell parties of one name apart.
     """

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from grading.safety.bounds import load_json, read_text
+from grading.words import many
 from hub_cards.report.results.parties import Party, digest, judge_of, student_of
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.output_files import samples_of
@@ -33,9 +34,7 @@ class Protocol(BaseModel):
 
     def text(self) -> str:
         """In words; what is as usual is left out."""
-        usual = (
-            f"{_many(self.turns, 'turn')}, {_many(self.generations, 'generation')}, {_many(self.votes, 'vote')}"
-        )
+        usual = f"{many(self.turns, 'turn')}, {many(self.generations, 'generation')}, {many(self.votes, 'vote')}"
         words = [usual, f"task version {self.version}", self.sampling]
         words += ["items without very common skills"] if self.drop_common else []
         words += [f"grants without a true quote count as {self.ungrounded.replace('_', ' ')}"]
@@ -172,7 +171,3 @@ def _share(value: Any, name: str) -> float:
     if not 0 <= (share := number(value, name)) <= 1:
         raise ValueError(f"{name} is {share:g}, and a share lies between 0 and 1")
     return share
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

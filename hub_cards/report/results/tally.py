@@ -12,10 +12,10 @@ from pathlib import Path
 from grading import UserError
 from hub_cards.report.results.parties import digest
 from hub_cards.report.results.runs import Run
-from hub_cards.report.results.samples import Generation, Named, Sample, kind_of, read_samples
-from hub_cards.report.stats.intervals import Share, clustered
 from skillmix_tasks.scoring.metrics import METRICS, Scores
 from skillmix_tasks.scoring.rubric import LENGTH
+from skillmix_tasks.stored.samples import Generation, Named, Sample, kind_of, read_samples
+from training.intervals import Share, clustered
 
 KINDS = ("skill", "topic", "sense", "length")
 
@@ -83,8 +83,8 @@ class Tally:
             }
             if not generation.void:
                 self.judged[sample.doc.hash, digest(generation.answer)] = decided
-            self.voted.update(kind_of(point) for point in generation.voted_points())
-            self.split.update(kind_of(point) for point in generation.split_points())
+            self.voted.update(kind_of(point) for point in generation.voted_points)
+            self.split.update(kind_of(point) for point in generation.split_points)
             if generation.void:
                 self.code[f"the answer is void: {generation.void}"] += 1
             self.code.update(loss.kind for loss in generation.lost_in_code.values())

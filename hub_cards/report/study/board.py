@@ -11,11 +11,11 @@ from grading.intervals import Interval
 from hub_cards.report.results.parties import Party, digest
 from hub_cards.report.results.runs import Run
 from hub_cards.report.results.tally import Tally
-from hub_cards.report.stats.intervals import mean_interval, scores_interval, wilson
-from hub_cards.report.study.published import PublishedRow
 from skillmix_tasks.calibration.record import Calibration
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.record import PackRecord
+from training.intervals import mean_interval, scores_interval, wilson
+from training.published import PublishedRow
 
 NOT_STATED = "not stated"  # the split of some published results
 SPLITS = ("all", "train", "heldout", "public", NOT_STATED)
@@ -75,22 +75,19 @@ class Measured:
 
 def measured_rows(
     entries: Sequence[Measured], calibrations: Sequence[Calibration] = ()
-) -> tuple[list[Row], list[str]]:
-    """The rows of runs, and a sentence for each run that a newer one of the same row and task replaces.
+) -> tuple[list[Row], dict[str, list[str]]]:
+    """The rows of runs, and by student the tasks of which a newer run replaces an older one.
 
     A row carries the first of the `calibrations` that is of its judge.
     """
     newest: dict[tuple[str, str, str], int] = {}
-    replaced = []
+    replaced: dict[str, list[str]] = {}
     for number, entry in enumerate(entries):
         key = (entry.run.group, entry.run.student.key, entry.run.task)
         other = newest.get(key)
         if other is not None:
-            older, newest[key] = sorted((other, number), key=lambda one: entries[one].run.date)
-            replaced.append(
-                f"{entries[older].run.source.name} has an older result of {entry.run.student.name} on "
-                f"{entry.run.task}, which is left out."
-            )
+            newest[key] = max(other, number, key=lambda one: (entries[one].run.date, one))
+            replaced.setdefault(entry.run.student.name, []).append(entry.run.task)
         else:
             newest[key] = number
     runs = [entry.run for entry in entries]
@@ -197,7 +194,7 @@ def _cells(run: Run, tally: Tally | None) -> Iterable[tuple[str, Cell]]:
         if tally is not None:
             known = [getattr(scores, metric) for scores in tally.scores.values() if scores is not None]
             interval: Interval | None = scores_interval(known)
-        elif metric != "skill_fraction":  # yes/no scores: their number tells all
+        elif metric != "skill_fraction":  # yes/no scores: their number suffices
             interval = wilson(round(score.value * run.covered), run.covered)
         elif score.error is not None:
             interval = mean_interval(score.value, score.error, run.covered)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from grading.intervals import Interval
 from hub_cards.report.stats.gap import Difference, change_of_gap, independent
 from hub_cards.report.study.board import Row
 from hub_cards.report.study.compare import Pair
-from hub_cards.report.study.published import PublishedRow
+from training.published import PublishedRow
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,18 @@ class Training:
 
 
 def trainings(
-    rows: Sequence[Row], pairs: Sequence[Pair], published: Iterable[PublishedRow], before: str, after: str
+    rows: Sequence[Row],
+    pairs: Sequence[Pair],
+    published: Iterable[PublishedRow],
+    before: str,
+    after: Collection[str],
 ) -> list[Training]:
-    """For each group that has students named `before` and `after`, what changed between them."""
+    """For each group that has students named `before` and as one of `after`, what changed between them."""
     found = []
     stated = list(published)
     for one in rows:
         for other in rows:
-            if one.student == before and other.student == after and one.group == other.group:
+            if one.student == before and other.student in after and one.group == other.group:
                 changes = tuple(_changes(one, other, pairs, stated))
                 found.append(Training(one, other, changes, tuple(_gaps(changes))))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
@@ -37,57 +37,56 @@ def compare_all(rows: Sequence[Row], entries: Sequence[Measured]) -> tuple[list[
     pairs: list[Pair] = []
     notes = []
     for members in groups.values():
-        wanted = list(combinations(members, 2))
-        tasks = sum(len(_common(one, other, entries)) for one, other in wanted)
-        if tasks > MOST:
+        shared = list(_shared(combinations(members, 2), entries))
+        if len(shared) > MOST:
             first = max(members, key=lambda row: row.level)
-            wanted = [(first, other) for other in members if other is not first]
+            shared = list(_shared(((first, other) for other in members if other is not first), entries))
             notes.append(
                 f"{len(members)} students judged by {first.judge} are too many to compare each with each: each is "
                 f"compared with {first.student}."
             )
-            tasks = sum(len(_common(one, other, entries)) for one, other in wanted)
         for metric in METRICS:
-            if metric == "skill_fraction" and tasks > MOST_RESAMPLED:
-                notes.append(f"Skill fractions are not compared: {tasks} permutation tests would take too long.")
+            if metric == "skill_fraction" and len(shared) > MOST_RESAMPLED:
+                notes.append(
+                    f"Skill fractions are not compared: {len(shared):,} permutation tests would take too long."
+                )
                 continue
-            pairs += _family(wanted, entries, metric)
+            pairs += _family(shared, metric)
     return pairs, notes
-
-
-def _family(wanted: Sequence[tuple[Row, Row]], entries: Sequence[Measured], metric: str) -> Iterator[Pair]:
-    found: list[tuple[Row, Row, str, int, Comparison]] = []
-    for one, other in wanted:
-        for split, k, first, second in _common(one, other, entries):
-            result = compare(*([getattr(one, metric) for one in side] for side in (first, second)))
-            found.append((one, other, split, k, result))
-    adjusted = holm([result.p for *_, result in found])
-    for (one, other, split, k, result), p in zip(found, adjusted, strict=True):
-        yield Pair(one.id, other.id, metric, split, k, result, p)
 
 
 class _Shared(NamedTuple):
     """A task that two rows have samples of; their scores on the items with a verdict of both, in one order."""
 
+    one: Row
+    other: Row
     split: str
     k: int
     first: list[Scores]
     second: list[Scores]
 
 
-def _common(one: Row, other: Row, entries: Sequence[Measured]) -> list[_Shared]:
-    tasks: list[_Shared] = []
-    theirs = {entries[number].run.task: entries[number] for number in other.runs}
-    for number in one.runs:  # by split and k
-        mine, their = entries[number], theirs.get(entries[number].run.task)
-        if mine.tally is None or their is None or their.tally is None:
-            continue
-        both = [
-            (scores, their.tally.scores[item])
-            for item, scores in mine.tally.scores.items()
-            if scores is not None and their.tally.scores.get(item) is not None
-        ]
-        if both:
-            first, second = [a for a, _ in both], [b for _, b in both if b is not None]
-            tasks.append(_Shared(mine.run.record.split, mine.run.record.k, first, second))
-    return tasks
+def _family(shared: Sequence[_Shared], metric: str) -> Iterator[Pair]:
+    results = [
+        compare(*([getattr(scores, metric) for scores in side] for side in (task.first, task.second)))
+        for task in shared
+    ]
+    for task, result, p in zip(shared, results, holm([result.p for result in results]), strict=True):
+        yield Pair(task.one.id, task.other.id, metric, task.split, task.k, result, p)
+
+
+def _shared(pairs: Iterable[tuple[Row, Row]], entries: Sequence[Measured]) -> Iterator[_Shared]:
+    for one, other in pairs:
+        theirs = {entries[number].run.task: entries[number] for number in other.runs}
+        for number in one.runs:  # by split and k
+            mine, their = entries[number], theirs.get(entries[number].run.task)
+            if mine.tally is None or their is None or their.tally is None:
+                continue
+            both = [
+                (scores, their.tally.scores[item])
+                for item, scores in mine.tally.scores.items()
+                if scores is not None and their.tally.scores.get(item) is not None
+            ]
+            if both:
+                first, second = [a for a, _ in both], [b for _, b in both if b is not None]
+                yield _Shared(one, other, mine.run.record.split, mine.run.record.k, first, second)

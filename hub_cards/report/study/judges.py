@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from hub_cards.report.results.samples import kind_of
 from hub_cards.report.study.board import Measured, Row
 from skillmix_tasks.calibration.agreement import Agreement, compare
+from skillmix_tasks.stored.samples import kind_of
 
 _KINDS = ("all", "skill", "topic", "sense")
 _Decided = tuple[dict[str, bool], dict[str, bool]]  # what both judges say of the points of one answer

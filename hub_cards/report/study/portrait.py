@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hub_cards.report.results.answers import AnswerRow
-from hub_cards.report.results.samples import Named
 from hub_cards.report.results.tally import KINDS, Points
-from hub_cards.report.stats.intervals import Share
 from hub_cards.report.stats.saturation import Saturation, saturation
 from hub_cards.report.study.board import SPLITS, Measured, Row
+from skillmix_tasks.stored.samples import Named
+from training.intervals import Share
 
 EXAMPLES = 4  # of each sort
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from grading import UserError
+from grading.words import listed, many
 from hub_cards.report.results.answers import Answers
 from hub_cards.report.results.find import Found
 from hub_cards.report.results.runs import read_results
@@ -17,8 +18,10 @@ from hub_cards.report.study.change import Training, trainings
 from hub_cards.report.study.compare import Pair, compare_all
 from hub_cards.report.study.judges import Judges, judges_compared
 from hub_cards.report.study.portrait import Portrait, portray
-from hub_cards.report.study.published import load_published
 from skillmix_tasks.calibration.record import Calibration
+from training.published import load_published
+
+Missing = dict[str, list[str]]  # tasks by the name of a student, or of a file
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def make_study(
     corpus: Corpus,
     published: bool = True,
     before: str = "before",
-    after: str = "after",
+    after: Sequence[str] = ("after",),
     calibrations: Sequence[Calibration] = (),
     others: Sequence[Row] = (),
 ) -> Study:
@@ -58,33 +61,37 @@ def make_study(
     UserError for files that cannot be read, and if no task in them was judged.
     """
     entries: list[Measured] = []
-    notes: list[str] = []
+    unjudged: Missing = {}
+    bare: Missing = {}
+    undecided: Missing = {}
     answers = Answers()
     for file in found:
-        runs, unjudged = read_results(file.path, file.label)
-        if unjudged:
-            notes.append(
-                f"{file.path.name}: {', '.join(unjudged)} {'was' if len(unjudged) == 1 else 'were'} not judged "
-                f"(--predict_only) and {'is' if len(unjudged) == 1 else 'are'} left out."
-            )
-        if bare := [run.task for run in runs if run.samples is None]:
-            notes.append(
-                f"{file.path.name} has no samples of {', '.join(bare)} beside it (--log_samples): answers, points "
-                "and comparisons are missing."
-            )
+        runs, left_out = read_results(file.path, file.label)
+        if left_out:
+            unjudged.setdefault(file.path.name, []).extend(left_out)
         for run in runs:
             tally = None
-            if run.samples is not None:
+            if run.samples is None:
+                bare.setdefault(run.student.name, []).append(run.task)
+            else:
                 tally = read_tally(run, take=partial(answers.add, len(entries)))
             if not run.covered:
-                notes.append(
-                    f"No item of {run.task} in {file.path.name} has a verdict, so {run.student.name} has no score "
-                    f"there: full marks lie between {run.low:.2f} and {run.high:.2f}."
-                )
+                bounds = f"{run.task}, full marks between {run.low:.2f} and {run.high:.2f}"
+                undecided.setdefault(run.student.name, []).append(bounds)
             entries.append(Measured(run, tally))
     if not entries:
         raise UserError("No task in these files is a judged SKILL-MIX task: there is nothing to report.")
     rows, replaced = measured_rows(entries, calibrations)
+    notes = [
+        f"{what}: {_listed(missing)}."
+        for what, missing in (
+            ("Not judged (--predict_only), and left out", unjudged),
+            ("Without samples (--log_samples), and so without answers, points and comparisons", bare),
+            ("Without a score, because no item has a verdict", undecided),
+            ("Left out, because a newer result of the same student and task is there", replaced),
+        )
+        if missing
+    ]
     notes += [
         f"The calibration of {one.name} is of none of these judges, with their parameters, votes and prompt."
         for one in calibrations
@@ -101,11 +108,21 @@ def make_study(
         agreements=judges_compared(rows, entries),
         answers=answers,
         corpus=corpus,
-        notes=[*notes, *replaced, *uncompared],
+        notes=[*notes, *uncompared],
     )
 
 
-def _ordered(rows: Sequence[Row], before: str, after: str) -> list[Row]:
+def _listed(missing: Missing) -> str:
+    """Whose tasks, as "m (skillmix_k2)" and "m (8 tasks)"."""
+    return listed(
+        [
+            f"{name} ({listed(tasks) if len(tasks) <= 3 else many(len(tasks), 'task')})"
+            for name, tasks in missing.items()
+        ]
+    )
+
+
+def _ordered(rows: Sequence[Row], before: str, after: Sequence[str]) -> list[Row]:
     """The rows with `before` ahead of `after`, so that comparisons read from the one to the other."""
-    rank = {before: 0, after: 1}
+    rank = dict.fromkeys(after, 1) | {before: 0}
     return sorted(rows, key=lambda row: rank.get(row.student, 2))

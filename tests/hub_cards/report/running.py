@@ -43,7 +43,7 @@ def make_results(folder: Path) -> dict[str, Path]:
         made = {"before": evaluate(folder, server, "before", TASKS, ITEMS)}
         server.set(earn=0.85)
         made["after"] = evaluate(folder, server, "after", TASKS, ITEMS)
-        # Here verdicts are lost, too: lm-eval then takes its bootstrap, which is slow with many items.
+        # Here verdicts are lost, too.
         server.set(student={"text": HOSTILE}, judge_faults={"refusal": 0.5}, fault_lasts=True)
         made["hostile"] = evaluate(folder, server, "hostile", TASKS[:1], HOSTILE_ITEMS)
     return made

@@ -14,6 +14,7 @@ from tests.hub_cards.report.anew import anew, wilson
 from tests.hub_cards.report.running import HOSTILE, HOSTILE_ITEMS, ITEMS, TASKS
 
 playwright = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
 expect = playwright.expect  # it waits; wait_for_function would, too, but by eval, which the page forbids
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -179,19 +180,31 @@ def test_a_lost_vote_keeps_its_place(opened: Any):
     votes = opened.locator("#sample .votes").all_inner_texts()
     assert any("?" in text for text in votes)
     assert {len(text.split()) for text in votes if text != "code"} <= {1, 3}  # one: the heading
+    assert set(opened.locator("#sample tr:has(th:text-is('length')) .votes").all_inner_texts()) == {"code"}
 
 
 def test_without_javascript_the_leaderboard_is_there(browser: Any, made: Path):
     page = browser.new_context(java_script_enabled=False).new_page()
     page.goto((made / "index.html").as_uri())
+    assert page.locator("select:visible, nav:visible, figure:visible, #in-pairs:visible").count() == 0
     text = page.locator("#board").inner_text()
     assert all(name in text for name in ("before", "after", "hostile", "GPT-4", "k = 2"))
-    assert page.locator("select:visible").count() == 0
+    changed = page.get_by_role("region", name="Change by training")
+    assert changed.locator("tbody tr").count() == len(TASKS)
     page.close()
 
 
 def test_print_shows_the_view_without_controls(opened: Any):
+    opened.set_viewport_size({"width": 718, "height": 1000})  # A4 between its margins
+    opened.click("nav a[href='#comparisons']")
     opened.emulate_media(media="print")
+    assert opened.locator("section:visible").count() == 1
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 718
+    assert opened.evaluate(CLIPPED.replace(".scroll, ", "")) == []
+    opened.emulate_media(media="screen")
+    opened.click("nav a[href='#leaderboard']")
+    opened.emulate_media(media="print")
+    assert opened.locator("#board td small").first.is_visible()  # the intervals
     assert opened.locator("#board").is_visible()
     assert opened.locator("form:visible, nav:visible, section:visible").count() == 1
     assert opened.locator("#leaderboard .scroll").evaluate("one => getComputedStyle(one).overflowX") == "visible"
@@ -309,7 +322,7 @@ def test_everything_is_reached_by_keyboard(opened: Any):
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_is_readable_and_nothing_is_cut_off(opened: Any, width: int, scheme: str):
+def test_text_is_readable_nothing_is_cut_off_and_axe_finds_nothing(opened: Any, width: int, scheme: str):
     opened.set_viewport_size({"width": width, "height": 844})
     opened.emulate_media(color_scheme=scheme)
     expect(opened.locator("html")).to_have_attribute("data-theme", scheme)
@@ -321,3 +334,5 @@ def test_text_is_readable_and_nothing_is_cut_off(opened: Any, width: int, scheme
         assert contrast >= 4.5, (view, text)
         assert opened.evaluate("document.documentElement.scrollWidth") <= width, view
         assert opened.evaluate(CLIPPED) == [], view
+        found = axe.Axe().run(opened)
+        assert found.violations_count == 0, (view, found.generate_report())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from grading import UserError
-from hub_cards.report.page.tables import plain
+from grading.safety.text import plain
 from hub_cards.report.page.write import write_report
 from hub_cards.report.results.find import Found, find_results
 from hub_cards.report.results.parties import student_of
@@ -70,7 +70,7 @@ def test_what_leads_to_nothing(argument: str, words: str, tmp_path: Path, monkey
 def test_a_file_that_holds_no_results(text: str, tmp_path: Path):
     file = tmp_path / "results.json"
     file.write_text(text)
-    with pytest.raises(UserError, match="is no results file"):
+    with pytest.raises(UserError, match="is not a results file"):
         read_results(file)
 
 
@@ -82,7 +82,7 @@ def test_a_cost_that_is_none_is_named(dollars: str, hostile: Path):
     grading = data["configs"]["skillmix_k2"]["metadata"]["skillmix"]["grading"]
     grading["spent"]["dollars"], grading["saved"]["dollars"] = json.loads(dollars), 0.0
     file.write_text(json.dumps(data), encoding="utf-8")
-    with pytest.raises(UserError, match="is no results file"):
+    with pytest.raises(UserError, match="is not a results file"):
         read_results(file)
 
 
@@ -113,7 +113,9 @@ def test_without_samples_scores_stay_and_the_report_says_what_is_missing(hostile
     [row] = found.measured
     for metric in ("full_marks", "all_skills"):
         assert row.by_k(metric, "all") == whole.by_k(metric, "all")
-    assert any("has no samples of skillmix_k2" in note for note in found.notes)
+    assert found.notes == [
+        "Without samples (--log_samples), and so without answers, points and comparisons: hostile (skillmix_k2)."
+    ]
     assert found.portraits[0].kinds == {}
 
 
@@ -128,7 +130,8 @@ def test_a_newer_result_replaces_an_older_one_and_the_report_says_so(hostile: Pa
     for order in ((hostile, newer), (newer, hostile)):
         found = study(*order)
         assert found.measured[0].by_k("full_marks", "all")[2].value == 0
-        assert any(f"{file.name} has an older result of hostile" in note for note in found.notes)
+        note = "Left out, because a newer result of the same student and task is there: hostile (skillmix_k2)."
+        assert found.notes[1:] == [note]  # behind the one on its samples
 
 
 @pytest.mark.slow
@@ -137,7 +140,10 @@ def test_answers_that_were_not_judged_are_left_out(hostile: Path, results: dict[
     data = json.loads(file.read_text(encoding="utf-8"))
     data["configs"]["skillmix_k2"]["metadata"]["skillmix"]["judge"] = None
     file.write_text(json.dumps(data), encoding="utf-8")
-    assert any("was not judged" in note for note in study(hostile, results["before"]).notes)
+    assert (
+        f"Not judged (--predict_only), and left out: {file.name} (skillmix_k2)."
+        in study(hostile, results["before"]).notes
+    )
 
 
 def test_a_model_on_this_disk_goes_by_its_folder():

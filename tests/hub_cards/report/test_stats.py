@@ -10,13 +10,13 @@ import pytest
 from grading import UserError
 from grading.intervals import Interval
 from hub_cards.report.stats.gap import Difference, change_of_gap, independent
-from hub_cards.report.stats.intervals import clustered, mean_interval, scores_interval
 from hub_cards.report.stats.novelty import Corpus, corpus_of, novel_share, sensitivity
-from hub_cards.report.stats.power import discordant_share, items_needed, power
 from hub_cards.report.stats.saturation import saturation
-from hub_cards.report.study.published import load_published
 from tests.hub_cards.report.anew import mcnemar, wilson
+from training.intervals import clustered, mean_interval, scores_interval
 from training.paired import compare, holm, paired_interval
+from training.power import discordant_share, items_needed, power
+from training.published import load_published
 
 
 @pytest.mark.parametrize(("right", "items"), [(0, 10), (10, 10), (3, 100), (50, 100)])

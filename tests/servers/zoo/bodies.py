@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+
 from grading.failure import Cause
-from tests.servers.zoo.habit import TEXT, USAGE, Answer, Ended, Habit, Json, answer, choice, good, google
+from tests.servers.zoo.habit import (
+    TEXT,
+    USAGE,
+    Always,
+    Answer,
+    Ended,
+    Habit,
+    Json,
+    answer,
+    choice,
+    error,
+    good,
+    google,
+)
 
 
 class EmptyChoices(Habit):
@@ -138,7 +154,187 @@ class WebPage(Habit):
         return answer(200, "<html><head><title>Welcome</title></head></html>", {"Content-Type": "text/html"})
 
 
-HABITS = (
+class Gzipped(Habit):
+    source = "made up: the encoding that requests accept"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, gzip.compress(good(body)[2]), {"Content-Encoding": "gzip"})
+
+
+class GzipInName(EmptyChoices):
+    """A proxy says gzip about a plain body."""
+
+    source = "made up"
+
+    def bad(self, body: Json) -> Answer:
+        return answer(200, good(body)[2], {"Content-Encoding": "gzip"})
+
+
+class ChunkedCut(EmptyChoices):
+    source = "https://github.com/modelscope/evalscope/issues/851"
+
+    def bad(self, body: Json) -> Answer:
+        content = good(body)[2]
+        return (
+            200,
+            {"Transfer-Encoding": "chunked", "Connection": "close"},
+            b"%x\r\n%b" % (len(content), content[:90]),
+        )
+
+
+class PlainText(Habit):
+    source = "https://github.com/xtekky/gpt4free/issues/2702"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, good(body)[2], {"Content-Type": "text/plain"})
+
+
+class NotANumber(Habit):
+    """NaN is no JSON, and Python's json writes it."""
+
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, json.loads(good(body)[2]) | {"timings": {"speed": float("nan")}})
+
+
+class ByteOrderMark(Habit):
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, b"\xef\xbb\xbf" + good(body)[2])
+
+
+class KeptAlive(Habit):
+    """Empty lines while the model thinks."""
+
+    source = "https://api-docs.deepseek.com/quick_start/rate_limit"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, b"\n\n\r\n\n" + good(body)[2])
+
+
+class KeptAliveByComments(Habit):
+    """A router's comments, which belong into a stream of events."""
+
+    source = "made up after https://github.com/mnfst/llm-gateway/issues/2053, where it is a stream"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, b": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n" + good(body)[2])
+
+
+class TrailingDone(Habit):
+    """The end of a stream behind a complete reply."""
+
+    source = "https://github.com/decolua/9router/issues/3492"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, good(body)[2] + b"\n\ndata: [DONE]\n\n", {"Content-Type": "text/event-stream"})
+
+
+class AlwaysStreams(Habit):
+    """Every reply is a stream of events."""
+
+    source = "https://github.com/OpenRouterTeam/ai-sdk-provider/issues/194"
+    outcome = Ended(Cause.NOT_A_CHAT, "an event stream came")
+
+    def chat(self, body: Json, number: int) -> Answer:
+        chunk = {"choices": [{"index": 0, "delta": {"content": TEXT}, "finish_reason": None}]}
+        return answer(200, f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n", {"Content-Type": "text/event-stream"})
+
+
+class DetailInSuccess(Always):
+    source = "made up"
+    outcome = Ended(Cause.NOT_A_CHAT, "Not Found")
+    reply = answer(200, {"detail": "Not Found"})
+    wasted = 5
+
+    def models(self) -> Answer:
+        return self.reply
+
+
+class FinishNetworkError(EmptyChoices):
+    """The inference was interrupted, and a part of the reply is there."""
+
+    source = "https://github.com/BerriAI/litellm/pull/24373"
+
+    def bad(self, body: Json) -> Answer:
+        one = choice(TEXT[:40]) | {"finish_reason": "network_error"}
+        return answer(200, {"choices": [one] * body.get("n", 1), "usage": USAGE})
+
+
+class LimitWithinUncoded(EmptyChoices):
+    """A limit inside a success, with a code of its own."""
+
+    source = "https://platform.minimax.io/docs/api-reference/errorcode.md"
+
+    def bad(self, body: Json) -> Answer:
+        told = {"status_code": 1002, "status_msg": "rate limit"}
+        return answer(200, {"choices": None, "base_resp": told})
+
+
+class StatusOfItsOwn(Always):
+    """A success whose own status says that the balance is used up."""
+
+    source = "made up after https://platform.minimax.io/docs/api-reference/errorcode.md"
+    outcome = Ended(Cause.CREDITS, "insufficient balance")
+    reply = answer(
+        200, {"id": "", "choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}
+    )
+
+
+class ErrorCode(Always):
+    """Another such success."""
+
+    source = "made up after a report without an address"
+    outcome = Ended(Cause.CREDITS, "daily request limit")
+    reply = answer(200, {"error_code": 17, "error_msg": "Open api daily request limit reached"})
+
+
+class Passing(EmptyChoices):
+    """Statuses that pass, each now and then."""
+
+    source = "made up: Cloudflare's own statuses among those of HTTP that pass"
+    statuses = (408, 409, 425, 520, 522, 524)
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if number % 3 != 1:
+            return good(body)
+        status = self.statuses[number // 3 % len(self.statuses)]
+        page = f"<html><head><title>Error {status}</title></head><body>cloudflare</body></html>"
+        return answer(status, page, {"Content-Type": "text/html"})
+
+
+class NullError(Habit):
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, {"error": None, "choices": [choice(TEXT)] * body.get("n", 1), "usage": {}})
+
+
+class LimitWithoutHeaders(EmptyChoices):
+    source = "made up"
+
+    def bad(self, body: Json) -> Answer:
+        return answer(429, error("Rate limit reached for requests. Please try again in 20ms.", type="requests"))
+
+
+class LimitAsPage(EmptyChoices):
+    source = "made up: nginx"
+
+    def bad(self, body: Json) -> Answer:
+        page = "<html><head><title>429 Too Many Requests</title></head><body><center>nginx</center></body></html>"
+        return answer(429, page, {"Content-Type": "text/html", "Retry-After": "0"})
+
+
+class EmptyGateway(EmptyChoices):
+    source = "made up"
+
+    def bad(self, body: Json) -> Answer:
+        return answer(502, "")
+
+
+HABITS: tuple[type[Habit], ...] = (
     EmptyChoices,
     NullChoices,
     ChargedNullChoices,
@@ -154,4 +350,24 @@ HABITS = (
     ListBody,
     CreditsWithin,
     WebPage,
+    Gzipped,
+    GzipInName,
+    ChunkedCut,
+    PlainText,
+    NotANumber,
+    ByteOrderMark,
+    KeptAlive,
+    KeptAliveByComments,
+    TrailingDone,
+    AlwaysStreams,
+    DetailInSuccess,
+    FinishNetworkError,
+    LimitWithinUncoded,
+    StatusOfItsOwn,
+    ErrorCode,
+    Passing,
+    NullError,
+    LimitWithoutHeaders,
+    LimitAsPage,
+    EmptyGateway,
 )

@@ -86,6 +86,16 @@ class Habit:
         return good(body)
 
 
+class Always(Habit):
+    """Refuses every chat."""
+
+    reply: Answer = answer(500, "")
+    wasted = 2
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return self.reply
+
+
 def is_check(body: Json) -> bool:
     """Whether this is the chat of one token before a run."""
     return bool(body.get("max_tokens") == 1)

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
+from time import time
+
 from grading import State
 from grading.failure import Cause
-from tests.servers.zoo.habit import Answer, Ended, Habit, Json, Lost, answer, error, good, google
-
-
-class Always(Habit):
-    """Refuses every chat."""
-
-    reply: Answer = answer(500, "")
-    wasted = 2
-
-    def chat(self, body: Json, number: int) -> Answer:
-        return self.reply
+from tests.servers.zoo.habit import MODEL, Always, Answer, Ended, Habit, Json, Lost, answer, error, good, google
 
 
 class PaymentRequired(Always):
@@ -123,7 +116,7 @@ class UnknownModel(Always):
 
 
 class RetiredModel(Always):
-    source = "https://docs.mistral.ai/models (retired models answer 400)"
+    source = "https://github.com/mistralai/mistral-vibe/issues/617"
     outcome = Ended(Cause.MODEL, "Invalid model: judge-1")
     reply = answer(
         400, {"object": "error", "message": "Invalid model: judge-1", "type": "invalid_model", "code": "1500"}
@@ -169,7 +162,7 @@ class AzureFilter(Habit):
 
 
 class TooLong(Always):
-    source = "https://github.com/vllm-project/vllm (error of the OpenAI server)"
+    source = "https://github.com/vllm-project/vllm/issues/20409"
     outcome = Ended(Cause.TOO_LONG, "maximum context length")
     wasted = 5
     reply = answer(
@@ -177,7 +170,322 @@ class TooLong(Always):
     )
 
 
-HABITS = (
+class Redirect(Always):
+    """A POST is sent elsewhere, to another host."""
+
+    source = "made up: an address that has moved"
+    outcome = Ended(Cause.NO_CHAT, "https://api.example.org/v1/chat/completions")
+    reply = answer(308, "", {"Location": "https://api.example.org/v1/chat/completions"})
+
+    def models(self) -> Answer:
+        return answer(308, "", {"Location": "https://api.example.org/v1/models"})
+
+
+class OddRateHeaders(Habit):
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        odd = {
+            "x-ratelimit-limit-requests": "unlimited",
+            "x-ratelimit-remaining-requests": "-1",
+            "x-ratelimit-limit-tokens": "0",
+            "x-ratelimit-remaining-tokens": "-1",
+            "x-ratelimit-reset-tokens": "NaN",
+            "x-ratelimit-reset-requests": "soon",
+        }
+        status, headers, content = good(body)
+        return status, headers | odd, content
+
+
+class RetryInThePast(Habit):
+    source = "made up: a clock that is wrong"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if number != 1:
+            return good(body)
+        return answer(429, error("Slow down."), {"Retry-After": formatdate(time() - 3600, usegmt=True)})
+
+
+class RetryTomorrow(Always):
+    """A limit that lasts longer than any run waits."""
+
+    source = "made up: a date, which Retry-After may be"
+    outcome = Ended(Cause.CREDITS, "Daily limit")
+    reply = answer(
+        429, {"message": "Daily limit reached"}, {"Retry-After": formatdate(time() + 90000, usegmt=True)}
+    )
+
+
+class Loading(Habit):
+    """The first requests come before the model is loaded."""
+
+    source = "https://github.com/mostlygeek/llama-swap/issues/146"
+
+    def __init__(self) -> None:
+        self.came = 0
+
+    def chat(self, body: Json, number: int) -> Answer:
+        self.came += 1
+        if self.came > 2:
+            return good(body)
+        return answer(503, error("Loading model", type="unavailable_error", code=503))
+
+    def models(self) -> Answer:
+        return answer(503, error("Loading model", type="unavailable_error", code=503))
+
+
+class LoadingWithEstimate(Habit):
+    source = "https://github.com/huggingface/transformers/issues/32665"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if number > 2:
+            return good(body)
+        return answer(503, {"error": f"Model {MODEL} is currently loading", "estimated_time": 0.1})
+
+
+class RequestTooLarge(Always):
+    """A request above the limit of a minute will never fit."""
+
+    source = "https://github.com/assafelovic/gpt-researcher/issues/985"
+    wasted = 5
+    outcome = Ended(Cause.TOO_LONG, "Request too large for model")
+    reply = answer(
+        413,
+        error(
+            "Request too large for model `judge-1` on tokens per minute (TPM): Limit 600, Requested 1700",
+            type="tokens",
+            code="rate_limit_exceeded",
+        ),
+    )
+
+
+class RequestTooLargeAsLimit(Always):
+    """The same as a limit, which no wait satisfies."""
+
+    source = "https://github.com/vanna-ai/vanna-flask/issues/11"
+    wasted = 5
+    outcome = Ended(Cause.TOO_LONG, "Request too large for judge-1")
+    reply = answer(
+        429,
+        error("Request too large for judge-1 on tokens per min (TPM): Limit 300, Requested 3423.", type="tokens"),
+    )
+
+
+class KeyOnlyForChats(Always):
+    """Anybody may list; only chats ask for a key."""
+
+    source = "https://github.com/accomplish-ai/coworker/pull/208"
+    outcome = Ended(Cause.KEY, "No auth credentials found")
+    reply = answer(401, {"error": {"message": "No auth credentials found", "code": 401}})
+
+
+class ChineseCredits(Always):
+    source = "https://github.com/QuantumNous/new-api/issues/7448"
+    outcome = Ended(Cause.CREDITS, "用户额度不足")
+    reply = answer(
+        403, error("用户额度不足, 剩余额度: $0.000000", type="new_api_error", code="insufficient_user_quota")
+    )
+
+
+class ChineseResources(Always):
+    source = "https://github.com/continuedev/continue/issues/11823"
+    outcome = Ended(Cause.CREDITS, "余额不足")
+    reply = answer(429, {"error": {"code": "1113", "message": "余额不足或无可用资源包,请充值。"}})
+
+
+class ChineseModel(Always):
+    """503 about a model that no channel serves."""
+
+    source = "https://github.com/songquanpeng/one-api/issues/2340"
+    outcome = Ended(Cause.MODEL, "无可用渠道")
+    reply = answer(
+        503, error("当前分组 default 下对于模型 judge-1 无可用渠道", type="new_api_error", code="model_not_found")
+    )
+
+    def models(self) -> Answer:
+        return answer(200, {"data": [{"id": "other"}]})
+
+
+class ChineseFilter(Habit):
+    """Zhipu's filter."""
+
+    source = "made up after a report without an address"
+    outcome = Lost(State.REFUSED)
+    wasted = 99
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(
+            400, {"error": {"code": "1301", "message": "系统检测到输入或生成内容可能包含不安全或敏感内容"}}
+        )
+
+
+class Arrearage(Always):
+    source = "https://github.com/hsliuping/TradingAgents-CN/issues/170"
+    outcome = Ended(Cause.CREDITS, "good standing")
+    reply = answer(
+        400,
+        {
+            "error": {
+                "code": "Arrearage",
+                "message": "Access denied, please make sure your account is in good standing.",
+                "type": "Arrearage",
+            }
+        },
+    )
+
+
+class BalanceAsServerError(Always):
+    source = "https://github.com/MiniMax-AI/MiniMax-M2/issues/62"
+    outcome = Ended(Cause.CREDITS, "insufficient balance (1008)")
+    reply = answer(
+        500, {"type": "error", "error": {"type": "api_error", "message": "insufficient balance (1008)"}}
+    )
+
+
+class BalanceAsLimit(Always):
+    source = "https://github.com/modelscope/modelscope/issues/1691"
+    outcome = Ended(Cause.CREDITS, "insufficient balance (1008)")
+    reply = answer(
+        429,
+        {
+            "error": {
+                "http_code": "429",
+                "message": "insufficient balance (1008)",
+                "type": "insufficient_balance_error",
+            }
+        },
+    )
+
+
+class UserQuota(Always):
+    source = "https://github.com/songquanpeng/one-api/issues/1270"
+    outcome = Ended(Cause.CREDITS, "user quota is not enough")
+    reply = answer(403, error("user quota is not enough", type="one_api_error", code="insufficient_user_quota"))
+
+
+class PaidBalance(Always):
+    source = "https://github.com/FoundationAgents/OpenManus/issues/438"
+    outcome = Ended(Cause.CREDITS, "Your paid balance is insufficient")
+    reply = answer(
+        403,
+        {
+            "code": 30011,
+            "message": "The selected model requires paid balance. Your paid balance is insufficient.",
+            "data": None,
+        },
+    )
+
+
+class CapitalMessage(Always):
+    source = "made up"
+    outcome = Ended(Cause.KEY, "not authorized")
+    reply = answer(403, {"Message": "User: anonymous is not authorized to perform: bedrock:InvokeModel"})
+
+
+class OnlyStreams(Always):
+    """A model that only answers in streams."""
+
+    source = "https://github.com/FoundationAgents/OpenManus/issues/330"
+    wasted = 5
+    outcome = Ended(Cause.REFUSED, "stream mode")
+    reply = answer(
+        400,
+        error("This model only support stream mode, please enable the stream parameter to access the model. "),
+    )
+
+
+class Firewall(Always):
+    source = "made up: Cloudflare's page for those it blocks"
+    outcome = Ended(Cause.REFUSED, "Attention Required! | Cloudflare")
+    wasted = 5
+    reply = answer(403, "<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head></html>")
+
+
+class NoAccess(Always):
+    source = "made up"
+    outcome = Ended(Cause.MODEL, "does not exist or you do not have access")
+    reply = answer(
+        404,
+        error("The model `judge-1` does not exist or you do not have access to it.", code="model_not_found"),
+    )
+
+    def models(self) -> Answer:
+        return answer(200, {"data": []})
+
+
+class WrongPath(Always):
+    source = "made up: nginx"
+    outcome = Ended(Cause.NO_CHAT, "404 Not Found")
+    reply = answer(404, "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body></body></html>")
+
+    def models(self) -> Answer:
+        return self.reply
+
+
+class WrongMethod(Always):
+    source = "made up"
+    outcome = Ended(Cause.NO_CHAT, "Method Not Allowed")
+    reply = answer(405, {"detail": "Method Not Allowed"})
+
+    def models(self) -> Answer:
+        return answer(404, {"detail": "Not Found"})
+
+
+class SilentKey(Always):
+    source = "made up"
+    outcome = Ended(Cause.KEY, "")
+    reply = answer(401, "", {"WWW-Authenticate": "Bearer"})
+
+
+class MostTokens(Always):
+    """The limit of tokens is above what the model may write."""
+
+    source = "made up"
+    outcome = Ended(Cause.TOO_LONG, "max_tokens must be less than or equal to 32")
+    wasted = 5
+
+    def chat(self, body: Json, number: int) -> Answer:
+        limit = body.get("max_tokens") or body.get("max_completion_tokens") or 0
+        if limit > 32:
+            return answer(400, error("max_tokens must be less than or equal to 32, the maximum for this model."))
+        return good(body)
+
+
+class UsageLimits(Always):
+    """Anthropic's limit that the account has set itself."""
+
+    source = "made up after a report without an address"
+    outcome = Ended(Cause.CREDITS, "You have reached your specified API usage limits")
+    reply = answer(
+        400,
+        {
+            "type": "error",
+            "error": {
+                "type": "invalid_request_error",
+                "message": "You have reached your specified API usage limits.",
+            },
+        },
+    )
+
+
+class QuotaMetric(Always):
+    source = "made up after a report without an address"
+    outcome = Ended(Cause.CREDITS, "Quota exceeded for quota metric")
+    reply = answer(
+        429,
+        [
+            {
+                "error": {
+                    "code": 429,
+                    "message": "Quota exceeded for quota metric 'Requests' and limit 'Requests per day'",
+                    "status": "RESOURCE_EXHAUSTED",
+                }
+            }
+        ],
+    )
+
+
+HABITS: tuple[type[Habit], ...] = (
     PaymentRequired,
     QuotaUsedUp,
     AnthropicCredits,
@@ -193,4 +501,32 @@ HABITS = (
     Overloaded,
     AzureFilter,
     TooLong,
+    Redirect,
+    OddRateHeaders,
+    RetryInThePast,
+    RetryTomorrow,
+    Loading,
+    LoadingWithEstimate,
+    RequestTooLarge,
+    RequestTooLargeAsLimit,
+    KeyOnlyForChats,
+    ChineseCredits,
+    ChineseResources,
+    ChineseModel,
+    ChineseFilter,
+    Arrearage,
+    BalanceAsServerError,
+    BalanceAsLimit,
+    UserQuota,
+    PaidBalance,
+    CapitalMessage,
+    OnlyStreams,
+    Firewall,
+    NoAccess,
+    WrongPath,
+    WrongMethod,
+    SilentKey,
+    MostTokens,
+    UsageLimits,
+    QuotaMetric,
 )

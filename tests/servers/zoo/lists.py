@@ -99,7 +99,37 @@ class OnlyCompletionTokensInCheck(NoList):
         return super().chat(body, number)
 
 
-HABITS = (
+class NamesOnly(Habit):
+    """A bare list of names."""
+
+    source = "made up"
+
+    def models(self) -> Answer:
+        return answer(200, ["other", MODEL])
+
+
+class OtherKeyOfTheList(Habit):
+    source = "made up after Google's own list of models"
+
+    def models(self) -> Answer:
+        return answer(200, {"models": [{"name": f"models/{MODEL}"}], "nextPageToken": "abc"})
+
+
+class ListAtItsLimit(Habit):
+    source = "made up"
+
+    def models(self) -> Answer:
+        return answer(429, error("Too many requests"))
+
+
+class ListMoved(Habit):
+    source = "made up"
+
+    def models(self) -> Answer:
+        return answer(301, "", {"Location": "/console/models"})
+
+
+HABITS: tuple[type[Habit], ...] = (
     Prefixed,
     Tagged,
     Wildcard,
@@ -112,4 +142,8 @@ HABITS = (
     BrokenList,
     PageForList,
     OnlyCompletionTokensInCheck,
+    NamesOnly,
+    OtherKeyOfTheList,
+    ListAtItsLimit,
+    ListMoved,
 )

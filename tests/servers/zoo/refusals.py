@@ -18,7 +18,7 @@ class DeepSeekForm(Habit):
     def chat(self, body: Json, number: int) -> Answer:
         if _form(body) == "json_schema":
             return answer(400, error("This response_format type is unavailable now"))
-        if "json" not in str(body["messages"]).lower():
+        if _form(body) and "json" not in str(body["messages"]).lower():
             return answer(400, error("Prompt must contain the word 'json' in some form to use 'response_format'."))
         return good(body)
 
@@ -172,7 +172,8 @@ class WordlessTemperature(Habit):
     """Refuses the temperature without a word."""
 
     source = "https://github.com/appatalks/eva-agent/issues/83"
-    outcome = Whole(("response_format", "seed", "temperature"))  # the one vote that found it went without them
+    outcome = Whole(("response_format", "seed", "system", "temperature"))  # the vote that found it went without
+    formless = Whole(("seed", "system", "temperature"))
 
     def chat(self, body: Json, number: int) -> Answer:
         return answer(400, {"error": "Bad Request"}) if "temperature" in body else good(body)
@@ -182,7 +183,8 @@ class WordlessServerError(Habit):
     """Fails with 500 at a form, with nothing to tell it from an outage."""
 
     source = "made up: a form that makes the server fail"
-    outcome = Whole(("response_format", "seed", "temperature"))
+    outcome = Whole(("response_format", "seed", "system", "temperature"))
+    formless = Whole()
 
     def chat(self, body: Json, number: int) -> Answer:
         return answer(500, "Internal Server Error") if "response_format" in body else good(body)
@@ -256,6 +258,16 @@ class GemmaSystemServerError(GemmaSystem):
         return (500 if status == 400 else status), headers, content
 
 
+class WordlessSystem(Habit):
+    """Fails at the system role without a word."""
+
+    source = "https://github.com/sgl-project/sglang/issues/892"
+    outcome = Whole(("response_format", "seed", "system", "temperature"))  # the vote that found it went without
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(500, "Internal Server Error") if body["messages"][0]["role"] != "user" else good(body)
+
+
 class MistralRoles(Habit):
     """Templates without a system role complain about the order of roles."""
 
@@ -294,7 +306,169 @@ class GroqNoLuck(Habit):
         return good(body)
 
 
-HABITS = (
+class ErrorsInAList(Habit):
+    source = "https://github.com/cloudflare/ai/issues/279"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "seed" not in body:
+            return good(body)
+        message = "AiError: Bad input: Error: unexpected property '/seed'"
+        return answer(400, {"errors": [{"message": message, "code": 5006}], "success": False, "result": {}})
+
+
+class ValueOfConst(Habit):
+    """FastAPI's list of problems about a value inside the form."""
+
+    source = "made up after the problems that FastAPI lists"
+    outcome = Whole(("json_schema",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if (body.get("response_format") or {}).get("type") != "json_schema":
+            return good(body)
+        problem = {
+            "loc": ["body", "response_format", "type"],
+            "msg": "unexpected value; permitted: 'text', 'json_object'",
+            "type": "value_error.const",
+        }
+        return answer(422, {"detail": [problem]})
+
+
+class Xml(Habit):
+    source = "made up"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "seed" not in body:
+            return good(body)
+        page = (
+            '<?xml version="1.0"?><Error><Code>BadRequest</Code><Message>seed is not supported</Message></Error>'
+        )
+        return answer(400, page, {"Content-Type": "application/xml"})
+
+
+class Problem(Habit):
+    """application/problem+json."""
+
+    source = "https://www.rfc-editor.org/rfc/rfc9457"
+    outcome = Whole(("temperature",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "temperature" not in body:
+            return good(body)
+        problem = {
+            "type": "about:blank",
+            "title": "Bad Request",
+            "status": 400,
+            "detail": "temperature: not permitted",
+        }
+        return answer(400, problem, {"Content-Type": "application/problem+json"})
+
+
+class RangeOfTemperature(Habit):
+    source = "made up"
+    outcome = Whole(("temperature",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "temperature" not in body:
+            return good(body)
+        return answer(400, {"object": "error", "message": "temperature must be in [0, 0.5]", "code": 40001})
+
+
+class NoSystemValue(Habit):
+    source = "https://github.com/pydantic/pydantic-ai/issues/974"
+    outcome = Whole(("system",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if body["messages"][0]["role"] != "system":
+            return good(body)
+        message = "Unsupported value: 'messages[0].role' does not support 'system' with this model."
+        return answer(400, error(message, param="messages[0].role", code="unsupported_value"))
+
+
+class SchemaTooLarge(Habit):
+    source = "https://github.com/flutter/genui/issues/428"
+    outcome = Whole(("json_schema",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if (body.get("response_format") or {}).get("type") != "json_schema":
+            return good(body)
+        message = "The specified schema produces a constraint that has too many states for serving."
+        return answer(400, [{"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}])
+
+
+class DropParameters(Habit):
+    """A gateway that knows what a model takes, and says 500."""
+
+    source = "https://github.com/BerriAI/litellm/issues/3923"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "seed" not in body:
+            return good(body)
+        message = "ollama does not support parameters: {'seed': 1}, for model=llama3:latest. To drop these, set `litellm.drop_params=True`"  # noqa: E501 - as it was reported
+        return answer(500, {"error": {"message": message, "type": None, "param": None, "code": 500}})
+
+
+class BareString(Habit):
+    """The body of the error is a text of JSON."""
+
+    source = "made up"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(400, '"The seed option is not available"') if "seed" in body else good(body)
+
+
+class SeveralAtOnce(Habit):
+    source = "made up"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        extra = sorted({"seed", "n"}.intersection(body))
+        return answer(422, {"detail": f"Unsupported parameter(s): {', '.join(extra)}"}) if extra else good(body)
+
+
+class RandomSeed(Habit):
+    source = "made up"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(400, error("Invalid parameter: random_seed")) if "seed" in body else good(body)
+
+
+class JapaneseSeed(Habit):
+    source = "made up"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(400, error("パラメータ seed はサポートされていません")) if "seed" in body else good(body)
+
+
+class DeveloperInstruction(Habit):
+    """Gemma behind Google's interface."""
+
+    source = "made up after a report without an address"
+    outcome = Whole(("system",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if body["messages"][0]["role"] == "user":
+            return good(body)
+        message = "Developer instruction is not enabled for models/gemma-3-27b-it"
+        return answer(400, [{"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}])
+
+
+class ValidRoles(Habit):
+    source = "made up after a report without an address"
+    outcome = Whole(("system",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if body["messages"][0]["role"] == "user":
+            return good(body)
+        return answer(400, error("Please use a valid role: user, model."))
+
+
+HABITS: tuple[type[Habit], ...] = (
     DeepSeekForm,
     NoForm,
     GeminiSeed,
@@ -314,7 +488,22 @@ HABITS = (
     RouterRaw,
     GemmaSystem,
     GemmaSystemServerError,
+    WordlessSystem,
     MistralRoles,
     GroqLuck,
     GroqNoLuck,
+    ErrorsInAList,
+    ValueOfConst,
+    Xml,
+    Problem,
+    RangeOfTemperature,
+    NoSystemValue,
+    SchemaTooLarge,
+    DropParameters,
+    BareString,
+    SeveralAtOnce,
+    RandomSeed,
+    JapaneseSeed,
+    DeveloperInstruction,
+    ValidRoles,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from grading import State
-from tests.servers.zoo.habit import TEXT, Answer, Habit, Json, Lost, answer, choice, good
+from tests.servers.zoo.habit import TEXT, USAGE, Answer, Habit, Json, Lost, answer, choice, good
 
 _DRAFT = '{"boat": {"quote": "The old boat dreams", "earned": false}, "storm": {"quote": "", "earned": false}}'
 
@@ -82,4 +82,141 @@ class Declines(Habit):
         return good(body, None, refusal="I'm sorry, I cannot assist with that.")
 
 
-HABITS = (ThinkDraft, ThinkClosing, Parts, Fenced, ReasoningField, OnlyReasoning, CutOff, Declines)
+class NoUsage(Habit):
+    source = "https://github.com/rowboatlabs/rowboat/issues/113"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, {"choices": [choice(TEXT)] * body.get("n", 1), "usage": None})
+
+
+class UsageInWords(Habit):
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        usage = {"prompt_tokens": "100", "completion_tokens": "30", "total_tokens": "130"}
+        return answer(200, {"choices": [choice(TEXT)] * body.get("n", 1), "usage": usage})
+
+
+class TooManyChoices(Habit):
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return good({"n": body.get("n", 1) + 2})
+
+
+class Reversed(Habit):
+    """Choices come as they end, not in the order of `index`."""
+
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        count = body.get("n", 1)
+        choices = [{**choice(TEXT), "index": index} for index in reversed(range(count))]
+        return answer(200, {"choices": choices, "usage": USAGE})
+
+
+class FormAsTool(Habit):
+    """A gateway makes a tool of the form, and leaves the reply there."""
+
+    source = "https://github.com/BerriAI/litellm/issues/6741"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "response_format" not in body:
+            return good(body)
+        call = {"id": "1", "type": "function", "function": {"name": "json_tool_call", "arguments": TEXT}}
+        one = choice(None, tool_calls=[call]) | {"finish_reason": "tool_calls"}
+        return answer(200, {"choices": [one] * body.get("n", 1), "usage": USAGE})
+
+
+class NoFinish(Habit):
+    source = "https://github.com/openai/openai-openapi/pull/20"
+    finish: str | None = None
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(
+            200, {"choices": [choice(TEXT) | {"finish_reason": self.finish}] * body.get("n", 1), "usage": USAGE}
+        )
+
+
+class EndOfSequence(NoFinish):
+    source = "https://github.com/openai/openai-dotnet/pull/267"
+    finish = "eos"
+
+
+class FinishFilter(Habit):
+    source = "https://github.com/bespokelabsai/curator/issues/261"
+    outcome = Lost(State.REFUSED)
+    wasted = 99
+    finish = "content_filter"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, {"choices": [choice("") | {"finish_reason": self.finish}] * body.get("n", 1)})
+
+
+class FinishSensitive(FinishFilter):
+    source = "https://github.com/BerriAI/litellm/pull/24373"
+    finish = "sensitive"
+
+
+class FinishRecitation(FinishFilter):
+    """And a message without content."""
+
+    source = "made up after https://github.com/google/generative-ai-docs/issues/566"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        one = {"index": 0, "message": {"role": "assistant"}, "finish_reason": "content_filter: RECITATION"}
+        return answer(200, {"choices": [one] * body.get("n", 1)})
+
+
+class FinishWindow(Habit):
+    """The context's window is full."""
+
+    source = "https://github.com/mozilla-ai/any-llm/issues/1200"
+    outcome = Lost(State.TRUNCATED)
+    wasted = 99
+
+    def chat(self, body: Json, number: int) -> Answer:
+        one = choice(TEXT[:40]) | {"finish_reason": "model_context_window_exceeded"}
+        return answer(200, {"choices": [one] * body.get("n", 1), "usage": USAGE})
+
+
+class TextParts(Habit):
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        half = len(TEXT) // 2
+        parts = [{"type": "text", "text": TEXT[:half]}, {"type": "text", "text": TEXT[half:]}]
+        return good(body, parts)
+
+
+class NegativeUsage(Habit):
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        usage = {"prompt_tokens": -1, "completion_tokens": -1, "total_tokens": -2}
+        return answer(200, {"choices": [choice(TEXT)] * body.get("n", 1), "usage": usage})
+
+
+HABITS: tuple[type[Habit], ...] = (
+    ThinkDraft,
+    ThinkClosing,
+    Parts,
+    Fenced,
+    ReasoningField,
+    OnlyReasoning,
+    CutOff,
+    Declines,
+    NoUsage,
+    UsageInWords,
+    TooManyChoices,
+    Reversed,
+    FormAsTool,
+    NoFinish,
+    EndOfSequence,
+    FinishFilter,
+    FinishSensitive,
+    FinishRecitation,
+    FinishWindow,
+    TextParts,
+    NegativeUsage,
+)

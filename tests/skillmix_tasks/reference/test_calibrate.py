@@ -287,7 +287,7 @@ def test_a_correction_needs_the_judge_of_the_calibration(server: ChatServer, che
         ),
         (json.dumps(results_of(found.judge, 0.4, 0)), "no item with a verdict"),
         (json.dumps({"results": {}, "configs": {}, "n-samples": {}}), "no results of a judged SKILL-MIX task"),
-        ("[]", "is no results file"),
+        ("[]", "is not a results file"),
         ("{", "is not JSON"),
     ):
         results.write_text(content)

@@ -193,6 +193,25 @@ def test_files_that_are_no_gradings_are_named(copy: Path, content: bytes):
     assert len(report.metrics) == 4
 
 
+def test_the_notes_are_counted_by_student_and_kind(copy: Path):
+    for grading in (1, 2, 3):
+
+        def contradict(rows: list[dict[str, str]]) -> None:
+            rows[0]["points_0"] = "1.0,1.0,1.0,1.0,1.0"
+            rows[0]["assistant_0"] = table(rows[0]["skills"].split(",  \n"), rows[0]["topic"], [False] * 5)
+
+        change(copy / GRADED.replace("_1_1_", f"_1_{grading}_"), contradict)
+    (copy / R2.replace("_r2", "_r1") / "graded/by_gpt-4_on_text_1_2_gpt/records.csv").unlink()
+    said = CliRunner().invoke(app, ["reference", "metrics", str(copy)], catch_exceptions=False).stderr.splitlines()
+    [head, *kinds] = said
+    assert head.startswith("note: student-a k=2 seed=7 graded by gpt-4: ")
+    assert {"3 contradicted rows", "1 missing file", "1 missing grading"} <= set(
+        head.rstrip(".").partition("gpt-4: ")[2].split(", ")
+    )
+    assert len(kinds) == head.count(",") + 1
+    assert all(line.startswith("  ") for line in kinds)
+
+
 def test_other_folders_are_named(copy: Path, tmp_path: Path):
     (copy / "test/graded/by_gpt-4_on_text_1_1_gpt").mkdir(parents=True)
     (copy / R2 / "graded/notes").mkdir()
@@ -213,6 +232,7 @@ def test_the_command(copy: Path):
     records = json.loads(done.stdout)
     assert len(records) == 4
     assert {"student", "k", "seed", "deducted", "n", *METRICS} <= set(records[0])
+    assert done.stderr.count("note: ") == 2  # the missing file, and what it means for the majority
     assert "grading 1 is missing" in done.stderr
     text = CliRunner().invoke(app, ["reference", "metrics", str(copy)], catch_exceptions=False).stdout
     plain = records[0]

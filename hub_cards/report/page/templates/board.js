@@ -86,6 +86,7 @@ function drawBoard() {
     return make("th", { scope: "col", "aria-sort": sorted ? (rising ? "ascending" : "descending") : null },
       make("button", { type: "button", "data-sort": name, on: { click: turn } }, words + (sorted ? (rising ? " ↑" : " ↓") : "")));
   };
+  $("board").classList.toggle("dense", ks.length > 6);
   const groups = together ? [rows] : Object.values(Object.groupBy(rows, (one) => one.letter))
     .sort((a, b) => names.compare(a[0].letter, b[0].letter));
   const bodies = groups.map((members) => make("tbody", {}, ...(together ? [] : [groupHead(members[0], ks.length + 1)]),
@@ -103,8 +104,7 @@ function drawBoard() {
   const bounded = board.metric.value === "full_marks" && board.split.value === "all";
   drawPlot($("board-plot"), "board", shown.toSorted((a, b) => level(b) - level(a)).map((one) => ({ id: one.id, name: one.student, cells: cells(one) })),
     { bound: bounded ? data.bound : null });
-  const metric = data.metrics[board.metric.value];
-  $("board-caption").textContent = `${metric[0].toUpperCase()}${metric.slice(1)} against k${groups.length > 1 && shown[0] ? `, ${shown[0].judge}` : ""}; bars are 95 % intervals.`;
+  $("board-caption").textContent = `${titled(data.metrics[board.metric.value])} against k${groups.length > 1 && shown[0] ? `, ${shown[0].judge}` : ""}; bars are 95 % intervals.`;
 }
 
 {

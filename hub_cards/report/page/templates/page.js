@@ -1,5 +1,5 @@
 "use strict";
-// Text from results and answers reaches the page through textContent alone.
+// Text from results and answers reaches the page through textContent, or escaped in the HTML of a student's report.
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const views = [...document.querySelectorAll("main > section")];
@@ -24,6 +24,7 @@ function fill(select, options) {
 }
 
 const several = (name) => new Set(data.rows.filter((one) => one.source === "measured").map((one) => one[name])).size > 1;
+const titled = (text) => text[0].toUpperCase() + text.slice(1);
 const share = (value) => value.toFixed(2);
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 const many = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
@@ -108,16 +109,26 @@ function caveat(text) {
 }
 for (const mark of document.querySelectorAll("[data-caveat]")) mark.replaceWith(caveat(mark.dataset.caveat));
 
+// What is packed stands behind this script: the first view does not wait for it.
+const whole = new Promise((done) => addEventListener("DOMContentLoaded", done));
+async function inflate(id) {
+  await whole;
+  const bytes = Uint8Array.from(atob($(id).textContent), (one) => one.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
+}
+
 $("student-controls").addEventListener("change", () => { showStudent(); keepAddress(); });
-function showStudent() {
+async function showStudent() {
   const id = $("student-controls").elements.student.value;
-  const template = $("student-" + id);
-  $("student").replaceChildren(...(template ? [template.content.cloneNode(true)] : []));
+  if (!id) return;
+  const text = await inflate("student-" + id);
+  if ($("student-controls").elements.student.value !== id) return;
+  $("student").innerHTML = text;
   for (const link of $("student").querySelectorAll("a[data-student]")) {
     link.href = linkTo("samples", { student: link.dataset.student, ...(link.dataset.outcome ? { outcome: link.dataset.outcome } : {}) });
   }
   for (const link of $("student").querySelectorAll("a[data-answer]")) link.href = linkTo("samples", { student: id, answer: link.dataset.answer });
-  if (template) drawStudent($("student").querySelector(".plots"), row(id));
+  drawStudent($("student").querySelector(".plots"), row(id));
 }
 $("students").addEventListener("shown", showStudent);
 

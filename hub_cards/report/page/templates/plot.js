@@ -28,7 +28,8 @@ function drawPlot(box, name, lines, { bound = null, title = "" } = {}) {
       pointerenter: () => lift(canvas, line.id),
       pointerleave: () => lift(canvas, null),
     } }, key(place % 8), make("bdi", {}, line.name)))),
-  bound ? make("li", { class: "words" }, make("span", { "aria-hidden": "true" }, "┄ "), "novelty bound") : null);
+  bound ? make("li", { class: "words", title: "What a student could earn at most by repeating its training corpus; see Method" },
+    make("span", { "aria-hidden": "true" }, "┄ "), "novelty bound") : null);
   box.replaceChildren(...(title ? [make("h4", {}, title)] : []), canvas, legend);
   box.watch?.disconnect();
   let width = 0;
@@ -50,7 +51,7 @@ function lift(canvas, id) {
 function paint(canvas, tip, lines, bound) {
   const width = canvas.clientWidth;
   if (!width) return;
-  const height = innerWidth <= 760 ? 170 : 270;
+  const height = innerWidth <= 760 ? 170 : canvas.closest(".first:has(.dense)") ? 180 : 270;
   const [left, right, top, bottom] = [30, 10, 10, 34];
   const ks = [...new Set(lines.flatMap((line) => Object.keys(line.cells).map(Number)))].sort((a, b) => a - b);
   const [low, high] = [(ks[0] ?? 1) - 0.4, (ks.at(-1) ?? 1) + 0.4];
@@ -89,9 +90,10 @@ function paint(canvas, tip, lines, bound) {
 }
 
 function drawStudent(box, about) {
-  box.replaceChildren(...Object.entries(data.metrics).filter(([metric]) => about.cells[metric]).map(([metric, title]) => {
+  box.replaceChildren(...Object.entries(data.metrics).filter(([metric]) => about.cells[metric]).map(([metric, name]) => {
     const plot = make("div", { class: "plot" });
     const lines = Object.entries(about.cells[metric]).map(([split, cells]) => ({ id: split, name: data.splits[split], cells }));
+    const title = titled(name);
     requestAnimationFrame(() => drawPlot(plot, `student ${about.id} ${metric}`, lines, { title, bound: metric === "full_marks" && about.cells[metric].all ? data.bound : null }));
     return plot;
   }));

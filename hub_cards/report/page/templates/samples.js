@@ -1,14 +1,10 @@
 // Samples: rows to filter by stand in data.answers, the answers themselves in packed chunks.
 const PAGE = 25;
-const samples = { controls: $("sample-controls").elements, found: [], page: 0, chosen: null, chunks: new Map(), words: "", hits: new Set() };
+const samples = { controls: $("sample-controls").elements, found: [], page: 0, chosen: null, chunks: new Map(), words: "", hits: new Set(), asked: false };
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/u;
 
 async function unpack(number) {
-  if (!samples.chunks.has(number)) {
-    const bytes = Uint8Array.from(atob($("chunk-" + number).textContent), (one) => one.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    samples.chunks.set(number, new Response(stream).json());
-  }
+  if (!samples.chunks.has(number)) samples.chunks.set(number, inflate("chunk-" + number).then(JSON.parse));
   return samples.chunks.get(number);
 }
 
@@ -146,14 +142,14 @@ function generationView(body, generation, number, of) {
   const lines = Object.entries(generation.points).map(([point, earned]) => {
     const marks = generation.votes.map((vote) => vote.marks[point] ?? [null, ""]); // a lost vote keeps its place
     const quotes = [...new Set(marks.map(([, evidence]) => evidence).filter(Boolean))];
-    const code = generation.code[point];
+    const code = generation.code[point] ?? (point === "length" ? "" : undefined); // length is never asked of a judge
     const verdict = earned === null ? `no verdict: ${generation.states[point] ?? ""}` : earned ? "earned" : "lost";
     const name = quotes.length
       ? make("button", { type: "button", on: { click: () => light(quotes, line) } }, pointName(point, body))
       : pointName(point, body);
     const line = make("tr", {}, make("th", { scope: "row" }, name),
       make("td", { class: earned ? "yes" : "no" }, verdict),
-      make("td", { class: "votes" }, code ? "code" : marks.map(([mark]) => (mark === null ? "?" : mark ? "+" : "−")).join(" ")),
+      make("td", { class: "votes" }, code !== undefined ? "code" : marks.map(([mark]) => (mark === null ? "?" : mark ? "+" : "−")).join(" ")),
       make("td", { class: "quote" }, ...(code ? [shown(code)]
         : quotes.map((quote) => make("div", {}, "“", shown(quote), "”")))));
     return line;
@@ -212,8 +208,9 @@ async function open(number, focus) {
   $("sample").replaceChildren(
     make("h3", {}, body.topic ?? `Item ${answer[1]}`),
     skills.length ? make("ul", { class: "skills" }, ...skills) : make("p", { class: "words" }, "The skills of a private pack are not shown."),
-    body.prompt ? make("details", {}, make("summary", {}, "What the student was asked"), make("div", { class: "answer turn" }, shown(body.prompt))) : null,
-    make("p", { class: "words" }, "Press a point to see in the answer what the votes quoted for it. ← and → go to the item before and after."),
+    body.prompt ? make("details", { open: samples.asked, on: { toggle: ({ target }) => { samples.asked = target.open; } } },
+      make("summary", {}, "What the student was asked"), make("div", { class: "answer turn" }, shown(body.prompt))) : null,
+    make("p", { class: "words hint" }, "Press a point to see in the answer what the votes quoted for it. ← and → go to the item before and after."),
     make("div", { class: second ? "both" : "" }, studentView(number, body, Boolean(second)), second ? studentView(other, second, true) : null));
   if (focus) $("sample").focus({ preventScroll: innerWidth > 760 });
 }

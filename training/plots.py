@@ -5,13 +5,12 @@ All panels of a figure are together in a PNG and an SVG file, with a legend. The
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from hub_cards.report.study.board import Cell
+from grading.intervals import Interval
 
 # Each is on white with a contrast of 4.5 or more.
 COLOURS = ("#0b5cad", "#b0440a", "#17714a", "#7f36ad", "#a3123f", "#56606c", "#00707c", "#755800")
@@ -42,13 +41,25 @@ _STYLE: Any = {
 }
 
 
+class Point(Protocol):
+    """A score, with its interval if it is known."""
+
+    @property
+    def value(self) -> float:
+        """From 0 to 1."""
+
+    @property
+    def interval(self) -> Interval | None:
+        """At 95 %."""
+
+
 @dataclass(frozen=True)
 class Line:
-    """One student or split: its cells by k. `style` chooses colour and marker, and is below MOST."""
+    """One student or split: its scores by k. `style` chooses colour and marker, and is below MOST."""
 
     name: str
     style: int
-    cells: dict[int, Cell]
+    cells: Mapping[int, Point]
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ def draw_figure(panels: Sequence[Panel], title: str, path: Path) -> list[Path]:
         if handles:
             figure.legend(handles.values(), handles, loc="lower center", ncols=len(panels), frameon=False)
         figure.suptitle(_shown(title), fontsize=10, y=1 - 0.08 / height)
-        image, drawing = path.with_suffix(".png"), path.with_suffix(".svg")
+        image, drawing = (path.with_name(f"{path.name}.{ending}") for ending in ("png", "svg"))
         figure.savefig(image, dpi=160, metadata={"Software": None})  # which would name the release of matplotlib
         figure.savefig(drawing, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return [image, drawing]

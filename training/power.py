@@ -7,6 +7,7 @@ from math import sqrt
 from grading import UserError
 from grading.intervals import CONFIDENCE
 
+LEVEL = 1 - CONFIDENCE  # of a two-sided test
 POWER = 0.8
 MOST = 20_000  # items; beyond that no run of this benchmark goes
 
@@ -21,21 +22,26 @@ def discordant_share(rate: float, difference: float) -> float:
     return rate * (1 - other) + other * (1 - rate)
 
 
-def power(items: int, difference: float, discordant: float) -> float:
-    """The chance that the test finds a true `difference` with `items` items, of which a share is `discordant`."""
+def power(items: int, difference: float, discordant: float, level: float = LEVEL) -> float:
+    """The chance that the test finds a true `difference` with `items` items, of which a share is `discordant`.
+
+    The test is two-sided at `level`.
+    """
     import numpy as np
     from scipy.stats import binom
 
     differing = np.arange(items + 1)
     favour = (discordant + difference) / 2 / discordant
     # The most losses with which the test still rejects; -1 where no number of losses is few enough.
-    few = binom.ppf((1 - CONFIDENCE) / 2, differing, 0.5)
-    few = np.where(2 * binom.cdf(few, differing, 0.5) <= 1 - CONFIDENCE, few, few - 1)
+    few = binom.ppf(level / 2, differing, 0.5)
+    few = np.where(2 * binom.cdf(few, differing, 0.5) <= level, few, few - 1)
     rejects = binom.cdf(few, differing, favour) + binom.cdf(few, differing, 1 - favour)
     return float(np.sum(binom.pmf(differing, items, discordant) * rejects))
 
 
-def items_needed(rate: float, difference: float, discordant: float | None = None) -> int | None:
+def items_needed(
+    rate: float, difference: float, discordant: float | None = None, level: float = LEVEL
+) -> int | None:
     """The items with which a true difference is found with the chance POWER; None if they are more than MOST.
 
     `rate` is the first student's score and `difference` what the second has more (or, below 0, less). UserError
@@ -54,14 +60,14 @@ def items_needed(rate: float, difference: float, discordant: float | None = None
             f"{abs(difference):g} and 1, not at {discordant:g}."
         )
     high = 8
-    while power(high, difference, discordant) < POWER:
+    while power(high, difference, discordant, level) < POWER:
         high *= 2
         if high > MOST:
             return None
     low = high // 2
     while low < high:
         middle = (low + high) // 2
-        if power(middle, difference, discordant) < POWER:
+        if power(middle, difference, discordant, level) < POWER:
             low = middle + 1
         else:
             high = middle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -79,17 +80,25 @@ class Generation(BaseModel):
     states: dict[str, _State]
     votes: list[VoteRecord]
 
+    @cached_property
     def split_points(self) -> list[str]:
         """The points on which the votes that marked them do not agree."""
-        return [point for point in self.points if len({mark.earned for mark in self._marks(point)}) > 1]
+        return [point for point, earned in self._marks.items() if True in earned and False in earned]
 
+    @property
     def voted_points(self) -> list[str]:
         """The points that two votes or more have marked."""
-        return [point for point in self.points if len(self._marks(point)) > 1]
+        return [point for point, earned in self._marks.items() if len(earned) > 1]
 
-    def _marks(self, point: str) -> list[MarkRecord]:
-        marks = [vote.marks[point] for vote in self.votes if point in vote.marks]
-        return [mark for mark in marks if mark.earned is not None]
+    @cached_property
+    def _marks(self) -> dict[str, list[bool]]:
+        """What the votes say of each point."""
+        found: dict[str, list[bool]] = {point: [] for point in self.points}
+        for vote in self.votes:
+            for point, mark in vote.marks.items():
+                if mark.earned is not None and point in found:
+                    found[point].append(mark.earned)
+        return found
 
 
 class Sample(BaseModel):
@@ -112,7 +121,7 @@ class Sample(BaseModel):
         if self.coverage not in (0, 1):
             raise ValueError("coverage is neither 0 nor 1")
         if self.coverage and not all(0 <= score <= 1 for score in scores):
-            raise ValueError("an item with a verdict has a score that is no share")
+            raise ValueError("an item with a verdict has a score that is not a share")
         if not self.filtered_resps or len(self.filtered_resps) != len(self.resps):
             raise ValueError("there are not as many judged answers as answers")
         if self.doc.skills and len(self.doc.skills) != self.doc.k:
@@ -134,7 +143,7 @@ class Sample(BaseModel):
         return "\n\n".join(one.content for one in messages)
 
     def generations(self) -> list[Generation]:
-        """The judged answers, in order; ValidationError if one is none, or lacks a point."""
+        """The judged answers, in order; ValidationError if one is invalid, or lacks a point."""
         found = [Generation.model_validate_json(text) for text in self.filtered_resps]
         points = {*(f"s{number}" for number in range(1, self.doc.k + 1)), TOPIC, SENSE, LENGTH}
         for generation in found:

@@ -25,15 +25,16 @@ class PublishedSource(BaseModel):
 class PublishedRow(BaseModel):
     """One student's scores at one k, as shares from 0 to 1; None is what the source does not state.
 
-    `training` is none, D(1) or D(1,2,3), as in the second paper. `names_deducted`: a skill that the text names
-    earns no point. `common_dropped`: items with a very common skill were left out. `items` is their number.
+    `training` is none or the name of a training set, as D(1,2,3) in the second paper. `names_deducted`: a skill
+    that the text names earns no point. `common_dropped`: items with a very common skill were left out. `items` is
+    their number.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: PublishedSource
     student: str
-    training: Literal["none", "D(1)", "D(1,2,3)"]
+    training: str = Field(min_length=1)
     judge: str
     names_deducted: bool
     common_dropped: bool
@@ -48,7 +49,7 @@ class PublishedRow(BaseModel):
 @cache
 def load_published() -> tuple[PublishedRow, ...]:
     """All published rows, in the order of the file."""
-    tables = yaml.safe_load(files("hub_cards.report.study").joinpath("published.yaml").read_text(encoding="utf-8"))
+    tables = yaml.safe_load(files("training").joinpath("published.yaml").read_text(encoding="utf-8"))
     rows = []
     for table in tables:
         columns, values = table.pop("columns"), table.pop("rows")

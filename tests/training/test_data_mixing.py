@@ -1,0 +1,91 @@
+"""Several data sets in one training, whole or by a number of rows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from grading import UserError
+from tests.training.making import write_rows
+from training.data.dataset import build_dataset
+from training.data.source import open_data
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("texts")
+    write_rows(folder, {1: 30, 2: 25})
+    build_dataset(folder, validation=0.1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("more")
+    write_rows(folder, {4: 12})
+    build_dataset(folder, validation=0)
+    return folder
+
+
+def test_one_data_set_is_opened_and_recorded_as_before(texts: Path):
+    data = open_data([str(texts)], "k1", 0)
+    assert data.record() == {"name": texts.name, "revision": None, "config": "k1"}
+    assert set(data.train["k"]) == {1}
+    assert data.validation is not None
+
+
+def test_rows_of_another_data_set_are_added(texts: Path, more: Path):
+    data = open_data([str(texts), f"{more}:k4=5"], "k1-2", 0)
+    whole = open_data([str(texts)], "k1-2", 0)
+    assert len(data.train) == len(whole.train) + 5
+    assert data.train["id"][: len(whole.train)] == whole.train["id"][:]
+    assert data.validation is not None
+    assert whole.validation is not None
+    assert len(data.validation) == len(whole.validation)  # the other one holds none back
+    assert data.record()["parts"] == [
+        {"name": texts.name, "revision": None, "config": "k1-2", "rows": len(whole.train)},
+        {"name": more.name, "revision": None, "config": "k4", "rows": 5},
+    ]
+    found = data.leaks(("skillmix_k1",))
+    assert found.rows == 30 + 25 + 12
+    assert not found.leaks
+
+
+def test_the_draw_is_seeded_and_a_larger_one_holds_a_smaller_one(texts: Path):
+    def ids(given: str, seed: int = 0) -> list[str]:
+        return list(open_data([given], None, seed).train["id"])
+
+    ten = ids(f"{texts}:k1-2=10")
+    assert ten == ids(f"{texts}:k1-2=10")
+    assert set(ten) < set(ids(f"{texts}:k1-2=20"))
+    assert ten != ids(f"{texts}:k1-2=10", seed=1)
+    every = ids(f"{texts}:k1-2")
+    assert [name for name in every if name in ten] == ten  # in their order
+    assert {int(k) for k in open_data([f"{texts}:k1-2=20"], None, 0).train["k"]} == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("ending", "sentence"),
+    [
+        ("=1000", r"asks for 1,000 rows of \d+: give a number from 1 to \d+"),
+        ("=0", "asks for 0 rows of"),
+        (":k7", "has no config 'k7', it has k1, k2, k1-2"),
+        ("-missing:k1=5", "There is no data set .*-missing: name a directory"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(texts: Path, ending: str, sentence: str):
+    with pytest.raises(UserError) as refused:
+        open_data([f"{texts}{ending}"], None, 0)
+    assert re.search(sentence, str(refused.value))
+
+
+def test_data_that_does_not_go_together_is_refused(texts: Path, tmp_path: Path):
+    with pytest.raises(UserError, match="is given twice"):
+        open_data([str(texts), str(texts)], None, 0)
+    other = tmp_path / "plain"
+    other.mkdir()
+    (other / "train.jsonl").write_text('{"text": "only text"}\n')
+    with pytest.raises(UserError, match="not all of them have the column messages"):
+        open_data([str(texts), str(other)], None, 0)

@@ -1,0 +1,145 @@
+"""What an experiment measured: for each model, arm, seed and judge a folder of results, and its scores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from grading import UserError
+from grading.safety.bounds import load_json, read_bytes
+from skillmix_tasks.items.pack import Split
+from skillmix_tasks.scoring.metrics import Scores
+from skillmix_tasks.stored.output_files import samples_of
+from skillmix_tasks.stored.record import RunRecord, no_results, task_record
+from skillmix_tasks.stored.samples import Generation, read_samples
+
+BASE = "base"  # the arm of a model as it was before training
+TEACHER = "teacher"  # the arm of the model that wrote the texts
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Results of one model under one judge: `results` holds results_*.json of lm-eval with their samples.
+
+    `arm` is BASE, TEACHER or the arm's name. `seed` is the training's; BASE and TEACHER have none.
+    """
+
+    model: str
+    arm: str
+    seed: int | None
+    judge: str
+    results: Path
+
+
+class TaskKey(NamedTuple):
+    """What tells the tasks of an experiment apart."""
+
+    split: Split
+    k: int
+    drop_common: bool
+
+
+class Answered(NamedTuple):
+    """One answer: its hash, and whether it has all points; None without a verdict."""
+
+    text: str
+    full: bool | None
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """The items of one task by their hash: their scores (None without a verdict) and their answers.
+
+    `rules` is what must be equal for scores to compare, but for the judge.
+    """
+
+    judge: dict[str, Any]
+    rules: dict[str, Any]
+    scores: Mapping[str, Scores | None]
+    answers: Mapping[str, tuple[Answered, ...]]
+
+
+Read = dict[Measured, dict[TaskKey, TaskScores]]
+
+
+def read_all(measured: Sequence[Measured]) -> Read:
+    """The scores of every folder; UserError if one cannot be read, or if their scores do not compare."""
+    read = {one: read_scores(one.results) for one in measured}
+    rules: tuple[Measured, dict[str, Any]] | None = None
+    judges: dict[str, tuple[Measured, dict[str, Any]]] = {}
+    for one, tasks in read.items():
+        for scores in tasks.values():
+            rules = rules or (one, scores.rules)
+            _check_alike(rules, one, scores.rules, "rules")
+            _check_alike(judges.setdefault(one.judge, (one, scores.judge)), one, scores.judge, "judge")
+    return read
+
+
+def read_scores(folder: Path) -> dict[TaskKey, TaskScores]:
+    """The newest judged results of each task under `folder`; UserError if there are none."""
+    found: dict[TaskKey, TaskScores] = {}
+    for path in sorted(folder.rglob("results_*.json"), key=lambda file: file.name):
+        try:
+            data = load_json(read_bytes(path))
+            records = {name: task_record(data, name, path) for name in data["configs"]}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise no_results(path, error) from error
+        for name, record in records.items():
+            if record is not None and record.judge is not None:
+                key = TaskKey(record.split, record.k, record.drop_common)
+                found[key] = _read(path, name, record, data)
+    if not found:
+        raise UserError(f"{folder} holds no judged results: name what `skillmix eval` or `skillmix grade` wrote.")
+    return found
+
+
+def _read(path: Path, task: str, record: RunRecord, data: dict[str, Any]) -> TaskScores:
+    samples = samples_of(path, task)
+    if samples is None:
+        raise UserError(f"{path} has no samples of {task} beside it: evaluate again with --log_samples.")
+    scores: dict[str, Scores | None] = {}
+    answers: dict[str, tuple[Answered, ...]] = {}
+    for sample, generations in read_samples(samples, samples):
+        whole = sample.coverage == 1
+        mine = Scores(sample.full_marks, sample.all_skills, sample.skill_fraction)
+        scores[sample.doc.hash] = mine if whole else None
+        answers[sample.doc.hash] = tuple(map(_answered, generations))
+    stated = data["results"].get(task, {}).get("sample_len")
+    if len(scores) != stated:
+        raise UserError(
+            f"{samples} has {len(scores)} items and {path.name} states {stated}: put back the files that lm-eval "
+            "wrote, or grade the answers again."
+        )
+    own = record.judge or {}
+    judge = {name: value for name, value in own.items() if name not in ("refused_parameters", "shutdown")}
+    rules = {
+        "task version": str(data["configs"][task]["metadata"].get("version")),
+        "pack": record.pack.hash,
+        "turns": record.turns,
+        "generations": record.generations,
+        "seed": record.seed,
+    }
+    return TaskScores(judge, rules, scores, answers)
+
+
+def _answered(generation: Generation) -> Answered:
+    points = generation.points.values()
+    full = None if None in points and False not in points else all(points)
+    return Answered(hashlib.sha256(generation.answer.encode()).hexdigest()[:16], full)
+
+
+def _check_alike(
+    known: tuple[Measured, dict[str, Any]], other: Measured, values: dict[str, Any], kind: str
+) -> None:
+    first, expected = known
+    differing = [name for name in expected | values if expected.get(name) != values.get(name)]
+    if differing:
+        name = differing[0]
+        raise UserError(
+            f"{first.results} and {other.results} have another {name if kind == 'rules' else kind + ' ' + name} "
+            f"({expected.get(name)!r} and {values.get(name)!r}), so their scores do not compare: evaluate both "
+            "alike."
+        )

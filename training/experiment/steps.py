@@ -1,0 +1,296 @@
+"""The steps of an experiment: for each the command, what it waits for, and what it takes of a machine.
+
+    OUT/texts/TEXTS                     texts, once for all arms
+    OUT/runs/MODEL--ARM--SEED           trainings
+    OUT/answers/MODEL--base             answers of each base model, once
+    OUT/answers/MODEL--ARM--SEED        answers of each trained model
+    OUT/results/JUDGE--MODEL--...       results of each judge
+    OUT/tables, OUT/report              tables, figure, claims; the page
+    OUT/budget                          what the paid steps have spent, against one cap
+    OUT/done/RULE/NAME                  the mark of each step that is done
+
+Each command resumes, so a step that was killed is simply run again. Answers and results are removed first: the
+replies in them are in the store, and cost nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from grading.cost.ledger import BUDGET_VARIABLE
+from skillmix_tasks.stored.answers import ANSWERS_VARIABLE
+from training.experiment.measured import BASE, Measured
+from training.experiment.spec import Data, Experiment, Judge, Needs, embedded_folder, slug
+from training.tune.recipe import EMBEDDED, Recipe
+
+_LIGHT = Needs(hours=1, memory_gb=4)
+_LAUNCH = ("accelerate.commands.launch", "--config_file")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One job: `needs` are the marks (RULE/NAME) of the steps before it, `runtime` is in minutes."""
+
+    rule: str
+    name: str
+    command: str
+    needs: tuple[str, ...]
+    gpu: int
+    mem_mb: int
+    runtime: int
+    network: int
+
+    @property
+    def mark(self) -> str:
+        """Its mark under OUT/done."""
+        return f"{self.rule}/{self.name}"
+
+    def record(self) -> dict[str, Any]:
+        """The step as JSON."""
+        return asdict(self) | {"mark": self.mark}
+
+
+@dataclass(frozen=True)
+class Student:
+    """A model that is measured: the base model (no arm, no seed), or what a training made of it."""
+
+    model: str
+    arm: str = BASE
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its folder."""
+        parts = [slug(self.model), slug(self.arm)] + ([] if self.seed is None else [f"seed{self.seed}"])
+        return "--".join(parts)
+
+
+def students(experiment: Experiment) -> list[Student]:
+    """The base models and all trainings."""
+    return [
+        student
+        for model in experiment.models
+        for student in (
+            Student(model),
+            *(Student(model, arm, seed) for arm in experiment.arms for seed in experiment.seeds),
+        )
+    ]
+
+
+def measured(experiment: Experiment, out: Path) -> list[Measured]:
+    """Where the results of each student under each judge are."""
+    return [
+        Measured(student.model, student.arm, student.seed, judge, _results(out, judge, student))
+        for judge in experiment.judge_specs()
+        for student in students(experiment)
+    ]
+
+
+def steps(experiment: Experiment, file: Path, out: Path) -> list[Step]:
+    """All steps, those that others wait for first; `file` is the experiment's own."""
+    return list(_steps(experiment, file, out))
+
+
+def _steps(experiment: Experiment, file: Path, out: Path) -> Iterator[Step]:
+    own = [str(file)]
+    first = _step("estimate", "all", _skillmix("estimate", *own), (), _LIGHT, network=True)
+    yield first
+    for name, texts in experiment.texts.items():
+        yield _step("texts", slug(name), _generate(experiment, name, out), (first.mark,), texts, network=True)
+    for student in students(experiment):
+        needs: tuple[str, ...] = (first.mark,)
+        if student.seed is not None:
+            arm = experiment.arms[student.arm]
+            texts_before = tuple(dict.fromkeys(f"texts/{slug(one.texts)}" for one in arm if one.texts))
+            training = _step(
+                "train",
+                student.name,
+                _train(experiment, student, out),
+                (first.mark, *texts_before),
+                experiment.models[student.model],
+            )
+            yield training
+            needs = (training.mark,)
+        yield _step("answers", student.name, _answer(experiment, student, out), needs, experiment.answering)
+    judged = []
+    for judge, judge_model in zip(experiment.judges, experiment.judge_specs(), strict=True):
+        for student in students(experiment):
+            grading = _step(
+                "judge",
+                f"{slug(judge_model)}--{student.name}",
+                _grade(experiment, judge, _results(out, judge_model, student), _answers(out, student), out),
+                (f"answers/{student.name}",),
+                experiment.judging,
+                network=True,
+            )
+            judged.append(grading.mark)
+            yield grading
+    tables = _skillmix("tables", *own, "--out", str(out))
+    yield _step("tables", "all", tables, tuple(judged), _LIGHT)
+    yield _step("report", "all", _report(experiment, out), ("tables/all",), _LIGHT)
+
+
+def _step(
+    rule: str, name: str, command: str, needs: tuple[str, ...], taken: Needs, *, network: bool = False
+) -> Step:
+    return Step(
+        rule,
+        name,
+        command,
+        needs,
+        gpu=taken.gpus,
+        mem_mb=round(taken.memory_gb * 1000),
+        runtime=max(1, round(taken.hours * 60)),
+        network=int(network),
+    )
+
+
+def _generate(experiment: Experiment, name: str, out: Path) -> str:
+    texts, teacher, judge = experiment.texts[name], experiment.teacher, _judge(experiment.judges[0])
+    options: list[str] = []
+    for option, value in (
+        ("--teacher-args", teacher.args),
+        ("--teacher-base-url", teacher.base_url),
+        ("--teacher-temperature", teacher.temperature),
+        ("--teacher-max-tokens", teacher.max_tokens),
+        ("--teacher-prefix", teacher.prefix),
+        ("--judge-base-url", judge.base_url),
+        ("--votes", experiment.votes),
+        ("--mix", texts.mix),
+    ):
+        if value is not None:
+            options += [option, str(value)]
+    if texts.mix is not None:
+        options += ["--mix-share", str(texts.mix_share)]
+    for stop in teacher.stop:
+        options += ["--teacher-stop", stop]
+    return _paid(experiment, out) + _skillmix(
+        "generate",
+        *("--plan", texts.plan, "--scale", str(texts.scale), "--pack", experiment.pack),
+        *("--seed", str(texts.seed), "--turns", str(texts.turns)),
+        *("--teacher", _named(teacher.model), "--judge", _named(judge.model), *options, *_cap(experiment)),
+        *("--out", str(out / "texts" / slug(name))),
+    )
+
+
+def _train(experiment: Experiment, student: Student, out: Path) -> str:
+    model, recipe = experiment.models[student.model], experiment.recipe(student.model)
+    arguments = ["train", "--recipe", model.recipe]
+    for one in experiment.arms[student.arm]:
+        arguments += ["--data", data_argument(one, out)]
+    for change in experiment.changes(student.model, student.seed):
+        arguments += ["--set", change]
+    arguments += ["--on-too-long", model.on_too_long, *(["--merge"] if recipe.method == "lora" else [])]
+    arguments += ["--out", str(_run(out, student))]
+    if model.gpus > 1:
+        launch = f'{shlex.join([sys.executable, "-m", *_LAUNCH])} "$({_skillmix("fsdp2")})"'
+        # Time for a checkpoint when the launcher is told to stop.
+        return f"TORCH_ELASTIC_SHUTDOWN_TIMEOUT=1800 {launch} --num_processes {model.gpus} " + shlex.join(
+            ["-m", "skillmix", *arguments]
+        )
+    # One process sees one GPU, of however many the machine has; a cluster has set this already.
+    return ('CUDA_VISIBLE_DEVICES="${CUDA_VISIBLE_DEVICES-0}" ' if model.gpus else "") + _skillmix(*arguments)
+
+
+def data_argument(data: Data, out: Path) -> str:
+    """An entry of an arm as `skillmix train --data` takes it."""
+    name = data.data if data.texts is None else str(out / "texts" / slug(data.texts))
+    config = f":{data.config}" if data.config else ""
+    return f"{name}{config}" + (f"={data.count}" if data.count else "")
+
+
+def _answer(experiment: Experiment, student: Student, out: Path) -> str:
+    answering, recipe = experiment.answering, experiment.recipe(student.model)
+    model_args = _pretrained(recipe, student, out) + (f",{answering.model_args}" if answering.model_args else "")
+    commands = []
+    for folder, tasks, sets in _parts(experiment, _answers(out, student)):
+        evaluate = _skillmix(
+            "eval",
+            *("--model", answering.model, "--model_args", model_args, "--tasks", ",".join(tasks)),
+            *("--apply_chat_template", "--predict_only", "--output_path", str(folder / "log")),
+            *answering.arguments,
+            *sets,
+        )
+        shown = shlex.quote(str(folder))
+        commands.append(f"rm -rf {shown} && {ANSWERS_VARIABLE}={shown} {evaluate}")
+    return " && ".join(commands)
+
+
+def _parts(experiment: Experiment, folder: Path) -> Iterator[tuple[Path, tuple[str, ...], list[str]]]:
+    """What is measured below `folder`: where, which tasks, and with which settings."""
+    settings = experiment.task_settings
+    yield folder / "all", experiment.tasks, _sets(settings)
+    if experiment.drop_common_ks:
+        yield folder / "uncommon", experiment.drop_common_tasks, _sets(settings | {"drop_common": True})
+
+
+def _pretrained(recipe: Recipe, student: Student, out: Path) -> str:
+    if student.seed is not None:
+        return f"pretrained={_run(out, student) / ('merged' if recipe.method == 'lora' else 'model')}"
+    if recipe.model == EMBEDDED:
+        return f"pretrained={embedded_folder()}"
+    return f"pretrained={recipe.model}" + (f",revision={recipe.revision}" if recipe.revision else "")
+
+
+def _grade(experiment: Experiment, judge: Judge | str, results: Path, answers: Path, out: Path) -> str:
+    known = _judge(judge)
+    options = [] if known.base_url is None else ["--judge-base-url", known.base_url]
+    if experiment.votes is not None:
+        options += ["--votes", str(experiment.votes)]
+    commands = [f"rm -rf {shlex.quote(str(results))}"]
+    for folder, _, sets in _parts(experiment, answers):
+        grade = _skillmix("grade", "--judge", _named(known.model), *options, *_cap(experiment), *sets)
+        target = shlex.quote(str(results / folder.name))
+        commands.append(f"{_paid(experiment, out)}{grade} -o {target} {shlex.quote(str(folder))}/*.jsonl")
+    return " && ".join(commands)
+
+
+def _report(experiment: Experiment, out: Path) -> str:
+    named = []
+    for one in measured(experiment, out):
+        arm = "" if one.arm == BASE else f" {one.arm}"
+        seed = "" if one.seed is None or len(experiment.seeds) == 1 else f" seed {one.seed}"
+        named.append(f"{one.model}{arm}{seed}={one.results}")
+    return _skillmix("report", *named, "--tables", str(out / "tables"), "-o", str(out / "report"))
+
+
+def _paid(experiment: Experiment, out: Path) -> str:
+    return "" if experiment.budget is None else f"{BUDGET_VARIABLE}={shlex.quote(str(out / 'budget'))} "
+
+
+def _cap(experiment: Experiment) -> list[str]:
+    return [] if experiment.budget is None else ["--max-usd", str(experiment.budget)]
+
+
+def _sets(settings: Mapping[str, Any]) -> list[str]:
+    return [word for name, value in settings.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+
+
+def _skillmix(*arguments: str) -> str:
+    return shlex.join([sys.executable, "-P", "-m", "skillmix", *arguments])
+
+
+def _named(model: str) -> str:
+    return f"hf:{embedded_folder()}" if model == EMBEDDED else model
+
+
+def _judge(judge: Judge | str) -> Judge:
+    return Judge(model=judge) if isinstance(judge, str) else judge
+
+
+def _run(out: Path, student: Student) -> Path:
+    return out / "runs" / student.name
+
+
+def _answers(out: Path, student: Student) -> Path:
+    return out / "answers" / student.name
+
+
+def _results(out: Path, judge: str, student: Student) -> Path:
+    return out / "results" / f"{slug(judge)}--{student.name}"
