@@ -36,8 +36,8 @@ def with_stand_ins(*arguments: str) -> None:
     """The command, with vLLM's stand-in on the path."""
     from tests import stand_ins
 
-    stand_ins.use()
-    skillmix(*arguments)
+    with stand_ins.used():
+        skillmix(*arguments)
 
 
 def evaluated(kind: str, state: str, folder: Path, judge_url: str) -> CompletedProcess[str] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -100,13 +102,18 @@ def evaluate(
     return results, prompts, called
 
 
-def test_a_vllm_model_gets_and_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def vllm() -> Iterator[Any]:
+    """The stand-in for vLLM's package."""
+    with stand_ins.used():
+        yield importlib.import_module("vllm")
+
+
+def test_a_vllm_model_gets_and_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vllm: Any):
     """lm-eval's own class for vLLM, on the stand-in for the package: see tests.stand_ins."""
-    monkeypatch.syspath_prepend(str(Path(stand_ins.__file__).parent))
     from lm_eval import simple_evaluate
     from lm_eval.models.vllm_causallms import VLLM
     from lm_eval.tasks import TaskManager
-    from vllm import LLM  # type: ignore[import-not-found]
 
     folder = tmp_path / "model"
     write_chain_model(folder, ["<think>", THOUGHT, "</think>", ANSWER, "</s>"])
@@ -125,11 +132,11 @@ def test_a_vllm_model_gets_and_says_the_same(tmp_path: Path, monkeypatch: pytest
         assert record["answer"] == ANSWER.removeprefix("Answer: ")
         assert record["student"]["state"] == "answered"
         assert record["student"]["reasoning_tokens"] == 2
-    assert len(LLM.asked) == 6
-    for one in LLM.asked:
+    assert len(vllm.LLM.asked) == 6
+    for one in vllm.LLM.asked:
         assert (one.temperature, one.top_p, one.top_k, one.repetition_penalty) == (0.7, 1.0, -1, 1.0)
         assert (one.max_tokens, one.skip_special_tokens) == (26, False)
-    assert sorted(one.seed for one in LLM.asked) == [0, 0, 1, 1, 2, 2]
+    assert sorted(one.seed for one in vllm.LLM.asked) == [0, 0, 1, 1, 2, 2]
 
 
 def answers(results: Any) -> list[dict[str, Any]]:
