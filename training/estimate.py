@@ -24,6 +24,7 @@ from grading.models.price import PRICES_VARIABLE
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
 from grading.words import many
+from skillmix_tasks.cells import evaluation_cells
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.loading import load_pack
@@ -31,7 +32,6 @@ from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.rubric import grading_request
-from training.data.cells import evaluation_cells
 from training.texts.plan import Kind, Plan, cells
 from training.texts.teacher import TeacherSpec
 from training.tune.recipe import Recipe
