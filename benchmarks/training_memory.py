@@ -3,8 +3,8 @@
     python -m benchmarks.training_memory
 
 Each recipe trains for two steps in a process of its own, on rows that fill max_length. Its memory is the peak of
-the resident set (VmHWM) above that of the same process after it has trained a model of some thousand weights, so that
-libraries do not count. glibc is told to give large blocks back at once, as it would otherwise keep some of them.
+the resident set (VmHWM) above that of the same process after it has trained a model of some thousand weights, so
+that libraries do not count. glibc is told to give large blocks back at once, as it would otherwise keep some.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FULL = ["method=full", "lora=null"]
 CASES: dict[str, list[str]] = {  # by name, the changes of the recipe smollm2-135m-cpu
     "tiny, full, float32": [*_FULL, "dtype=float32", *_ONE, "max_length=1024"],
     "tiny, LoRA, float32": ["dtype=float32", *_ONE, "max_length=1024"],
-    "tiny, full, two micro batches": [*_FULL, "dtype=float32", "global_batch=2", "micro_batch=1", "max_length=1024"],
+    "tiny, full, two micro batches": [*_FULL, "dtype=float32", *_ONE, "global_batch=2", "max_length=1024"],
     "SmolLM2-135M, full, float32": [*_FULL, "dtype=float32", *_ONE, "max_length=256"],
     "SmolLM2-135M, LoRA, bfloat16": [*_ONE, "max_length=256"],
     "SmolLM2-135M, full, bfloat16": [*_FULL, *_ONE, "max_length=256"],
@@ -56,7 +56,7 @@ def write_inputs(folder: Path) -> None:
 
 def measure(name: str, folder: Path) -> dict[str, float]:
     """Estimated and measured bytes of a case, from a process of its own."""
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "benchmarks.training_memory", name, str(folder)],
         env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"},
         stdout=subprocess.PIPE,
@@ -106,8 +106,8 @@ def main() -> None:
             found = measure(name, folder)
             share = found["estimated"] / found["measured"] - 1
             print(  # noqa: T201
-                f"{name:40} estimated {found['estimated'] / 1e9:5.2f} GB, measured {found['measured'] / 1e9:5.2f} GB: "
-                f"{share:+.0%}",
+                f"{name:40} estimated {found['estimated'] / 1e9:5.2f} GB, "
+                f"measured {found['measured'] / 1e9:5.2f} GB: {share:+.0%}",
                 flush=True,
             )
 

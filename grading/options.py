@@ -50,7 +50,7 @@ Tasks = Annotated[
     typer.Option("--tasks", "--task", metavar="TASK,TASK", help="Tasks and groups (`skillmix tasks`)."),
 ]
 Items = Annotated[int, typer.Option(min=1, metavar="N", help="Items of each task, from the first.")]
-Seed = Annotated[int, typer.Option(metavar="N", help="Draws what is drawn.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of all that is drawn.")]
 Trust = Annotated[
     bool, typer.Option("--trust-file", help="Use the models, packs and data sets that a file of others names.")
 ]

@@ -1,8 +1,8 @@
 """What data, training and evaluation will take, before any of it begins: dollars, and hours of a GPU.
 
-training/experiment/estimate.py adds them up for an experiment.
 Prompts are counted from those of the plan's first cells and of the tasks' first items. What cannot be counted
-stands in estimate.yaml with its source, and is printed with the result.
+stands in estimate.yaml with its source, and is printed with the result. Of an experiment it is
+training/experiment/estimate.py that puts the parts together.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ class Estimate:
         total = f"In all: ${self.dollars:,.2f}" + (f" without {without}" if without else "")
         if without and not self.dollars:
             total = f"In all: not known without the price of {without}"
-        gpu = self.assumptions.get("gpu")
-        hours = f"; {_hours(self.gpu_hours)} (one {gpu})" if gpu else ""
+        known = self.assumptions
+        hours = f"; {_hours(self.gpu_hours)} (one {known['gpu']})" if "gpu" in known else ""
         return "\n".join(
             [
                 *(part.text() for part in self.parts),
@@ -155,21 +155,21 @@ class Estimate:
         ]
 
     def _assumed(self) -> list[str]:
-        given = self.assumptions
+        known = self.assumptions
         said = [
-            f"{given['reply_tokens']} tokens in a reply, {given['answer_tokens']} of them in the answer",
+            f"{known['reply_tokens']} tokens in a reply, {known['answer_tokens']} of them in the answer",
             "one prompt for all votes on an answer",
         ]
-        if accepted := given.get("acceptance"):
+        if accepted := known.get("acceptance"):
             shares = ", ".join(f"{share:.0%} with k = {k}" for k, share in accepted.items())
-            said.append(f"accepted {shares} ({given['acceptance_source']})")
-        if "gpu" in given:
+            said.append(f"accepted {shares} ({known['acceptance_source']})")
+        if "gpu" in known:
             rates = [
-                f"in training {rate:,} ({method}; {given['train_source']})"
-                for method, rate in given["train_tokens_per_second"].items()
+                f"in training {rate:,} ({method}; {known['train_source']})"
+                for method, rate in known["train_tokens_per_second"].items()
             ]
-            rates.append(f"in generating {given['generate_tokens_per_second']:,} ({given['generate_source']})")
-            said.append(f"tokens a second for {given['billions']:g} billion parameters: {', '.join(rates)}")
+            rates.append(f"in generating {known['generate_tokens_per_second']:,} ({known['generate_source']})")
+            said.append(f"tokens a second for {known['billions']:g} billion parameters: {', '.join(rates)}")
         return said
 
 
@@ -192,35 +192,37 @@ def estimate(
     pack = load_pack(pack_name)
     kinds = looked_at(pack, plan)
     parts = [texts_part("Texts", pack, kinds, teacher, judges)]
+    # The rows of a training are weighted by it, and otherwise it says how many tries texts take.
+    weighted = [kind.k for kind in kinds if recipe is not None or kind.accept is not None]
     if recipe is not None:
-        billions = known()["billions_of_parameters"].get(recipe.model)
+        billions = _known()["billions_of_parameters"].get(recipe.model)
         parts.append(training_part("Training", pack, kinds, recipe, billions))
-        names = list(dict.fromkeys(name for task in tasks or recipe.eval_tasks for name in tasks_named(task)))
+        asked = tasks or recipe.eval_tasks
+        names = list(dict.fromkeys(name for task in asked for name in tasks_named(task)))
         number = items * GENERATIONS * _MODELS
         answers = len(names) * number
         work = f"{many(answers, 'answer')} to {many(len(names), 'task')}, before and after"
-        judged = judging(pack, judges, names, number)
-        parts.append(Part("Evaluation", work, judged, answering_hours(answers, billions)))
+        calls = judging(pack, judges, names, number)
+        parts.append(Part("Evaluation", work, calls, answering_hours(answers, billions)))
     elif tasks:
         raise UserError("--tasks are answered by a trained model: name its recipe, too (`skillmix recipes`).")
-    # The rows of a training are weighted by acceptance, and otherwise it says how many tries texts take.
-    ks = [kind.k for kind in kinds if recipe is not None or kind.accept is not None]
-    methods = [] if recipe is None else [recipe.method]
-    return Estimate(parts, unpriced((teacher, *judges)), assumptions(ks, methods))
+    return Estimate(parts, unpriced((teacher, *judges)), assumptions(weighted, [recipe] if recipe else []))
 
 
-def unpriced(specs: Iterable[ModelSpec]) -> list[ModelSpec]:
-    """Those whose price is not known."""
+def unpriced(specs: Sequence[ModelSpec]) -> list[ModelSpec]:
+    """The models whose price is not known."""
     return [spec for spec in specs if spec.dollars(Usage()) is None]
 
 
-def assumptions(ks: Iterable[int], methods: Iterable[str]) -> dict[str, Any]:
-    """What is assumed of texts with these k that may be rejected, and of trainings by these methods."""
-    used: dict[str, Any] = {"reply_tokens": _REPLY, "answer_tokens": known()["answer_tokens"]}
-    if shares := {k: _acceptance(k) for k in sorted(set(ks))}:
-        used |= {"acceptance": shares, "acceptance_source": known()["acceptance_source"]}
-    if rates := {method: known()["train_tokens_per_second"][method] for method in dict.fromkeys(methods)}:
-        used |= {name: known()[name] for name in _OF_GPU} | {"train_tokens_per_second": rates}
+def assumptions(ks: Iterable[int], recipes: Sequence[Recipe]) -> dict[str, Any]:
+    """What an estimate assumes that weights texts of `ks` by their acceptance, and trains by `recipes`."""
+    used: dict[str, Any] = {"reply_tokens": _REPLY, "answer_tokens": _known()["answer_tokens"]}
+    if shares := {k: _acceptance(k) for k in ks}:
+        used |= {"acceptance": shares, "acceptance_source": _known()["acceptance_source"]}
+    if recipes:
+        used |= {name: _known()[name] for name in _OF_GPU}
+        rates = _known()["train_tokens_per_second"]
+        used["train_tokens_per_second"] = {recipe.method: rates[recipe.method] for recipe in recipes}
     return used
 
 
@@ -258,13 +260,13 @@ def training_part(
     )
     row = tokens / sum(accepted.values())
     rows = recipe.global_batch * recipe.steps if recipe.steps else (recipe.epochs or 1) * sum(accepted.values())
-    rate = known()["train_tokens_per_second"][recipe.method]
+    rate = _known()["train_tokens_per_second"][recipe.method]
     work = f"{times * rows:,.0f} rows of about {row:,.0f} tokens ({recipe.method}, {recipe.model})"
     return Part(name, work, (), _gpu_hours(times * rows * row / rate, billions))
 
 
 def judging(pack: Pack, judges: Sequence[JudgeSpec], names: Sequence[str], number: int) -> tuple[Calls, ...]:
-    """The calls for judging `number` answers to each of the tasks `names`."""
+    """The calls that judge `number` answers to each of the tasks `names`."""
     specs = bundled_tasks()
     used: _Used = {}
     for name in names:
@@ -279,7 +281,7 @@ def judging(pack: Pack, judges: Sequence[JudgeSpec], names: Sequence[str], numbe
 
 def answering_hours(answers: int, billions: float | None) -> float | None:
     """GPU hours of a model of so many parameters for two replies to each of `answers`."""
-    return _gpu_hours(answers * 2 * _REPLY / known()["generate_tokens_per_second"], billions)
+    return _gpu_hours(answers * 2 * _REPLY / _known()["generate_tokens_per_second"], billions)
 
 
 def _tries(kind: Kind) -> int:
@@ -290,7 +292,7 @@ def _tries(kind: Kind) -> int:
 
 
 def _acceptance(k: int) -> float:
-    shares: dict[int, float] = known()["acceptance"]
+    shares: dict[int, float] = _known()["acceptance"]
     return shares[min(k, max(shares))]
 
 
@@ -306,7 +308,7 @@ def _second_turn(pack: Pack, item: Item) -> Usage:
 
 def _votes(pack: Pack, item: Item, judge: JudgeSpec) -> Usage:
     """All votes of a judge on one answer."""
-    request = grading_request(pack, item, " " * round(known()["answer_tokens"] * BYTES_PER_TOKEN))
+    request = grading_request(pack, item, " " * round(_known()["answer_tokens"] * BYTES_PER_TOKEN))
     completion = COMPLETION_PER_CRITERION * len(request.criteria) * judge.votes
     return Usage(sum(_tokens(message["content"]) for message in build_messages(request)), round(completion))
 
@@ -328,7 +330,7 @@ def _calls(specs: Sequence[ModelSpec], used: _Used) -> tuple[Calls, ...]:
 
 def _gpu_hours(seconds: float, billions: float | None) -> float | None:
     """Hours for a model for which `seconds` would do if it had the size that the rates are for."""
-    return None if billions is None else seconds * billions / known()["billions"] / 3600
+    return None if billions is None else seconds * billions / _known()["billions"] / 3600
 
 
 def _hours(hours: float | None) -> str:
@@ -336,7 +338,6 @@ def _hours(hours: float | None) -> str:
 
 
 @cache
-def known() -> dict[str, Any]:
-    """The rates and shares of estimate.yaml."""
-    read: dict[str, Any] = yaml.safe_load(files("training").joinpath("estimate.yaml").read_text(encoding="utf-8"))
-    return read
+def _known() -> dict[str, Any]:
+    known: dict[str, Any] = yaml.safe_load(files("training").joinpath("estimate.yaml").read_text(encoding="utf-8"))
+    return known

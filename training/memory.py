@@ -5,8 +5,8 @@
     optimizer    8 bytes for each trained weight (Adam); 2 in 8 bits; next to nothing for Adafactor
     activations  what one micro batch keeps for its way back, with logits, loss and the weights cast to bfloat16
 
-FSDP shards the first three over the GPUs; each then holds two blocks whole in bfloat16 for a moment. Activations are
-found by a step of the model with fewer layers on tensors that have shapes and no content.
+FSDP shards the first three over the GPUs; each then holds two blocks whole in bfloat16 for a moment. Activations
+are found by a step of the model with fewer layers on tensors that have shapes and no content.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from training.tune.recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PretrainedConfig, PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 _OPTIMIZER = {
     "adamw_torch_fused": 8.0, "adamw_torch": 8.0, "adamw_8bit": 2.0, "paged_adamw_8bit": 2.0, "adafactor": 0.02,
@@ -56,14 +56,14 @@ class Memory:
         return {name: round(getattr(self, name)) for name in parts}
 
 
-def training_memory(recipe: Recipe, config: PretrainedConfig, gpus: int) -> Memory:
+def training_memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memory:
     """The memory of each of `gpus` GPUs in a training by `recipe`; 0 is a CPU. UserError for an unknown model."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of one library about another
         return _memory(recipe, config, gpus)
 
 
-def _memory(recipe: Recipe, config: PretrainedConfig, gpus: int) -> Memory:
+def _memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memory:
     model = _empty(recipe, config, None)
     sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
     total, trained = sum(size for size, _ in sizes), sum(size for size, own in sizes if own)
@@ -96,17 +96,18 @@ def _frozen_bytes(recipe: Recipe, shards: int) -> float:
     return 2.0 if recipe.dtype == "bfloat16" and shards == 1 else 4.0
 
 
-def model_config(recipe: Recipe) -> PretrainedConfig:
+def model_config(recipe: Recipe) -> PreTrainedConfig:
     """The configuration of the base model; UserError if it cannot be had."""
     from transformers import AutoConfig
 
     from training.tune.prepare import find_base
 
     base = find_base(recipe)
-    return AutoConfig.from_pretrained(base.model, revision=base.revision)
+    config: PreTrainedConfig = AutoConfig.from_pretrained(base.model, revision=base.revision)
+    return config
 
 
-def _empty(recipe: Recipe, config: PretrainedConfig, layers: int | None) -> PreTrainedModel:
+def _empty(recipe: Recipe, config: PreTrainedConfig, layers: int | None) -> PreTrainedModel:
     """The model with weights that have no content, as it is trained; `layers` of it, or all."""
     import copy
 
@@ -121,7 +122,9 @@ def _empty(recipe: Recipe, config: PretrainedConfig, layers: int | None) -> PreT
             text.layer_types = text.layer_types[:layers]
     with torch.device("meta"):
         try:
-            model: Any = AutoModelForCausalLM.from_config(config, attn_implementation=recipe.attention)
+            model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+                config, attn_implementation=recipe.attention
+            )
         except (ValueError, ImportError) as error:
             raise UserError(f"{recipe.model} is no model for text ({' '.join(str(error).split())}).") from error
         return _adapted(model, recipe) if recipe.lora is not None and layers != 0 else model
@@ -132,7 +135,8 @@ def _adapted(model: Any, recipe: Recipe) -> PreTrainedModel:
 
     from training.tune.sft import adapter_config
 
-    adapted: Any = get_peft_model(model, adapter_config(recipe))
+    adapter = adapter_config(recipe)
+    adapted: Any = get_peft_model(model, adapter) if adapter else model
     return adapted  # type: ignore[no-any-return]
 
 
@@ -140,7 +144,7 @@ def _parameters(model: PreTrainedModel) -> int:
     return sum(weight.numel() for weight in model.parameters())
 
 
-def _step(recipe: Recipe, config: PretrainedConfig, layers: int, shards: int) -> float:
+def _step(recipe: Recipe, config: PreTrainedConfig, layers: int, shards: int) -> float:
     """The most bytes that a micro batch of the longest rows adds to weights and gradients, in a model of `layers`.
 
     Nothing is computed: the tensors have shapes and dtypes alone.
@@ -183,20 +187,22 @@ def _step(recipe: Recipe, config: PretrainedConfig, layers: int, shards: int) ->
 
 
 def _shape(model: torch.nn.Module, low: torch.dtype, *, whole: bool) -> None:
-    """Give the model tensors of this machine that have a shape alone: trained weights in float32, if they are whole."""
+    """Give `model` tensors of this machine that have a shape alone.
+
+    Trained weights are float32 where each device holds them whole, and all others `low`.
+    """
     import torch
 
-    made: dict[int, torch.nn.Parameter] = {}  # a weight may have two names
+    made: dict[torch.nn.Parameter, torch.nn.Parameter] = {}  # a weight may have two names
     for module in model.modules():
-        for name, weight in module._parameters.items():
-            if weight is not None:
+        for name, weight in list(module.named_parameters(recurse=False, remove_duplicate=False)):
+            if weight not in made:
                 dtype = torch.float32 if weight.requires_grad and whole else low
                 fake = torch.empty(weight.shape, dtype=dtype)
-                made.setdefault(id(weight), torch.nn.Parameter(fake, requires_grad=weight.requires_grad))
-                module._parameters[name] = made[id(weight)]
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                module._buffers[name] = torch.zeros(buffer.shape, dtype=buffer.dtype)
+                made[weight] = torch.nn.Parameter(fake, requires_grad=weight.requires_grad)
+            setattr(module, name, made[weight])
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, torch.zeros(buffer.shape, dtype=buffer.dtype))
 
 
 def _live(others: Iterable[torch.Tensor]) -> Any:
@@ -208,11 +214,11 @@ def _live(others: Iterable[torch.Tensor]) -> Any:
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
 
-    class Live(TorchDispatchMode):
+    class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __init__(self) -> None:
-            super().__init__()
+            super().__init__()  # type: ignore[no-untyped-call]
             self.bytes = self.peak = 0
-            self._known = {tensor.untyped_storage()._cdata for tensor in others}
+            self._known = {id(tensor.untyped_storage()) for tensor in others}  # one object for each storage
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             made = func(*args, **(kwargs or {}))
@@ -222,7 +228,7 @@ def _live(others: Iterable[torch.Tensor]) -> Any:
             return made
 
         def _note(self, storage: torch.UntypedStorage) -> None:
-            place, size = storage._cdata, storage.nbytes()
+            place, size = id(storage), storage.nbytes()
             if place in self._known:
                 return
             self._known.add(place)

@@ -234,6 +234,6 @@ def _shutdown(card: dict[str, Any], known: datetime.date | None) -> datetime.dat
     if "shutdown_date" not in card:
         return known
     try:
-        return datetime.date.fromisoformat(card["shutdown_date"])
-    except (TypeError, ValueError):  # null: no day was announced
+        return datetime.date.fromisoformat(str(card["shutdown_date"])[:10])  # without the time of day
+    except ValueError:  # null: no day was announced
         return None

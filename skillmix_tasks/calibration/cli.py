@@ -34,9 +34,7 @@ def metrics(folder: _Folder, as_json: AsJson = False) -> None:
 
     The notes are counted by student and k; with --json each is a line.
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from grading.tables import print_table
     from skillmix_tasks.calibration.reference_metrics import reference_metrics
 
     report = reference_metrics(folder)
@@ -44,15 +42,14 @@ def metrics(folder: _Folder, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(report.records()))
         return
-    table = Table(
-        "student", "k", "seed", "n", "plain", "names deducted", caption="full marks / all skills / skill fraction"
-    )
+    rows = []
     for plain, deducted in zip(report.metrics[::2], report.metrics[1::2], strict=True):
         cells = (
             f"{one.full_marks:.2f} / {one.all_skills:.2f} / {one.skill_fraction:.2f}" for one in (plain, deducted)
         )
-        table.add_row(plain.student, str(plain.k), str(plain.seed), str(plain.n), *cells)
-    Console(markup=False).print(table)
+        rows.append([plain.student, str(plain.k), str(plain.seed), str(plain.n), *cells])
+    print_table(["student", "k", "seed", "n", "plain", "names deducted"], rows, right={1, 2, 3})
+    typer.echo("Each cell: full marks / all skills / skill fraction.")
 
 
 @reference_app.command()

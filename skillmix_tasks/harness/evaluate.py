@@ -83,14 +83,12 @@ def _close(made: Sequence[dict[str, Any]], output: str | None, *, as_json: bool)
     facts, answers = run_facts(made), take_written()
     if not facts:
         return
+    following: list[object] = ["report", output, "--out", "report"]
     if facts["judge"] == "not judged" or output is None:
-        following = ["grade", *answers, "--out", "results"]
-    else:
-        following = ["report", output, "--out", "report"]
-    where = {
-        "results": output or "not saved, for want of --out DIR",
-        "answers": "" if output else answers[0].parent,
-    }
+        following = ["grade", *answers, "--out", "results"] if answers else []
+    where: dict[str, object] = {"results": output or "not saved, for want of --out DIR"}
+    if output is None and answers:
+        where["answers"] = answers[0].parent
     show_closing(facts | where, following, as_json=as_json)
 
 

@@ -117,7 +117,7 @@ def test_several_runs_share_their_base(
     befores = [rows[0].metrics["full_marks"].before for rows in made.runs.values()]
     assert befores[0] == befores[1]
     text = (out / "comparison.md").read_text()
-    assert text.index("## run\n\n| task |") < text.index("## other\n\n| task |")
+    assert text.index("## run\n\nskillmix_k1 (") < text.index("## other\n\nskillmix_k1 (")
     record = json.loads((out / "comparison.json").read_text())
     assert [one["task"] for one in record["runs"]["other"]["tasks"]] == ["skillmix_k1"]
 

@@ -253,7 +253,6 @@ def test_a_pack_with_too_few_texts_is_refused_before_anything_is_bought(server: 
         make(run_at(server.base_url, own_plan([1], 5_000)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert received(server) == 0
-    assert len(list(read_rows(rows_file(tmp_path / "out", 1)))) == 5
 
 
 def test_a_hopeless_kind_is_given_up(server: ChatServer, tmp_path: Path):

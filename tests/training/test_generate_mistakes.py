@@ -56,7 +56,7 @@ def test_no_teacher(start: Start, monkeypatch: pytest.MonkeyPatch):
     [
         (("--k", "1,two", "--accept", "2"), "--k 1,two is no list of numbers from 1: type --k 1,2,3."),
         (("--k", "1,1", "--accept", "2"), "Name each k once"),
-        (("--k", "0", "--accept", "2"), "Name each k once, from 1"),
+        (("--k", "0", "--accept", "2"), "--k 0 is no list of numbers from 1"),
         (("--k", "1"), "--k and --accept go together"),
         (("--accept", "5"), "--k and --accept go together"),
         (("--plan", "paper", "--k", "1"), "--plan NAME, or --k 1,2,3 --accept 4000"),

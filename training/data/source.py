@@ -1,4 +1,4 @@
-"""The data that a training run is given: directories of `skillmix generate` and data sets of the Hub, one or several.
+"""The data that a training run is given: folders of `skillmix generate` and data sets of the Hub, one or several.
 
 --data texts                           one data set, in the recipe's config
 --data texts --data more:k4=1000       and 1,000 rows of the config k4 of another
@@ -123,8 +123,8 @@ class Data:
 def open_data(given: Sequence[str], config: str | None, seed: int) -> Data:
     """The data sets `given`, each as DIR or ORG/NAME[@REVISION], with :CONFIG and =ROWS behind it.
 
-    `config` is that of the first one without a config of its own, others have their default. `seed` draws rows.
-    Raises UserError as `open_source`, if a data set is given twice or has fewer rows, or if they do not go together.
+    `config` is that of the first one, unless it names its own; others have their default. `seed` draws rows.
+    Raises UserError as `open_source`, if one is given twice or has fewer rows, or if they do not go together.
     """
     if len(set(given)) < len(given):
         raise UserError(f"--data {next(one for one in given if given.count(one) > 1)} is given twice.")
@@ -151,11 +151,11 @@ def _open_part(given: str, config: str | None, seed: int) -> Source:
 
 
 def _drawn(rows: Dataset, number: int, seed: int, given: str) -> Dataset:
-    """`number` of `rows` in their order: those whose ids a hash with `seed` puts first, so that more hold fewer."""
+    """`number` of `rows` in their order: those whose ids a hash with `seed` puts first; more hold fewer."""
     if not 1 <= number <= len(rows):
         raise UserError(
-            f"--data {given} asks for {number:,} rows of {len(rows):,}: give a number from 1 to {len(rows):,}, or none "
-            "for all."
+            f"--data {given} asks for {number:,} rows of {len(rows):,}: give a number from 1 to {len(rows):,}, or "
+            "none for all."
         )
     ids = rows["id"] if "id" in rows.column_names else range(len(rows))
     ranks = [sha256(f"rows|{seed}|{name}".encode()).digest() for name in ids]
@@ -170,7 +170,8 @@ def _joined(parts: Sequence[Dataset], given: Sequence[str]) -> Dataset:
     lost = {name for part in parts for name in _COLUMNS[1:] if name in part.column_names} - set(common)
     if lost:
         raise UserError(
-            f"--data {' --data '.join(given)}: not all of them have the column {min(lost)}, so they do not go together."
+            f"--data {' --data '.join(given)}: not all of them have the column {min(lost)}, so they do not go "
+            "together."
         )
     try:
         return datasets.concatenate_datasets([part.select_columns(common) for part in parts])

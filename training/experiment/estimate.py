@@ -1,4 +1,4 @@
-"""What an experiment takes, before its first paid step: dollars and GPU hours of each step, memory of each training."""
+"""What an experiment takes: dollars and GPU hours of each step, and the memory of each training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
+from grading.words import many
 from skillmix_tasks.harness.settings import Settings
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
@@ -30,7 +31,7 @@ from training.texts.plan import Kind, own_plan
 from training.tune.recipe import Lora, Recipe
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    from transformers import PreTrainedConfig
 
 _PROCESS = 1.0e9  # bytes of a process that has imported all that a training needs
 _MOST_GPUS = 8  # that are suggested
@@ -68,7 +69,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class ExperimentEstimate:
-    """All steps, the memory of each model's training, and the budget in dollars that they have to stay in."""
+    """What all steps take, the memory of each model's training, and the budget that they have to stay in."""
 
     steps: Estimate
     fits: list[Fit]
@@ -76,16 +77,21 @@ class ExperimentEstimate:
 
     def record(self) -> dict[str, Any]:
         """The estimate as JSON."""
-        memory: dict[str, Any] = {
-            fit.model: fit.memory.record()
-            | {"gpus": fit.gpus, "limit": fit.limit, "fits": fit.fits, "would_fit": list(fit.fitting)}
+        memory = {
+            fit.model: {
+                **fit.memory.record(),
+                "gpus": fit.gpus,
+                "limit": fit.limit,
+                "fits": fit.fits,
+                "would_fit": list(fit.fitting),
+            }
             for fit in self.fits
         }
         return self.steps.record() | {"budget": self.budget, "memory": memory}
 
     def text(self) -> str:
         """The estimate for a reader."""
-        budget = [] if self.budget is None else [f"Budget: ${self.budget:,.2f}."]
+        budget = [] if self.budget is None else [f"The budget is ${self.budget:,.2f}."]
         return "\n".join([self.steps.text(), *budget, *(fit.text() for fit in self.fits)])
 
     def check(self) -> None:
@@ -97,13 +103,13 @@ class ExperimentEstimate:
             device = f"each of its {fit.gpus} GPUs" if fit.gpus > 1 else "its GPU" if fit.gpus else "the machine"
             advice = " or ".join(fit.fitting) or "take a smaller model, as none of the usual changes fits"
             raise UserError(
-                f"The training of {fit.model} needs {_gb(fit.memory.peak)} of {device}, where {_gb(fit.limit)} are free "
-                f"for it: {advice}."
+                f"The training of {fit.model} needs {_gb(fit.memory.peak)} of {device}, where "
+                f"{_gb(fit.limit)} are free for it: {advice}."
             )
         if self.budget is not None and self.steps.dollars > self.budget:
             raise UserError(
-                f"The experiment is estimated at ${self.steps.dollars:,.2f}, more than its budget of ${self.budget:,.2f}: "
-                "raise `budget`, or take fewer texts (`scale`), items or judges."
+                f"The experiment is estimated at ${self.steps.dollars:,.2f}, more than its budget of "
+                f"${self.budget:,.2f}: raise `budget`, or take fewer texts (`scale`), items or judges."
             )
 
 
@@ -114,13 +120,11 @@ def estimate_experiment(experiment: Experiment) -> ExperimentEstimate:
         recipe = experiment.recipe(name)
         fits.append(_fit(experiment, name, recipe, model_config(recipe)))
         billions[name] = fits[-1].memory.parameters / 1e9
-    judges = experiment.judge_specs().values()
-    ks = [kind.k for name in experiment.texts for kind in experiment.plan(name).kinds]
-    methods = [experiment.recipe(name).method for name in experiment.models]
+    ks = sorted({k for name in experiment.texts for k in experiment.plan(name).ks})
     steps = Estimate(
         list(_parts(experiment, billions)),
-        unpriced([experiment.teacher_spec(), *judges]),
-        assumptions(ks, methods),
+        unpriced([experiment.teacher_spec(), *experiment.judge_specs().values()]),
+        assumptions(ks, [experiment.recipe(name) for name in experiment.models]),
     )
     return ExperimentEstimate(steps, fits, experiment.budget)
 
@@ -148,13 +152,13 @@ def _parts(experiment: Experiment, billions: dict[str, float]) -> Iterator[Part]
     for model in experiment.models:
         number = students * _answers(experiment, settings)
         hours = answering_hours(number, billions[model])
-        work = f"{number:,} answers of {students} models to {len(_tasks(experiment))} tasks"
-        yield Part(f"Answers of {model}", work, (), hours)
+        tasks = many(len(_tasks(experiment)), "task")
+        yield Part(f"Answers of {model}", f"{number:,} answers of {many(students, 'model')} to {tasks}", (), hours)
     number = students * len(experiment.models) * settings.items * GENERATIONS
     for name, judge in judges.items():
-        calls = judging(pack, [judge], _tasks(experiment), number)
         answers = len(experiment.models) * students * _answers(experiment, settings)
-        yield Part(f"Judging by {name}", f"{answers:,} answers", calls, 0.0)
+        calls = judging(pack, [judge], _tasks(experiment), number)
+        yield Part(f"Judging by {name}", many(answers, "answer"), calls, 0.0)
 
 
 def _answers(experiment: Experiment, settings: Settings) -> int:
@@ -179,7 +183,7 @@ def _kinds_of(
     return own or looked_at(pack, own_plan([2], 1))
 
 
-def _fit(experiment: Experiment, name: str, recipe: Recipe, config: PretrainedConfig) -> Fit:
+def _fit(experiment: Experiment, name: str, recipe: Recipe, config: PreTrainedConfig) -> Fit:
     model = experiment.models[name]
     memory = training_memory(recipe, config, model.gpus)
     limit = _limit(experiment, name)
@@ -196,7 +200,7 @@ def _limit(experiment: Experiment, name: str) -> float | None:
     return None if experiment.gpu is None else experiment.gpu.memory_gb * 1e9 - CONTEXT
 
 
-def _would_fit(recipe: Recipe, config: PretrainedConfig, gpus: int, limit: float) -> Iterator[str]:
+def _would_fit(recipe: Recipe, config: PreTrainedConfig, gpus: int, limit: float) -> Iterator[str]:
     """Changes of the recipe or the number of GPUs that would fit, each by itself."""
 
     def fits(changed: Recipe, number: int) -> bool:

@@ -131,7 +131,8 @@ class Experiment(_Part):
     """All of an experiment; `settings` are the tasks' (skillmix_tasks.harness.settings).
 
     The first judge also judges the texts; every judge judges all answers. The tasks with `drop_common_ks` are
-    measured once more without the very common skills. `budget` is in dollars, for texts and judging together. Without `conclusive` no claim gets a verdict: the run only proves the chain.
+    measured once more without the very common skills. `budget` is in dollars, for texts and judging together.
+    Without `conclusive` no claim gets a verdict: the run only proves the chain.
     """
 
     pack: _Name = "language"
@@ -294,7 +295,8 @@ def _check(experiment: Experiment) -> None:
     for name, model in experiment.models.items():
         if not model.recipe:
             raise UserError(
-                f"the model {name} has no recipe: add `recipe: NAME` (`skillmix recipes` lists them) or a YAML file"
+                f"the model {name} has no recipe: add `recipe: NAME` (`skillmix recipes` lists them) or a YAML "
+                "file"
             )
         experiment.recipe(name)
     judges = list(experiment.judge_specs().values())

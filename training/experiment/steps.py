@@ -252,12 +252,18 @@ def _grade(experiment: Experiment, judge: Judge | str, results: Path, answers: P
 
 
 def _report(experiment: Experiment, out: Path) -> str:
-    named = []
+    named, changed = [], []
+    first = next(iter(experiment.models))
     for one in measured(experiment, out):
         arm = "" if one.arm == BASE else f" {one.arm}"
         seed = "" if one.seed is None or len(experiment.seeds) == 1 else f" seed {one.seed}"
-        named.append(f"{one.model}{arm}{seed}={one.results}")
-    return _skillmix("report", *named, "--tables", str(out / "tables"), "-o", str(out / "report"))
+        name = f"{one.model}{arm}{seed}"
+        named.append(f"{name}={one.results}")
+        if one.model == first and one.arm != BASE and name not in changed:
+            changed.append(name)
+    # The page opens on one model before and after; the tables have all of them.
+    sides = ["--before", first, *(word for name in changed for word in ("--after", name))]
+    return _skillmix("report", *named, *sides, "--tables", str(out / "tables"), "-o", str(out / "report"))
 
 
 def _paid(experiment: Experiment, out: Path) -> str:

@@ -36,7 +36,7 @@ def test_the_page_has_tables_claims_and_the_figure(tmp_path: Path):
     assert '<a href="#experiment">Experiment</a>' in text
     section = text[text.index('<section id="experiment"') : text.index('<section id="method"')]
     assert section.index("Claims.") < section.index("Table 1.") < section.index("Table 12.")
-    assert '<td>0.95 [0.76, 0.99] / -</td>' in section
+    assert "<td>0.95 [0.76, 0.99] / -</td>" in section
     assert "tiny&lt;/script&gt;&lt;b&gt;" in section
     assert HOSTILE not in section
     pictures = re.findall(r'<img src="data:image/png;base64,([^"]+)"', section)
