@@ -313,8 +313,8 @@ def estimate(
 
     skillmix estimate --plan paper --teacher MODEL --judge MODEL --recipe mistral-7b-instruct-paper
 
-    Without --recipe it is the cost of the texts alone; without --tasks the recipe's are compared. For an experiment
-    it also shows the memory of each training; the exit status is 1 if it does not fit its GPUs or its budget.
+    Without --recipe it is the cost of the texts alone; without --tasks the recipe's are compared. The estimate of
+    an experiment also has the memory of each training; the exit status is 1 if it fits neither GPUs nor budget.
     """
     if experiment is not None:
         _estimate_experiment(experiment, as_json=as_json)
