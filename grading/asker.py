@@ -102,7 +102,7 @@ class Asker(Generic[Spec]):
                 if time.monotonic() - waited > _SAY_WAITING:
                     waited = time.monotonic()
                     logger.warning(
-                        "%d %ss are being asked for by another run with this store: this run waits for them.",
+                        "Another run with this store is requesting %d %ss: this run waits for them.",
                         len(wanted),
                         self.spec.product,
                     )
@@ -175,7 +175,7 @@ class Asker(Generic[Spec]):
             return
         self._told_usage = self.whole is not None
         logger.warning(
-            "%s of %s came without usage that can be counted: `spent` holds an estimate by their length%s.",
+            "%s of %s came without countable usage: `spent` holds an estimate by their length%s.",
             f"{replies} replies" if self.whole is None else "Replies",
             self.spec.model,
             f", and under {self.budget.caps} each counts with the most that it may have cost"
@@ -189,8 +189,8 @@ class Asker(Generic[Spec]):
         self._told_cap = self.whole is not None
         product = self.spec.product
         logger.warning(
-            "%s: %s not asked for. The next %s may cost up to %s. A run with a higher cap goes on from here; the "
-            "%ss that are stored cost nothing.",
+            "%s: %s not requested. The next %s may cost up to %s. A run with a higher cap continues from here; "
+            "stored %ss cost nothing.",
             self.budget.reason,
             f"{turned_away} {product}s were" if self.whole is None else f"further {product}s are",
             product,

@@ -103,7 +103,7 @@ class Grader:
                 self._answer(calls, known, bar)
                 if self._steadfast:
                     break
-                # What an earlier run asked again and did not get either is no try of this run.
+                # A retry that an earlier run made does not count against this run.
                 again = [one for one in again if one.latest and all(known[c.key].stored for c in one.latest)]
         self._warn_of_limit(known)
         return [
@@ -142,12 +142,12 @@ class Grader:
 
 
 def refuse_others(requests: Sequence[GradingRequest]) -> None:
-    """Raise UserError for one request in place of a list, and for what is no request."""
+    """Raise UserError for a single request in place of a list, and for values that are not requests."""
     if isinstance(requests, GradingRequest):
         raise UserError("grade takes a list of requests and got a single one: type grade([request]).")
     if wrong := next((one for one in requests if not isinstance(one, GradingRequest)), None):
         raise UserError(
-            f"grade takes a list of GradingRequest, and not of {type(wrong).__name__}: for texts type "
+            f"grade takes a list of GradingRequest, not of {type(wrong).__name__}: for texts type "
             "open_judge(...).grade_texts(texts, criteria)."
         )
 

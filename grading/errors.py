@@ -79,7 +79,7 @@ _WRONG = {
     "string_too_long": "the text is too long: {max_length:,} characters are the most",
     "too_short": "the list is too short: {min_length} is the least",
     "too_long": "the list is too long: {max_length:,} are the most",
-    "json_invalid": "it is no valid JSON ({error})",
+    "json_invalid": "it is not valid JSON ({error})",
 }
 # The parts of a place that name the types between which a value may choose, as pydantic writes them.
 _TYPE = re.compile(

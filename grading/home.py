@@ -34,14 +34,14 @@ class Server:
 
     def __post_init__(self) -> None:
         if _ADDRESS.fullmatch(self.address):
-            with suppress(ValueError):  # of brackets around what is no IPv6 address
+            with suppress(ValueError):  # of brackets around something that is not an IPv6 address
                 know(unquote(urlsplit(self.address).password or ""))
                 know_arguments({"address": self.address})
                 return
         raise UserError(
-            "The address of the verdict store has not the form postgresql://USER@HOST:PORT/DATABASE (it is not "
-            f"shown, as it may hold a password): fix it in {STORE}, with %40, %2F, %3F and %23 for @, /, ? and # "
-            "in a password, or leave the password to PGPASSWORD or ~/.pgpass."
+            "The address of the verdict store does not have the form postgresql://USER@HOST:PORT/DATABASE (it is "
+            f"not shown, as it may hold a password): fix it in {STORE}, with %40, %2F, %3F and %23 for @, /, ? "
+            "and # in a password, or leave the password to PGPASSWORD or ~/.pgpass."
         )
 
     def __str__(self) -> str:
@@ -85,8 +85,8 @@ def remember_own(record: bytes) -> None:
         mark.touch()
     except OSError as error:
         logger.warning(
-            "%s cannot be written (%s): later commands will not know this run's files as yours, and ask for "
-            "--trust-file.",
+            "%s cannot be written (%s): later commands will not recognise this run's files as yours, and will "
+            "require --trust-file.",
             mark.parent,
             error.strerror,
         )

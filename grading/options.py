@@ -57,13 +57,13 @@ Trust = Annotated[
 
 
 def numbers(ks: list[str] | None) -> list[int]:
-    """The numbers of skills in --k; UserError if one is no number from 1."""
+    """The numbers of skills in --k; UserError if one is not a number from 1."""
     try:
         found = [int(k) for k in listed(ks)]
     except ValueError:
         found = [0]
     if any(k < 1 for k in found):
-        raise UserError(f"--k {','.join(ks or ())} is no list of numbers from 1: type --k 1,2,3.")
+        raise UserError(f"--k {','.join(ks or ())} is not a list of numbers from 1: type --k 1,2,3.")
     return found
 
 

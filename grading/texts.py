@@ -38,9 +38,11 @@ def open_judge(
     `max_tokens` cap what it spends. Raises UserError before anything is asked if the judge cannot answer.
     """
     if not 1 <= concurrency <= MOST_IN_FLIGHT:
-        raise UserError(f"concurrency = {concurrency} is no number of requests: take 1 to {MOST_IN_FLIGHT:,}.")
+        raise UserError(f"concurrency = {concurrency} is not a number of requests: take 1 to {MOST_IN_FLIGHT:,}.")
     if ungrounded not in get_args(UngroundedRule):
-        raise UserError(f"ungrounded = {ungrounded!r} is no rule: take {' or '.join(get_args(UngroundedRule))}.")
+        raise UserError(
+            f"ungrounded = {ungrounded!r} is not a rule: take {' or '.join(get_args(UngroundedRule))}."
+        )
     specs = chosen_judges(judge, base_url=base_url, votes=votes)
     if max_usd is not None:
         for spec in specs:

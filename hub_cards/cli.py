@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 
 _Repo = Annotated[str, typer.Argument(help="The repository, as ORG/NAME.")]
-_Public = Annotated[bool, typer.Option("--public", help="Let all see it; else it is private.")]
+_Public = Annotated[bool, typer.Option("--public", help="Make it public; the default is private.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the files and the card, and push nothing.")]
 _License = Annotated[
     str | None, typer.Option("--license", help="Its license, as the Hub calls it: cc-by-4.0, llama2 ...")
@@ -125,11 +125,11 @@ def results(
         list[Path] | None, typer.Option(help="A judge's calibration.json, or its folder.")
     ] = None,
     student: Annotated[
-        str | None, typer.Option(help="What the results call this model, if not by its ORG/NAME.")
+        str | None, typer.Option(help="The model's name in the results, if it is not ORG/NAME.")
     ] = None,
     benchmark: _Benchmark = None,
     pull_request: Annotated[
-        bool, typer.Option("--pr", help="Open a pull request, on a model of anybody; its card stays as it is.")
+        bool, typer.Option("--pr", help="Open a pull request, on any model; its card does not change.")
     ] = False,
     public: _Public = False,
     dry_run: _DryRun = False,

@@ -163,8 +163,8 @@ def read_evaluations(
             found[one.folder] = replace(one, files=files)
     for path in known.keys() - used:
         raise UserError(
-            f"{path} is the calibration of {known[path].name}, which judged none of these results in that way: "
-            "model, parameters, prompt and votes have to be the same."
+            f"{path} is the calibration of {known[path].name}, which did not judge these results: model, "
+            "parameters, prompt and votes must be the same."
         )
     return sorted(found.values(), key=lambda one: (one.run.record.split, one.run.record.k, one.folder))
 
@@ -237,8 +237,8 @@ def _public(whole: dict[str, Any], task: str) -> dict[str, Any]:
 def _files(one: Evaluation, whole: dict[str, Any], root: Path) -> tuple[File, ...]:
     if one.run.samples is None:
         raise UserError(
-            f"The samples of {one.run.task} are not beside {one.run.source}: evaluate with --log_samples, for a "
-            "score without its verdicts cannot be checked."
+            f"The samples of {one.run.task} are not beside {one.run.source}: evaluate with --log_samples, because "
+            "a score without its verdicts cannot be checked."
         )
     samples = open_within(root, one.run.samples)
     paths = set(local_paths(whole)) | _local_arguments(whole)

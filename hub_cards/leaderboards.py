@@ -149,7 +149,7 @@ def _entries_in(file: Path, where: str) -> list[EvalResultEntry]:
         return parse_eval_result_entries(load_yaml(read_text(file)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{file.name} of {where} is no list of results ({error!r}): correct or remove it there first."
+            f"{file.name} of {where} is not a list of results ({error!r}): correct or remove it there first."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What `skillmix train` made as a model on the Hub: the adapter, the merged model, or the whole one."""
+"""What `skillmix train` made as a model on the Hub: the adapter, the merged model, or the fully trained one."""
 
 from __future__ import annotations
 
@@ -157,8 +157,8 @@ def results(
         return Publication("", files, notes=(*notes, f"The push makes the card anew from {FACTS} on the Hub."))
     if FACTS not in remote.files:
         raise UserError(
-            f"The repository has no {FACTS}, of which its card is made. Push the model again, or add --pr to open "
-            "a pull request that leaves the card as it is."
+            f"The repository has no {FACTS}, from which its card is made. Push the model again, or add --pr to "
+            "open a pull request that leaves the card as it is."
         )
     shown = joined(evaluations, published_evaluations(remote))
     return Publication(
@@ -181,7 +181,7 @@ def _digest(folder: Path) -> str:
 
 
 def _weights(run_folder: Path, *, merged: bool) -> tuple[Path, dict[str, Any]]:
-    """The folder of the weights, and the figures of the whole run or of the checkpoint that it has come to."""
+    """The folder of the weights, and the figures of the complete run, or of its last checkpoint."""
     from training.tune.resume import last_whole, read_log
     from training.tune.whole import check_model
 
@@ -194,10 +194,10 @@ def _weights(run_folder: Path, *, merged: bool) -> tuple[Path, dict[str, Any]]:
         check_model(folder)
         return folder, {"result": result, "checkpoint": None}
     if merged:
-        raise UserError(f"{run_folder} is not done, and only a run that is done is merged: leave --merged out.")
+        raise UserError(f"{run_folder} is incomplete, and only a complete run is merged: leave --merged out.")
     checkpoint = last_whole(run_folder / "checkpoints")
     if checkpoint is None:
-        raise UserError(f"{run_folder} has no whole checkpoint yet: wait for the first one.")
+        raise UserError(f"{run_folder} has no complete checkpoint yet: wait for the first one.")
     lines = [
         line for line in read_log(run_folder / "log.jsonl") if "loss" in line and line["step"] == checkpoint.step
     ]

@@ -41,11 +41,11 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
         if path.startswith("data/") and path.endswith(".parquet")
     }
     if not parquet:
-        raise UserError(f"{folder} has no data set: no text was accepted, or `skillmix generate` is not done.")
+        raise UserError(f"{folder} has no data set: no text was accepted, or `skillmix generate` is incomplete.")
     found = check_leaks(folder, pack=pack)
     if found.leaks:
         raise UserError(
-            f"{folder} gives away what the tasks ask, and is not published: `skillmix leaks {folder}` shows where."
+            f"{folder} leaks items of the tasks, and is not published: `skillmix leaks {folder}` shows where."
         )
     public = scrub(run)
     files = [File(path, _without_paths(file)) for path, file in parquet.items()]

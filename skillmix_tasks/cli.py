@@ -203,7 +203,7 @@ def check_pack(pack: _Pack, as_json: AsJson = False) -> None:
     typer.echo(f"{loaded.about.title} {loaded.about.version} (hash {loaded.hash}) is valid: {numbers}.")
     if loaded.lists == "paper-b":
         typer.echo("It has as many skills and topics as the paper (arXiv 2409.19808), by split.")
-    typer.echo("Items that a task can have (a run asks 100 unless --limit or the setting `items` says otherwise):")
+    typer.echo("Items that a task can have (a run has 100 unless --limit or the setting `items` says otherwise):")
     for task, number in items.items():
         typer.echo(f"  {task:<28} {number:>15,}")
     typer.echo("Texts that `skillmix generate` can make, without the first 300 items of each task:")

@@ -93,7 +93,7 @@ def test_commands_with_a_teacher_or_a_pack_take_them_in_the_same_words():
 def test_numbers_of_skills():
     assert numbers(["1,2", "3"]) == [1, 2, 3]
     assert numbers(None) == []
-    with pytest.raises(UserError, match="--k 0 is no list of numbers from 1: type --k 1,2,3"):
+    with pytest.raises(UserError, match="--k 0 is not a list of numbers from 1: type --k 1,2,3"):
         numbers(["0"])
     with pytest.raises(UserError, match="--k two"):
         numbers(["two"])

@@ -121,8 +121,8 @@ def compare(
     for one in runs:
         if Path(one.base).is_dir() and one.fingerprint not in (EMBEDDED, base_weights):
             logger.warning(
-                "%s is not the base model as it was at the training of %s, by its files' sizes and times: if "
-                "it is another one, the comparison is wrong.",
+                "%s has other file sizes or times than at the training of %s: if it is another model, the "
+                "comparison is wrong.",
                 one.base,
                 one.folder,
             )
@@ -234,8 +234,8 @@ def _answer(folder: Path, names: Sequence[str], arguments: Sequence[str], settin
     still = [name for name in missing if name not in _answered(folder)]
     if done.returncode or still:
         raise UserError(
-            f"The model's answers to {', '.join(still or missing)} did not come (the reason is above): fix "
-            "it, then type the same command again, which resumes."
+            f"The model's answers to {', '.join(still or missing)} are missing (the reason is above): fix it, "
+            "then type the same command again, which resumes."
         )
 
 

@@ -110,7 +110,7 @@ def _parsed(text: bytes, where: str, folder: Path) -> dict[str, Any]:
         parsed: dict[str, Any] = load_json(text)
     except ValueError as error:
         raise UserError(
-            f"{where} is cut short or damaged: remove {folder / 'whole'} and type the same command again, which "
+            f"{where} is truncated or damaged: remove {folder / 'whole'} and type the same command again, which "
             "writes it anew and pays for no vote twice."
         ) from error
     return parsed

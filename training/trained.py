@@ -42,8 +42,8 @@ class TrainedRun:
             return {"before": before, "after": f"{before},peft={self.folder / 'model'}"}
         if not merged.is_dir():
             raise UserError(
-                f"--model {model} takes the adapter merged into its base, which {self.folder} has not: type its "
-                "`skillmix train` command again with --merge."
+                f"--model {model} takes the adapter merged into its base, which {self.folder} does not have: type "
+                "its `skillmix train` command again with --merge."
             )
         return {"before": before, "after": f"pretrained={merged}"}
 
@@ -63,8 +63,8 @@ def check_base(run: TrainedRun) -> None:
     known = {EMBEDDED, *(load_recipe(name).model for name in recipe_names())}
     if run.recipe.model not in known and not is_own(record_bytes(run.folder)):
         raise UserError(
-            f"{run.folder} is not of a run of yours and names the base model {run.recipe.model!r}, which would be "
-            "loaded: type --trust-file if you trust the folder."
+            f"{run.folder} is not from a run of yours and names the base model {run.recipe.model!r}, which would "
+            "be loaded: type --trust-file if you trust the folder."
         )
 
 
@@ -79,7 +79,9 @@ def read_run(folder: Path) -> TrainedRun:
             f"{folder} holds no run of `skillmix train`: name the folder that its --out had."
         ) from error
     if not (folder / "result.json").is_file():
-        raise UserError(f"The run in {folder} is not whole: type its `skillmix train` command again, it goes on.")
+        raise UserError(
+            f"The run in {folder} is incomplete: type its `skillmix train` command again to resume it."
+        )
     base = recipe.model
     if base == EMBEDDED:
         base = str(convert_embedded_model(home() / "models" / "smollm2-135m-instruct"))

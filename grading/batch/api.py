@@ -219,8 +219,8 @@ class BatchApi:
     def _stopped(self, error: Exception) -> UserError:
         reason = f"status {error.status_code}" if isinstance(error, APIStatusError) else _said(error)
         return UserError(
-            f"The judge's endpoint {self._base_url} does not say what became of the batches ({reason}): they go "
-            "on there; grade the same answers again when the endpoint and its key work."
+            f"The judge's endpoint {self._base_url} does not report the state of the batches ({reason}). They "
+            "continue there: grade the same answers again when the endpoint and its key work."
         )
 
     def __enter__(self) -> Self:
@@ -264,7 +264,7 @@ def _bound(response: httpx2.Response) -> None:
         if not isinstance(body, dict) or not (
             isinstance(body.get("id"), str) or isinstance(body.get("data"), list)
         ):
-            raise httpx2.DecodingError(f"the reply is no answer of a Batch API: {words_of(body)}")
+            raise httpx2.DecodingError(f"the reply is not from a Batch API: {words_of(body)}")
         response.headers["Content-Type"] = "application/json"
 
 

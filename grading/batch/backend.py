@@ -137,7 +137,7 @@ class _Run:
         except KeyboardInterrupt:
             names = ", ".join(batch.remote for batch in self._open.values())
             if names:
-                logger.warning("These batches go on at the provider: %s. Grade again to fetch them.", names)
+                logger.warning("These batches continue at the provider: %s. Grade again to fetch them.", names)
             raise
 
     # -- out
@@ -216,8 +216,8 @@ class _Run:
             self._unanswered += 1
             if self._unanswered > _PATIENCE:
                 raise UserError(
-                    f"The judge's endpoint {self._backend.spec.base_url} cannot be asked for its batches "
-                    f"({error}): they go on there; grade the same answers again when it is up."
+                    f"The judge's endpoint {self._backend.spec.base_url} does not report its batches ({error}). "
+                    "They continue there: grade the same answers again when it is up."
                 ) from error
             return
         self._unanswered = 0
@@ -233,7 +233,7 @@ class _Run:
         del self._open[batch.id]
         left = sum(call.key in self._waiting for call in calls)
         logger.info(
-            "Batch %s is %s: %d votes of this run are done, %d go out again%s",
+            "Batch %s is %s: %d votes of this run are done, %d are submitted again%s",
             batch.remote,
             progress.status,
             len(calls) - left,
@@ -307,7 +307,7 @@ class _Run:
         said += f', one of which is: "{words}"' if words else ""
         if self._incomplete[batch.id] >= _FETCHES:
             raise UserError(
-                f"The results of the judge's endpoint {self._backend.spec.base_url} come incomplete ({said}): the "
+                f"The results of the judge's endpoint {self._backend.spec.base_url} are incomplete ({said}): the "
                 "batch stays open, and nothing is bought again; grade the same answers again later."
             )
         logger.warning("The results are fetched again: %s.", said)

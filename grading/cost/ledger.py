@@ -69,4 +69,4 @@ def _dollars(file: Path) -> float:
     try:
         return float(load_json(read_bytes(file))["dollars"])
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is no part of a budget: remove it, if nothing else of yours is in it.") from error
+        raise UserError(f"{file} is not part of a budget: remove it if you do not need it.") from error

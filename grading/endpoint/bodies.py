@@ -34,7 +34,7 @@ class Unpacker:
         if name in ("gzip", "x-gzip", "deflate"):
             self._inflate = zlib.decompressobj(_GZIP_OR_ZLIB)
         elif name not in ("", "identity"):
-            raise BodyError(f"the reply has the Content-Encoding {encoding[:40]!r}, which was not asked for")
+            raise BodyError(f"the reply has the Content-Encoding {encoding[:40]!r}, which was not requested")
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """What the next `chunk` unpacks to."""
@@ -44,7 +44,7 @@ class Unpacker:
             return
         while chunk:
             if self._inflate.eof:
-                raise BrokenBodyError("the reply continues behind the end of its packed data")
+                raise BrokenBodyError("the reply continues after the end of its packed data")
             try:
                 piece = self._inflate.decompress(chunk, _PIECE)
             except zlib.error as error:

@@ -71,7 +71,7 @@ def check_endpoint(spec: ModelSpec, api_key: str) -> None:
         return
     if isinstance(failure, NotAChatError):
         raise UserError(
-            f"The {spec.role}'s endpoint {spec.base_url} holds no chat completions: its reply with status "
+            f"The {spec.role}'s endpoint {spec.base_url} returns no chat completions: its reply with status "
             f"{response.status} says {failure.failure.words!r}. The address usually ends in /v1: correct "
             f"{spec.option('BASE_URL')}."
         )
@@ -108,7 +108,7 @@ def _refuse(spec: ModelSpec, failure: StatusError, cards: dict[str, dict[str, An
             f"{where} answers with status {failure.status}{said}: try again when it is up, or name another "
             f"{spec.role} with {spec.option('MODEL')} and {spec.option('BASE_URL')}."
         )
-    logger.info("%s was asked for one token and answered %s: the run finds out more.", where, failure.failure)
+    logger.info("%s answered a request for one token with %s: the run starts anyway.", where, failure.failure)
 
 
 def request(spec: ModelSpec, api_key: str, method: str, route: str) -> Response:

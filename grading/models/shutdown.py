@@ -29,8 +29,8 @@ def check_shutdown(model: str, shutdown: datetime.date | None) -> None:
         )
     if days < WARN_DAYS:
         logger.warning(
-            "The judge %s is shut down on %s, in %d days: after that its verdicts cannot be had any more, and "
-            "those of another judge are not comparable.",
+            "The judge %s is shut down on %s, in %d days: after that it cannot judge, and scores of another "
+            "judge are not comparable.",
             model,
             shutdown,
             days,

@@ -1,4 +1,4 @@
-"""`skillmix store`: look into the verdict store, copy it out, repair it, and delete what is no longer wanted."""
+"""`skillmix store`: look into the verdict store, copy it out, repair it, and delete votes."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def repair(file: _File = None, as_json: AsJson = False) -> None:
     path = _place(file)
     if not isinstance(path, Path):
         raise UserError(
-            f"The verdict store {path} is no file, and PostgreSQL repairs its own: name a file with --file, or "
-            "restore the server's backup."
+            f"The verdict store {path} is not a file, and PostgreSQL repairs its own tables: name a file with "
+            "--file, or restore the server's backup."
         )
     found = repair_store(path)
     whole = f"{many(found.votes, 'vote')} and {many(found.batches, 'batch', 'batches')}"
@@ -141,8 +141,8 @@ def repair(file: _File = None, as_json: AsJson = False) -> None:
         parts = ", and parts of the file could not be read" if found.incomplete else ""
         typer.echo(
             f"{path} is a new store with the {whole} that could be read; left out: "
-            f"{many(found.damaged, 'damaged vote')}{parts}. The next run asks for them again. "
-            f"The damaged file is {found.old}: delete it when you do not need it."
+            f"{many(found.damaged, 'damaged vote')}{parts}. The next run requests them again. The damaged file is "
+            f"{found.old}: delete it when you do not need it."
         )
 
 

@@ -73,7 +73,7 @@ _INSERT = (
 def sound(row: Sequence[Any]) -> tuple[Any, ...] | None:
     """A row of replies with its tokens as Usage.read counts them; None if a text or the state is damaged.
 
-    Tokens that are no numbers do not damage a reply: it was paid for, and is kept without its usage.
+    Token counts that are not numbers do not damage a reply: it was paid for, and is kept without its usage.
     """
     key, judge, state, text, detail, prompt, completion, cached, created, refused = row
     if not (all(map(is_text, (key, judge, state, text, detail, created, refused))) and state in _STATES):
@@ -138,7 +138,7 @@ class VerdictStore:
             self.damaged |= damaged
             advice = f"; `skillmix store repair --file {self.place}` removes them"
             logger.warning(
-                "%d stored replies in %s are damaged and are asked for again%s.",
+                "%d stored replies in %s are damaged and are requested again%s.",
                 len(damaged),
                 self.place,
                 advice if isinstance(self.place, Path) else "",

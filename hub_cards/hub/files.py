@@ -56,8 +56,8 @@ class _Held(PosixPath):
 def open_within(root: Path, path: Path) -> Path:
     """A path that reads the file which `path` is now, even if a link or another file takes its place later.
 
-    A link may lead to another place in the folder `root`. Raises UserError if it leads out of it, or `path` is no
-    regular file. Where there is no /proc, as on macOS, the path is checked and not held open.
+    A link may lead to another place in the folder `root`. Raises UserError if it leads out of it, or `path` is not
+    a regular file. Where there is no /proc, as on macOS, the path is checked and not held open.
     """
     try:
         real, home = Path(os.path.realpath(path)), Path(os.path.realpath(root))
@@ -71,7 +71,7 @@ def open_within(root: Path, path: Path) -> Path:
         raise UserError(f"{path} cannot be read ({error.strerror}): nothing was pushed.") from error
     if not stat.S_ISREG(os.fstat(place).st_mode):
         os.close(place)
-        raise UserError(f"{path} is no regular file: nothing was pushed.")
+        raise UserError(f"{path} is not a regular file: nothing was pushed.")
     file = os.fdopen(place, "rb")
     if not _DESCRIPTORS.is_dir():
         return real

@@ -48,7 +48,7 @@ class Publication:
         return (File(CARD, self.card.encode()), *self.files)
 
     def stale(self, remote: Remote) -> list[str]:
-        """The files of an earlier push that are no part of this one."""
+        """The files of an earlier push that this one does not have."""
         planned = {file.path for file in self.all_files} | {".gitattributes", *self.others}
         return [path for path in remote.files if path not in planned]
 
@@ -86,4 +86,4 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.repo.count("/") != 1:
-            raise UserError(f"{self.repo!r} is no name of a repository: type ORG/NAME.")
+            raise UserError(f"{self.repo!r} is not the name of a repository: type ORG/NAME.")

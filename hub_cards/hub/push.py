@@ -249,7 +249,7 @@ def _one_sentence(repo: str) -> Iterator[None]:
     try:
         yield
     except HFValidationError as error:
-        raise UserError(f"{repo!r} is no name of a repository: type ORG/NAME.") from error
+        raise UserError(f"{repo!r} is not the name of a repository: type ORG/NAME.") from error
     except (HfHubHTTPError, TransportError, RuntimeError) as error:
         cause = _cause(error)
         if not isinstance(cause, HfHubHTTPError | TransportError):

@@ -21,7 +21,7 @@ def read_record(path: Path, made_by: str, *, within: Path | None = None) -> dict
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}): name a folder that {made_by} made.") from error
     if not isinstance(record, dict):
-        raise UserError(f"{path} is no record of {made_by}.")
+        raise UserError(f"{path} is not a record of {made_by}.")
     return record
 
 

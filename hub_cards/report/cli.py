@@ -12,9 +12,9 @@ import typer
 from grading.options import AsJson, Ks, Out, numbers
 
 app = typer.Typer()
-_Tokens = Annotated[float | None, typer.Option("--corpus-tokens", help="The corpus in tokens, as 2e12.")]
+_Tokens = Annotated[float | None, typer.Option("--corpus-tokens", help="The corpus in tokens, such as 2e12.")]
 _Skill = Annotated[float | None, typer.Option("--skill-frequency", help="The share of sentences with a skill.")]
-_Topic = Annotated[float | None, typer.Option("--topic-frequency", help="That of sentences about a topic.")]
+_Topic = Annotated[float | None, typer.Option("--topic-frequency", help="The share of sentences about a topic.")]
 _Sentence = Annotated[float | None, typer.Option("--tokens-per-sentence", help="Tokens in a sentence.")]
 
 
@@ -98,7 +98,7 @@ def novelty(
     skill_frequency: _Skill = None,
     topic_frequency: _Topic = None,
     tokens_per_sentence: _Sentence = None,
-    score: Annotated[float | None, typer.Option(min=0, max=1, help="Full marks to hold against it.")] = None,
+    score: Annotated[float | None, typer.Option(min=0, max=1, help="Full marks to compare with it.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Which score a student could reach at most by repeating what its training corpus held.
@@ -143,11 +143,11 @@ def novelty(
 
 @app.command()
 def power(
-    difference: Annotated[float, typer.Option(help="The difference that is to be seen, as 0.1.")],
+    difference: Annotated[float, typer.Option(help="The difference to detect, such as 0.1.")],
     rate: Annotated[float, typer.Option(help="The first student's score.")],
     discordant: Annotated[
         float | None,
-        typer.Option(help="The share of items on which the two differ; as if independent if not given."),
+        typer.Option(help="The share of items on which the two differ; without it they count as independent."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

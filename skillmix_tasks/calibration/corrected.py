@@ -42,7 +42,7 @@ def correct_results(path: Path, calibration: Calibration) -> list[CorrectedScore
             named = judge.get("model") or " and ".join(one["model"] for one in judge["panel"])
             raise UserError(
                 f"{task} in {path} was judged by {named}, and the calibration is of {calibration.name}: model, "
-                "parameters, prompt version and number of votes have to be the same."
+                "parameters, prompt version and number of votes must be the same."
             )
         values = results["results"][task]
         items = round(_share(path, values, "coverage") * results["n-samples"][task]["effective"])

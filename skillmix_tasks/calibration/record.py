@@ -111,8 +111,8 @@ def load_calibration(path: Path) -> Calibration:
         raise UserError(f"The calibration {path} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
         raise UserError(
-            f"{path} is no calibration: `skillmix calibrate --reference DIR --judge MODEL --out FOLDER` "
-            "writes one to FOLDER/calibration.json."
+            f"{path} is not a calibration: `skillmix calibrate --reference DIR --judge MODEL --out FOLDER` writes "
+            "one to FOLDER/calibration.json."
         ) from error
 
 

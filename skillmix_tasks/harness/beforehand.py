@@ -59,15 +59,15 @@ def _check_repository(name: str, model_args: Mapping[str, Any]) -> None:
         hf_hub_download(name, "config.json", revision=revision, subfolder=model_args.get("subfolder"))
     except LocalEntryNotFoundError as error:
         raise UserError(
-            f"The student {name} is no folder here, and the Hub cannot be asked for it: correct pretrained in "
+            f"The student {name} is not a folder here, and the Hub cannot be reached: correct pretrained in "
             "--model_args, or connect to the Hub."
         ) from error
     except EntryNotFoundError:
         return  # a repository without that file
     except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise UserError(
-            f"The student {name}{f' at {revision}' if revision else ''} is no folder here and no model on the Hub "
-            "that you may read: correct pretrained in --model_args, or set HF_TOKEN."
+            f"The student {name}{f' at {revision}' if revision else ''} is neither a folder here nor a model on "
+            "the Hub that you may read: correct pretrained in --model_args, or set HF_TOKEN."
         ) from error
 
 

@@ -183,7 +183,7 @@ class EndpointStudent:
                 advice = f"cannot be reached ({words}): start it, or correct base_url in --model_args"
             case Cause.NOT_A_CHAT:
                 advice = (
-                    f"answers with something that is no chat completion ({words}): check the model in "
+                    f"answers with something that is not a chat completion ({words}): check the model in "
                     "--model_args, and base_url, which usually ends in /v1/chat/completions"
                 )
             case Cause.KEY:

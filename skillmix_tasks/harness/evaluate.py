@@ -289,9 +289,9 @@ def _whole_files(output: str | None) -> Iterator[None]:
         yield
     if lost := [name for one in made for name in one.lost]:
         raise UserError(
-            f"{output} did not take {' and '.join(lost)} (lm-eval's log above has the reason). The answers and "
-            f"verdicts are saved: free space, then run `skillmix grade ANSWERS --out {output}` with the file of "
-            "answers that the log names."
+            f"{output} lacks {' and '.join(lost)} (lm-eval's log above has the reason). The answers and verdicts "
+            f"are saved: free space, then run `skillmix grade ANSWERS --out {output}` with the file of answers "
+            "that the log names."
         )
 
 

@@ -41,7 +41,7 @@ _ADVICE = {
     AnswerState.CUT_OFF: "give reasoning room of its own with the setting reasoning_tokens",
     AnswerState.REASONING_ONLY: "look at the samples: the answer may have gone into the reasoning",
     AnswerState.FILTERED: "use another endpoint, as this one's filter stops replies",
-    AnswerState.API_FAILED: "run the same command again: only replies that are missing are asked for",
+    AnswerState.API_FAILED: "run the same command again: only missing replies are requested",
     AnswerState.REFUSED: "look at the samples: the student declines, which counts as zero points",
     AnswerState.EMPTY: "look at the samples: the student says nothing, which counts as zero points",
 }

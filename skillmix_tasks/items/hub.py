@@ -80,7 +80,7 @@ def read_hub_items(source: ItemsFrom, *, task: str, split: Split, number: int) -
     rows = _rows(data, number)
     if len(rows) < number:
         raise UserError(
-            f"The data set {source.path} has {len(rows)} items of {task}, and the run asks for {number}: set "
+            f"The data set {source.path} has {len(rows)} items of {task}, and the run needs {number}: set "
             f'"items" to {len(rows)} or less, or push it again with --items {number}.'
         )
     return HubItems(pack, [_item(pack, split, row, source) for row in rows], folder.name)
@@ -138,5 +138,6 @@ def _download(source: ItemsFrom, patterns: list[str]) -> Path:
         raise UserError(f"The data set {source.path} has no revision {source.revision}.") from error
     except (LocalEntryNotFoundError, HTTPError) as error:
         raise UserError(
-            f"The data set {source.path} cannot be had from the Hub now, and is not in the cache: try again later."
+            f"The data set {source.path} cannot be downloaded from the Hub now, and is not in the cache: try "
+            "again later."
         ) from error

@@ -29,6 +29,6 @@ def known_license(name: str, write: str) -> str:
         return wanted
     [near] = get_close_matches(wanted, sorted(LICENSES), n=1) or ["cc-by-4.0"]
     raise UserError(
-        f"The Hub knows no license {name!r}: write `{write}{near}`, or another id of "
+        f"The Hub does not know the license {name!r}: write `{write}{near}`, or another id of "
         "https://huggingface.co/docs/hub/repositories-licenses."
     )

@@ -34,7 +34,7 @@ PROMPTS = (*STUDENT_PROMPTS, "judge")
 
 def _named(text: str) -> str:
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text):
-        raise ValueError(f"{text[:40]!r} is no id: write small letters, digits and hyphens, as in red-herring")
+        raise ValueError(f"{text[:40]!r} is not an id: write small letters, digits and hyphens, as in red-herring")
     return text
 
 

@@ -92,7 +92,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     rows = []
     for number, row in enumerate(_csv_rows(path), start=1):
         if None in row or None in row.values():
-            raise UserError(f"{path}: entry {number} has not as many cells as the first line has columns.")
+            raise UserError(f"{path}: entry {number} has another number of cells than the first line has columns.")
         rows.append({column: cell.strip() for column, cell in row.items() if cell.strip()})
     return rows
 
@@ -131,7 +131,7 @@ def refuse_twice(values: Iterable[str], field: str, path: Path) -> None:
     seen = set()
     for value in values:
         if value.casefold() in seen:
-            raise UserError(f"{path}: the {field} {value!r} is there twice; make it unique.")
+            raise UserError(f"{path}: the {field} {value!r} appears twice: make it unique.")
         seen.add(value.casefold())
 
 

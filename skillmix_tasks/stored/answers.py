@@ -1,4 +1,4 @@
-"""The student's answers on disk: complete before the first verdict is asked for, so that none is ever lost.
+"""The student's answers on disk: complete before the first verdict is requested, so that none is ever lost.
 
 One JSON Lines file for each run, task and rank: a header, then one line for each generation. It appears whole
 or not at all.

@@ -178,7 +178,7 @@ def _look_through(files: Sequence[_File], number: int, tasks: dict[str, StoredTa
     if not new:
         if file.cut:
             raise UserError(
-                f"{file.path} holds no whole answer, as line {file.cut} is cut short: name "
+                f"{file.path} holds no complete answer, because line {file.cut} is truncated: name "
                 "samples_skillmix_*.jsonl files of lm_eval --log_samples, or files of stored answers."
             )
         raise UserError(f"{file.path} is empty.")
@@ -279,7 +279,7 @@ class _File:
             for number, line in enumerate(read_lines(file), start=1):
                 if offset + len(line) == size and not _is_json(line):
                     self.cut = number
-                    logger.warning("%s, line %d, is cut short: it is left out.", self.path, number)
+                    logger.warning("%s, line %d, is truncated and is left out.", self.path, number)
                 elif self.header is None or number > 1:
                     for task, answer in self._parsed(line, f"line {number}"):
                         yield offset, task, answer

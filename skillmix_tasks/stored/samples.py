@@ -39,7 +39,7 @@ class Named(BaseModel):
 
 
 class Document(BaseModel):
-    """An item; of a private pack its skills and its topic are not told."""
+    """An item; of a private pack without its skills and its topic."""
 
     index: int
     item: str
@@ -170,8 +170,7 @@ def read_samples(source: Path | bytes, name: Path) -> Iterator[tuple[Sample, lis
             except ValueError as error:
                 reason = first_fault(error) if isinstance(error, ValidationError) else error
                 raise UserError(
-                    f"Line {number} of {name} is no sample of a judged SKILL-MIX task ({reason}): "
-                    "if the file was cut short, remove it to report the results without its answers, or run the "
-                    "task again."
+                    f"Line {number} of {name} is not a sample of a judged SKILL-MIX task ({reason}): if the file "
+                    "was truncated, remove it to report the results without its answers, or run the task again."
                 ) from error
             yield sample, generations

@@ -463,7 +463,7 @@ def test_an_interrupt_says_that_the_batches_go_on(chat_server: ChatServer, store
     chat_server.wait(lambda counts: counts.batch_looks > 1)
     process.interrupt()
     said = process.wait(20).stderr
-    assert "These batches go on at the provider: batch_0. Grade again to fetch them." in said
+    assert "These batches continue at the provider: batch_0. Grade again to fetch them." in said
     assert open_batches(store) == [("batch_0", 36)]
 
 
@@ -536,7 +536,7 @@ def test_batches_cost_their_share(
     assert record["price"]["source"] == "given by the user; in batches 0.5 of it"
     assert (record["price"]["input"], record["price"]["output"]) == (1.0, 4.0)
     assert "Submitted batch batch_0 of 36 votes" in caplog.text
-    assert "Batch batch_0 is completed: 36 votes of this run are done, 0 go out again" in caplog.text
+    assert "Batch batch_0 is completed: 36 votes of this run are done, 0 are submitted again" in caplog.text
     assert chat_server.base_url not in "".join(
         one.getMessage() for one in caplog.records if one.name.startswith("grading")
     )

@@ -62,7 +62,7 @@ def test_a_file_that_never_comes_keeps_its_batch_for_the_next_run(chat_server: C
     store = tmp_path / "store"
     chat_server.set(batch_files=["html"] * 5)
     with pytest.raises(
-        UserError, match=r"come incomplete .* 12 results .* with 0, .*HTML.* nothing is bought again"
+        UserError, match=r"are incomplete .* 12 results .* with 0, .*HTML.* nothing is bought again"
     ):
         batch_grader(store, chat_server.base_url).grade(FEW, progress=False)
     assert open_batches(store) == [("batch_0", 36)]

@@ -78,7 +78,7 @@ def test_a_run_takes_its_items_from_a_pinned_revision_and_says_so(told: dict[str
 @pytest.mark.parametrize(
     ("mistake", "sentence"),
     [
-        ("too many", 'has 100 items of skillmix_k4, and the run asks for 101: set "items" to 100 or less'),
+        ("too many", 'has 100 items of skillmix_k4, and the run needs 101: set "items" to 100 or less'),
         ("no revision", "The data set org/skillmix has no revision v9."),
         ("none", "There is no data set org/none on the Hub, or it is private"),
         ("a pack, too", "`items_from` brings its own pack and items: leave out `pack`"),

@@ -188,7 +188,7 @@ def test_data_that_gives_a_task_away_is_not_published(texts: Path):
     first, *others = rows.read_text().splitlines(keepends=True)
     changed = json.loads(first) | {"topic": {"id": "amateur-radio", "name": "Amateur radio"}}
     rows.write_text(json.dumps(changed) + "\n" + "".join(others))
-    with pytest.raises(UserError, match="gives away what the tasks ask, and is not published"):
+    with pytest.raises(UserError, match="leaks items of the tasks, and is not published"):
         training_data(texts, repo="org/texts", license_="mit")
 
 
@@ -239,7 +239,7 @@ def test_a_model_card_shows_results_and_calibration_and_no_path(tmp_path: Path):
     there = Remote("c", files=("x.safetensors", f"{folder}/calibration.json", f"{folder}-2/results.json"))
     assert untouched(there, evaluations) == ("x.safetensors", f"{folder}-2/results.json")
     other = make_calibration(tmp_path, judge | {"model": "other"})
-    with pytest.raises(UserError, match="which judged none of these results in that way"):
+    with pytest.raises(UserError, match="which did not judge these results"):
         read_evaluations([results], [other])
 
 

@@ -100,7 +100,7 @@ def test_other_weights_lose_the_evaluation_of_the_earlier_ones(told: dict[str, A
         ("no license", "license (type --license apache-2.0)"),
         ("no data", "training data (type --training-data ORG/NAME)"),
         ("not ours", "The model org/base is not empty and has no card that `skillmix push model` made"),
-        ("merged too early", "is not done, and only a run that is done is merged: leave --merged out."),
+        ("merged too early", "is incomplete, and only a complete run is merged: leave --merged out."),
         ("no run", "name a folder that `skillmix train` made."),
         ("no specs", "judge (run.json of"),
         ("other model", "has the results of org/merged, not of org/adapter"),

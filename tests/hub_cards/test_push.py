@@ -95,8 +95,8 @@ def test_what_was_sent_is_not_sent_again(told: dict[str, Any]):
     [
         ("public already", "The dataset org/set is public: add --public if what you push may be seen by all"),
         ("no right", "Your token may not write to forbidden/set (403): take one with that right"),
-        ("no name", "'a b/c' is no name of a repository: type ORG/NAME."),
-        ("no org", "'skillmix' is no name of a repository: type ORG/NAME."),
+        ("no name", "'a b/c' is not the name of a repository: type ORG/NAME."),
+        ("no org", "'skillmix' is not the name of a repository: type ORG/NAME."),
         ("not ours", "The dataset org/raced is not empty and has no card that `skillmix push dataset` made"),
         ("limit", "The Hub wants fewer requests (429): wait some minutes, then type the same command again."),
         ("conflict", "Somebody else writes to org/contested at the same time (412): type the same command again."),

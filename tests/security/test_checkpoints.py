@@ -184,7 +184,7 @@ def test_a_run_resumes_from_the_checkpoint_before_to_the_same_weights(trained: T
     status, said = trained.again(out)
     assert status == 0, said
     assert f"checkpoint-3 is damaged ({WEIGHTS} has other bytes" in said
-    assert "Goes on from step 2" in said
+    assert "Resumes from step 2" in said
     assert weights(out) == weights(trained.out)
     assert exact(out) == exact(trained.out)
     assert find_damage(out / "checkpoints" / "checkpoint-3") is None
@@ -249,7 +249,7 @@ def test_a_damaged_model_whose_checkpoint_is_damaged_too(trained: Trained, tmp_p
     zero(WEIGHTS)(out / "checkpoints" / "checkpoint-3")
     status, said = trained.again(out)
     assert status == 1
-    assert "checkpoint-3, of which the model is made, is damaged" in said
+    assert "checkpoint-3, from which the model is made, is damaged" in said
     assert "Traceback" not in said
 
 
@@ -260,7 +260,7 @@ def test_weights_that_are_no_numbers_at_the_last_step_end_the_run(trained: Train
     status, said = trained.again(out, *broken, "--set", "max_grad_norm=0")
     assert status == 1
     assert "Traceback" not in said
-    assert "Weights are no numbers after step 2, so the training came apart" in said
+    assert "Weights are not finite after step 2, so the training came apart" in said
     assert not (out / "result.json").exists()
     kept = last_whole(out / "checkpoints")
     assert kept is not None

@@ -149,7 +149,7 @@ def test_no_link_leads_out_of_a_pushed_folder(tmp_path: Path, name: str, target:
 def test_a_pipe_is_no_file_and_holds_nobody_up(tmp_path: Path):
     folder, _ = folder_with(tmp_path)
     os.mkfifo(folder / "pipe")
-    with pytest.raises(UserError, match="is no regular file"):
+    with pytest.raises(UserError, match="is not a regular file"):
         open_within(folder, folder / "pipe")
 
 
@@ -451,7 +451,7 @@ def test_a_comparison_of_cut_files_says_what_to_type(made: Results, tmp_path: Pa
     copy = shutil.copytree(made.judged, tmp_path / "copy")
     file = results_of(copy) if name == "results" else samples_of(copy)
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(UserError, match=r"is cut short or damaged: remove .*whole"):
+    with pytest.raises(UserError, match=r"is truncated or damaged: remove .*whole"):
         read_half(copy)
 
 
@@ -471,7 +471,7 @@ def test_answers_with_a_cut_last_line_are_graded_without_it(made: Results, tmp_p
         env = variables(made.server, made.home)
         done = Fork(skillmix, *command, cwd=tmp_path, env=env).wait(120)
         assert done.returncode == 0, done.stderr
-        assert f"{file}, line {number}, is cut short" in done.stderr
+        assert f"{file}, line {number}, is truncated" in done.stderr
         results = json.loads(done.stdout.splitlines()[-1])
         assert results["n-samples"][TASK]["effective"] == 2
 

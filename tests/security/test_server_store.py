@@ -75,7 +75,7 @@ def test_an_address_is_shown_without_its_secrets(address: str, shown: str):
 )
 def test_an_address_of_another_form_is_refused_unseen(address: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SKILLMIX_STORE", address)
-    with pytest.raises(UserError, match="has not the form") as caught:
+    with pytest.raises(UserError, match="does not have the form") as caught:
         VerdictStore(verdict_store())
     assert "p4" not in str(caught.value)
     assert "ss@" not in str(caught.value)

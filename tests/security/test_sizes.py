@@ -78,7 +78,7 @@ REPLIES = {
     "br": "Content-Encoding 'br'",
     "zstd": "Content-Encoding 'zstd'",
     "broken-gzip": "cannot be unpacked",
-    "gzip-and-more": "continues behind the end",
+    "gzip-and-more": "continues after the end",
     "five-megabytes": "larger than 4 MiB",
     "endless": "larger than 4 MiB",
     "endless-error": '400 "the reply is larger than 4 MiB"',
@@ -411,7 +411,7 @@ def test_a_pack_of_such_yaml_is_one_sentence(tmp_path: Path, name: str):
 def test_a_recipe_of_such_yaml_is_one_sentence(tmp_path: Path, name: str):
     path = tmp_path / "recipe.yaml"
     path.write_text(YAML[name])
-    with pytest.raises(UserError, match="is no YAML"):
+    with pytest.raises(UserError, match="is not YAML"):
         load_recipe(str(path))
 
 

@@ -289,7 +289,7 @@ def test_a_vote_whose_reply_is_damaged_is_asked_for_again_once(
     change(path, DAMAGES[damage][0], key)
     with caplog.at_level(logging.WARNING):
         assert grade() == 1
-    assert "asked for again" in caplog.text
+    assert "requested again" in caplog.text
     assert grade() == 0
 
 

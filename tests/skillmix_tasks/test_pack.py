@@ -309,7 +309,7 @@ BROKEN = {
             (folder / "topics.yaml").rename(folder / "topics.old"),
             (folder / "topics.csv").write_text("id,name,split\nrain,Rain\n"),
         ),
-        r"topics\.csv: entry 1 has not as many cells",
+        r"topics\.csv: entry 1 has another number of cells",
     ),
 }
 

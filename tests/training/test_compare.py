@@ -161,7 +161,7 @@ def test_what_a_user_gets_wrong(fail: Callable[..., str], tmp_path: Path):
     assert "--set votes is not KEY=VALUE" in fail(run, "--set", "votes")
     assert "names no tasks: type --tasks" in fail(describe(tmp_path / "idle", "model=some/model", "eval_tasks=[]"))
     (run / "result.json").unlink()
-    assert "is not whole: type its `skillmix train` command again" in fail(run)
+    assert "is incomplete: type its `skillmix train` command again" in fail(run)
 
 
 def test_how_lm_eval_is_told_of_the_models(tmp_path: Path):

@@ -74,8 +74,8 @@ def test_the_draw_is_seeded_and_a_larger_one_holds_a_smaller_one(texts: Path):
 @pytest.mark.parametrize(
     ("ending", "sentence"),
     [
-        ("=1000", r"asks for 1,000 rows of \d+: give a number from 1 to \d+"),
-        ("=0", "asks for 0 rows of"),
+        ("=1000", r"requests 1,000 rows of \d+: give a number from 1 to \d+"),
+        ("=0", "requests 0 rows of"),
         (":k7", "has no config 'k7', it has k1, k2, k1-2"),
         ("-missing:k1=5", "There is no data set .*-missing: name a directory"),
     ],

@@ -12,7 +12,7 @@ from training.tune.tracking import peak_flops
 
 def test_one_process_takes_no_more_than_one_gpu(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)  # a machine that is not at hand
-    with pytest.raises(UserError, match=r"4 GPUs are in sight and one process: .*CUDA_VISIBLE_DEVICES=0"):
+    with pytest.raises(UserError, match=r"4 GPUs are visible to one process: .*CUDA_VISIBLE_DEVICES=0"):
         check_devices(four_bit=False)
     monkeypatch.setenv("WORLD_SIZE", "4")
     check_devices(four_bit=False)

@@ -126,7 +126,7 @@ def test_rows_that_are_too_long_are_refused_by_default():
 
 @pytest.mark.parametrize(
     ("data", "sentence"),
-    [("/nowhere/data", "There is no data set /nowhere/data"), ("org/name", "the Hub does not give it")],
+    [("/nowhere/data", "There is no data set /nowhere/data"), ("org/name", "the Hub does not provide it")],
 )
 def test_data_that_is_not_there(data: str, sentence: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the library reads it when imported

@@ -54,9 +54,9 @@ def test_no_teacher(start: Start, monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--k", "1,two", "--accept", "2"), "--k 1,two is no list of numbers from 1: type --k 1,2,3."),
+        (("--k", "1,two", "--accept", "2"), "--k 1,two is not a list of numbers from 1: type --k 1,2,3."),
         (("--k", "1,1", "--accept", "2"), "Name each k once"),
-        (("--k", "0", "--accept", "2"), "--k 0 is no list of numbers from 1"),
+        (("--k", "0", "--accept", "2"), "--k 0 is not a list of numbers from 1"),
         (("--k", "1"), "--k and --accept go together"),
         (("--accept", "5"), "--k and --accept go together"),
         (("--plan", "paper", "--k", "1"), "--plan NAME, or --k 1,2,3 --accept 4000"),
@@ -120,7 +120,7 @@ def test_a_folder_with_something_else(start: Start, tmp_path: Path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "run.json").write_text("[]")
-    assert "run.json is no record of a run" in start(*START, "--out", str(other))
+    assert "run.json is not a record of a run" in start(*START, "--out", str(other))
 
 
 def test_a_folder_with_another_run(chat_server: ChatServer, start: Start, tmp_path: Path):

@@ -94,7 +94,7 @@ def test_a_killed_run_goes_on_to_the_same_end(
     assert not (broken / "result.json").exists()
     gone_on = start(broken)
     assert [process.wait() for process in gone_on] == [0] * world, gone_on[0].said()
-    assert "Goes on from step" in gone_on[0].said()
+    assert "Resumes from step" in gone_on[0].said()
 
     assert exact(broken) == exact(unbroken), f"killed at {kill}, asked to stop at {ask}"
     assert weights(broken) == weights(unbroken), f"killed at {kill}, asked to stop at {ask}"
@@ -216,7 +216,7 @@ def test_packed_rows_do_not_see_each_other(server: TrainServer, model: Path, dat
         (("--merge",), {}, "--merge is for adapters"),
         (("--set", "report_to=[wandb]"), {}, "report_to names wandb, which is not installed"),
         (("--set", "optimizer=adamw_8bit"), {}, "optimizer adamw_8bit needs the package bitsandbytes"),
-        ((), {"ACCELERATE_USE_FSDP": "true"}, "asked for FSDP, which does not run without a GPU"),
+        ((), {"ACCELERATE_USE_FSDP": "true"}, "requested FSDP, which does not run without a GPU"),
         (("--set", "data_config=k2"), {}, "has no config 'k2', it has k1: type --set data_config=k1"),
         (("--set", "max_length=100"), {}, "are longer than max_length 100"),
         (("--set", "max_length=8", "--on-too-long", "drop"), {}, "No row is left to train on"),

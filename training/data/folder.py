@@ -77,7 +77,7 @@ def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], b
             write_whole(mark, text)
             return
     except ValidationError as error:
-        raise UserError(f"{mark} is no record of a run: name another folder with --out.") from error
+        raise UserError(f"{mark} is not a record of a run: name another folder with --out.") from error
     except OSError as error:
         raise _unusable(out, error) from error
     if there.keys() != record.keys():

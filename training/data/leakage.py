@@ -155,7 +155,8 @@ def _all_labels(folder: Path) -> Iterator[Labels]:
                 missing = set(_COLUMNS) - set(file.schema_arrow.names)
                 if missing:
                     raise UserError(
-                        f"{path} has no column {', '.join(sorted(missing))}: it is no data set of ours."
+                        f"{path} has no column {', '.join(sorted(missing))}: it is not a data set of `skillmix "
+                        "generate`."
                     )
                 for batch in file.iter_batches(batch_size=1000, columns=list(_COLUMNS)):
                     for one in batch.to_pylist():

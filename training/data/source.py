@@ -50,14 +50,14 @@ class Source:
         return {"name": self.name, "revision": self.revision, "config": self.config}
 
     def leaks(self, tasks: tuple[str, ...]) -> Leakage:
-        """What the rows give away of `tasks`; UserError if that cannot be told."""
+        """The items of `tasks` that the rows hold; UserError if that cannot be checked."""
         own = self.folder / "data" / self.config  # where `skillmix generate` puts a config's files
         try:
             return check_leaks(own if own.is_dir() else self.folder, tasks=tasks)
         except UserError as error:
             raise UserError(
-                f"Whether {self.name} leaks into {', '.join(tasks)} cannot be told: {error} With --allow-leaks it "
-                "is trained on without a check, with --set leak_tasks=[] none is asked for."
+                f"{self.name} cannot be checked for leaks into {', '.join(tasks)}: {error} Add --allow-leaks to "
+                "train without a check, or --set leak_tasks=[] to require none."
             ) from error
 
 
@@ -81,7 +81,7 @@ def open_source(data: str, config: str | None) -> Source:
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{data} is no data set that can be read ({reason}): name a directory of `skillmix generate`."
+            f"{data} is not a readable data set ({reason}): name a directory of `skillmix generate`."
         ) from error
     if "train" not in splits or not len(splits["train"]):
         raise UserError(f"The config {chosen} of {data} has no rows to train on.")
@@ -123,7 +123,7 @@ class Data:
         }
 
     def leaks(self, tasks: tuple[str, ...]) -> Leakage:
-        """What the configs that rows come from give away of `tasks`; UserError if that cannot be told."""
+        """The items of `tasks` that the rows' configs hold; UserError if that cannot be checked."""
         found = [source.leaks(tasks) for source in self.sources]
         for other in found[1:]:
             found[0].add(other)
@@ -164,7 +164,7 @@ def _drawn(rows: Dataset, number: int, seed: int, given: str) -> Dataset:
     """`number` of `rows` in their order: those whose ids a hash with `seed` puts first; more hold fewer."""
     if not 1 <= number <= len(rows):
         raise UserError(
-            f"--data {given} asks for {number:,} rows of {len(rows):,}: give a number from 1 to {len(rows):,}, or "
+            f"--data {given} requests {number:,} rows of {len(rows):,}: give a number from 1 to {len(rows):,}, or "
             "none for all."
         )
     ids = rows["id"] if "id" in rows.column_names else range(len(rows))
@@ -255,6 +255,6 @@ def _folder_of(data: str) -> tuple[Path, str, str | None]:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{data} is no directory, and the Hub does not give it ({reason}): look at its name and at HF_TOKEN."
+            f"{data} is not a directory, and the Hub does not provide it ({reason}): check its name and HF_TOKEN."
         ) from error
     return Path(got), asked["name"], Path(got).name  # it lies under snapshots/<commit>/

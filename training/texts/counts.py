@@ -97,7 +97,7 @@ class Counts(BaseModel):
     def reject(self, item: Item, reason: str) -> None:
         """One try was not accepted, for one of the reasons in training.texts.reasons."""
         if not is_reason(reason):
-            raise ValueError(f"{reason!r} is no reason")
+            raise ValueError(f"{reason!r} is not a reason")
         self._try(item, reason)
         self.kinds[item.k].rejected[reason] += 1
 

@@ -113,7 +113,7 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
     limits = limits or Limits()
     _check_cells(run)
     if not 0 <= run.least_rate <= 1:
-        raise UserError(f"--least-rate {run.least_rate} is no rate: give a number from 0 to 1.")
+        raise UserError(f"--least-rate {run.least_rate} is not a rate: give a number from 0 to 1.")
     options: dict[str, Any] = {
         "concurrency": limits.concurrency,
         "adaptive": limits.adaptive,
@@ -231,7 +231,7 @@ class _Loop:
         if not self.counts.accepted and (tally.attempted < _PROBE or not self._limits.batch):
             size = max(_PROBE - tally.attempted, _PROBE // 2)
         if kind.accept is not None:
-            most = interval(tally)[1] if tally.decided else 1.0  # the rate of acceptance, at the most
+            most = interval(tally)[1] if tally.decided else 1.0  # the rate of acceptance, at most
             size = min(size, math.ceil((kind.accept - tally.accepted) / most))
         return size if kind.tries is None else min(size, kind.tries - tally.attempted)
 

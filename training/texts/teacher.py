@@ -127,7 +127,7 @@ def _arguments(text: str) -> dict[str, Any]:
         return dict(simple_parse_args_string(text))
     except ValueError as error:  # a part without "="
         raise UserError(
-            f"--teacher-args {text!r} is no list of arguments: type --teacher-args pretrained=DIR,batch_size=8."
+            f"--teacher-args {text!r} is not a list of arguments: type --teacher-args pretrained=DIR,batch_size=8."
         ) from error
 
 

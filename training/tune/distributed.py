@@ -25,7 +25,7 @@ def is_main() -> bool:
 def accumulation(global_batch: int, micro_batch: int, world: int) -> int:
     """How many micro batches each of `world` devices takes before a step, so that a step has `global_batch` rows.
 
-    Raises UserError if that is no whole number.
+    Raises UserError if that is not a whole number.
     """
     at_once = micro_batch * world
     if global_batch % at_once:
@@ -59,19 +59,19 @@ def warn(line: str) -> None:
 
 
 def check_devices(*, four_bit: bool) -> None:
-    """Raise UserError if what was asked for cannot run here: without a GPU, FSDP does nothing and says nothing."""
+    """Raise UserError if the request cannot run here: without a GPU, FSDP silently does nothing."""
     import torch
 
     if four_bit and not torch.accelerator.is_available():
         raise UserError("four_bit needs a GPU: type --set four_bit=false.")
     if asked_for() == "fsdp" and not torch.accelerator.is_available():
         raise UserError(
-            "The launcher asked for FSDP, which does not run without a GPU (the model would be trained whole in "
-            "each process): leave its configuration out."
+            "The launcher requested FSDP, which does not run without a GPU (each process would train the "
+            "complete model): leave its configuration out."
         )
     if asked_for() == "single" and torch.cuda.device_count() > 1:
         raise UserError(
-            f"{torch.cuda.device_count()} GPUs are in sight and one process: begin the command with "
+            f"{torch.cuda.device_count()} GPUs are visible to one process: begin the command with "
             f"CUDA_VISIBLE_DEVICES=0 for one of them, or with {ADVICE} -m for all."
         )
     if asked_for() == "deepspeed":
@@ -79,7 +79,7 @@ def check_devices(*, four_bit: bool) -> None:
 
 
 def check_running(distributed_type: str, world: int, *, precision: str, dtype: str) -> None:
-    """Raise UserError unless the trainer runs in the way that was asked for.
+    """Raise UserError unless the trainer runs as requested.
 
     `distributed_type` and `precision` are accelerate's names for how it runs, `world` the number of processes that
     it knows of, and `dtype` the recipe's.
@@ -92,6 +92,6 @@ def check_running(distributed_type: str, world: int, *, precision: str, dtype: s
     really = {"NO": "single", "FSDP": "fsdp", "DEEPSPEED": "deepspeed"}.get(distributed_type, "ddp")
     if really != asked or world != world_size():
         raise UserError(
-            f"The launcher asked for {asked} on {world_size()} processes, but what runs is {really} on {world} "
-            f"({distributed_type}): look at the launcher's configuration."
+            f"The launcher requested {asked} on {world_size()} processes, but {really} runs on {world} "
+            f"({distributed_type}): check the launcher's configuration."
         )

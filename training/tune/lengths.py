@@ -56,7 +56,7 @@ class Lengths:
 
 
 def check_policy(name: str) -> OnTooLong:
-    """`name` as what is to become of rows that are too long; UserError if it is no such thing."""
+    """`name` as a rule for rows that are too long; UserError if it is not one."""
     if name not in get_args(OnTooLong):
         raise UserError(f"--on-too-long {name} is unknown: type one of {', '.join(get_args(OnTooLong))}.")
     return name  # type: ignore[return-value]
@@ -71,7 +71,7 @@ def check_lengths(splits: Sequence[Encoded], limit: int) -> None:
         raise UserError(
             f"{over:,} of {len(lengths):,} rows{included} are longer than max_length {limit:,} (the longest has "
             f"{max(lengths):,} tokens) and would lose the end of an answer: type --set max_length={max(lengths)} "
-            "to keep them whole, --on-too-long drop to leave them out, or --on-too-long truncate to cut them."
+            "to keep them complete, --on-too-long drop to leave them out, or --on-too-long truncate to cut them."
         )
 
 

@@ -42,7 +42,9 @@ def marked_template(tokenizer: PreTrainedTokenizerBase) -> str:
     if not tokenizer.chat_template:
         raise UserError(f"{name} has no chat template: train a chat model, or {_REMEDY}.")
     if not tokenizer.is_fast:
-        raise UserError(f"{name} is no fast tokenizer, and others do not tell where in a text a token stands.")
+        raise UserError(
+            f"{name} is not a fast tokenizer, and others do not report the position of a token in its text."
+        )
     original = str(tokenizer.get_chat_template())
     if _MARKER.search(original):
         lead, tail, marked = "", "", original
@@ -87,8 +89,8 @@ def _surroundings(tokenizer: PreTrainedTokenizerBase, name: str) -> tuple[str, s
             start = text.find(_CONTENTS[number])
             if start < 0 or not text.startswith(prompt) or len(prompt) > start:
                 raise UserError(
-                    f"The chat template of {name} does not put an answer where its generation prompt ends, so "
-                    f"what to learn cannot be told from it: {_REMEDY}."
+                    f"The chat template of {name} does not put an answer where its generation prompt ends, so the "
+                    f"text to learn cannot be found in it: {_REMEDY}."
                 )
             leads.append(text[len(prompt) : start])
             after, *_ = text[start + len(_CONTENTS[number]) :].partition(_CONTENTS[2])

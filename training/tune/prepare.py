@@ -80,7 +80,7 @@ def find_base(recipe: Recipe, before: dict[str, Any] | None = None) -> Base:
     try:
         AutoConfig.from_pretrained(recipe.model, revision=revision)  # brings it into the cache
     except (OSError, ValueError) as error:
-        raise UserError(f"The model {recipe.model} cannot be had ({_flat(error)}).") from error
+        raise UserError(f"The model {recipe.model} cannot be loaded ({_flat(error)}).") from error
     commit = cached_commit(recipe.model, revision)
     return Base(recipe.model, recipe.model, commit, commit or "unresolved")
 
@@ -189,10 +189,10 @@ def _leaks(recipe: Recipe, source: Data, options: Options) -> Leakage | None:
         kinds = ", ".join(f"{kind} ({many(number, 'row')})" for kind, number in found.counts.items() if number)
         if not options.allow_leaks:
             raise UserError(
-                f"{source.name} gives away what the tasks of the recipe ask: {kinds}. `skillmix leaks` shows the "
-                "rows; --allow-leaks trains on them anyway."
+                f"{source.name} leaks into the tasks of the recipe: {kinds}. `skillmix leaks` shows the rows; "
+                "--allow-leaks trains on them anyway."
             )
-        logger.warning("%s gives away what the tasks of the recipe ask: %s.", source.name, kinds)
+        logger.warning("%s leaks into the tasks of the recipe: %s.", source.name, kinds)
     return found
 
 

@@ -134,7 +134,7 @@ def _read(name: str) -> dict[str, Any]:
     try:
         fields = load_yaml(text)
     except ValueError as error:
-        raise UserError(f"The recipe {name} is no YAML ({error}).") from error
+        raise UserError(f"The recipe {name} is not YAML ({error}).") from error
     if not isinstance(fields, dict):
         raise UserError(f"The recipe {name} holds no fields: it needs lines such as `steps: 4000`.")
     return fields

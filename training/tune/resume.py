@@ -91,8 +91,8 @@ def last_whole(folder: Path) -> Checkpoint | None:
         return Checkpoint(path, json.loads((path / "trainer_state.json").read_text(encoding="utf-8")))
     if damaged:
         raise UserError(
-            f"No checkpoint in {folder} is whole: {', '.join(damaged)}. To train from the first step, run "
-            f"`rm -r {folder}`, then the same command."
+            f"No checkpoint in {folder} is complete: {', '.join(damaged)}. To train from the first step, run `rm "
+            f"-r {folder}`, then the same command."
         )
     return None
 

@@ -77,7 +77,7 @@ class _Trainer(SFTTrainer):
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise UserError(
                 f"The checkpoint of step {self.state.global_step} cannot be written ({reason}): free space, then "
-                "run the same command again. It resumes from the last whole checkpoint."
+                "run the same command again. It resumes from the last complete checkpoint."
             ) from error
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
@@ -133,7 +133,7 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
     if stop.signal is not None:
         raise UserError(
             f"{signal.Signals(stop.signal).name} stopped the run after step {trainer.state.global_step}, which is "
-            "saved: the same command goes on from there."
+            "saved: the same command resumes from there."
         )
 
 

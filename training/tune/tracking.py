@@ -77,7 +77,8 @@ def peak_memory() -> int:
 
 
 class Tracker(TrainerCallback):
-    """Writes the log and shows the progress; marks whole checkpoints; ends the training where `stop` asks for it.
+    """Writes the log and shows the progress; marks complete checkpoints; ends the training where `stop` requests
+    it.
 
     `totals` are those that the run goes on from; the trainer counts the tokens among them. A token takes `flops`
     floating-point operations.
@@ -165,7 +166,7 @@ class Tracker(TrainerCallback):
         if args.world_size > 1:  # which waits for all of them, too
             torch.distributed.all_reduce(broken, op=torch.distributed.ReduceOp.MAX)
         if broken.item():
-            raise _came_apart(f"Weights are no numbers after step {state.global_step}")
+            raise _came_apart(f"Weights are not finite after step {state.global_step}")
         if state.is_world_process_zero:
             mark_whole(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 

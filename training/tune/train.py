@@ -3,7 +3,7 @@
 OUT/run.json      what the run is: recipe, base model, data, template, packages, leaks
 OUT/log.jsonl     a line for each step
 OUT/checkpoints/  what the run goes on from
-OUT/model/        the adapter, or the whole model; OUT/merged/ with --merge
+OUT/model/        the adapter, or the complete model; OUT/merged/ with --merge
 OUT/curves.png    loss, learning rate, speed
 OUT/result.json   written last: the figures of a run that is whole
 """
@@ -89,7 +89,7 @@ def _check(recipe: Recipe, options: Options, *, done: bool) -> None:
         what = "four_bit" if recipe.four_bit else f"optimizer {recipe.optimizer}"
         raise UserError(f"{what} needs the package bitsandbytes: type `pip install bitsandbytes`.")
     if options.merge and recipe.method == "full":
-        raise UserError("--merge is for adapters, and the method full trains the whole model: leave it out.")
+        raise UserError("--merge is for adapters, and the method full trains the complete model: leave it out.")
     if done:
         return
     accumulation(recipe.global_batch, recipe.micro_batch, world_size())
@@ -117,7 +117,7 @@ def _train(recipe: Recipe, prepared: Prepared, out: Path) -> None:
         remove_unusable(checkpoints, start.step if start else 0)
         line = cut_log(log, start.step if start else 0)
     if start:
-        say(f"Goes on from step {start.step}.")
+        say(f"Resumes from step {start.step}.")
     if start is None or not start.is_last:
         rows = len(prepared.train)
         say(f"{many(rows, 'row')}, {recipe.method}, {recipe.dtype}, {asked_for()}, {world_size()} at work.")
@@ -147,15 +147,15 @@ def _check_taken(taken: Path, out: Path) -> None:
     damage = find_damage(taken) if is_marked(taken) else "it is missing"
     if damage is not None:
         raise UserError(
-            f"{taken}, of which the model is made, is damaged ({damage}): to train again, run "
-            f"`rm -r {out / 'checkpoints'}` and `rm -f {out / 'result.json'}`, then the same command."
+            f"{taken}, from which the model is made, is damaged ({damage}): to train again, run `rm -r "
+            f"{out / 'checkpoints'}` and `rm -f {out / 'result.json'}`, then the same command."
         )
 
 
 def _finish(recipe: Recipe, prepared: Prepared, out: Path) -> None:
     last = last_whole(out / "checkpoints")
     if last is None or not last.is_last:
-        raise UserError(f"{out / 'checkpoints'} does not hold the last step any more: run the same command again.")
+        raise UserError(f"{out / 'checkpoints'} no longer holds the last step: run the same command again.")
     taken = last.best if recipe.early_stopping else last.path
     if taken != last.path:
         _check_taken(taken, out)

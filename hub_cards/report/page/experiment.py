@@ -22,11 +22,11 @@ class Experiment:
 
 
 def read_experiment(folder: Path) -> Experiment:
-    """The tables in `folder`; UserError if there are none, or if a picture is no PNG."""
+    """The tables in `folder`; UserError if there are none, or if a picture is not a PNG."""
     pictures = {}
     for path in sorted(folder.glob("figure-2-*.png")):
         image = read_bytes(path)
         if not image.startswith(_PNG):
-            raise UserError(f"{path} is no PNG: run `skillmix tables` again.")
+            raise UserError(f"{path} is not a PNG: run `skillmix tables` again.")
         pictures[path.stem] = base64.b64encode(image).decode()
     return Experiment(read_tables(folder).tables, pictures)

@@ -60,5 +60,5 @@ def test_what_is_no_folder_of_tables(tmp_path: Path):
         report([str(base.results)], tmp_path / "report", tables=tmp_path)
     (tmp_path / "tables.json").write_text('{"conclusive": true, "tables": []}')
     (tmp_path / "figure-2-x.png").write_text("<svg>")
-    with pytest.raises(UserError, match="is no PNG"):
+    with pytest.raises(UserError, match="is not a PNG"):
         report([str(base.results)], tmp_path / "report", tables=tmp_path)

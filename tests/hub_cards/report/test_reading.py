@@ -98,7 +98,7 @@ def test_samples_that_were_cut_short_or_belong_to_another_run(hostile: Path):
     file = samples_file(hostile)
     text = file.read_text(encoding="utf-8")
     file.write_text(text[: len(text) // 2], encoding="utf-8")
-    with pytest.raises(UserError, match=r"Line \d of .* is no sample"):
+    with pytest.raises(UserError, match=r"Line \d of .* is not a sample"):
         study(hostile)
     file.write_text(text.splitlines(keepends=True)[0], encoding="utf-8")
     with pytest.raises(UserError, match="do not belong together"):

@@ -293,7 +293,7 @@ def test_a_correction_needs_the_judge_of_the_calibration(server: ChatServer, che
         results.write_text(content)
         with pytest.raises(UserError, match=said):
             skillmix("correct", results, "--calibration", path)
-    with pytest.raises(UserError, match="is no calibration"):
+    with pytest.raises(UserError, match="is not a calibration"):
         skillmix("correct", results, "--calibration", results)
     with pytest.raises(UserError, match="cannot be read"):
         skillmix("correct", results, "--calibration", tmp_path / "none.json")
