@@ -1,4 +1,4 @@
-"""Calls to one model, answered from the store or else, within a budget, by the model."""
+"""Calls to one model, answered from the store, or by the model within a budget."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from grading.store.replies import VerdictStore
 from grading.verdict import State, Usage
 
 _LOOK = 0.2  # seconds between two looks for the replies that another run pays for
-_SAY_WAITING = 45.0  # seconds between two lines that say so
+_SAY_WAITING = 45.0  # seconds between two log lines about that
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +35,14 @@ class Keep(Protocol):
 
 
 class Asker(Generic[Spec]):
-    """A model together with the store of its replies, for whoever reads them: the caller counts in `stats`.
+    """A model with the store of its replies; the caller counts in `stats`.
 
-    `store` is where the store is; `concurrency` bounds the requests in flight to an HTTP endpoint; with
-    `adaptive` they follow what the endpoint allows, without it they are as many as that at all times. `budget`
+    `store` is where the store is; `concurrency` bounds the requests in flight to an HTTP endpoint; with `adaptive`
+    their number follows the endpoint's limits, without it concurrency is fixed. `budget`
     caps what all askers that share it spend. With `batch` calls go through the endpoint's Batch API and are priced
     accordingly, as `spec` then says.
-    A run that asks in parts sets `whole` to the number of its texts in all: what it will take is then told once,
-    in proportion to the first part.
+    A run that works in parts sets `whole` to the number of all its texts: the estimate is then logged once, in
+    proportion to the first part.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class Asker(Generic[Spec]):
     def ask(self, calls: Mapping[str, VoteCall], keep: Keep, *, announced: int = 0) -> None:
         """Hand the reply to each of `calls`, which are given by their keys, to `keep`, in any order.
 
-        Calls for which the budget does not suffice get the state OVER_BUDGET; the first calls leave first. What
-        the calls will take is announced if they are for so many `announced` texts.
+        Calls that the budget does not cover get the state OVER_BUDGET; the first calls leave first. With
+        `announced`, the number of texts, the estimate of the calls is logged.
         """
         wanted = dict(calls)
         waited = -_SAY_WAITING
@@ -121,7 +121,7 @@ class Asker(Generic[Spec]):
                 self._backend.run(gate, intake)
                 gate.close()
         finally:
-            intake.save()  # what came before an interruption was paid for, too
+            intake.save()  # replies before an interruption were paid for, too
             gate.close()
         while intake.read():
             pass
@@ -199,7 +199,7 @@ class Asker(Generic[Spec]):
         )
 
     def _warn_of_batches(self, missing: set[str]) -> None:
-        """Say so if something is about to be bought that an open batch holds."""
+        """Warn if an open batch holds a call that is about to be paid for."""
         batches = BatchStore(self._store.place)
         try:
             held = [batch for batch in batches.open() if not missing.isdisjoint(batch.keys)]
@@ -228,7 +228,7 @@ class _Intake:
     ) -> None:
         self.estimated = 0  # replies whose usage is an estimate
         self.failures = Failures()
-        self._charged: dict[str, Usage] = {}  # of attempts that brought nothing, by the call's key
+        self._charged: dict[str, Usage] = {}  # of attempts without a reply, by the call's key
         self._store = store
         self._model = model
         self._gate = gate
@@ -256,7 +256,7 @@ class _Intake:
         self.estimated += completed.estimated
         if charged := self._charged.pop(call.key, None):
             completed = replace(completed, usage=completed.usage + charged)
-        if reply.failure:  # it may pass, and is asked for again
+        if reply.failure:  # it may pass, and is retried
             self.failures.add(reply.failure)
             self._store.fail(call.key, self._model, reply.failure)
         else:
@@ -264,13 +264,13 @@ class _Intake:
         self._taken.append((call, completed))
 
     def save(self) -> None:
-        """Put on disk what was taken."""
+        """Write the taken replies to disk."""
         self._store.commit()
         self._saved.extend(self._taken)
         self._taken.clear()
 
     def read(self) -> bool:
-        """Hand one saved reply on; False if there is none."""
+        """Pass one saved reply on; False if none is left."""
         if not self._saved:
             return False
         call, reply = self._saved.popleft()

@@ -1,4 +1,4 @@
-"""What a judge must offer to the engine, whether it answers over HTTP or in this process."""
+"""The interface of a judge to the engine, over HTTP or in this process."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class VoteCall:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back from one call, before anybody reads it as a verdict.
+    """The reply to one call, before it is parsed as a verdict.
 
     `state` is GRADED when there is text to parse, else REFUSED, TRUNCATED, EMPTY, REASONING_ONLY or API_FAILED
-    with the reason in `detail`. A reply with state API_FAILED is not stored, costs what its `usage` says, mostly
-    nothing, and has a `failure`. `refused` names the parameters that the call went without, because the endpoint
+    with the reason in `detail`. A reply with state API_FAILED is not stored, costs its `usage`, mostly nothing,
+    and has a `failure`. `refused` names the parameters that the call went without, because the endpoint
     does not take them. `estimated` says that `usage` is an estimate: the reply had no usable one.
     """
 
@@ -49,11 +49,11 @@ class Reply:
 
 
 class Sink(Protocol):
-    """What takes the replies; one thread at a time is in it."""
+    """Takes the replies. Not reentrant: one thread at a time."""
 
     @property
     def ended(self) -> bool:
-        """Whether no call may leave any more, also none that was taken already."""
+        """Whether no further call may leave, not even one that was taken already."""
 
     def again(self, call: VoteCall, usage: Usage) -> bool:
         """Charge `usage` for a failed attempt at `call`; False if no other attempt may be paid for."""
@@ -62,14 +62,14 @@ class Sink(Protocol):
         """Take a reply, which is on disk after the next `save`."""
 
     def save(self) -> None:
-        """Put on disk what was taken."""
+        """Write the taken replies to disk."""
 
     def read(self) -> bool:
-        """Read one reply that was saved, which takes more time than the others; False if there is none."""
+        """Parse one saved reply; False if none is left. Slower than the other methods."""
 
 
 def save_and_read(sink: Sink) -> None:
-    """Save what `sink` has taken, and read all of it: for a backend that has nothing else to do meanwhile."""
+    """Save and parse all replies that `sink` has taken: for a backend that is idle meanwhile."""
     sink.save()
     while sink.read():
         pass
@@ -79,11 +79,11 @@ class Backend(Protocol):
     """A judge that answers calls, in any order, and reports each reply as soon as it is there."""
 
     def check(self) -> None:
-        """Ask, at no cost, whether the judge can answer at all; raise UserError in one sentence if not."""
+        """Check, at no cost, that the judge can answer; raise UserError in one sentence if not."""
 
     def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
-        """Answer every call and hand each reply to `sink`; what is not read in the end, the caller reads.
+        """Answer every call and hand each reply to `sink`. The caller reads the remaining replies.
 
-        `calls` is taken from as late as the backend can, because what it yields depends on the replies so far
+        The backend takes from `calls` as late as it can, because the iterator depends on the replies so far
         (grading.cost.budget).
         """

@@ -23,7 +23,7 @@ def show_closing(facts: Mapping[str, object], following: Sequence[object], *, as
 
 
 def amount(tokens: float | None, dollars: float | None) -> str:
-    """What was used, in words: "$1.20 (612,000 tokens)", "612,000 tokens of unknown price"; "" if nothing was."""
+    """The usage in words: "$1.20 (612,000 tokens)", "612,000 tokens of unknown price"; "" if none."""
     if not tokens and not dollars:
         return ""
     counted = "" if tokens is None else f"{tokens:,.0f} tokens"

@@ -33,7 +33,7 @@ class Grader:
 
     `store` is where the verdict store is, a file or a server; `concurrency`, `adaptive`, `budget` (None leaves it
     open) and `batch` are an Asker's.
-    `ungrounded` is what grants without true evidence count as in the end (see docs/verdicts.md).
+    `ungrounded` decides how grants without true evidence count (see docs/verdicts.md).
     With `steadfast` a lost vote is retried once in total, not once per run, so that all runs with one store
     decide alike. Making one opens the store and loads no model.
     """
@@ -65,11 +65,11 @@ class Grader:
         self._asker.check()
 
     def expect(self, answers: int) -> None:
-        """From now on `grade` is called for the parts of so many answers in all; see Asker."""
+        """Announce the number of all answers, whose parts `grade` gets; see Asker."""
         self._asker.whole = answers
 
     def record(self) -> dict[str, Any]:
-        """What grading did and cost so far, as results carry it."""
+        """The work and cost so far, as results record them."""
         return self.stats.record(self.judge, self.budget)
 
     def close(self) -> None:
@@ -79,10 +79,10 @@ class Grader:
     def grade(self, requests: Sequence[GradingRequest], *, progress: bool | str = True) -> list[Verdict]:
         """Judge every request with `judge.votes` votes; verdicts come in the order of the requests.
 
-        An invalid vote, or one that grants a criterion without true evidence, is asked once more in each
-        run (see `steadfast`), under a new number. Never raises for a bad reply: that is a state in the vote. Votes
-        for which the budget does not suffice have the state OVER_BUDGET; the first requests get theirs first.
-        Several threads may call it; one at a time is served. `progress` may say what the bar is of.
+        An invalid vote, or one that grants a criterion without true evidence, is retried once in each run (see
+        `steadfast`), under a new number. Never raises for a bad reply: that is a state in the vote. Votes that the
+        budget does not cover have the state OVER_BUDGET; the first requests come first.
+        Several threads may call it; one at a time is served. `progress` may be the bar's title.
         """
         refuse_others(requests)
         with self._grading:
@@ -116,7 +116,7 @@ class Grader:
         ]
 
     def _warn_of_limit(self, known: dict[str, Vote]) -> None:
-        """Say once that replies are cut off, if a tenth of them are."""
+        """Warn once if a tenth of the replies is truncated."""
         states = Counter(vote.state.value for vote in known.values())
         hint = limit_hint(states, self.judge.max_tokens)
         cut = states[State.TRUNCATED.value] + states[State.REASONING_ONLY.value]
@@ -128,7 +128,7 @@ class Grader:
         self, calls: Iterable[VoteCall], known: dict[str, Vote], bar: CallBar, *, announced: int = 0
     ) -> None:
         """Add the vote of each call to `known`, by key."""
-        # Equal answers to one question make equal calls, which are asked once.
+        # Equal answers to one question make equal calls, which are made once.
         wanted = {call.key: call for call in calls if call.key not in known}
         bar.expect(len(wanted))
 
@@ -165,7 +165,7 @@ class _Asked:
         self.latest = self.calls
 
     def ask_again(self, known: dict[str, Vote]) -> list[VoteCall]:
-        """A further call, with a new number, for each of the latest votes that has to be asked again."""
+        """A further call, with a new number, for each of the latest votes that must be retried."""
         lost = sum(_worth_asking_again(known[call.key]) for call in self.latest)
         self.latest = [self._call(number) for number in range(len(self.calls), len(self.calls) + lost)]
         self.calls = self.calls + self.latest

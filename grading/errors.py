@@ -1,4 +1,4 @@
-"""A problem that stops a run and that the user can fix: one sentence that says what is wrong and what to type."""
+"""Problems that stop a run and that the user can fix, each in one sentence with what to type."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 
 class Fault(NamedTuple):
-    """A field that data got wrong: its `place` is "" for all of the data, and `kind` is pydantic's."""
+    """An invalid field of data: its `place` is "" for all of the data, and `kind` is pydantic's."""
 
     place: str
     kind: str
@@ -88,7 +88,7 @@ _TYPE = re.compile(
 
 
 def first_fault(error: ValidationError) -> Fault:
-    """The first thing that pydantic found wrong, in our words."""
+    """The first fault that pydantic found, in our words."""
     found = [(_fields(one["loc"]), one) for one in error.errors()]
     fields, first = found[0]
     if len(fields) < len(first["loc"]):  # of several types, the one that the value fits best

@@ -24,7 +24,7 @@ class Cause(StrEnum):
     """What is wrong, as far as the endpoint says it."""
 
     KEY = "key_refused"
-    CREDITS = "credits_used_up"  # or a quota that no wait within a run renews
+    CREDITS = "credits_used_up"  # or a quota that is not renewed within a run
     MODEL = "model_unknown"
     REGION = "region_refused"
     NO_CHAT = "no_chat"  # the address has no chat completions
@@ -37,7 +37,7 @@ class Cause(StrEnum):
 
 
 class Asked(Protocol):
-    """What is read of the spec of the model that was asked."""
+    """The fields of a model's spec that this module reads."""
 
     role: ClassVar[str]
 
@@ -71,12 +71,12 @@ class Failure:
 
     @property
     def kind(self) -> tuple[Cause, int | None, str]:
-        """What equal failures share."""
+        """The fields that equal failures share."""
         return self.cause, self.status, _VARIABLE.sub("#", self.words)
 
 
 def remedy(cause: Cause, spec: Asked) -> str:
-    """What the user does about it, as the end of a sentence."""
+    """Advice for the user, as the end of a sentence."""
     model, url = spec.option("MODEL"), spec.option("BASE_URL")
     return {
         Cause.KEY: f"set {spec.key_variable} to a valid key",
@@ -117,7 +117,7 @@ class Failures:
         return self._counts.total()
 
     def ranked(self) -> list[tuple[Failure, int]]:
-        """Each kind with its number, the commonest first."""
+        """Each kind with its number, the most common first."""
         return [(self._first[kind], count) for kind, count in self._counts.most_common()]
 
     def record(self, spec: Asked) -> list[dict[str, Any]]:
@@ -146,7 +146,7 @@ def joined(records: Iterable[list[Mapping[str, Any]]]) -> list[dict[str, Any]]:
 
 
 def sentence(record: Iterable[Mapping[str, Any]], product: str) -> str:
-    """What failed and what to do about it, the commonest first; empty if nothing failed."""
+    """The failures with advice, the most common first; empty if nothing failed."""
     kinds = list(record)
     parts = []
     for one in kinds[:_SHOWN]:

@@ -1,4 +1,4 @@
-"""Where this package keeps what must outlive a run."""
+"""The places of data that must outlive a run."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def verdict_store() -> StorePlace:
 
 
 def remember_own(record: bytes) -> None:
-    """Note that a run of this user wrote `record`, so that what it names is followed later; see `is_own`."""
+    """Note that a run of this user wrote `record`, so that later commands follow the names in it; see `is_own`."""
     mark = _mark(record)
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ def wilson(successes: int, tried: int) -> tuple[float, float]:
 
 
 def effective_wilson(successes: float, trials: float) -> tuple[float, float]:
-    """The Wilson interval at CONFIDENCE for an effective number of trials, which need not be whole."""
+    """The Wilson interval at CONFIDENCE for an effective number of trials, which need not be an integer."""
     # Wilson 1927 as written: statsmodels finds the quantile anew each time, half of the time of a large report.
     share, square = successes / trials, _Z * _Z
     middle = share + square / (2 * trials)

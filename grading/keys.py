@@ -1,4 +1,4 @@
-"""Keys: those of this process are cut out of every text that comes from outside or is written.
+"""Removes this process's keys from every text that comes from outside or is written.
 
 Known are the values of environment variables that are named like keys, and the values given to `know`. A short
 value is a placeholder, such as "none", and may be a word of any text.
@@ -27,9 +27,9 @@ _VARIABLE = re.compile(r"(^|_)(TOKEN|KEY|APIKEY|SECRET|PASSWORD)$|^PGPASSWORD$")
 _ARGUMENT = re.compile(
     r"(^|[_-])(token|key|apikey|secret|password|credentials?|auth|authorization|headers?)$", re.IGNORECASE
 )
-_PUBLIC = frozenset({"api-version"})  # parameters of an address that are no keys
-# What a key is, the texts in lower case one of which it begins with, and its form. To look for beginnings first
-# is ten times as fast.
+_PUBLIC = frozenset({"api-version"})  # parameters of an address that are not keys
+# The kind of a key, its possible beginnings in lower case, and its form. Looking for beginnings first is ten times
+# as fast.
 KEY_FORMS = (
     ("a Hugging Face token", (b"hf_",), rb"\bhf_[A-Za-z0-9]{30,}"),
     ("an Anthropic key", (b"sk-ant-",), rb"\bsk-ant-[A-Za-z0-9_-]{20,}"),
@@ -146,7 +146,7 @@ def key_in_address(url: str) -> str | None:
 
 
 def key_form(content: bytes) -> str | None:
-    """The first known form of a key in `content`, in words ("an OpenAI key"); None if there is none."""
+    """The first known form of a key in `content`, in words ("an OpenAI key"); None if it has none."""
     lower = content.lower()
     for what, beginnings, form in KEY_FORMS:
         for beginning in beginnings:
@@ -183,7 +183,7 @@ class _RedactingFactory:
 
 
 def _in_address(url: str) -> list[str]:
-    """What an address holds beside where it leads: the password, and the values of parameters that may be keys."""
+    """The secrets in an address: the password, and the values of parameters that may be keys."""
     try:
         parts = urlsplit(url)
         password = parts.password

@@ -21,7 +21,7 @@ class Panel:
     """Graders that share a store and a budget; each judge casts its own number of votes.
 
     A side wins with more than half of all votes, see grading.votes. The other arguments are a Grader's.
-    Making one opens the store and loads no model. Raises UserError if a judge would sit twice.
+    Making one opens the store and loads no model. Raises UserError if a judge is named twice.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Panel:
             grader.check()
 
     def expect(self, answers: int) -> None:
-        """From now on `grade` is called for the parts of so many answers in all; see Asker."""
+        """Announce the number of all answers, whose parts `grade` gets; see Asker."""
         for grader in self._graders:
             grader.expect(answers)
 
@@ -94,7 +94,7 @@ class Panel:
         """Judge each of `texts` against all `criteria`, which map an id to a sentence; without a progress bar.
 
         `context` says what the writer was asked to do: one text for all, or a list with one for each.
-        Raises UserError for texts, criteria or contexts that are none.
+        Raises UserError for invalid texts, criteria or contexts.
         """
         return self.grade(_requests(texts, criteria, context), progress=False)
 
@@ -105,14 +105,14 @@ class Panel:
         return await self.agrade(_requests(texts, criteria, context))
 
     def dollars(self, votes: Iterable[Vote]) -> float | None:
-        """What `votes` of this panel cost; None if the price of one is not known."""
+        """The cost of `votes` of this panel; None if a price is unknown."""
         judges = {grader.judge.model: grader.judge for grader in self._graders}
         costs = [judges[vote.judge].dollars(vote.usage) for vote in votes]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
 
     def record(self) -> dict[str, Any]:
-        """What grading did and cost so far, as results carry it; of several judges also one by one."""
+        """The work and cost so far, as results record them; with several judges also for each."""
         records = [grader.record() for grader in self._graders]
         if len(records) == 1:
             return records[0]
@@ -120,7 +120,7 @@ class Panel:
             grader.judge.model: record | {"budget": None}
             for grader, record in zip(self._graders, records, strict=True)
         }
-        # The budget is one, and there is no price of a vote whoever casts it.
+        # The judges share a budget, and their votes have different prices.
         return (total(records) or {}) | {"price": None, "budget": self.budget.record(), "by_judge": by_judge}
 
     def close(self) -> None:
@@ -146,7 +146,7 @@ def _requests(
 
 
 def check_panel(judges: Sequence[JudgeSpec]) -> None:
-    """Raise UserError unless `judges` has at least one judge and each model sits once."""
+    """Raise UserError unless `judges` has at least one judge and each model once."""
     models = [judge.model for judge in judges]
     if not models:
         raise UserError("The list of judges is empty: name one or more.")

@@ -13,7 +13,7 @@ from typing import Literal
 
 from grading.errors import UserError
 
-MOST_TOKENS = 10_000_000  # of one call; what is reported beyond that is no count, as no context is that long
+MOST_TOKENS = 10_000_000  # of one call; a larger number is invalid, as no context is that long
 UngroundedRule = Literal["no_verdict", "not_earned"]  # what grants without true evidence count as
 
 
@@ -49,7 +49,7 @@ class GradingRequest:
 
     `context` says what the writer was asked to do and holds any definitions that the criteria need.
     Context and criteria are shared by all answers to one question, so they come first in the prompt.
-    Raises UserError without criteria, and for texts that are no str.
+    Raises UserError without criteria, and for texts that are not a str.
     """
 
     context: str
@@ -97,9 +97,9 @@ class Usage:
 
     @classmethod
     def read(cls, prompt: object, completion: object, cached: object) -> Usage:
-        """The usage of numbers from outside; nothing is known if `prompt` or `completion` is no count.
+        """The usage of numbers from outside; it is unknown if `prompt` or `completion` is not a count.
 
-        A `cached` that is no count, or above `prompt`, is 0: it would make a prompt cheaper than it can be.
+        A `cached` that is not a count, or above `prompt`, is 0: it would make a prompt cheaper than it can be.
         """
         known, told = counted(prompt), counted(completion)
         if known is None or told is None:
@@ -146,7 +146,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class Decision:
-    """The majority on one criterion: `earned` is None where there is none, and `state` then says why.
+    """The majority on one criterion: `earned` is None without a majority, and `state` then says why.
 
     A criterion that counts as not earned only because its grants were without true evidence is False, UNGROUNDED.
     """

@@ -58,12 +58,12 @@ class NotSubmittedError(Exception):
 
 
 class UnreachableError(Exception):
-    """The endpoint did not answer, or with an error that may pass."""
+    """The endpoint did not answer, or answered with a temporary error."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a batch is: `status` in the provider's word, its files' ids once it has ended, and its errors.
+    """The progress of a batch: the provider's `status`, the ids of its files once it has ended, and its errors.
 
     `refused_for_size` says that it was refused because too many tokens wait in the account's queue. `counted` is
     how many results the provider counts, None where it does not say.
@@ -79,11 +79,11 @@ class Progress:
 
     @property
     def running(self) -> bool:
-        """Whether there is something to wait for."""
+        """Whether the batch is still in progress."""
         return self.status in _RUNNING
 
     def expected(self, requests: int) -> int:
-        """How many results its files hold, of so many `requests`; a batch that is completed has one for each."""
+        """The number of results in its files, of `requests`; a completed batch has one for each."""
         if self.counted is not None:
             return min(self.counted, requests)
         return requests if self.status == "completed" else min(1, len(self.files))
@@ -94,7 +94,7 @@ class BatchApi:
 
     def __init__(self, spec: ModelSpec, api_key: str) -> None:
         self._base_url = spec.base_url
-        # The package takes these from the environment, and another endpoint must not hear of them.
+        # The package takes these from the environment, and another endpoint must not receive them.
         private = () if spec.endpoint == "openai" else ("OpenAI-Organization", "OpenAI-Project")
         headers: dict[str, Any] = {"Accept-Encoding": ACCEPTED, **{name: Omit() for name in private}}
         self._client = OpenAI(
@@ -104,7 +104,7 @@ class BatchApi:
             max_retries=ATTEMPTS,  # with backoff and Retry-After
             timeout=_TIMEOUT,
             default_headers=headers,
-            # Prompts and the key go to the address that was named, and to no other that it names.
+            # Prompts and the key go to the named address, and not to one that it redirects to.
             http_client=DefaultHttpxClient(
                 follow_redirects=False,
                 timeout=_TIMEOUT,
@@ -116,7 +116,7 @@ class BatchApi:
         )
 
     def upload(self, content: bytes) -> str:
-        """The id of a new file of requests; NotSubmittedError if there is none."""
+        """Upload a file of requests and return its id; NotSubmittedError if that fails."""
         try:
             return self._client.files.create(file=("votes.jsonl", content), purpose="batch").id
         except APIError as error:
@@ -182,14 +182,14 @@ class BatchApi:
             if _passing(error):
                 raise UnreachableError(_said(error)) from error
             raise self._stopped(error) from error
-        if remote.status not in _RUNNING | _ENDED:  # to take it for an end would buy its votes again
+        if remote.status not in _RUNNING | _ENDED:  # treating it as an end would buy its votes again
             raise UnreachableError(f"it says that batch {batch.remote} is {redact(str(remote.status))[:100]}")
         return _progress(remote)
 
     def results(self, progress: Progress) -> Iterator[BinaryIO | None]:
         """The files of an ended batch, one after the other; None for one that the provider has deleted.
 
-        A file may be larger than the memory: it lies on disk until the next one is asked for.
+        A file may be larger than the memory: it stays on disk until the next one is requested.
         """
         for file in progress.files:
             with tempfile.TemporaryFile() as copy:
@@ -251,9 +251,9 @@ class _Unpacked(httpx2.SyncByteStream):
 
 
 def _bound(response: httpx2.Response) -> None:
-    """Have the client read `response` within a limit: a file of results may be large, and nothing else.
+    """Make the client read `response` within a limit: a file of results may be large, and nothing else.
 
-    Any other success must be an object with an id or a list: the openai package would take a page of HTML for one.
+    Any other success must be an object with an id or a list: the openai package would accept an HTML page.
     """
     assert isinstance(response.stream, httpx2.SyncByteStream)
     results = response.is_success and response.request.url.path.endswith("/content")
@@ -279,7 +279,7 @@ def _tries(passing: retry_base) -> Retrying:
 
 
 def _passing(error: BaseException) -> bool:
-    """Whether a request that failed so may have been received, or may succeed later."""
+    """Whether a request with this failure may have been received, or may succeed later."""
     if isinstance(error, APIStatusError):
         return StatusError(error.status_code, error.response.headers, error.body).passing
     return isinstance(error, APIConnectionError)
@@ -298,7 +298,7 @@ def _progress(remote: RemoteBatch) -> Progress:
 
 
 def _counted(remote: RemoteBatch) -> int | None:
-    """How many requests have a result, by the provider's count; None where it does not count."""
+    """The provider's count of requests with a result; None if it does not count."""
     counts = [getattr(remote.request_counts, name, None) for name in ("completed", "failed")]
     numbers = [number for number in counts if isinstance(number, int)]
     return sum(numbers) if numbers else None

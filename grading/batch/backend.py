@@ -1,7 +1,7 @@
 """Votes through the provider's Batch API: half the price, within a day, and never sent twice.
 
-What a batch holds is on disk before it is created, and its id is given to the provider with it. So a run that
-was stopped at any moment finds its batches again, and only what has no batch goes out.
+The content of a batch is on disk before the batch is created, and the provider gets our id with it. So a stopped
+run finds its batches again, and submits only calls without a batch.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from grading.batch.api import BatchApi, Progress
     from grading.models.spec import ModelSpec
 
-_ROUNDS = 2  # in which votes that failed or expired go out again
+_ROUNDS = 2  # in which failed or expired votes are resubmitted
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # seconds between two looks at the batches
-_FETCHES = 5  # of the results of a batch that come incomplete
+_FETCHES = 5  # of incomplete results of a batch
 _BEGINNING = 4000  # bytes of a file without results, which are shown
-_PATIENCE = 20  # looks in a row that find nobody; at the longest wait they take twenty minutes and more
+_PATIENCE = 20  # failed looks in a row; at the longest wait they take over twenty minutes
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +57,12 @@ class BatchBackend:
         self.most_requests = most_requests
         self.most_bytes = most_bytes
         self.waits = waits
-        # Parameters that the endpoint turned out not to take: further batches go without them.
+        # Parameters that the endpoint refused: further batches go without them.
         self.found_refused: set[str] = set()
         self._api_key = api_key
 
     def check(self) -> None:
-        """Ask, at no cost, for the model and for the list of batches; UserError if one of them is not there."""
+        """Request the model and the list of batches, at no cost; UserError if one is missing."""
         from grading.endpoint.check import check_endpoint, request
 
         check_endpoint(self.spec, self._api_key)
@@ -75,8 +75,8 @@ class BatchBackend:
             )
 
     def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
-        """Answer all calls, which takes up to a day; what a batch brings is reported when the batch has ended."""
-        waiting = {call.key: call for call in calls}  # all at once: a batch in flight is all of it in flight
+        """Answer all calls, which takes up to a day; replies are reported when their batch has ended."""
+        waiting = {call.key: call for call in calls}  # all at once: a batch is in flight as one
         if not waiting:
             return
         from grading.batch.api import BatchApi  # the package openai takes a second of every start
@@ -118,8 +118,8 @@ class _Run:
         self._incomplete: Counter[str] = Counter()  # fetches that brought too few results, by our id of the batch
 
     def finish(self) -> None:
-        """Go on until every call has its reply or its failure."""
-        # What came in for a call that the budget had not let go yet is there already.
+        """Continue until every call has its reply or its failure."""
+        # Replies to calls that were still waiting for budget are already stored.
         for key, reply in self._verdicts.read(self._waiting).items():
             self._report(key, reply)
         save_and_read(self._sink)
@@ -143,7 +143,7 @@ class _Run:
     # -- out
 
     def _submit(self) -> bool:
-        """Send what is in the queue, as far as the account's limit is known to allow it; whether any was sent."""
+        """Send the queue as far as the account's known limit allows; return whether anything was sent."""
         sent = False
         while self._queue and not self._full():
             with self._batches.sending():
@@ -162,7 +162,8 @@ class _Run:
         return len(self._open) >= self._most_open if self._open else self._api.busy()
 
     def _adopt(self) -> None:
-        """Wait for the batches that hold calls of this run, whoever sent them, and forget what was never sent."""
+        """Wait for the batches that hold calls of this run, whoever sent them, and forget batches that were "
+        "never sent."""
         for batch in self._batches.open():
             if batch.id in self._open or batch.base_url != self._backend.spec.base_url:
                 continue
@@ -197,7 +198,7 @@ class _Run:
             if error.too_many and self._open:
                 self._most_open = len(self._open)
                 self._queue.extendleft(reversed(calls))
-            else:  # the next one would meet the same: what is left is asked for by the next run
+            else:  # the next batch would fail alike: the next run requests the rest
                 self._give_up_all(calls, f"not submitted: {error}")
             return False
         self._batches.submitted(batch, batch.remote)
@@ -228,7 +229,7 @@ class _Run:
             self._shrink(batch, progress)
         elif not self._collect(batch, progress):
             return
-        # Not before all that it brought is stored.
+        # Not before all its replies are stored.
         self._batches.finish(batch)
         del self._open[batch.id]
         left = sum(call.key in self._waiting for call in calls)
@@ -242,7 +243,7 @@ class _Run:
         )
 
     def _collect(self, batch: Batch, progress: Progress) -> bool:
-        """Report every reply, and put the votes without one into the queue again as long as there is hope.
+        """Report every reply, and queue the votes without one again while attempts are left.
 
         False if the files came with fewer results than the provider counts: they are fetched again, since a result
         that is not in the queue at the provider is paid for.
@@ -270,14 +271,14 @@ class _Run:
                     failures[name] = result
                     continue
                 if len(result) < len(requests[name]):
-                    self._backend.found_refused.add("n")  # it was taken, and then not honoured
+                    self._backend.found_refused.add("n")  # it was accepted, and then not honoured
                 for key, reply in zip(requests[name], result, strict=False):
                     reply = replace(reply, refused=refused)
                     if key in self._waiting:
                         self._report(key, reply)
-                    else:  # of another run, or not let go by this run's budget; it is paid for
+                    else:  # of another run, or held back by this run's budget; it is paid for
                         of_others.append((key, reply))
-            if len(seen) == before:  # a page in place of the file says why
+            if len(seen) == before:  # an HTML page in place of the file says why
                 content.seek(0)
                 words = words_of(body_of(content.read(_BEGINNING))) or "an empty file"
             save_and_read(self._sink)
@@ -300,7 +301,7 @@ class _Run:
     def _fetch_again(self, batch: Batch, found: int, expected: int, words: str) -> None:
         """Keep `batch` open, whose results came incomplete; UserError after some tries.
 
-        `words` are what came in place of a file.
+        `words` are the content in place of a file.
         """
         self._incomplete[batch.id] += 1
         said = f"batch {batch.remote} holds {expected} results and its files came with {found}"
@@ -329,7 +330,7 @@ class _Run:
                 self._report(call.key, lost.reply())
 
     def _give_up_all(self, calls: list[VoteCall], reason: str) -> None:
-        """Report `calls` and all that is in the queue as failed."""
+        """Report `calls` and the queue as failed."""
         for call in (*calls, *self._queue):
             self._report(call.key, lost_for(reason).reply())
         self._queue.clear()
@@ -354,6 +355,6 @@ def _reason(progress: Progress) -> Lost:
         return replace(lost_for("the batch was cancelled at the provider"), passing=False)
     if progress.status == "expired":
         return lost_for("the batch expired at the provider")
-    # Of a batch that failed as a whole, where it may be for a parameter.
+    # A parameter may be why a complete batch failed.
     lost = lost_for(f"the batch is {progress.status}: {progress.errors or 'no line for this vote'}")
     return replace(lost, error=StatusError(400, {}, {"error": progress.details[0]})) if progress.details else lost

@@ -97,10 +97,10 @@ class _Line(BaseModel):
 def read_results(
     file: BinaryIO, votes: Mapping[str, int] | None = None
 ) -> Iterator[tuple[str, list[Reply] | Lost]]:
-    """What an output or error file says of each request, by its custom_id; an invalid line says nothing.
+    """The result or error of each request in a file, by its custom_id; invalid lines are skipped.
 
-    `votes` is how many were asked for with each request; those that came beyond that are left out. Of a line that
-    is too long nobody knows whose it is: it is Lost under an empty name.
+    `votes` is the number requested with each request; surplus votes are left out. A line that is too long has no
+    known request: it is Lost under an empty name.
     """
     keys = known_keys()
     while line := file.readline(MOST_BODY + 1):

@@ -1,10 +1,10 @@
-"""Caps on what a whole run may spend, kept by reserving the cost of a call before it leaves.
+"""Caps on the spending of a complete run, kept by reserving the cost of a call before it leaves.
 
 A call leaves when what was spent, what the calls in flight have reserved, and the most that this call may cost
 (grading.cost.estimate) stay within the caps. When its reply is there, the reservation gives way to the real usage;
-a call that failed gives it back, and one whose usage is not known keeps it. So no more is spent than a cap allows,
-as long as no reply costs more than its request allows. The first one that does ends the run, since the other
-reservations are then worth nothing: beyond the cap goes what the calls on their way use too much.
+a call that failed gives it back, and one whose usage is not known keeps it. So a cap holds as long as no reply
+costs more than its request allows. The first reply that does ends the run, since the other reservations are then
+unreliable: only the excess of the calls in flight goes beyond the cap.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Budget:
     """What all graders that share it may spend together: `max_usd` dollars, `max_tokens` tokens, or neither.
 
     Several threads may use it at once. Votes from the store cost nothing. With SKILLMIX_BUDGET, `max_usd` caps all
-    processes that name the same folder (grading.cost.ledger). UserError for a cap that is no amount.
+    processes that name the same folder (grading.cost.ledger). UserError for a cap that is not an amount.
     """
 
     def __init__(self, *, max_usd: float | None = None, max_tokens: int | None = None) -> None:
@@ -82,7 +82,7 @@ class Budget:
 
     @property
     def reason(self) -> str:
-        """Why calls are turned away, in words."""
+        """Why calls are refused, in words."""
         shared = f" for all commands with the budget {self._ledger.folder}" if self._ledger else ""
         return self._ended_by or f"{self.caps}{shared} is reached"
 
@@ -106,23 +106,23 @@ class Budget:
             self.spent += spent
             self.settled += 1
             self._in_flight -= 1
-            # Sums of fractions drift; what nobody holds is nothing.
+            # Float sums drift: with nothing in flight, nothing is reserved.
             self._reserved = self._reserved - reserved if self._in_flight else _NOTHING
             self._changed.notify_all()
 
     def wait_for_more(self, settled: int) -> bool:
-        """Wait until more than `settled` calls are settled; False if that cannot be, as none is in flight."""
+        """Wait until more than `settled` calls are settled; False if none is in flight."""
         with self._changed:
             self._changed.wait_for(lambda: self.settled > settled or not self._in_flight)
             return self.settled > settled
 
     def turn_away(self, calls: int) -> None:
-        """Note that so many calls will not be sent."""
+        """Record the number of calls that will not be sent."""
         with self._changed:
             self.turned_away += calls
 
     def exceeded_by(self, cost: Cost) -> bool:
-        """Whether `cost` is more than what is left."""
+        """Whether `cost` exceeds the rest of the budget."""
         with self._changed:
             return not self._fits(self._reserved + cost)
 
@@ -166,7 +166,7 @@ class Gate:
     """The calls of one grader on their way through a budget: iterate to take them, then settle each.
 
     `waiting` holds those that have not left. An iteration ends when none is waiting or the next one must not
-    leave now; once more calls are settled, another iteration may go on.
+    leave now; once more calls are settled, another iteration may continue.
     """
 
     def __init__(
@@ -194,14 +194,14 @@ class Gate:
             yield call
 
     def settle(self, call: VoteCall, reply: Reply) -> None:
-        """Pay for `call`: what it used, else all that is reserved; one that failed without usage is free."""
+        """Pay for `call`: its usage, else its reservation; a failed call without usage is free."""
         _, reserved = self._out.pop(call.key)
         known = reply.usage or reply.state is State.API_FAILED
         self._estimator.learn(call, reply.usage)
         self.budget.settle(reserved, cost_of(reply.usage, self._spec) if known else reserved)
 
     def charge(self, usage: Usage) -> bool:
-        """Pay `usage` for an attempt at a call that stays reserved; False if there is no room for both."""
+        """Pay `usage` for an attempt at a call that stays reserved; False if the budget has no room for both."""
         cost = cost_of(usage, self._spec)
         if not self.budget.reserve(cost):
             return False
@@ -213,7 +213,7 @@ class Gate:
         return bool(self.waiting) and self.budget.wait_for_more(self._settled_before)
 
     def close(self) -> None:
-        """Give back what calls hold that were taken and not sent, because the run ended, and let them wait."""
+        """Release the reservations of calls that were not sent because the run ended, and let them wait."""
         while self._out:
             _, (call, reserved) = self._out.popitem()
             self.waiting.appendleft(call)

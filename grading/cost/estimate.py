@@ -1,4 +1,4 @@
-"""What a call to a model will use, told before it is made."""
+"""Estimates of a call's usage, before the call is made."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CallEstimator:
         self._bytes = self._prompt = self._criteria = self._completion = 0
 
     def learn(self, call: VoteCall, usage: Usage) -> None:
-        """Take account of what `call` has used; a reply without any usage teaches nothing."""
+        """Learn from the usage of `call`; a reply without usage is ignored."""
         if not usage:
             return
         size, criteria = _bytes(call), len(call.criteria) or 1
@@ -54,7 +54,7 @@ class CallEstimator:
     def most(self, call: VoteCall) -> Usage:
         """What `call` uses at most, as long as the endpoint keeps to `max_tokens` and adds no prompt of its own.
 
-        Not learned from replies, of which the next may be longer than all before. A token has at least one byte,
+        Not learned from replies, because the next may be longer than all before. A token has at least one byte,
         and a provider may count the schema of the reply among the prompt's tokens.
         """
         schema = _schema_bytes(call.criteria) if call.criteria else 0
@@ -62,7 +62,7 @@ class CallEstimator:
         return Usage(prompt, self._max_tokens)
 
     def completed(self, call: VoteCall, reply: Reply) -> Reply:
-        """`reply` with an estimate of its usage where none came that can be used.
+        """`reply` with an estimate of its usage where it has no valid one.
 
         The estimate goes by call and reply alone, so that a stored reply has the same in every run.
         """

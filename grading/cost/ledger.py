@@ -2,8 +2,8 @@
 
 The environment variable SKILLMIX_BUDGET names a folder, also of a file system that several machines share. Each
 process has a file there with the dollars that it may spend, and in the end with those that it has spent; a lock
-makes claims one at a time. A process that is killed keeps its last claim, at most a hundredth of the cap more than
-it has spent.
+makes claims one at a time. A killed process keeps its last claim, at most a hundredth of the cap above its
+spending.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Ledger:
         return claimed
 
     def close(self, spent: float) -> None:
-        """Give back what of the claim is not `spent`."""
+        """Give back the part of the claim that is not `spent`."""
         if self._own.exists():
             self._write(spent)
 

@@ -1,4 +1,4 @@
-"""What grading did and cost, as results carry it."""
+"""The work and cost of grading, as results record them."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def _priced(usage: Usage, spec: ModelSpec) -> dict[str, Any]:
 
 
 def total(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Records of several processes of one run, or of several graders of one judge, as one; None if there are none.
+    """Records of several processes of one run, or of several graders of one judge, as one; None for no records.
 
-    Figures are added up, and what one record does not know (None) the total does not know either.
+    Figures are added up; a figure that is None in one record is None in the total.
     """
     if not records:
         return None

@@ -34,10 +34,10 @@ class OpenAIBackend:
         from grading.endpoint.check import check_endpoint
 
         check_endpoint(self._spec, self._api_key)
-        self._client = None  # what ended an earlier run may have passed
+        self._client = None  # the failure that ended an earlier run may have passed
 
     def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
-        """Answer all calls in a thread of its own, so that a caller's running event loop is no obstacle.
+        """Answer all calls in a thread of its own, so that the caller may have a running event loop.
 
         Each call is taken from `calls` when there is a free place in flight.
         """
@@ -86,7 +86,7 @@ class OpenAIBackend:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What went wrong, out of the group in which the client's tasks wrapped it; a UserError first."""
+    """The error inside the exception group of the client's tasks; a UserError first."""
     if not isinstance(error, BaseExceptionGroup):
         return error
     causes = [_cause(inner) for inner in error.exceptions]

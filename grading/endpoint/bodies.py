@@ -10,17 +10,17 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 MOST_BODY: Final = 4 * 2**20  # bytes, packed or not; a reply with 128,000 tokens of reasoning has less than 1 MB
-ACCEPTED: Final = "gzip"  # what is asked for in Accept-Encoding
+ACCEPTED: Final = "gzip"  # sent in Accept-Encoding
 _PIECE = 2**16
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 
 
 class BodyError(Exception):
-    """A body is too large, or packed in a way that was not asked for."""
+    """A body is too large, or has an encoding that was not requested."""
 
 
 class BrokenBodyError(BodyError):
-    """A body is not what its header says; the next one may be."""
+    """A body contradicts its header; the next one may be valid."""
 
 
 class Unpacker:

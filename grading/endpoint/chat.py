@@ -1,4 +1,4 @@
-"""Votes as chat completions: what the body of a reply says, also one that is only called a success."""
+"""Votes as chat completions: reads the body of a reply, which may hold an error in spite of its status."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _usable(content: dict[str, Any]) -> list[_Choice]:
 def replies_in(content: dict[str, Any], votes: int | None = None) -> list[Reply]:
     """The replies, one for each choice that holds one, in the parsed body of a response with status 200.
 
-    Choices beyond `votes`, the number that was asked for, are left out, and what they used counts with the others.
+    Choices beyond `votes`, the requested number, are left out, and their usage counts with the others.
     Empty if the body holds none. The tokens of the prompt, which are paid for once, are counted with the first
     reply. Usage that cannot be used is left out of the replies.
     """
@@ -146,7 +146,7 @@ def _called(calls: object) -> str:
 
 
 def usage_of(reported: object) -> Usage:
-    """A request's usage as its reply reports it; nothing is known where prompt or completion is no count.
+    """A request's usage as its reply reports it; unknown if prompt or completion is not a count.
 
     Reasoning counts as completion, also where an endpoint reports it beside that: then it is in the total, or more
     than the completion.

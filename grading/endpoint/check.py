@@ -1,7 +1,7 @@
 """The check before a run: whether the endpoint answers for the model, by its list of models or by a chat.
 
 It refuses only what the endpoint itself refuses. Lists of models name aliases, wildcards, deployments or
-only their first page, so a model that is not listed is asked for.
+only their first page, so a model that is not listed gets a request.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ class Response:
 
 
 def check_endpoint(spec: ModelSpec, api_key: str) -> None:
-    """Raise UserError, in one sentence, if `spec` cannot be asked there; costs at most one token.
+    """Raise UserError, in one sentence, if the endpoint does not serve `spec`; costs at most one token.
 
-    Warns if the model is shut down soon, by what the endpoint says of it or else by the spec.
+    Warns if the model is shut down soon, by the endpoint's own date or else by the spec's.
     """
     cards = _model_cards(request(spec, api_key, "GET", "models"))
     known = _card(cards, spec.model) if cards else None
@@ -112,9 +112,9 @@ def _refuse(spec: ModelSpec, failure: StatusError, cards: dict[str, dict[str, An
 
 
 def request(spec: ModelSpec, api_key: str, method: str, route: str) -> Response:
-    """The endpoint's reply, after retries; UserError if nobody answers at its address.
+    """The endpoint's reply, after retries; UserError if the address does not answer.
 
-    The same client, proxy and certificates serve the run. An event loop of the caller's is no obstacle.
+    The same client, proxy and certificates serve the run. The caller may have a running event loop.
     """
     proxy_of(spec.base_url)  # their mistakes are the user's
     trusted(spec.base_url)
@@ -158,7 +158,7 @@ async def _ask_once(
         try:
             pieces = [piece async for chunk in response.content.iter_any() for piece in unpacker.feed(chunk)]
         except BodyError:
-            response.close()  # what is left of it is not waited for
+            response.close()  # the rest of it is not awaited
             if response.status < 400:
                 raise
             pieces = []
@@ -186,7 +186,8 @@ def _in_thread(work: Callable[[], Response]) -> Response:
 
 
 def _failure(response: Response) -> CallFailedError | None:
-    """Why a reply is no chat completion; None for one, and for a list of models, which reports no error."""
+    """Why a reply is not a chat completion; None if it is one, and for a list of models, which reports no "
+    "error."""
     if not response.ok:
         return error_of(response.status, response.headers, response.content)
     try:
@@ -212,7 +213,7 @@ def _unreached(spec: ModelSpec, error: BaseException) -> str:
 
 
 def _model_cards(response: Response) -> dict[str, dict[str, Any]] | None:
-    """What the endpoint lists, by model id; None if it has no such list."""
+    """The endpoint's list of models, by id; None if it has no such list."""
     body = body_of(response.content) if response.ok else None
     found = body.get("data", body.get("models")) if isinstance(body, dict) else body
     if not isinstance(found, list):

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from grading.endpoint.throttle import Throttle
     from grading.models.spec import ModelSpec
 
-_GIVE_UP_AFTER = 24  # requests in a row that failed for good: the endpoint is gone, the rest is not tried
-_GIVE_UP_AT_FIRST = 2  # of them, where none was ever answered
+_GIVE_UP_AFTER = 24  # failed requests in a row after which the endpoint counts as down, and the rest is not tried
+_GIVE_UP_AT_FIRST = 2  # the same, if none was ever answered
 _SUSPICIOUS = 2  # attempts at a request with a parameter that may be why the server fails
-_LUCK = 2  # times that a reply which was no JSON is asked for again in its form
-_UNLUCKY = 3  # calls that had no luck, after which no form is asked for
-_AGAIN = 1.0  # seconds, at most, until a charged failure is asked for again
+_LUCK = 2  # retries of a reply that was not JSON, in the same form
+_UNLUCKY = 3  # failed calls after which no form is requested
+_AGAIN = 1.0  # seconds, at most, until a charged failure is retried
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ logger = logging.getLogger(__name__)
 class VoteClient:
     """Sends votes to `spec.base_url` as `throttle` lets them out.
 
-    The first requests go alone, to find out which parameters the endpoint takes. A failure that no further request
-    would escape ends the run: `ended` says why, and nothing more is sent.
+    The first requests go alone, to find out which parameters the endpoint takes. A failure that every further
+    request would meet ends the run: `ended` says why, and nothing more is sent.
     """
 
     def __init__(self, spec: ModelSpec, dialect: Dialect, throttle: Throttle, *, api_key: str) -> None:
@@ -80,7 +80,7 @@ class VoteClient:
                     else:
                         waiting.defer(request.votes)
                     number = saver.keep(list(zip(request.votes, replies, strict=False)))  # perhaps of none
-                    # The next request is made while the disk is waited for, and leaves after that.
+                    # The next request is prepared during the wait for the disk, and leaves after that.
                     request = None if once else self._next(waiting)
                     await saver.saved(number)
                     if once:
@@ -100,14 +100,14 @@ class VoteClient:
                 reading.cancel()
 
     def _known(self) -> bool:
-        """Whether it is known what the endpoint takes, or that it takes nothing."""
+        """Whether the endpoint's parameters are known, or that it accepts no request."""
         return self.ended is not None or (self._throttle.proved and self._dialect.settled)
 
     def _headers(self) -> dict[str, str]:
         return request_headers(self._spec, self._api_key)
 
     def _next(self, waiting: _Waiting) -> _Request | None:
-        """A request for the next votes; None if there are none."""
+        """A request for the next votes; None if none are left."""
         votes = waiting.take(several="n" not in self._dialect.current)
         return self._request(votes) if votes else None
 
@@ -120,7 +120,7 @@ class VoteClient:
         return _Request(votes, len(asked), without, json.dumps(body).encode())
 
     async def _ask(self, transport: Transport, request: _Request) -> list[Reply]:
-        """The replies to the first votes of `request`; none if it has another chance at the end of the run."""
+        """The replies to the first votes of `request`; empty if it is retried at the end of the run."""
         votes, dialect, luck, paid, spent = request.votes, self._dialect, 0, 0, 0
         confirmed = guessed = False
         while True:
@@ -139,7 +139,7 @@ class VoteClient:
             except CallFailedError as error:
                 self._last = error.failure
                 if doubtful and error.passing and not error.busy and not error.usage:
-                    # The server fails by itself, or because of what this request asks for.
+                    # The server fails by itself, or because of this request's parameters.
                     spent += attempts
                     if isinstance(error, StatusError) and error.status in (500, 501):
                         if dialect.refuse(error, request.without, request.asked):
@@ -162,7 +162,7 @@ class VoteClient:
                             request = self._request(votes, formless=True)
                             continue
                     elif error.final:
-                        async with self._doubt:  # one request asks whether it was an exception
+                        async with self._doubt:  # one request finds out whether it was an exception
                             if self.ended is None and (confirmed or not self._throttle.proved):
                                 self.ended = error.failure
                             confirmed = True
@@ -189,7 +189,7 @@ class VoteClient:
             replies = replies_in(content, request.asked)
             dialect.took(request.without, request.asked)
             if len(content["choices"]) < request.asked:
-                dialect.give_up("n")  # it was taken, and then not honoured
+                dialect.give_up("n")  # it was accepted, and then not honoured
             self._throttle.used(sum(reply.usage.prompt + reply.usage.completion for reply in replies))
             return self._replied_to(request, replies)
 
@@ -232,7 +232,7 @@ class _Request:
 
 
 class _Waiting:
-    """The calls that nobody has taken yet."""
+    """The calls that no worker has taken yet."""
 
     def __init__(self, calls: Iterator[VoteCall]) -> None:
         self._calls = calls
@@ -252,11 +252,11 @@ class _Waiting:
         return taken
 
     def put_back(self, calls: Sequence[VoteCall]) -> None:
-        """Have these taken next."""
+        """Put these first in the queue."""
         self._returned.extendleft(reversed(calls))
 
     def defer(self, calls: Sequence[VoteCall]) -> None:
-        """Have these taken last."""
+        """Put these last in the queue."""
         self._deferred.extend(calls)
 
     def _next(self) -> VoteCall | None:

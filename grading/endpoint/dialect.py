@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from grading.endpoint.errors import StatusError
     from grading.models.spec import ModelSpec
 
-# What a request may go without. "json_schema" leaves the form of the reply at any JSON object, "max_tokens" sends
-# the limit as max_completion_tokens, "system" puts the system's text into the user's turn.
+# The parts that a request may leave out. "json_schema" leaves the form of the reply at any JSON object,
+# "max_tokens" sends the limit as max_completion_tokens, "system" puts the system's text into the user's turn.
 OPTIONAL: Final = (
     "json_schema",
     "response_format",
@@ -28,7 +28,7 @@ OPTIONAL: Final = (
 
 
 class Dialect(Learner):
-    """What requests for votes to one endpoint look like.
+    """The form of requests for votes to one endpoint.
 
     Where an error names no part, they go without the form of the reply first, then without `seed` and `n`, then
     without all that is optional.
@@ -43,11 +43,12 @@ class Dialect(Learner):
 
     @property
     def form_was_accepted(self) -> bool:
-        """Whether a reply came in the form that was asked for."""
+        """Whether a reply came in the requested form."""
         return "json_schema" in self._accepted
 
     def request(self, call: VoteCall, votes: int = 1, without: frozenset[str] | None = None) -> dict[str, Any]:
-        """The body of a request for `call`, and for as many `votes` with the same messages as one may ask for."""
+        """The body of a request for `call`, and for as many `votes` with the same messages as one request "
+        "may have."""
         spec = self._spec
         without = self.current if without is None else without
         parameters: dict[str, Any] = {
@@ -90,7 +91,7 @@ class Dialect(Learner):
     def _steps(self, unknown: frozenset[str], status: int) -> list[frozenset[str]]:
         form = [frozenset({"json_schema"}), frozenset({"response_format"})] if "json_schema" in unknown else []
         every = (unknown - {"json_schema"}) | ({"response_format"} if form else set())
-        # An error of the server explains itself by a parameter only if without all of them it is gone.
+        # An error of the server is explained by a parameter only if it disappears without all of them.
         return [every] if status == 500 else [*form, unknown & {"seed", "n"}, every]
 
     def _parts(self, without: frozenset[str], votes: int) -> frozenset[str]:

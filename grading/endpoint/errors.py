@@ -19,7 +19,7 @@ from grading.safety.bounds import load_json
 from grading.safety.text import encodable
 from grading.verdict import Usage
 
-_MOST_READ = 20_000  # characters of an error's body; a traceback of a server stands behind its message
+_MOST_READ = 20_000  # characters of an error's body; a server's traceback follows its message
 _LONGEST_RESET = 600.0  # seconds; a quota that is renewed later is used up for this run
 _DEEP = 12  # errors inside errors
 _PAGE = "an HTML page"
@@ -69,7 +69,9 @@ _LONG = re.compile(
     re.IGNORECASE,
 )
 _LUCK = re.compile(r"json_validate_failed|failed_generation|failed to (generate|validate) json", re.IGNORECASE)
-_TOO_LARGE = re.compile(r"request too large", re.IGNORECASE)  # for the tokens of a minute, however long one waits
+_TOO_LARGE = re.compile(
+    r"request too large", re.IGNORECASE
+)  # for the tokens of a minute, so waiting does not help
 _TOO_FAST = re.compile(r"rate[-_ ]?limit|too many requests|overloaded|try again later", re.IGNORECASE)
 _PARAMETERS = re.compile(r"\b(parameters?|arguments?|options?)\b", re.IGNORECASE)
 _SYSTEM = re.compile(
@@ -161,7 +163,7 @@ class NoReplyError(CallFailedError):
 
 
 class UnfitReplyError(CallFailedError):
-    """The reply is too large, or packed in a way that was not asked for: another one would be no better."""
+    """The reply is too large, or has an encoding that was not requested: a retry would not help."""
 
     passing = False
 
@@ -170,7 +172,7 @@ class UnfitReplyError(CallFailedError):
 
 
 class NotAChatError(CallFailedError):
-    """A status of success around something that is no chat completion; the next reply may be a real one."""
+    """A success whose body is not a chat completion; the next reply may be one."""
 
     def __init__(self, words: str, status: int, usage: Usage = Usage()) -> None:  # noqa: B008 - it is frozen
         super().__init__(Failure(Cause.NOT_A_CHAT, status, one_line(words)), usage)
@@ -187,7 +189,7 @@ class StatusError(CallFailedError):
         usage: Usage = Usage(),  # noqa: B008 - it is frozen
     ) -> None:
         self.status = status
-        if 300 <= status < 400:  # followed, it would carry prompts to an address that the user has not named
+        if 300 <= status < 400:  # following it would send prompts to an address that the user has not named
             elsewhere = redact(headers.get("location", "another address"))
             body = f"the endpoint sends requests to {elsewhere}, and prompts are not sent on"
         words = words_of(body)
@@ -207,12 +209,12 @@ class StatusError(CallFailedError):
 
     @property
     def luck(self) -> bool:
-        """Whether the model's reply was no JSON, which the endpoint takes for an error of the request."""
+        """Whether the model's reply was not JSON, which the endpoint reports as an error of the request."""
         return _LUCK.search(self._text) is not None
 
     @property
     def of_system_role(self) -> bool:
-        """Whether the endpoint takes no system message."""
+        """Whether the endpoint refuses system messages."""
         return _SYSTEM.search(self._text) is not None
 
     @property
@@ -411,9 +413,9 @@ def _cause(status: int, text: str, named: str, after: float | None) -> Cause:
         return Cause.TOO_LONG
     if (status in (400, 403, 404, 410, 422) and _MODEL.search(text)) or (status == 503 and _MODEL.search(named)):
         return Cause.MODEL
-    if status == 403:  # a page is of somebody between, who knows no key
+    if status == 403:  # an HTML page comes from a proxy, which knows no key
         return Cause.REFUSED if named.startswith(_PAGE) else Cause.KEY
-    if status in (404, 405, 410):  # a router has no endpoint for what the request asks
+    if status in (404, 405, 410):  # a router has no endpoint for the request's parameters
         return Cause.REFUSED if _PARAMETERS.search(named) else Cause.NO_CHAT
     if status == 501:
         return Cause.REFUSED

@@ -1,4 +1,4 @@
-"""What one endpoint takes, found out by trying: for judges, teachers and students alike."""
+"""Finds the parameters that one endpoint accepts, by trying: for judges, teachers and students alike."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _SUSPECT: Final = frozenset({400, 404, 405, 415, 422, 500, 501})  # statuses wit
 
 
 class Learner(ABC):
-    """The optional parts of requests to one endpoint; `refused` is what they go without.
+    """The optional parts of requests to one endpoint; `refused` are the parts that they leave out.
 
     A refusal that names a part is followed by a request without it. One that names none is followed by guesses in
-    the order of `_steps`, until one is taken; each later request then tries to have one of its parts back. `votes`
-    is how many replies a request asks for.
+    the order of `_steps`, until one is accepted; each later request then tries to restore one of its parts.
+    `votes` is the number of replies that a request asks for.
     """
 
     likely: ClassVar[Sequence[str]] = ()  # what is refused most often, the likeliest first
@@ -51,12 +51,12 @@ class Learner(ABC):
 
     @property
     def settled(self) -> bool:
-        """Whether nothing is left to find out."""
+        """Whether all parts are decided."""
         return not self._wanted
 
     @property
     def current(self) -> frozenset[str]:
-        """What the next request goes without."""
+        """The parts that the next request leaves out."""
         return self._wanted[0] if self._wanted else self.refused
 
     def doubts(self, without: frozenset[str], votes: int = 1) -> bool:
@@ -75,7 +75,7 @@ class Learner(ABC):
             self._want_back()
 
     def give_up(self, name: str) -> None:
-        """Leave out `name` from now on: it was taken, and then not honoured."""
+        """Leave out `name` from now on: it was accepted, and then not honoured."""
         self.refused |= {name}
 
     def refuse(self, error: StatusError, without: frozenset[str], votes: int = 1) -> bool:
@@ -92,7 +92,7 @@ class Learner(ABC):
         return not self._innocent and self._guess(error, self._unknown(without, votes))
 
     def blame(self, error: StatusError, without: frozenset[str], votes: int) -> bool:
-        """Leave out what the error is about; False if it names nothing that the request had and may go without."""
+        """Leave out the part that the error names; False if it names no optional part of the request."""
         name = self._named(error, without, votes)
         if name is None:
             return False
@@ -103,7 +103,7 @@ class Learner(ABC):
         return self._parts(without, votes) - self._accepted - self.never_guessed
 
     def _guess(self, error: StatusError, unknown: frozenset[str]) -> bool:
-        """Go without what no accepted request had."""
+        """Leave out the parts that no accepted request had."""
         if self._guesses is None:
             if not unknown or error.status in (404, 405, 415):
                 return False
@@ -119,7 +119,7 @@ class Learner(ABC):
         return True
 
     def _want_back(self) -> None:
-        """After a guess was taken that leaves out several parts: try to have all but one of them."""
+        """After the success of a guess that leaves out several parts: try to restore all but one of them."""
         before, self._before = self._before or frozenset(), None
         extra = self.refused - before
         single = [frozenset({name}) for name in self.likely if name in extra and len(extra) > 1]

@@ -10,7 +10,7 @@ from email.utils import mktime_tz, parsedate_tz
 
 from tenacity import wait_random_exponential
 
-ATTEMPTS = 6  # at one call that fails; enough for a blip, and an endpoint that is gone is soon known
+ATTEMPTS = 6  # at one call that fails; enough for a blip, and an endpoint that is down is soon known
 # Rises from half a second to half a minute, drawn anew each time between 0 and that.
 BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
 
@@ -20,9 +20,9 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 @dataclass(frozen=True)
 class Quota:
-    """One kind of budget: how much of it is left, and in how many seconds it is whole again.
+    """One kind of budget: its remainder, and the seconds until it is full again.
 
-    `limit` is the whole budget, None where the endpoint does not say.
+    `limit` is the full budget; None if the endpoint does not report it.
     """
 
     remaining: float
@@ -36,7 +36,7 @@ def may_pass(status: int) -> bool:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds until the endpoint wants to be asked again, from 0 and finite; None where it does not say.
+    """The seconds until the endpoint accepts a retry, from 0 and finite; None if it does not say.
 
     Both forms of HTTP are read, seconds and a date, and the milliseconds of `retry-after-ms`.
     """
@@ -57,7 +57,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def quota(headers: Mapping[str, str], kind: str) -> Quota | None:
-    """The budget of `kind` ("requests" or "tokens"); None where the endpoint does not tell it whole."""
+    """The budget of `kind` ("requests" or "tokens"); None if the endpoint reports it incompletely."""
     remaining = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
     reset = duration(headers.get(f"x-ratelimit-reset-{kind}"))
     if remaining is None or reset is None:

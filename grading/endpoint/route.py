@@ -23,7 +23,8 @@ _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # files or
 def proxy_of(url: str) -> str | None:
     """The environment's proxy for `url`: HTTP_PROXY, HTTPS_PROXY or ALL_PROXY, unless NO_PROXY names the host.
 
-    UserError for a proxy that is no HTTP proxy. aiohttp's `trust_env` would look into ~/.netrc at each request.
+    UserError for a proxy that is not an HTTP proxy. aiohttp's `trust_env` would look into ~/.netrc at each
+    request.
     """
     parts = urlsplit(url)
     host, known = parts.hostname or "", getproxies()
@@ -59,7 +60,7 @@ def trusted(url: str) -> ssl.SSLContext | bool:
 
 
 def fault_of(error: BaseException) -> str:
-    """What is wrong with certificate or proxy, and what to do about it; empty if an error is about neither."""
+    """The fault of certificate or proxy, with advice; empty if an error is about neither."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return (
             f"its certificate is not trusted ({redact(str(error.certificate_error))[:200]}): name the file of its "
@@ -74,7 +75,7 @@ def fault_of(error: BaseException) -> str:
 
 
 def refuse_of_proxy(response: aiohttp.ClientResponse) -> None:
-    """Raise aiohttp's error for a reply of the proxy, which wants to know who asks, and not of the endpoint."""
+    """Raise aiohttp's error if the reply is from the proxy, which requires a login, and not from the endpoint."""
     if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         raise aiohttp.ClientHttpProxyError(
             response.request_info, response.history, status=response.status, message=response.reason or ""

@@ -1,6 +1,6 @@
-"""Replies that come one by one are saved many at a time, and read when nothing else is to do.
+"""Replies that come one by one are saved many at a time, and read in idle time.
 
-What costs is waiting for the disk, and reading: while a reply is read, no request leaves.
+Waiting for the disk and reading cost the most: while a reply is read, no request leaves.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MOST = 128  # groups saved at once, so that the first of many need not wait for
 
 
 class Saver:
-    """Hands replies to `sink` and has them saved in a thread, all those that came meanwhile at once."""
+    """Hands replies to `sink` and saves them in a thread, all those that came meanwhile at once."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink

@@ -24,7 +24,7 @@ _FIRST = 4  # in flight until the first reply
 _FASTEST_START = 30.0  # requests a second after it, or two rounds of replies, whichever is less
 _DOUBLING = (0.25, 1.0)  # seconds, at least and at most, in which the pace then doubles; else the latency
 _SLOWEST = 4.0  # requests a second to which refusals can slow it; some endpoints refuse at any pace
-_PROBE = 2.0  # seconds, at the least, until a refused value is tried again
+_PROBE = 2.0  # seconds, at least, until a refused value is tried again
 _SETTLE = 0.5  # seconds until a change shows in the replies
 _SAME = 1.25  # a factor within which two refused paces are the same limit
 _WINDOW = 1.0  # seconds over which the most in flight are counted
@@ -135,7 +135,7 @@ class Throttle:
             return now
 
     def leave(self) -> None:
-        """The request is no longer in flight."""
+        """Record that the request is no longer in flight."""
         self._in_flight -= 1
         self._changed.set()
 
@@ -156,7 +156,7 @@ class Throttle:
         now = _now()
         opened = self._closed_until
         self._recent.append(True)
-        # A refusal among many replies asks for a slower pace: only the request itself has to wait. Without
+        # A refusal among many replies requires a slower pace: only the request itself has to wait. Without
         # such knowledge, or where refusals come in numbers, nothing is sent before the time that was given.
         if math.isinf(self._backed_off) or sum(self._recent) > _LONE:
             pause = _PAUSE if retry_after is None else max(retry_after, _SHORTEST_PAUSE)
@@ -173,14 +173,14 @@ class Throttle:
             if quota.remaining < cost:
                 self._close(_now() + quota.reset)
             elif quota.remaining < 2 * cost * self.bound and quota.reset > 0:
-                # Nearly spent: no faster than it fills. A budget that fills steadily is whole after `reset`.
+                # Nearly spent: no faster than it fills. A budget that fills steadily is full after `reset`.
                 filling = quota.remaining if quota.limit is None else max(quota.limit - quota.remaining, cost)
                 pace = max(filling / quota.reset / cost, 1 / _LONGEST_PAUSE)
                 self._told_pace = min(self._told_pace, pace)
                 self.announce(1 / pace)
 
     def believes(self, seconds: float) -> bool:
-        """Whether an endpoint can mean a wait of so many seconds; says once if not."""
+        """Whether a wait of so many seconds is plausible; logs once if not."""
         if seconds > _BELIEVED and not self._doubted:
             self._doubted = True
             logger.warning(
@@ -191,7 +191,7 @@ class Throttle:
         return seconds <= _BELIEVED
 
     def announce(self, seconds: float, words: str = "") -> None:
-        """Say that requests wait for so many seconds, and why, if that is long and was not said."""
+        """Log a long wait of requests and its reason, once."""
         now = _now()
         words = words or self._words
         if seconds > _SILENT and now + seconds > self._announced_until + _SILENT:

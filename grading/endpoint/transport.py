@@ -1,7 +1,7 @@
 """One HTTP client for a run: chat requests that a throttle lets out, retried by tenacity.
 
-aiohttp is used without the openai package above it: a request costs 0.5 ms of CPU instead of 4 to 5, and at
-200 in flight that is what the pace hangs on. docs/benchmarks.md has the figures.
+aiohttp is used without the openai package above it: a request costs 0.5 ms of CPU instead of 4 to 5, and at 200 in
+flight the pace depends on that. docs/benchmarks.md has the figures.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from grading.endpoint.throttle import Throttle
 from grading.keys import known_keys, redacted
 from grading.safety.bounds import load_json
 
-_ATTEMPTS_REFUSED = 10  # at one call that is refused for being one too many: limits are counted by the minute
+_ATTEMPTS_REFUSED = 10  # at one call that is refused by a rate limit: limits are counted by the minute
 _PATIENCE = 600.0  # seconds after the first attempt in which a further one may begin
 _TIMEOUT = 180.0  # seconds for one attempt; a reasoning judge needs them
 _CONNECT_TIMEOUT = 15.0
-_SILENCE = 45.0  # seconds without a reply, after which a line says what is waited for
+_SILENCE = 45.0  # seconds without a reply, after which a line logs the wait
 _LOOK = 5.0  # seconds between two looks at that
-_JITTER = 0.25  # seconds by which those that were told the same Retry-After are spread
+_JITTER = 0.25  # seconds by which requests with the same Retry-After are spread
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class Transport:
     async def post(self, data: bytes, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
         """The reply's body, which holds a choice; CallFailedError if none came within the bounds.
 
-        `attempts` bounds those that fail otherwise than by a limit.
+        `attempts` bounds the attempts that fail otherwise than by a rate limit.
         """
         if not self._asked:
             self._replied = time.monotonic()
@@ -153,7 +153,7 @@ class Transport:
                 try:
                     content = await _body(response)
                 except BodyError as error:
-                    response.close()  # what is left of it is not waited for
+                    response.close()  # the rest of it is not awaited
                     if response.status < 300:
                         kind = NotAChatError if isinstance(error, BrokenBodyError) else UnfitReplyError
                         raise kind(str(error), response.status) from error
@@ -185,7 +185,7 @@ class Transport:
         return isinstance(error, CallFailedError) and error.passing and (self._charged or not error.usage)
 
     async def _watch(self) -> None:
-        """Say what is waited for whenever no reply has come for long."""
+        """Log the wait whenever no reply has come for long."""
         said = 0.0
         while True:
             await asyncio.sleep(min(_LOOK, _SILENCE))
@@ -215,7 +215,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _enough(state: RetryCallState, progress: _Progress) -> bool:
-    """Whether a call has been tried often or long enough; what it waited for at first is not counted."""
+    """Whether a call has been tried often or long enough; its wait before the first attempt is not counted."""
     error = state.outcome.exception() if state.outcome else None
     attempts = _ATTEMPTS_REFUSED if isinstance(error, CallFailedError) and error.busy else progress.attempts
     next_attempt = time.monotonic() + state.upcoming_sleep

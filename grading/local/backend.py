@@ -1,8 +1,8 @@
-"""A judge that runs in this process: any Hugging Face chat model, held to the verdict's shape while it writes.
+"""A judge that runs in this process: any Hugging Face chat model, bound to the verdict's form while it writes.
 
 Decoding is constrained by a grammar for each call, so that a reply is always a verdict, every quote is copied
-from the answer, and no point is granted without a quote. What the grammar forces (keys, punctuation) costs no
-step of its own: it is fed to the model together with the next token that is free.
+from the answer, and no point is granted without a quote. Forced tokens (keys, punctuation) cost no step of their
+own: they are fed to the model together with the next free token.
 """
 
 from __future__ import annotations
@@ -157,8 +157,8 @@ def verdict_grammar(criteria: Iterable[str], answer: str) -> str:
     """The llguidance grammar (Lark-like) of a compact JSON verdict.
 
     Its strings are those that `verdict_schema` describes, with these limits more: a quote is empty or a passage of
-    `answer`, as the judge is shown it, that passes `is_evidence`; it has at most MAX_QUOTE characters and is none
-    that the answer dictates; and with an empty quote `earned` is false.
+    `answer`, as the judge is shown it, that passes `is_evidence`; it has at most MAX_QUOTE characters and is not
+    one that the answer dictates; and with an empty quote `earned` is false.
     """
     heads = [f'{json.dumps(criterion)}:{{"quote":"' for criterion in criteria]
     keys = [json.dumps(("," if number else "{") + head) for number, head in enumerate(heads)]
@@ -381,7 +381,7 @@ def load_judge(model: str, dtype: str | None) -> LoadedJudge:
     if getattr(loaded, "_is_stateful", False):
         raise UserError(f"The judge {model} is a state-space model, which cannot judge here: choose another.")
     if not {"attention_mask", _cache_name(loaded)} <= signature(loaded.forward).parameters.keys():
-        # A cache that is dropped in silence leaves a judge that has read nothing but its last tokens.
+        # If the cache is dropped silently, the judge has read only its last tokens.
         raise UserError(f"The judge {model} keeps no cache of what it has read: choose another.")
     tokenizer = _load_tokenizer(model)
     context = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)
@@ -406,7 +406,7 @@ def _encode(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
 
 def _plain(tokenizer: Any, text: str) -> str:
-    """`text` without what would become a special token: an answer must not end its own message."""
+    """`text` without special tokens: an answer must not end its own message."""
     for token in tokenizer.added_tokens_decoder.values():
         if token.special and len(token.content) > 1:
             text = text.replace(token.content, f"{token.content[0]} {token.content[1:]}")

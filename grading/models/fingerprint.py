@@ -13,7 +13,7 @@ _WEIGHTS = ("*.safetensors", "*.bin", "*.gguf", "*.pt", "*.pth")
 
 
 def check_model_path(model: str) -> None:
-    """Raise UserError if `model` is neither a directory with a model nor what could be a Hub id."""
+    """Raise UserError if `model` is neither a directory with a model nor a possible Hub id."""
     path = Path(model)
     if path.exists():
         if not (path / "config.json").is_file():

@@ -22,7 +22,7 @@ MOST_VOTES = 999  # of a judge on an answer
 class JudgeSpec(ModelSpec):
     """Everything that identifies a judge, see ModelSpec.
 
-    Votes are sampled, and vote number v sends the seed `seed + v` where it is asked for alone.
+    Votes are sampled, and vote number v sends the seed `seed + v` if its request has no other vote.
     """
 
     role: ClassVar[str] = "judge"
@@ -44,7 +44,7 @@ class JudgeSpec(ModelSpec):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """What a stored vote depends on besides its messages and number; JSON-serialisable."""
+        """The fields that a stored vote depends on, beside its messages and number; JSON-serialisable."""
         return super().identity() | {"prompt_version": PROMPT_VERSION}
 
     def record(self) -> dict[str, Any]:

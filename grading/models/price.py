@@ -1,4 +1,4 @@
-"""What judges cost: a table in data (prices.yaml), which a file of the user's extends and overrides."""
+"""Prices of judges: a table in data (prices.yaml), which a user's file extends and overrides."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class Price(BaseModel):
         return self
 
     def dollars(self, usage: Usage) -> float:
-        """What `usage` costs, in dollars."""
+        """The cost of `usage`, in dollars."""
         cached_input = self.input if self.cached_input is None else self.cached_input
         fresh = usage.prompt - usage.cached
         return (fresh * self.input + usage.cached * cached_input + usage.completion * self.output) / 1e6
 
     def for_provider(self, provider: str) -> Price:
-        """This price, with the share that `provider` is known to ask for batches unless it has one of its own."""
+        """This price, with the provider's known share for batches unless it has its own."""
         return self if self.batch else self.model_copy(update={"batch": _batch_shares().get(provider)})
 
     def in_batches(self) -> Price:

@@ -75,7 +75,7 @@ class ModelSpec(BaseModel):
 
     @classmethod
     def option(cls, name: str) -> str:
-        """What sets "MODEL" or "BASE_URL" of this role: a command's option, or the variable."""
+        """The setting of "MODEL" or "BASE_URL" for this role: a command's option, or the variable."""
         option = f"--{cls.role}-base-url" if name == "BASE_URL" else f"--{cls.role}"
         return f"{option} (or {cls.variable(name)})"
 
@@ -95,17 +95,17 @@ class ModelSpec(BaseModel):
         if self.kind == "transformers":
             return "transformers"
         parts = urlsplit(self.base_url)
-        # Over plain http, or at another port, somebody else may answer: the provider's key is not for them.
+        # Over plain http, or at another port, another party may answer, which must not get the provider's key.
         provider = (parts.scheme, parts.hostname) == ("https", "api.openai.com") and parts.port in (None, 443)
         return "openai" if provider else "openai-compatible"
 
     @property
     def provider(self) -> str:
-        """Who is paid, as the price table names it: "openai", or the endpoint's host name."""
+        """The provider, as the price table names it: "openai", or the endpoint's host name."""
         return "openai" if self.endpoint == "openai" else urlsplit(self.base_url).hostname or ""
 
     def identity(self) -> dict[str, Any]:
-        """What a stored reply depends on besides its messages and number; JSON-serialisable."""
+        """The fields that a stored reply depends on, beside its messages and number; JSON-serialisable."""
         identity: dict[str, Any] = {
             "model": self.model,
             "endpoint": self.endpoint,
@@ -128,7 +128,7 @@ class ModelSpec(BaseModel):
         return {}
 
     def dollars(self, usage: Usage) -> float | None:
-        """What `usage` costs: nothing in this process, and None where no price is known."""
+        """The cost of `usage`: zero in this process, and None if the price is unknown."""
         if self.price is not None:
             return self.price.dollars(usage)
         return 0.0 if self.kind == "transformers" else None
@@ -176,7 +176,7 @@ def refuse_other_address(what: str, advice: str) -> None:
 
 
 def _address_fault(url: str) -> str | None:
-    """What is wrong with an address, and what to type; None if nothing is."""
+    """The fault of an address and what to type; None if it is valid."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

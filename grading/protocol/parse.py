@@ -1,4 +1,4 @@
-"""From a judge's reply to the marks of one vote. Nothing is guessed: what is not a verdict has a state.
+"""From a judge's reply to the marks of one vote. Nothing is guessed: an invalid reply has a state.
 
 A verdict that the reply only quotes from its prompt is invalid: see `_verdict`.
 """
@@ -75,8 +75,8 @@ def _verdict(call: VoteCall, text: str) -> dict[str, _Entry]:
     """The one JSON object in the judge's `text` that marks exactly the call's criteria.
 
     Only objects at the top level count, so that JSON inside a quotation's string is never read; two different
-    verdicts in one reply are invalid. A verdict that grants something and stands word for word in the prompt is a
-    quotation, or was dictated: it does not count. (One that grants nothing does: nobody dictates it.)
+    verdicts in one reply are invalid. A verdict that grants something and is in the prompt word for word is quoted
+    or dictated: it does not count. (One that grants nothing counts: nobody dictates it.)
     """
     found = [value for value in _top_level(text, call.criteria) if set(value) == set(call.criteria)]
     if not found:
@@ -110,10 +110,10 @@ def canonical(value: object) -> str:
 
 
 def _top_level(text: str, criteria: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """The JSON objects in a reply that stand in no other one.
+    """The top-level JSON objects of a reply.
 
-    An object that begins like a verdict and is broken ends the search: what is found behind its beginning may be
-    a passage that the judge quoted inside it.
+    An object that begins like a verdict and is broken ends the search: later objects may be passages that the
+    judge quoted inside it.
     """
     decoder = json.JSONDecoder(object_pairs_hook=_unique)
     opening = re.compile(r"\{\s*(?:" + "|".join(re.escape(json.dumps(c)) for c in criteria) + r")\s*:")
@@ -143,7 +143,7 @@ def _anywhere(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _decoded(decoder: json.JSONDecoder, text: str, position: int) -> tuple[Any, int]:
-    """The JSON value that begins at `position` and where it ends; None if there is none."""
+    """The JSON value that begins at `position` and where it ends; None if there is no such value."""
     try:
         return decoder.raw_decode(text, position)
     except _NotAVerdictError:
@@ -171,7 +171,7 @@ LEAST_WORDS = 3  # of evidence; the prompt names it, so another number needs ano
 
 
 def normalise(text: str) -> str:
-    """What is equal for the comparison of a quote with the answer.
+    """`text` in the form in which quotes are compared with the answer.
 
     What the prompt changes in a text (see grading.protocol.untrusted), compatibility forms (NFKC), case, invisible
     characters, the style of quotation marks, and white space.

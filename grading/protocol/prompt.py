@@ -1,8 +1,8 @@
 """The judge's prompt and the shape of its reply.
 
-What all answers to one question share (the task, the criteria) stands first, so that providers' prompt caches
-hit; the answer comes last. No field can leave its place: see grading.protocol.untrusted for what is done to each,
-and `_fence` for the delimiters of the answer.
+The parts that all answers to a question share (the task, the criteria) come first, so that providers' prompt
+caches hit; the answer comes last. No field can leave its place: see grading.protocol.untrusted for the treatment
+of each, and `_fence` for the delimiters of the answer.
 """
 
 from __future__ import annotations

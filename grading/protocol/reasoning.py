@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001  (DeepSeek writes its tokens with full-width bars)
-"""A model's reply parted into the text for its reader and its reasoning: for students, teachers and judges alike.
+"""Splits a model's reply into visible text and reasoning: for students, teachers and judges alike.
 
 Serving stacks part the two by the model's own marks, or do not, or lose one of the marks on the way. The forms:
 
@@ -135,7 +135,7 @@ def _harmony(text: str) -> Split | None:
     if begin := _FLAT_ANALYSIS.match(text):
         if end := _FLAT_FINAL.search(text, begin.end()):
             return Split(text[end.end() :], text[begin.end() : end.start()], False)
-        if text[begin.end() : begin.end() + 1].isupper():  # "analysisWe need" is no English
+        if text[begin.end() : begin.end() + 1].isupper():  # "analysisWe need" is not English
             return Split("", text[begin.end() :], True)
     if begin := _FLAT_ONLY_FINAL.match(text):
         return Split(text[begin.end() :], "", False)
@@ -155,8 +155,8 @@ def _phrased(text: str) -> Split | None:
 def _blocks(text: str) -> Split:
     """Without blocks between marks; an end that has no beginning makes reasoning of all before it.
 
-    A block that never ends leaves what stands before it only where that is the longer part: a few words before it
-    are no answer.
+    A block that never ends leaves the text before it only if that is the longer part: a few words before it are
+    not an answer.
     """
     visible: list[str] = []
     reasoning: list[str] = []

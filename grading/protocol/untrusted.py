@@ -1,8 +1,8 @@
 # ruff: noqa: RUF001  (characters that look like others are what this file is about)
-"""Text that a student or a pack wrote, made safe to stand in the judge's prompt.
+"""Text that a student or a pack wrote, made safe for the judge's prompt.
 
-`shown` is what the judge reads. It takes out what a human reader of the text could not see, and breaks what a
-chat template, an HTML reader or our own delimiters would take for markup:
+The judge reads `shown`. It removes characters that a human reader could not see, and breaks text that a chat
+template, an HTML reader or our own delimiters would treat as markup:
 
 - Controls, zero-width, bidi and tag characters, fillers and variation selectors are removed; every kind of line
   break becomes a line feed. Joiners stay between emoji and inside the scripts that need them, an emoji's variation
@@ -40,7 +40,7 @@ _JOINED = f"[{_EMOJI}{_JOINING_SCRIPTS}\ufe0f]"
 _LOOSE_SELECTOR = re.compile(f"(?<![{_EMOJI}0-9#*])[\ufe0e\ufe0f]")
 _LOOSE_JOINER = re.compile(f"(?<!{_JOINED})[{_JOINERS}]|[{_JOINERS}](?!{_JOINED})")
 
-# What stands behind it does not matter: lists of template tokens are never complete. "a < b" stays as it is.
+# The text after it does not matter: lists of template tokens are never complete. "a < b" stays as it is.
 _ANGLE_OPENS = re.compile(r"(?:[<＜﹤]|&lt;?|&#0*60;?|&#x0*3c;?)(?=\S|\s+/)", re.IGNORECASE)
 _SQUARE_OPENS = re.compile(r"[\[［](?=/?(?:[A-Z]{2,}(?:_[A-Z]+)*|[gs]MASK)[\]］]|[|｜])")
 

@@ -120,8 +120,8 @@ def rate(results: Iterable[AttackResult]) -> Rate:
 def run_redteam(grader: Grader, items: Sequence[RedTeamItem] | None = None, *, progress: bool = True) -> Report:
     """Judge every item with and without its attack, by the same judge, and count what the attacks won.
 
-    `items` are the whole set unless given. Replies go through the grader's store like any others, so a run that
-    was stopped goes on for free.
+    `items` are the complete set unless given. Replies go through the grader's store, so a stopped run resumes at
+    no cost.
     """
     chosen = redteam_items() if items is None else list(items)
     requests: list[GradingRequest] = list(

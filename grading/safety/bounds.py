@@ -1,4 +1,4 @@
-"""Limits on what comes from outside, and readers that keep them: files, lines, JSON, YAML, and texts of models.
+"""Limits on data from outside, and readers that keep them: files, lines, JSON, YAML, and texts of models.
 
 The readers raise OSError or ValueError, as those without a limit do: callers say what the file was for.
 """
@@ -80,7 +80,7 @@ def readable(path: Path) -> Iterator[Iterator[bytes]]:
 
 
 def load_json(text: str | bytes) -> Any:
-    """The JSON value in `text`; ValueError if there is none, or one nested more than MOST_DEPTH deep.
+    """The JSON value in `text`; ValueError if it is invalid, or nested more than MOST_DEPTH deep.
 
     An integer of very many digits reads as infinite: Python refuses to convert it, and with it all JSON around.
     """
@@ -107,7 +107,7 @@ def _integer(digits: str) -> float:
 
 
 def load_yaml(text: str) -> Any:
-    """The YAML value in `text`; ValueError in one line if there is none.
+    """The YAML value in `text`; ValueError in one line if it is invalid.
 
     Aliases of lists of aliases make gigabytes of a few lines: written out, it may hold MOST_VALUES.
     """

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: after a full disk or a kill, what was there before is still there."""
+"""Files that appear complete or not at all: after a full disk or a kill, the earlier content is still there."""
 
 from __future__ import annotations
 

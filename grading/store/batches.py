@@ -19,7 +19,7 @@ class Batch:
 
     `id` is ours and travels in the batch's metadata; `remote` is the provider's, and empty until it is known.
     `file` is the provider's id of the uploaded requests, empty until then. `requests` holds the keys, in the
-    verdict store, of the votes that each request asks for, in their order; the first of them names the request.
+    verdict store, of the votes of each request, in their order; the first of them names the request.
     `refused` are the parameters that its requests go without. `planned` is a time in UTC, as
     "YYYY-MM-DD HH:MM:SS".
     """
@@ -54,7 +54,7 @@ class BatchStore:
         return self._db.lock()
 
     def plan(self, requests: Iterable[Iterable[str]], base_url: str, judge: str, refused: frozenset[str]) -> Batch:
-        """Put on disk what the next batch will hold, before anything of it is sent.
+        """Write the content of the next batch to disk, before any of it is sent.
 
         Its id is drawn, not computed: a batch of votes that failed may hold the same as the one before it.
         """
@@ -85,7 +85,7 @@ class BatchStore:
         self._db.write(("UPDATE batches SET remote = ? WHERE id = ?", [(remote, batch.id)]))
 
     def finish(self, batch: Batch) -> None:
-        """Forget `batch`: nothing more is to be had from it."""
+        """Forget `batch`: it has no further replies."""
         self._db.write(
             ("DELETE FROM batch_votes WHERE batch = ?", [(batch.id,)]),
             ("DELETE FROM batches WHERE id = ?", [(batch.id,)]),
@@ -94,7 +94,7 @@ class BatchStore:
     def open(self) -> list[Batch]:
         """The batches that lack a reply to one of their votes, the oldest first.
 
-        One whose replies are all stored is done, though the process that stored them could not say so any more.
+        A batch whose replies are all stored is done, even if its process died before it recorded that.
         """
         return self._read(
             "WHERE EXISTS (SELECT 1 FROM batch_votes AS vote WHERE vote.batch = batches.id AND NOT EXISTS "

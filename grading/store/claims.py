@@ -105,9 +105,9 @@ class Claims:
 
 
 def _is_dead(owner: str) -> bool:
-    """Whether an owner on this machine pays no more; on another machine only the lease says so.
+    """Whether an owner on this machine has ended; on another machine only the lease decides.
 
-    A run that could not give up its claims on a full disk leaves them behind in a process that goes on.
+    A run that could not give up its claims on a full disk leaves them behind in a process that continues.
     """
     here, _, rest = owner.partition(":")
     process = rest.partition(":")[0]

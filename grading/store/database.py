@@ -1,4 +1,4 @@
-"""What the store asks of a database, in SQL that SQLite and PostgreSQL both understand, and its tables."""
+"""The store's interface to a database, in SQL that SQLite and PostgreSQL both understand, and its tables."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ CREATE TABLE IF NOT EXISTS failures (
 ) {kind}
 """,
 )
-PATIENCE = 60.0  # seconds that a process waits for another one's write, or for a server that has gone
+PATIENCE = 60.0  # seconds that a process waits for another one's write, or for a server that is down
 _CHUNK = 500  # keys in one query; SQLite's oldest limit on variables is 999
 
 Row = tuple[Any, ...]
@@ -120,7 +120,7 @@ class Database(ABC):
 
     @abstractmethod
     def commit(self) -> None:
-        """Put on disk what was taken, all or nothing."""
+        """Write the taken changes to disk, all or nothing."""
 
     @abstractmethod
     def lock(self) -> AbstractContextManager[None]:

@@ -26,7 +26,7 @@ _OPTIONS: dict[str, Any] = {
     "fallback_application_name": "skillmix",
     "client_encoding": "UTF8",
     "connect_timeout": 10,
-    # A machine that has gone is noticed after a minute.
+    # A lost machine is noticed after a minute.
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
@@ -114,7 +114,7 @@ class PostgresDatabase(Database):
         self._put.setdefault(statement, []).append(values)
 
     def commit(self) -> None:
-        """See Database. What could not be written waits for the next one."""
+        """See Database. Unwritten changes wait for the next commit."""
         if self._put:
             self.write(*self._put.items())
             self._put.clear()
@@ -190,7 +190,7 @@ class PostgresDatabase(Database):
             ) from error
 
     def _prepare(self) -> None:
-        """Make the tables where there are none."""
+        """Make the missing tables."""
         connection = self._connection
         [(encoding, ours, replies)] = connection.execute(
             "SELECT current_setting('server_encoding'), to_regclass('skillmix_store'), to_regclass('replies')"

@@ -119,7 +119,7 @@ def test_what_runs_is_what_was_asked_for(
         with pytest.raises(UserError, match="dtype float32, but the launcher's mixed_precision is bf16"):
             check_running(distributed_type, world, precision="bf16", dtype="float32")
     else:
-        with pytest.raises(UserError, match=f"but .* on {world} "):
+        with pytest.raises(UserError, match=f"but .* runs on {world} "):
             check_running(distributed_type, world, precision="no", dtype="float32")
 
 
