@@ -72,7 +72,6 @@ class Asker(Generic[Spec]):
         self._backend.check()
 
     def close(self) -> None:
-        """Close the store."""
         self._claims.close()
         self._store.close()
 
@@ -239,11 +238,9 @@ class _Intake:
 
     @property
     def ended(self) -> bool:
-        """See Sink."""
         return self._gate.budget.ended
 
     def again(self, call: VoteCall, usage: Usage) -> bool:
-        """See Sink."""
         if not self._gate.charge(usage):
             return False
         self._charged[call.key] = self._charged.get(call.key, Usage()) + usage

@@ -104,7 +104,6 @@ class Failures:
         return bool(self._counts)
 
     def add(self, failure: Failure, count: int = 1) -> None:
-        """Count one more."""
         kind = failure.kind
         if kind not in self._first and len(self._first) >= _MOST_KINDS:
             failure = Failure(failure.cause, failure.status)

@@ -120,7 +120,6 @@ def is_ours(card: str, kind: str) -> bool:
 
 
 def tags(kind: str, *more: str) -> list[str]:
-    """The tags of a card."""
     return [MARK, f"skillmix-{kind}", "skill-mix", *more]
 
 

@@ -1,4 +1,4 @@
-"""Cells: which skills with which topic, whatever their order; and the cells that the tasks ask for."""
+"""Cells: sets of skills with a topic, in any order; and the cells of the tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.pack import Pack, Split, bundled_packs
 
 Cell = tuple[frozenset[str], str]
-FIRST_ITEMS = 300  # of each task; three times what a task asks by default
+FIRST_ITEMS = 300  # of each task; three times a task's default
 
 
 def cell_of(item: Item) -> Cell:
@@ -19,7 +19,8 @@ def cell_of(item: Item) -> Cell:
 
 
 def tasks_of(pack: Pack) -> dict[str, TaskSpec]:
-    """The tasks that can be run on `pack`: its own, or all that it has skills and topics for if it is a user's."""
+    """The tasks that can be run on `pack`: its own, or, for a user's pack, all that it has skills and topics "
+    "for."""
     own = pack.about.id in bundled_packs()
     return {
         name: spec
@@ -30,7 +31,7 @@ def tasks_of(pack: Pack) -> dict[str, TaskSpec]:
 
 
 def task_cells(pack: Pack, tasks: Iterable[str], *, items: int = FIRST_ITEMS, seed: int = 0) -> dict[Cell, str]:
-    """The cells of the first `items` items of `tasks`, each with the first task that asks for it.
+    """The cells of the first `items` items of `tasks`, each with the first task that has it.
 
     Takes some 30 ms for each task and 300 items.
     """
@@ -45,7 +46,8 @@ def task_cells(pack: Pack, tasks: Iterable[str], *, items: int = FIRST_ITEMS, se
 
 
 def evaluation_cells(pack: Pack, ks: Iterable[int]) -> frozenset[Cell]:
-    """What no training text of `ks` skills may ask for: the first 300 items of all tasks at their default seed."""
+    """The cells that no training text of `ks` skills may have: the first 300 items of all tasks at their "
+    "default seed."""
     wanted = set(ks)
     return frozenset(task_cells(pack, [name for name, spec in tasks_of(pack).items() if spec.k in wanted]))
 

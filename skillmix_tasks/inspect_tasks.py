@@ -54,7 +54,7 @@ class Desk:
         answer: Future[dict[str, Any]] = Future()
         self._waiting.put((asked, answer))
         work = self._thread.submit(self._work)
-        await asyncio.wrap_future(work)  # which raises what went wrong
+        await asyncio.wrap_future(work)  # which raises the error
         return await asyncio.wrap_future(answer)
 
     def _work(self) -> None:
@@ -98,7 +98,7 @@ def turns(seed: int) -> Solver:
 
 
 def _reply(output: ModelOutput) -> StudentReply:
-    """The reply of one turn: its reasoning apart, and what became of it."""
+    """The reply of one turn: its text, its reasoning and its state."""
     split = split_reasoning(output.completion)
     parts = output.choices[0].message.content if output.choices else ""
     if not isinstance(parts, str):

@@ -1,4 +1,4 @@
-"""What a pack's author should look at: faults of content that a schema cannot see."""
+"""Findings for a pack's author: faults of content that a schema cannot see."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def findings(pack: Pack) -> list[str]:
 
 
 def counts(pack: Pack) -> dict[str, int]:
-    """How many skills and topics there are, whole and by split."""
+    """The numbers of skills and topics, in all and by split."""
     common = sum(skill.common is not None for skill in pack.skills)
     return pack.sizes | {"common skills": common, "controls": len(pack.controls)}
 

@@ -1,6 +1,6 @@
 """`skillmix grade`: judge stored answers, from our answer files or lm-eval's sample files, without a student.
 
-lm-eval itself makes the results: a model that repeats the stored replies stands in for the student, so that
+lm-eval itself makes the results: a model that repeats the stored replies replaces the student, so that
 table, results and samples are those of an unbroken run. It evaluates the items in parts, so that no more texts are
 in memory than those of one part, and aggregates the scores of all.
 """
@@ -44,7 +44,7 @@ _PART_IN_BATCHES = 10_000  # a batch may take a day, and the parts follow one an
 
 
 class StoredStudent(LM):  # type: ignore[misc]
-    """A model that says what was said before: `replies` by task, item hash and generation."""
+    """A model that repeats stored replies: `replies` by task, item hash and generation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class StoredStudent(LM):  # type: ignore[misc]
 
     @property
     def tokenizer_name(self) -> str:
-        """lm-eval wants one of a model that takes chats; there is no tokenizer here."""
+        """lm-eval requires the name of a chat model's tokenizer; this model has none."""
         return ""
 
     def apply_chat_template(
@@ -60,11 +60,10 @@ class StoredStudent(LM):  # type: ignore[misc]
         chat_history: list[dict[str, str]],
         add_generation_prompt: bool = True,  # noqa: ARG002
     ) -> str:
-        """The history as JSON, from which `generate_until` reads which turn is asked for."""
+        """The history as JSON, from which `generate_until` reads the requested turn."""
         return json.dumps(chat_history)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[StudentReply]:  # noqa: ARG002
-        """The stored replies."""
         return [self._reply(request) for request in requests]
 
     def _reply(self, request: Instance) -> StudentReply:
@@ -75,11 +74,11 @@ class StoredStudent(LM):  # type: ignore[misc]
         return replies[sum(message["role"] == "assistant" for message in history)]
 
     def loglikelihood(self, requests: list[Instance]) -> Any:
-        """Not asked for by any task of ours."""
+        """No task of ours needs it."""
         raise NotImplementedError
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> Any:
-        """Not asked for by any task of ours."""
+        """No task of ours needs it."""
         raise NotImplementedError
 
 
@@ -95,7 +94,7 @@ class _Scores:
         for sample in samples:
             for metric in sample["metrics"]:
                 self.values[task][metric, sample["filter"]].append(sample[metric])
-        # One grader serves all parts, so what it told last is what all of them have cost.
+        # One grader serves all parts, so its last figures are the cost of all of them.
         if task in self._latest:
             self._latest[task].cost = None
         self._latest[task] = samples[0]["coverage"]
@@ -112,8 +111,8 @@ def regrade(
     """Judge the answers in `files` and return lm-eval's results.
 
     `overrides` are settings (skillmix_tasks.harness.settings) that replace those of the run; without a judge among
-    them, the run's own judge is taken, or for sample files the environment's. What a file names that is not of
-    the user's own runs is followed only with `trust` (skillmix_tasks.stored.trust). `include_path` holds YAML
+    them, the run's own judge is taken, or for sample files the environment's. Names in a file that is not from the
+    user's own runs are followed only with `trust` (skillmix_tasks.stored.trust). `include_path` holds YAML
     files of tasks that are not ours. With `output`, results and samples are written there as lm_eval --output_path
     --log_samples does.
     """
@@ -152,7 +151,7 @@ def regrade_all(
 ) -> list[dict[str, Any]]:
     """Judge the answers in files and folders, run after run, and return lm-eval's results of each; see `regrade`.
 
-    The runs share a cap in equal parts. A run that fails keeps no other from being graded: UserError at the end.
+    The runs share a cap in equal parts. If a run fails, the others are still graded, with a UserError at the end.
     """
     runs = runs_in(paths)
     capped = overrides | part_of_caps(read_settings({"skillmix": overrides}), len(runs))
@@ -191,7 +190,7 @@ def _evaluate_parts(
     *,
     chat: bool,
 ) -> tuple[dict[str, Any], _Scores]:
-    """The scores of all items, and the results of the first part, whose head is that of the whole run."""
+    """The scores of all items, and the results of the first part, whose head is that of the complete run."""
     items = [(name, item) for name, one in stored.items() for item in one.in_order()]
     size = _PART_IN_BATCHES if any(task.run.settings.batch for task in tasks.values()) else _PART
     parts = [items[start : start + size] for start in range(0, len(items), size)]
@@ -247,7 +246,7 @@ def _evaluate(
     chat: bool,
     first: bool,
 ) -> dict[str, Any]:
-    """lm-eval's results of one part; only those of the first say where and with what they were made."""
+    """lm-eval's results of one part; only those of the first part have the environment."""
     results: dict[str, Any]
     if first:
         with quiet_lm_eval():
@@ -275,7 +274,7 @@ def _evaluate(
 
 
 def _aggregated(tasks: Mapping[str, SkillMixTask], scores: _Scores) -> dict[str, Any]:
-    """What lm-eval makes of the scores of all items, as at the end of one evaluation."""
+    """lm-eval's aggregation of the scores of all items, as at the end of one evaluation."""
     gathered = {
         name: {"task": task, "raw_metrics": scores.values[name], "logged_samples": []}
         for name, task in tasks.items()

@@ -35,7 +35,6 @@ class Batch:
 
     @property
     def keys(self) -> list[str]:
-        """The keys of all its votes."""
         return [key for request in self.requests for key in request]
 
 
@@ -102,7 +101,6 @@ class BatchStore:
         )
 
     def close(self) -> None:
-        """Close the store."""
         self._db.close()
 
     def _read(self, where: str, *values: str) -> list[Batch]:

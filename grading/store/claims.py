@@ -90,7 +90,6 @@ class Claims:
             self._db.write(("DELETE FROM claims WHERE owner = ?", [(self._owner,)]))
 
     def close(self) -> None:
-        """Close the store."""
         _open.discard(self._owner)
         self._db.close()
 

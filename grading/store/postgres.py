@@ -83,18 +83,15 @@ class PostgresDatabase(Database):
                 raise
 
     def stream(self, query: str, values: Sequence[Any] = ()) -> Iterator[Row]:
-        """See Database."""
         with self._explained(), self._connection.cursor() as cursor:
             for row in cursor.stream(_sql(query), _escaped(values)):
                 yield _plain(row)
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
-        """See Database."""
         found = self._run(lambda connection: connection.execute(_sql(query), _escaped(values)).fetchall())
         return [_plain(row) for row in found]
 
     def write(self, *changes: Change) -> int:
-        """See Database."""
         ready = [(_sql(statement), [_escaped(row) for row in rows]) for statement, rows in changes if rows]
 
         def work(connection: psycopg.Connection) -> int:
@@ -110,7 +107,6 @@ class PostgresDatabase(Database):
         return self._run(work)
 
     def put(self, statement: str, *values: Any) -> None:
-        """See Database."""
         self._put.setdefault(statement, []).append(values)
 
     def commit(self) -> None:
@@ -134,7 +130,6 @@ class PostgresDatabase(Database):
                 self.rows("SELECT pg_advisory_unlock(hashtext(?), ?)", mine)
 
     def size(self) -> int:
-        """See Database."""
         tables = ("replies", "batches", "batch_votes", "claims", "failures")
         return int(
             self.rows(f"SELECT {' + '.join(['pg_total_relation_size(to_regclass(?))'] * len(tables))}", tables)[0][
@@ -146,7 +141,6 @@ class PostgresDatabase(Database):
         """PostgreSQL's autovacuum does it."""
 
     def close(self) -> None:
-        """See Database."""
         self._connection.close()
 
     def _run(self, work: Callable[[psycopg.Connection], _Found]) -> _Found:

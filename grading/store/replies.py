@@ -229,5 +229,4 @@ class VerdictStore:
         return self._db.size()
 
     def close(self) -> None:
-        """Close the store."""
         self._db.close()

@@ -41,16 +41,13 @@ class SqliteDatabase(Database):
         self._connection = open_file(path)
 
     def stream(self, query: str, values: Sequence[Any] = ()) -> Iterator[Row]:
-        """See Database."""
         with explained(self._path):
             yield from self._connection.execute(query, values)
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
-        """See Database."""
         return list(self.stream(query, values))
 
     def write(self, *changes: Change) -> int:
-        """See Database."""
         with explained(self._path), transaction(self._connection):
             return sum(
                 self._connection.executemany(statement, rows).rowcount for statement, rows in changes if rows
@@ -68,14 +65,12 @@ class SqliteDatabase(Database):
             self._connection.execute(statement, values)
 
     def commit(self) -> None:
-        """See Database."""
         with explained(self._path):
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """See Database."""
         with explained(self._path):
             lock = FileLock(self._path.with_name(f"{self._path.name}-batches.lock")).acquire()
         with lock:
@@ -87,7 +82,6 @@ class SqliteDatabase(Database):
         return sum(file.stat().st_size for file in files if file.exists())
 
     def shrink(self) -> None:
-        """See Database."""
         with explained(self._path):
             try:
                 self._connection.execute("VACUUM")
@@ -97,7 +91,6 @@ class SqliteDatabase(Database):
                 logger.warning("The replies are deleted, but %s does not shrink yet (%s).", self._path, error)
 
     def close(self) -> None:
-        """See Database."""
         self._connection.close()
 
 

@@ -1,12 +1,12 @@
 """How far a judge agrees with a reference on the same answers, with the uncertainty of so few answers.
 
-The criteria of one answer hang together, so answers are the units: scipy's bootstrap draws whole answers. Kappa
-and differences take its bias-corrected and accelerated interval (Efron 1987, J. Am. Stat. Assoc. 82:171). A share
-takes its standard error, and from that the Wilson interval of as many independent decisions as have the same (Dean
-and Pagano 2015, J. Surv. Stat. Methodol. 3:484; fewer for the degrees of freedom: Korn and Graubard 1998, Surv.
-Methodol. 24:193): near 1, where judges are, the bootstrap's own intervals are too short. Where every answer says
-the same no draw differs from another, and an interval of no width would claim too much; there a share gets the
-Wilson interval of a share of answers.
+The criteria of one answer depend on each other, so answers are the units: scipy's bootstrap draws complete
+answers. Kappa and differences take its bias-corrected and accelerated interval (Efron 1987, J. Am. Stat. Assoc.
+82:171). A share takes its standard error, and from that the Wilson interval of as many independent decisions as
+have the same (Dean and Pagano 2015, J. Surv. Stat. Methodol. 3:484; fewer for the degrees of freedom: Korn and
+Graubard 1998, Surv. Methodol. 24:193): near 1, where judges are, the bootstrap's own intervals are too short.
+Where every answer says the same no draw differs from another, and an interval of no width would claim too much;
+there a share gets the Wilson interval of a share of answers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEAST = 5  # answers below which no interval is given
 _SEED = 0
 _BATCH = 2_000_000  # numbers drawn at once
 
-Pairs = Sequence[tuple[bool, bool]]  # what the reference and the judge say of each criterion of one answer
+Pairs = Sequence[tuple[bool, bool]]  # the decisions of the reference and the judge on each criterion of one answer
 _Counts = NDArray[np.float64]
 
 
@@ -37,7 +37,7 @@ class Estimate(BaseModel):
     unvaried       every answer says the same, or one side grants all or nothing: no draw has another value;
                    a share's interval is Wilson's over the answers, others have none
     few            too few answers, or too few of one kind, for an interval
-    one_class      no value: all was earned by both, or all was lost by both, so that chance explains everything
+    one_class      no value: both granted all, or both denied all, so that chance explains everything
     nothing        no value: there was nothing to compare
     """
 
@@ -102,7 +102,7 @@ def compare(answers: Sequence[Pairs]) -> Agreement:
 
 
 def share(parts: ArrayLike, wholes: ArrayLike) -> Estimate:
-    """The sum of `parts` over that of `wholes`, both by answer; answers that have no whole do not count."""
+    """The sum of `parts` over that of `wholes`, both by answer; answers without a whole do not count."""
     part, whole = np.asarray(parts, dtype=float), np.asarray(wholes, dtype=float)
     part, whole = part[whole > 0], whole[whole > 0]
     if not len(whole):

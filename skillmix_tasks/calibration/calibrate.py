@@ -25,7 +25,7 @@ _Decided = dict[str, bool | None]
 def calibrate(
     yardstick: Yardstick, judges: Sequence[JudgeSpec], panel_of: Callable[[Sequence[JudgeSpec]], Panel]
 ) -> Calibration:
-    """Have the judges mark the yardstick's answers and compare; `panel_of` makes the panel that marks them.
+    """Let the judges mark the yardstick's answers, and compare; `panel_of` makes the panel.
 
     Several judges are measured one by one, and then together, which needs no further vote. Raises UserError,
     before anything is paid for, if a judge cannot answer.
@@ -88,7 +88,7 @@ def _measured(
 
 
 def _pairs(kind: str, truth: dict[str, bool], said: _Decided) -> list[tuple[bool, bool]]:
-    """What yardstick and judge say of an answer's criteria of one kind, where both have decided."""
+    """The decisions of yardstick and judge on an answer's criteria of one kind, where both have decided."""
     pairs = []
     for criterion, right in truth.items():
         earned = said[criterion]
@@ -98,7 +98,7 @@ def _pairs(kind: str, truth: dict[str, bool], said: _Decided) -> list[tuple[bool
 
 
 def _votes(verdict: Verdict) -> list[list[bool]]:
-    """By criterion what each vote says of it."""
+    """The decision of each vote, by criterion."""
     return [
         [mark.earned for vote in verdict.votes if (mark := vote.marks.get(criterion)) and mark.earned is not None]
         for criterion in verdict.decisions
@@ -109,7 +109,8 @@ _Scores = dict[str, float]
 
 
 def _item_scores(yardstick: Yardstick, decided: Sequence[_Decided]) -> dict[Series, list[tuple[_Scores, _Scores]]]:
-    """By series the metrics of each item, by the yardstick and by the judge, where both have decided all of it."""
+    """By series the metrics of each item, by the yardstick and by the judge, where both have decided every "
+    "point."""
     places: dict[tuple[Series, int], list[int]] = defaultdict(list)
     for place, answer in enumerate(yardstick.answers):
         places[answer.item].append(place)

@@ -30,7 +30,7 @@ def _show(faults: Sequence[Fault], *, one_by_one: bool) -> None:
 
 @reference_app.command()
 def metrics(folder: _Folder, as_json: AsJson = False) -> None:
-    """Print the reference's three metrics from its own gradings; what is wrong with its files goes to stderr.
+    """Print the reference's three metrics from its own gradings; faults of its files go to stderr.
 
     The notes are counted by student and k; with --json each is a line.
     """
@@ -168,7 +168,7 @@ def correct(
     calibration: Annotated[Path, typer.Option(help="A judge's calibration.json, or its folder.")],
     as_json: AsJson = False,
 ) -> None:
-    """Put beside raw scores what the calibration's yardstick would have given, where it is large enough.
+    """Print raw scores beside corrected ones, if the calibration is large enough.
 
     skillmix correct results --calibration OUT
     """

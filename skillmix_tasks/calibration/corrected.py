@@ -29,7 +29,7 @@ class CorrectedScore:
 def correct_results(path: Path, calibration: Calibration) -> list[CorrectedScore]:
     """Full marks and all skills of every SKILL-MIX task in a results file of lm-eval.
 
-    Raises UserError if it has none, or was judged otherwise than the calibration's judge judges.
+    Raises UserError if it has none, or was not judged by the calibration's judge.
     """
     results = read_results(path)
     scores = []

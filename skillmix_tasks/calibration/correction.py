@@ -5,7 +5,7 @@ Gladen (1978, Am. J. Epidemiol. 107:71); the interval is that of Lang and Reiczi
 which holds the uncertainty of both error rates beside that of the share. Lee et al. (2025, arXiv 2511.21140)
 recommend the two for judges that are language models.
 
-What it takes for granted: the judge errs on the new units as often as on those of the calibration.
+It assumes that the judge errs on the new units as often as on those of the calibration.
 """
 
 from __future__ import annotations

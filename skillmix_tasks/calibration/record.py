@@ -1,4 +1,4 @@
-"""How far a judge is from GPT-4's recorded verdicts, or from people: as results carry it, and as a card."""
+"""The distance of a judge from GPT-4's recorded verdicts, or from people: as results record it, and as a card."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skillmix_tasks.calibration.agreement import Agreement, Estimate
 from skillmix_tasks.calibration.correction import ErrorRates
 
 KINDS = ("all", "skills", "topic", "sense")
-CORRECTABLE = ("full_marks", "all_skills")  # an item has them or not; skill fraction is no yes or no
+CORRECTABLE = ("full_marks", "all_skills")  # an item has them or not; skill fraction is not a yes or no
 LEAST_KAPPA = 0.6  # "substantial" from here on: Landis and Koch 1977, Biometrics 33:159
 LEAST_AGREEMENT = 0.8  # that an interchangeable judge surely reaches
 MOST_SURPLUS = 0.1  # by which an interchangeable judge surely grants at most more, or less
@@ -40,7 +40,7 @@ class MetricShift(_Part):
 
 
 class Shift(_Part):
-    """What the judge makes of one student at one k, over `items` that both have decided."""
+    """The metrics of one student at one k, over `items` that both have decided."""
 
     student: str
     k: int
@@ -59,11 +59,11 @@ class PeopleAgreement(_Part):
 class Calibration(_Part):
     """A judge, or a panel, measured against a yardstick on the same answers.
 
-    `judge` is its record in results, without an address. `yardstick` is what it is measured by: GPT-4, or people,
-    of whom `people` are compared with each other. `data` is a hash of the answers and the yardstick's verdicts.
+    `judge` is its record in results, without an address. `yardstick` is the measure: GPT-4, or people, of
+    whom `people` are compared with each other. `data` is a hash of the answers and the yardstick's verdicts.
     `undecided` counts the decisions without a verdict of the judge, by the reason; `split` those on which the
     people were divided, which are left out. `by_kind` has all, skills, topic, sense. `repeat` is how often two
-    votes of the judge on one point are equal. `errors` are its errors about whole items, by metric. Of a panel,
+    votes of the judge on one point are equal. `errors` are its errors about complete items, by metric. Of a panel,
     `members` are its judges one by one.
     """
 
@@ -85,7 +85,7 @@ class Calibration(_Part):
     members: tuple[Calibration, ...] = ()
 
     def line(self) -> str:
-        """What a card says beside a score of this judge."""
+        """The line of a card beside a score of this judge."""
         found = self.by_kind["all"]
         return (
             f"Judge {self.name}, calibrated against {self.yardstick} on {many(self.answers, 'answer')} "
@@ -103,7 +103,7 @@ def calibration_file(path: Path) -> Path:
 
 
 def load_calibration(path: Path) -> Calibration:
-    """Read a calibration.json, or the one in a folder; UserError if there is none."""
+    """Read a calibration.json, or the one in a folder; UserError if it is missing or invalid."""
     path = calibration_file(path)
     try:
         return Calibration.model_validate_json(read_bytes(path))

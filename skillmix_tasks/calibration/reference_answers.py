@@ -1,4 +1,4 @@
-"""The reference's graded answers as requests to our judge, each with what its own judge decided."""
+"""The reference's graded answers as requests to our judge, each with the decisions of its own judge."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ GRADER = "gpt-4"
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """One answer with what the reference's judge was asked and wrote.
+    """One answer with the prompt and reply of the reference's judge.
 
-    `request` is what our judge would be asked. `earned` are the reference judge's points for the criteria of that
+    `request` is the request to our judge. `earned` are the reference judge's points for the criteria of that
     request by id; `skills` are the names of the first of these. `length` is the point for the number of sentences,
     by the reference's own count. `index` (the item's place in the student's file, from 0) and `generation` (from
     1, of `generations`) are those within the answers of one series. `prompt` and `reply` are the first grading's.
@@ -41,22 +41,20 @@ class RecordedAnswer:
 
     @property
     def student(self) -> str:
-        """The student's name."""
         return self.series.student
 
     @property
     def k(self) -> int:
-        """The number of skills."""
         return self.series.k
 
     @property
     def item(self) -> tuple[Series, int]:
-        """What the generations of one item have in common."""
+        """The key that the generations of one item share."""
         return self.series, self.index
 
 
 def read_answers(folder: Path) -> tuple[list[RecordedAnswer], list[Fault]]:
-    """All answers under `folder` that GPT-4 graded and our judge can be asked about; and all faults.
+    """All usable answers under `folder` that GPT-4 graded; and all faults.
 
     Raises UserError if there is none, or if the folder's skills, topics and prompts cannot be read.
     """

@@ -1,8 +1,8 @@
-"""The reference implementation's three metrics, from its own files, whole or in parts.
+"""The reference implementation's three metrics, from its own files, complete or not.
 
 As its aggregate_metrics.py computes them: the majority of an answer's gradings for each point (a tie is not
 earned, as rounding to even makes it there), the metrics of each answer, the maximum over the generations, the mean
-over the items. What that script pads, cuts or crashes on is a named fault here.
+over the items. Input that this script pads, cuts or crashes on is a named fault here.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class GradedRow:
     """One grading of one answer.
 
     `points` has s1 .. sk, topic, sense and length, the last by the reference's own count of sentences. `answer` is
-    the text in the judge's prompt, with what stands around it there. `index` is the row's place in its file, from
+    the text in the judge's prompt, with the text around it there. `index` is the row's place in its file, from
     0.
     """
 
@@ -46,7 +46,7 @@ class GradedRow:
 
 
 def read_rows(folder: Path, file: GradingFile) -> tuple[list[GradedRow], list[Fault]]:
-    """The rows of a grading file that can be used, and what is wrong with the file and the others.
+    """The usable rows of a grading file, and the faults of the file and the other rows.
 
     Where the recorded points are not one for each criterion, or not 0 and 1, they are read again from the reply,
     by criterion; a point that is not found there makes the row unusable.

@@ -1,8 +1,8 @@
 """The points in the reference judge's replies, which are tables; only for replies that were recorded.
 
-A point belongs to the row that names its criterion, wherever that row stands, and is earned only by a plain 1
-there. So a lost row shifts nothing, a topic that holds the word "total" is no sum, and whatever is neither 0 nor 1
-("10", "N/A", "--") is an invalid verdict, with a reason.
+A point belongs to the row that names its criterion, in any place, and is earned only by a plain 1 there. So a
+lost row shifts nothing, a topic with the word "total" is not a sum, and a value other than 0 and 1 ("10", "N/A",
+"--") is an invalid verdict, with a reason.
 
     | Criteria                         | Points Earned |
     |----------------------------------|---------------|
@@ -37,7 +37,7 @@ _SENSE = re.compile(r"(?:the )?(?:text )?makes sense")
 
 @dataclass(frozen=True)
 class TableReading:
-    """What a reply's table says: each point earned, lost, or None with a reason.
+    """The reading of a reply's table: each point earned, lost, or None with a reason.
 
     The points are s1 .. sk, topic, sense, length; `remarks` are oddities that change no point.
     """
@@ -117,7 +117,7 @@ def _words(text: str) -> str:
 
 
 def _decide(values: Sequence[str], unknown: Sequence[str]) -> tuple[bool | None, str]:
-    """What the rows of one criterion say, and why that is invalid."""
+    """The decision in the rows of one criterion, and why it is invalid."""
     if not values:
         others = f"; rows that name none: {', '.join(map(repr, unknown))}" if unknown else ""
         return None, f"no row of the table names it{others}"

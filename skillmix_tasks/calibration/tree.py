@@ -1,4 +1,4 @@
-"""Where a checkout of the reference implementation keeps its gradings, and what is wrong with the files."""
+"""The gradings in a checkout of the reference implementation, and the faults of the files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _GRADED = re.compile(r"by_(?P<grader>.+)_on_(?P<column>\D+_\d+)_(?P<grading>\d+)
 
 @dataclass(frozen=True, order=True)
 class Series:
-    """What belongs together: one student's answers to one set of items, and one judge's gradings of them.
+    """One student's answers to one set of items, and one judge's gradings of them.
 
     `version` is the student's prompt, `column` the answers that were graded (text_1: those of the second turn),
     `prompt` the judge's.
@@ -39,7 +39,7 @@ class Series:
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """What is wrong with a file, by its path in the checkout.
+    """A fault of a file, by its path in the checkout.
 
     `kind` is a noun for faults of its sort, "missing grading"; `series` is None where the file is of none.
     """
@@ -93,7 +93,7 @@ class GradingFile:
 
 
 def find_gradings(folder: Path) -> tuple[list[GradingFile], list[Fault]]:
-    """All grading files under `folder`, sorted, and the folders that look like gradings and are none.
+    """All grading files under `folder`, sorted, and the folders that look like gradings and are not.
 
     Raises UserError if there is no grading at all.
     """
@@ -148,7 +148,7 @@ def read_table(path: Path) -> tuple[list[dict[str, str | None]], str | None]:
     """
     rows: list[dict[str, str | None]] = []
     try:
-        # Cells that a row has too many stand under None.
+        # Surplus cells of a row are under None.
         with TextIOWrapper(open_file(path, MOST_FILE), encoding="utf-8-sig", newline="") as file:
             rows.extend({name: row[name] for name in row if name is not None} for row in csv.DictReader(file))
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""What a judge is measured by: GPT-4's recorded verdicts, or those of people, from a table that they filled in."""
+"""The measure of a judge: GPT-4's recorded verdicts, or those of people, from a table that they filled in."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from skillmix_tasks.calibration.tree import read_table
 
 _KEY = ("student", "k", "seed", "version", "generation", "item")
 _COLUMNS = (*_KEY, "criterion", "person", "earned")
-_Verdicts = dict[tuple[int, str], dict[str, bool]]  # by an answer's place and a criterion, what each person says
-_READING = ("question", "task", "answer")  # what a person needs beside, and nobody reads back
+_Verdicts = dict[tuple[int, str], dict[str, bool]]  # each person's decision, by an answer's place and a criterion
+_READING = ("question", "task", "answer")  # columns for the person, which are not read back
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def labelled(answers: Sequence[RecordedAnswer], path: Path) -> Yardstick:
 
 
 def _read_verdicts(answers: Sequence[RecordedAnswer], path: Path) -> _Verdicts:
-    """The verdicts in a table of labels; rows that nobody has filled in are passed over."""
+    """The verdicts in a table of labels; empty rows are skipped."""
     known = {_key(answer): place for place, answer in enumerate(answers)}
     verdicts: _Verdicts = defaultdict(dict)
     rows, broken = read_table(path)

@@ -1,8 +1,8 @@
-"""What code decides about a student's answer, so that no judge has to.
+"""The decisions of code about a student's answer.
 
 `extract_answer` takes the answer out of a reply, `count_sentences` counts its sentences and `count_words` its
-words, `names_skill` says whether it names a skill, `copies_reference`, `echoes_prompt` and `is_empty` whether
-there is anything of the student's own in it. All of them take any text and never raise. Each one's file and
+words, `names_skill` says whether it names a skill, `copies_reference`, `echoes_prompt` and `is_empty` whether it
+has anything of the student's own. All of them take any text and never raise. Each one's file and
 `docs/checks.md` say how it decides.
 """
 

@@ -1,6 +1,6 @@
 """Whether a text is somebody else's: a skill's own example or definition, or the prompt said back.
 
-The prompt shows every skill's definition and example. A text that hands one of them back illustrates nothing,
+The prompt shows every skill's definition and example. A text that repeats one of them illustrates nothing,
 so it loses that skill's point. Words are compared folded: case, punctuation and look-alike letters make no
 difference.
 """
@@ -13,17 +13,17 @@ from typing import Final
 from skillmix_tasks.checks.normalise import compatible, is_empty, words
 
 # Eight words in a row: stock phrases are shorter ("at the end of the day" has six), and two writers who do
-# not know of each other practically never agree on eight.
+# not know of each other almost never agree on eight.
 RUN: Final = 8
 # A reference shorter than that counts when all of it is there, down to five words; below that ("time is
 # money") it is a common phrase that proves nothing.
 SHORTEST: Final = 5
-# A reference with a word exchanged here and there: most of its words still stand in runs of three. With 60 % of
+# A reference with a word exchanged here and there: most of its words are still in runs of three. With 60 % of
 # them a copy is seen that exchanges every fourth word; of a short reference it must be seven words at least.
 GRAM: Final = 3
 SHARE: Final = 0.6
 LEAST: Final = 7
-# An answer says the prompt back when nearly all of its words stand in runs of five or more words of the
+# An answer repeats the prompt if nearly all of its words are in runs of five or more words of the
 # prompt. An honest answer takes single words and the topic from it.
 ECHO_RUN: Final = 5
 ECHO_SHARE: Final = 0.8
@@ -38,7 +38,8 @@ _SLOT: Final = re.compile(
 
 @dataclass(frozen=True)
 class Overlap:
-    """What a text shares with the reference at `index`: the longest run, the share of words in runs of three."""
+    """The overlap of a text with the reference at `index`: the longest run, the share of words in runs of "
+    "three."""
 
     index: int
     run: str
@@ -65,10 +66,10 @@ def find_copied(text: str, references: Sequence[str]) -> Overlap | None:
 
 
 def echoes_prompt(text: str, prompt: str) -> bool:
-    """Whether `text` is the prompt said back, or a slot of a template left unfilled ("...", "[your text here]").
+    """Whether `text` is the prompt repeated, or a slot of a template left unfilled ("...", "[your text here]").
 
-    `prompt` is what the user's turns said, all of them together. A student's own earlier answer does not
-    belong in it: an answer kept unchanged in the second turn is no echo.
+    `prompt` is the text of all the user's turns. A student's own earlier answer is not part of it: an answer kept
+    unchanged in the second turn is not an echo.
     """
     if is_empty(text) or _SLOT.fullmatch(compatible(text).strip(" \n\t\"'*_.")):
         return True
@@ -87,7 +88,7 @@ def _grams(tokens: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
 
 
 def _covered(own: str, other: Sequence[str]) -> int:
-    """How many words of `other` stand in a run of three that `own` has."""
+    """The number of words of `other` in a run of three that `own` has."""
     covered: set[int] = set()
     for start, gram in enumerate(_grams(other, GRAM)):
         if "".join(gram) in own:

@@ -1,11 +1,11 @@
 # ruff: noqa: RUF001  (replies use dashes, colons and quotation marks of every kind)
 """The answer inside a student's reply: the text between `Answer:` and `Explanation:`.
 
-Which answer, if there are several: the last one that has text and is closed by an explanation, else the last
-one that has text. A student asked to improve an answer often repeats the old one first ("Original answer: ...
-Improved answer: ..."), and the improved one is what it was asked for; an `Answer:` after the last explanation
-is as a rule the same text once more. The choice does not look at the texts, so nothing is gained by offering
-several. Whatever is cut off is neither counted nor shown to the judge, so nothing is gained by hiding text.
+Which answer, if there are several: the last one that has text and is closed by an explanation, else the last one
+that has text. A student asked to improve an answer often repeats the old one first ("Original answer: ...
+Improved answer: ..."), and the task is to improve it; an `Answer:` after the last explanation usually repeats
+the same text. The choice does not look at the texts, so nothing is gained by offering several. Text that is cut
+off is neither counted nor shown to the judge, so hiding text gains nothing.
 
 Where a marker counts (the words are in labels.yaml):
 - at the beginning of a line, in any case, with markup around it (`**Answer:**`, `## Answer`, `Answer -`,
@@ -19,7 +19,7 @@ Where a marker counts (the words are in labels.yaml):
 
 The fields of JSON, tags, and the cells of a table with these names are markers, too. A reply without any of them
 that begins with a label in another language's letters is parted by the next such label. `The answer: is ...` and
-`her explanation: ...` in running text are no markers.
+`her explanation: ...` in running text are not markers.
 """
 
 import functools
@@ -186,7 +186,7 @@ _ROLE: Final = re.compile(
     _FLAGS,
 )
 _NEXT_TURN: Final = re.compile(r"^[#* \t\[]{0,6}(?:user|human|instruction)[*\]]{0,3}[ \t]*:", _FLAGS)
-# The last line, or what stands in the last brackets, and the words that such a count of words is made of.
+# The last line, or the text in the last brackets, and the words of such a count of words.
 _LAST: Final = re.compile(
     r"(?:\s*[*_]{0,2}[(\[<](?P<inside>[^()\[\]\n]{1,60})[)\]>]|\n(?P<line>[^\n]{1,60}))[*_.\s]{0,4}\Z"
 )
@@ -211,7 +211,7 @@ _FIRST_LINE: Final = re.compile(
 _BLOCK_SCALAR: Final = re.compile(r"\A[ \t]*[|>][+-]?[ \t]*(?=\n)")  # of YAML
 _ABOUT: Final = _paragraphs("about")
 _CLOSING: Final = _paragraphs("closing")
-# A label of few words that no list has, and what is none: `Anna said: "No."`
+# A label of few words that no list has, and a text that is not one: `Anna said: "No."`
 _OWN_LABEL: Final = re.compile(
     r"(?:[^\w\"“'‘«]|_){0,9}[^\W\d_a-z][^\s:*_]{0,29}(?:[ ][^\s:*_,;.!?]{1,30}){0,6}[*_]{0,3}[ ]?[:：]"
     r"(?!\d|//|[ ]?[\"“'‘«])"
@@ -229,7 +229,7 @@ _PARAGRAPH_END: Final = re.compile(rf"\n[ \t]*\n\s*(?:{_LINE_OF_MARKS})?|\n[ \t]
 
 
 def extract_answer(reply: str, skills: Sequence[Named] = ()) -> Extraction:
-    """The answer in `reply`, without reasoning, code fences, invisible characters and what wraps the whole of it.
+    """The answer in `reply`, without reasoning, code fences, invisible characters and wrapping.
 
     Line breaks inside the answer stay, quotation marks and emphasis go only where they enclose all of it. A text
     that no label closes ends before a later paragraph that names one of `skills`: there it is explained.
@@ -417,7 +417,7 @@ def _is_label(match: re.Match[str]) -> bool:
 
 
 def _tidy(text: str, closed: bool, state: ExtractionState, skills: Sequence[Named]) -> Extraction:
-    """The text without what wraps it, an announcement before it and a count after it.
+    """The text without its wrapping, an announcement before it and a count after it.
 
     Where no marker closes it, also without paragraphs about it or to the user; GUESSED says so.
     """
@@ -492,7 +492,7 @@ def _comment(text: str, skills: Sequence[Named]) -> int | None:
 
 
 def _unwrap(text: str) -> str:
-    """Without what stands around the whole text: blanks, rules, tags, block quotes, emphasis, quotation marks."""
+    """Without the wrapping of the complete text: blanks, rules, tags, block quotes, emphasis, quotation marks."""
     for _ in range(_MOST_WRAPPED):
         before = text
         text = _inside_marks(_without_rules(_EDGE_TAGS.sub("", text.strip()).strip()))
@@ -534,7 +534,7 @@ def _is_quoted(text: str) -> bool:
     """Whether the first and the last character are a pair of quotation marks around everything between them.
 
     `"Go," he said, "now."` begins and ends with a mark, but its first one closes early. Marks of one kind are
-    told apart by what stands before them; an apostrophe between two letters is none.
+    distinguished by the character before them; an apostrophe between two letters is not one.
     """
     plain = text.translate(_STRAIGHT)
     mark = plain[:1]

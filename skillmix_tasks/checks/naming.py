@@ -1,17 +1,17 @@
 """Whether a text names a skill outright, which the benchmark's hard variant punishes.
 
-What counts as naming: the skill's name or an alias as a sequence of words, however it is dressed up. Case,
+Naming is the skill's name or an alias as a sequence of words, in any disguise. Case,
 look-alike letters (also "lrony" and "rnetaphor"), invisible characters, HTML, marks on letters, emphasis inside a
 word, words run together ("redherring", "aRedHerring") and letters spelled out one by one ("r e d herring") make
 no difference. Plurals and possessives are the same word.
 
-What does not count: derived words. "Metaphorical" does not name "metaphor" and "ironic" does not name
+Derived words do not count. "Metaphorical" does not name "metaphor" and "ironic" does not name
 "irony": an adjective describes what a text does in ordinary English, and the rule is about writing the label
 down. Nor does a part of a longer word, nor two words with a sentence's end between them ("The boat was red.
 Herring filled it."), nor digits that stand for letters ("m3taphor"), which no reader takes for a natural word
 anyway.
 
-A name with brackets is checked whole, brackets dropped: "accident (fallacy)" is "accident fallacy". The bare
+A name with brackets is checked without the brackets: "accident (fallacy)" is "accident fallacy". The bare
 head ("accident") is an everyday word, so it counts only where the skill's aliases list it.
 """
 
@@ -24,7 +24,7 @@ from skillmix_tasks.checks.normalise import fold
 
 _WORD: Final = re.compile(r"[^\W_]+")
 _NOT_INSIDE: Final = (r"(?<![^\W_])", r"(?![^\W_])")
-# Between words: anything that is no letter or digit, or nothing at all, but no sentence's end.
+# Between words: anything but a letter, a digit or a sentence's end, or nothing.
 _GAP: Final = r"(?:(?![.!?][\"')\]]*\s)[\W_])*"
 # Between the letters of one word: marks, but no space ("meta-phor", "**meta**phor"). With spaces allowed, "a
 # side dish" would name "aside"; a word spelled out must have them between all its letters.
@@ -45,7 +45,7 @@ _ENDINGS: Final = (
     ("[ei]x", "ices"),
     ("us", "i"),
 )
-# What stands around a name in its ordinary use, which is no naming: before it, and after it.
+# The words around a name in its ordinary use, which does not count: before it, and after it.
 _ORDINARY: Final = {
     "irony": ("", r"(?:,?\s+metallic)?\s+(?:tastes?|smells?|tang|flavou?rs?|odou?rs?|scents?|water|soil|blood)\b"),
     "post hoc": (
@@ -61,7 +61,7 @@ _ORDINARY: Final = {
 
 
 class Named(Protocol):
-    """Any skill: what it is called, and what else it is called."""
+    """Any skill: its name and its aliases."""
 
     @property
     def name(self) -> str:
@@ -92,7 +92,7 @@ def find_named(text: str, skill: Named) -> str | None:
 
 @functools.lru_cache(maxsize=1024)
 def _pattern(name: str) -> re.Pattern[str] | None:
-    """What finds a name; None where it has no letter, so that an empty alias cannot match everywhere."""
+    """The pattern of a name; None if it has no letter, so that an empty alias cannot match everywhere."""
     parts = _WORD.findall(fold(name).replace("'", ""))
     if not parts:
         return None
@@ -104,7 +104,7 @@ _NEVER: Final = re.compile(r"(?!)")
 
 
 def _names(match: re.Match[str]) -> bool:
-    """Whether what was found names the skill and is no ordinary use of the words ("an irony taste")."""
+    """Whether a match names the skill and is not an ordinary use of the words ("an irony taste")."""
     usual = _ORDINARY.get(" ".join(_WORD.findall(match.group())).removesuffix("s"))
     if usual is None:
         return True

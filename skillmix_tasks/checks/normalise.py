@@ -1,7 +1,7 @@
 # ruff: noqa: RUF001  (the letters that look like others are what this file is about)
 """One place for making texts comparable: invisible characters, compatibility forms, look-alike letters.
 
-`visible` keeps a text as its reader sees it and only removes what no reader sees. `fold` goes further and
+`visible` keeps a text as its reader sees it and only removes invisible characters. `fold` goes further and
 gives a form for comparing words; it is never shown to anybody.
 """
 
@@ -53,8 +53,8 @@ _QUOTES: Final = str.maketrans(
         **dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb\u301d\u301e\u301f\uff02", '"'),
     }
 )
-# Characters written as HTML, and HTML's tags, which hide a word or an end. What a tag holds beside its name stays,
-# as a judge reads it.
+# Characters written as HTML, and HTML's tags, which hide a word or an end. The attributes of a tag stay, as a
+# judge reads them.
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7};?|#[xX][0-9a-fA-F]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
 _BLOCK: Final = "address article blockquote br center dd div dl dt h[1-6] hr li ol p pre section table td th tr ul"
 _INLINE: Final = "a abbr b big cite code del em font i ins kbd mark q s small span strong sub sup tt u var wbr"

@@ -1,14 +1,13 @@
 """How many sentences a text has: two kept splitters on a tidied text, and one rule that combines them.
 
-Neither splitter is ours and neither is right often enough alone; their errors hardly overlap. Both get the
+Neither splitter is right often enough alone, and their errors hardly overlap. Both get the
 same tidied lines. A place counts as a sentence's end if either of them cuts there, less the cuts that a short
-list of patterns explains (`_NO_END`: a speech tag, a title before a name): what is left of their errors on
-tidied text is mostly a missed end, so the one that sees an end is the one to believe.
+list of patterns explains (`_NO_END`: a speech tag, a title before a name): their other errors on tidied text are
+mostly missed ends, so the splitter that sees an end is believed.
 
-That direction is also the safe one for a limit. Whoever trains against this check can learn to hide an end
-from a splitter, and cannot gain from an end too many. The price is an honest text now and then counted one
-too long, which is why both splitters' own counts are kept: `SentenceCount.disagrees` shows the caller where
-the limit hangs on them.
+That direction is also the safe one for a limit. A model that trains against this check can learn to hide an end
+from a splitter, and gains nothing from an extra end. The price is that an honest text is sometimes counted one too
+long. So both splitters' own counts are kept: `SentenceCount.disagrees` shows where the limit depends on them.
 """
 
 import functools
@@ -96,28 +95,28 @@ _NO_END: Final = (
     # them, but it also takes "bee", "fish" and "hand" for short forms, so its word alone cannot keep a sentence
     # together.
     re.compile(rf"\b(?:(?i:{_any(_SHORT_FORMS)})|{_any(_DAYS)}|(?<=\d\s)(?i:{_any(_UNITS)}))\.(?=\s+[\da-z])"),
-    # What follows never begins a sentence: a comma, Yahoo! Inc., 6 a.m. Tuesday.
+    # The rest never begins a sentence: a comma, Yahoo! Inc., 6 a.m. Tuesday.
     re.compile(r"[.!?][\"')\]]*[,;]"),
     re.compile(r"\b[A-Z][\w&-]*[!?](?=\s+(?:Inc|Ltd|Corp|Co)\b)"),
     re.compile(r"\b(?:Co|Corp|Inc|Ltd|[A-Z])\.(?=\s+(?:Inc|Ltd|Corp|Co|Jr|Sr)\b)"),
     re.compile(r"\b[ap]\.m\.(?=\s+(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b)"),
 )
-# Stops that surely end a sentence, whatever short form a splitter sees before them: a word that is no name follows
-# ("Main St. The baker"), or the short form has no name before it ("it fell Inc. Rain").
+# Stops that surely end a sentence, whatever short form a splitter sees before them: a word that is not a name
+# follows ("Main St. The baker"), or the short form has no name before it ("it fell Inc. Rain").
 _END: Final = (
     re.compile(rf"\.[\"')\]]*[,;:]?(?=\s+[\"'(\[]*{BEGINS})"),
     re.compile(r"(?:(?<![\w'-])[a-z][\w'-]*\s+(?:Inc|Ltd|Corp|Co|Jr|Sr|Esq)|\betc)\.(?=\s+[\"'(\[]*[A-Z])"),
 )
 
 
-# The most words that a text may have for each sentence allowed: 1.6 times what the longest of the reference's
-# answers has (docs/checks.md).
+# The most words that a text may have for each sentence allowed: 1.6 times those of the reference's longest
+# answer (docs/checks.md).
 WORDS: Final = 75
 
 
 @dataclass(frozen=True)
 class SentenceCount:
-    """The count that decides, and what each splitter alone counts on the same tidied text."""
+    """The deciding count, and the count of each splitter on the same tidied text."""
 
     count: int
     sentencex: int
@@ -159,12 +158,13 @@ def count_words(text: str) -> int:
 
 
 def splitter_versions() -> dict[str, str]:
-    """The installed versions of the two splitters, on which the count hangs."""
+    """The installed versions of the two splitters, on which the count depends."""
     return {name: version(name) for name in ("sentencex", "nupunkt")}
 
 
 def _tidy_lines(plain: str) -> list[str]:
-    """The text as lines that each begin a sentence, without markup, list marks and what splitters trip over."""
+    """The text as lines that each begin a sentence, without markup, list marks and other text that confuses "
+    "the splitters."""
     lines: list[str] = []
     for raw in separated(plain).split("\n"):
         line = re.sub(r"\s+", " ", raw).strip()

@@ -1,8 +1,9 @@
 # ruff: noqa: RUF001  (stops that look like others are what this file is about)
 """Marks other than a plain stop that a reader takes for a sentence's end.
 
-The splitters know stops, so whoever trains against the sentence limit learns to end sentences without one: with
-a look-alike, a sign, a tab, an open mark before a capital. `separated` puts a plain stop or a line break there.
+The splitters know stops, so a model that trains against the sentence limit learns to end sentences without one:
+with a look-alike, a sign, a tab, an open mark before a capital. `separated` puts a plain stop or a line break
+there.
 
 A sign between words proves nothing by itself (`I ❤ Rome`, `Over the roofs,` and a new line). It counts where a
 sentence surely begins after it, or where at least three in a text (`_ENOUGH`) look like that.
@@ -16,7 +17,7 @@ from typing import Final
 _ENOUGH: Final = 3
 
 # Words that begin a sentence, or stand in the middle of one in small letters: with a capital, and a small letter
-# in the next word, they are no name ("The kettle", not "The Hague").
+# in the next word, they are not a name ("The kettle", not "The Hague").
 _OPENERS: Final = (
     "It He She We They You This That These Those There The A An My Your His Her Its Our Their Nobody Nothing"
     " Everybody Everyone Everything Somebody Someone Something But And So Yet Then Now When While If Because"
@@ -27,7 +28,7 @@ BEGINS: Final = rf"(?=[A-Z])(?:{'|'.join(_OPENERS.split())})(?:'[a-z]+)?\s+[a-z]
 _SUBJECT: Final = r"(?:it|he|she|we|they|you|i|nobody|nothing|everybody|everyone|somebody|someone|there|this)\b"
 _GOES_ON: Final = r"(?:And|Or|But|Nor|Yet|So|For|While|When|Where|Who|Which|That|As|In|On|At|Of|To|With|From|By)\b"
 
-# Where full stops stand for something else than an end, and no splitter needs to see them.
+# Full stops that are not ends, which the splitters need not see.
 _LINK: Final = re.compile(
     r"(?:https?://|www\.)\S*[\w/]|(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
     r"|(?<![\w./-])[\w-]+(?:[./][\w-]+)*\.(?:(?:com?|ac|gov|org)\.[a-z]{2}|com|org|net|edu|gov|io|js|py|md|txt|pdf|html?|csv|json|jpe?g|png|exe|zip|docx?|mp3)"
@@ -62,7 +63,8 @@ _REWRITES: Final = tuple(
     )
 )
 
-# What no rule above changes has none of this; most answers have not, and are done in a fifth of the time.
+# A text without these characters is changed by no rule above. Most answers have none, and take a fifth of the
+# time.
 _UNUSUAL: Final = re.compile(
     r"[^\w\s.,;:!?'\"()\u2010-\u2015-]|_|[.!?][^\s\"')]|[\s,;:][.!?]|[.!?][\"')]+[^\s\"')]"
 )
@@ -214,7 +216,7 @@ def _looks_like_an_end(kind: str, match: re.Match[str]) -> bool:
         return len(line) < _SHORT_LINE and not _HANGS.search(line) and _CLAUSE_AFTER.match(text, end) is not None
     if kind == "number":
         return match.group().strip().isdigit() or bool(_A_CAPITAL.match(text, end)) or _joins_clauses(match)
-    if kind == "glued":  # sys.path is no sentence's end, and neither is a .txt file
+    if kind == "glued":  # sys.path is not a sentence's end, and neither is a .txt file
         return not _HANGS.search(before) and bool(_A_SUBJECT.match(text, end) or _GLUED_CLAUSE.match(text, end))
     if match.group().startswith(":"):
         return bool(_TWO_WORDS.search(before)) and not _LABEL.search(before)
@@ -222,7 +224,7 @@ def _looks_like_an_end(kind: str, match: re.Match[str]) -> bool:
 
 
 def _joins_clauses(match: re.Match[str]) -> bool:
-    """Whether three words stand before it and three after it, of which the first is none that goes on."""
+    """Whether three words stand before it and three after it, of which the first does not continue a clause."""
     return bool(_CLAUSE_BEFORE.search(_before(match)) and _CLAUSE_AFTER.match(match.string, match.end()))
 
 

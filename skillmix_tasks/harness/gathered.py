@@ -1,4 +1,4 @@
-"""What an evaluation of several ranks gathers beside its scores."""
+"""The values that an evaluation of several ranks gathers beside its scores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class GatheredCoverage(float):
     """An item's coverage, with what else has to come from every rank: lm-eval gathers metrics alone.
 
     `states` counts the item's points without a verdict by their reason; `grounds` those that the judge decided
-    (`judged`), and of them the ones whose grants had no true evidence (`ungrounded`); `answers` is what became of
+    (`judged`), and of them the ones whose grants had no true evidence (`ungrounded`); `answers` are the states of
     its answers (skillmix_tasks.scoring.reply), `extractions` how the visible ones were found in their replies;
     `cost` is what grading cost on the item's rank, and None but on the first item of each.
     """

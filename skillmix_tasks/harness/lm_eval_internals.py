@@ -1,10 +1,11 @@
-"""What we touch in lm-eval 0.4.13 that is not its public interface, and what would end each.
+"""The uses of lm-eval 0.4.13 beyond its public interface, and what would end each.
 
 - `evaluated_model`: a task meets its model through the chat template alone. Ends when lm-eval hands the model to
   `Task.build_all_requests`.
 - `generate_until` of the model's object is replaced (Student), so that replies on disk are not generated again in
   the first turn: lm-eval's own cache leaves sampled replies out. Ends when `CachingLM` keeps them.
-- `watch_tokens` and `watch_outputs`: HF and vLLM models give a text without how it ended, and decode it without
+- `watch_tokens` and `watch_outputs`: HF and vLLM models give a text without its finish reason, and decode it
+without
   the special tokens that mark reasoning. Ends when `generate_until` returns more than a text.
 - `payload`: the request of an API model. Its client hides null contents, filters and errors, and ends a run at one
   bad reply. Ends when `parse_generations` sees the complete body and may fail by itself.
@@ -33,7 +34,7 @@ _stderr_for_metric = evaluator_utils.stderr_for_metric
 
 
 def scored_mean(items: Sequence[float]) -> float:
-    """The mean of the items that have a score: NaN stands for none, and is the mean where no item has one."""
+    """The mean of the items that have a score: NaN means no score, and is the mean if no item has one."""
     scored = _scored(items)
     return float(mean(scored)) if scored else math.nan
 
@@ -70,7 +71,8 @@ def evaluated_model() -> LM | None:
 
 
 def watch_tokens(lm: Any, seen: Callable[[list[int]], None]) -> Callable[[], None]:
-    """Have `seen` get the tokens of each reply of an HF model before it is decoded; returns what ends that."""
+    """Pass the tokens of each reply of an HF model to `seen` before decoding; returns a function that ends "
+    "that."""
     decode = lm.tok_decode
 
     def tok_decode(tokens: Any, *args: Any, **kwargs: Any) -> Any:
@@ -83,7 +85,7 @@ def watch_tokens(lm: Any, seen: Callable[[list[int]], None]) -> Callable[[], Non
 
 
 def watch_outputs(lm: Any, seen: Callable[[Any], None]) -> Callable[[], None]:
-    """Have `seen` get each output of a vLLM model before its text is read; returns what ends that."""
+    """Pass each output of a vLLM model to `seen` before its text is read; returns a function that ends that."""
     generate = lm._model_generate  # noqa: SLF001
 
     def model_generate(*args: Any, **kwargs: Any) -> Any:
@@ -119,5 +121,5 @@ def concurrency(lm: Any) -> int:
 
 
 def replace_generation(lm: LM, generate: Callable[..., Sequence[str]]) -> None:
-    """Have the model answer through `generate`."""
+    """Make the model answer through `generate`."""
     lm.generate_until = generate

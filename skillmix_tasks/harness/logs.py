@@ -1,4 +1,4 @@
-"""What our packages log appears where lm-eval's own log does; what is of no use to a user is hidden."""
+"""Shows our log beside lm-eval's own, and hides messages that are useless to a user."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def no_loading_bars() -> Iterator[None]:
 
 @contextmanager
 def quiet_git() -> Iterator[None]:
-    """Keep down git's complaint outside a repository, where lm-eval asks it for the commit anyway."""
+    """Silence git's complaint outside a repository, where lm-eval asks it for the commit anyway."""
     import lm_eval.evaluator
 
     ask = lm_eval.evaluator.get_git_commit_hash
@@ -67,7 +67,7 @@ def quiet_git() -> Iterator[None]:
 
 @contextmanager
 def quiet_lm_eval() -> Iterator[None]:
-    """Keep down what lm-eval says of every evaluation alike, on stdout too; its warnings stay."""
+    """Silence lm-eval's routine messages, on stdout too; its warnings stay."""
     import lm_eval.api.task
     import tqdm
 

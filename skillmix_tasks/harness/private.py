@@ -14,12 +14,12 @@ PRIVATE = "[of a private pack]"
 
 
 def hide_texts(instances: list[Instance], records: list[dict[str, Any]]) -> None:
-    """Take out what would show a private pack's texts in the samples: prompts, explanations, copies."""
+    """Remove a private pack's texts from the samples: prompts, explanations, copies."""
     for instance, record in zip(instances, records, strict=True):
         instance.arguments = (PRIVATE, instance.arguments[1])
         instance.resps = [PRIVATE]
         own = not record["void"] and not set(record["lost_in_code"]) - {LENGTH}
-        if not own:  # it names or copies what is in the pack
+        if not own:  # it names or copies a text of the pack
             record["answer"] = PRIVATE
             record["lost_in_code"] = dict.fromkeys(
                 record["lost_in_code"], Loss(code=LossCode.PRIVATE).model_dump()

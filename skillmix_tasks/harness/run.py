@@ -1,4 +1,4 @@
-"""A run's state: what one task was set to do, its items, its answers, and what went wrong on all ranks."""
+"""A run's state: one task's settings, items and answers, and the failures of all ranks."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ logger = logging.getLogger(__name__)
 
 
 class TaskRun:
-    """One task of a run: its settings, pack and items, the student, and what was gathered so far.
+    """One task of a run: its settings, pack and items, the student, and the values gathered so far.
 
-    `metadata` is what lm-eval merges from the user's --metadata and --model_args. `answers` is the file of the
+    `metadata` is lm-eval's merge of the user's --metadata and --model_args. `answers` is the file of the
     answers once there is one; `controls` are shared by all tasks of a run, by the pack's hash.
     """
 
     def __init__(self, task: str, spec: TaskSpec, metadata: dict[str, Any]) -> None:
         self.task = task
         self.spec = spec
-        # The arguments may hold addresses and tokens: what is needed is taken out, and nothing of it reaches
-        # the results.
+        # The arguments may hold addresses and tokens: only the needed ones are read, and none reaches the
+        # results.
         self.settings = read_settings(metadata)
         self.model_args = {key: value for key, value in metadata.items() if key != "skillmix"}
         know_arguments(self.model_args)
@@ -133,7 +133,7 @@ class TaskRun:
         self.answers, self.student, self._sampling, self.replayed = answers, student, sampling, True
 
     def sampled(self, arguments: dict[str, Any]) -> None:
-        """Remember what a generation is sampled with, for the results."""
+        """Remember a generation's sampling, for the results."""
         tokens = arguments.get("max_gen_toks", MOST_TOKENS) - self.settings.reasoning_tokens
         names = ("temperature", "top_p", "top_k", "repetition_penalty")
         used = {name: arguments[name] for name in names if name in arguments}
@@ -156,7 +156,7 @@ class TaskRun:
         self.join(others)
 
     def end_parts(self) -> None:
-        """From now on an evaluation, or what is aggregated, is whole again."""
+        """From now on an evaluation covers all items again."""
         self.parts = 0
         if self._panel is not None:
             self._panel.close()
@@ -253,7 +253,7 @@ class TaskRun:
         return "".join(f"; {one}" for one in found if one)
 
     def count(self, answers: Sequence[Sequence[StudentReply]]) -> None:
-        """Take the answers of a run that judges none."""
+        """Count the answers of a run without a judge."""
         self._answers = count_answers(student_record(replies) for replies in answers)
         self.warn_of_answers()
 
@@ -280,7 +280,7 @@ class TaskRun:
         )
 
     def answers_record(self) -> Answers:
-        """What became of the answers."""
+        """The states of the answers."""
         counts = self._answers
         return Answers(
             states={state: counts[state] for state in AnswerState if counts[state]},
@@ -350,7 +350,7 @@ class TaskRun:
         )
 
     def _sampling_record(self) -> dict[str, Any] | None:
-        """What the student was really sampled with, and what its endpoint refused."""
+        """The student's real sampling, and the parameters that its endpoint refused."""
         refused = self.asked.refused if self.asked else []
         if self._sampling is None or not refused:
             return self._sampling

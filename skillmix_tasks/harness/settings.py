@@ -1,4 +1,4 @@
-"""What a user may set for our tasks: one JSON object under the key "skillmix" of lm-eval's --metadata.
+"""The settings of our tasks: one JSON object under the key "skillmix" of lm-eval's --metadata.
 
     --metadata '{"skillmix": {"judge": "gpt-4o-2024-11-20", "votes": 3}}'
 
@@ -31,7 +31,7 @@ PINNED = {"temperature": 0.7, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.
 
 
 class Sampling(BaseModel):
-    """A student's own sampling; what is None stays pinned."""
+    """A student's own sampling; fields that are None stay pinned."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -49,16 +49,16 @@ class Settings(BaseModel):
     `judge` is a name in grading/models/judges.yaml, a model id of `judge_base_url`, `hf:DIRECTORY`, or the fields
     of a JudgeSpec, or a list of these, whose votes count alike; `votes` (odd) are votes per answer and judge.
     `items` are drawn per task with `seed`, which also seeds the three generations. `pack` is a bundled pack's
-    name or a directory; None leaves the task's own. With `controls` the judge is first put to the test with the
-    pack's control answers. A run fails if more than the share `max_missing` of its items gets no verdict.
-    `concurrency` bounds the requests to the judge in flight; with `adaptive` there are fewer where the
-    endpoint's limits ask for it. `drop_common` leaves out items that hold a very common skill. `ungrounded` is
-    what points count as that the judge granted without true evidence: no verdict, or not earned. `max_usd`
-    (dollars) and `max_tokens` (of prompts and completions together) cap what judging all tasks of the run may
-    spend; `price`, in dollars per million tokens, overrides the price table. `batch` sends the judge's requests
+    name or a directory; None leaves the task's own. With `controls` the judge is first tested with the pack's
+    control answers. A run fails if more than the share `max_missing` of its items gets no verdict.
+    `concurrency` bounds the requests to the judge in flight; with `adaptive` there are fewer if the endpoint's
+    limits require it. `drop_common` leaves out items that hold a very common skill. `ungrounded` decides how a
+    point counts that the judge granted without true evidence: no verdict, or not earned. `max_usd`
+    (dollars) and `max_tokens` (of prompts and completions together) cap the cost of judging all tasks of the
+    run; `price`, in dollars per million tokens, overrides the price table. `batch` sends the judge's requests
     through the endpoint's Batch API: cheaper, and within a day. `reasoning_tokens` is the student's limit for
     reasoning, beside that of its visible answer; `reasoning_effort` goes to its endpoint unchanged; `sampling`
-    replaces what is pinned for all students, and marks the results.
+    replaces the pinned sampling, and marks the results.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""The student is lm-eval's model: who it is, how it is sampled, and how it is asked so that no reply is lost."""
+"""The student is lm-eval's model: its identity, its sampling, and its requests, whose replies are never lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from skillmix_tasks.harness.settings import MOST_TOKENS, Settings
 from skillmix_tasks.scoring.reply import StudentReply, as_reply, read_reply
 from skillmix_tasks.stored.student_replies import StudentReplies, student_store
 
-# Of --model_args: they say how fast a model answers, or with which key, and not what.
+# Of --model_args: they change the speed or the key of a model, not its answers.
 _HOW = re.compile(r"batch|concurren|retries|timeout|device|parallel|gpu|worker|token$|key$|header|certificate")
 _NEUTRAL: Mapping[str, float] = {
     "min_p": 0.0,
@@ -37,11 +37,11 @@ _MARK = re.compile(r"(?:<[^<>\n]{1,40}>|\[[A-Z]{3,20}\]|◁[^◁▷\n]{1,20}▷)
 
 
 def student_identity(lm: LM | None, model_args: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells this student from another: its class, its name, and its weights where they lie on this disk.
+    """The student's identity: its class, its name, and its weights if they are on this disk.
 
     Only the names are taken from `model_args`, which may hold addresses, headers and tokens.
     """
-    # A model that was handed over as an object knows its own name, if anybody does.
+    # A model that was passed as an object may know its own name.
     own = getattr(getattr(lm, "config", None), "_name_or_path", None)
     name = redact(str(model_args.get("pretrained") or model_args.get("model") or own or "unknown"))
     identity: dict[str, Any] = {"class": type(lm).__name__ if lm else None, "model": name}
@@ -89,15 +89,15 @@ class Student:
         return sorted(self._endpoint.refused) if self._endpoint else []
 
     def begin(self, settings: Settings, model_args: Mapping[str, Any]) -> None:
-        """Take the settings of a new evaluation, and its random state, which is part of what a reply is."""
+        """Take the settings of a new evaluation, and its random state, on which a reply depends."""
         self.settings, self._model_args = settings, dict(model_args)
         torch = sys.modules.get("torch")
         self._seed = int(torch.initial_seed()) if torch is not None and self.kind in ("hf", "other") else None
 
     def arguments(self, given: Mapping[str, Any], generation: int) -> dict[str, Any]:
-        """What a generation is sampled with: `given` by task and --gen_kwargs, the settings, and the rest pinned.
+        """The sampling of a generation: `given` by task and --gen_kwargs, the settings, and the rest pinned.
 
-        A model's own generation_config counts in nothing that is named here.
+        These override the model's own generation_config.
         """
         found = {name: value for name, value in given.items() if value is not None or name == "seed"}
         found |= self.settings.sampling.model_dump(exclude_none=True) if self.settings.sampling else {}
@@ -123,7 +123,7 @@ class Student:
         return found
 
     def _neutral(self) -> dict[str, float]:
-        """What switches off a sampler that the model's generation_config switches on."""
+        """Values that switch off the samplers of the model's generation_config."""
         config = getattr(getattr(self.lm, "model", None), "generation_config", None)
         return {
             name: value for name, value in _NEUTRAL.items() if getattr(config, name, None) not in (None, value)
@@ -153,7 +153,7 @@ class Student:
             known = {number: stored[key] for number, key in enumerate(keys) if key in stored}
             missing = [number for number in range(len(distinct)) if number not in known]
             if known and missing and self._seed is not None:
-                # Begun anew, the random numbers of replies that are there would give the others once more.
+                # A fresh random state would repeat the stored replies.
                 sys.modules["torch"].manual_seed(_number([keys[number] for number in missing]))
 
             def keep(place: int, reply: StudentReply) -> None:
@@ -167,7 +167,7 @@ class Student:
         return [replies[id(request)] for request in requests]
 
     def _store(self) -> StudentReplies | None:
-        """None for a model that was handed over as an object: nothing tells its weights apart."""
+        """None for a model that was passed as an object: its weights have no identity."""
         if not (self._model_args.get("pretrained") or self._model_args.get("model")):
             return None
         identity = student_identity(self.lm, self._model_args)
@@ -246,7 +246,7 @@ class Student:
 
 
 class _Seen(NamedTuple):
-    """What a local model generated: its tokens, or its text and whether that ended at the limit."""
+    """The output of a local model: its tokens, or its text and whether that ended at the limit."""
 
     tokens: list[int] | None
     text: str = ""
@@ -293,7 +293,7 @@ class _Hook:
 
 
 def attach(lm: LM, task: str, settings: Settings, model_args: Mapping[str, Any]) -> Student:
-    """The model as a student for `task`, with what it was set to in an earlier task of the run."""
+    """The model as a student for `task`, with its settings from an earlier task of the run."""
     student = getattr(lm.generate_until, "__self__", None)
     if not isinstance(student, Student):
         student = Student(lm, model_args, settings)
@@ -314,7 +314,7 @@ def check_template(lm: LM | None) -> None:
 
 
 def _split(context: str, text: str) -> Split:
-    """The reply parted; many templates write the beginning of the reasoning into the prompt."""
+    """The reply, split; many templates write the beginning of the reasoning into the prompt."""
     mark = _MARK.search(context[-100:])
     if mark and split_reasoning(mark[0].strip()).open:
         text = mark[0].strip() + text

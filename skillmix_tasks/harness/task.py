@@ -3,9 +3,9 @@
     task: skillmix_k4
     skillmix: {k: 4, split: all, pack: language}
 
-lm-eval generates the first turn; then, in the filters, the task asks its model for the second turn, puts all
-answers on disk, and has them judged at once. What process_results gets, and the samples log, is for each
-generation a JSON string (skillmix_tasks.scoring.points): lm-eval would log a dict as Python text.
+lm-eval generates the first turn; then, in the filters, the task asks its model for the second turn, writes all
+answers to disk, and judges them at once. process_results gets, and the samples log, a JSON string for each
+generation (skillmix_tasks.scoring.points): lm-eval would log a dict as Python text.
 """
 
 from __future__ import annotations
@@ -90,14 +90,14 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         }
 
     def fewshot_docs(self) -> None:
-        """There are no examples; lm-eval would keep a copy of all documents for them."""
+        """No examples; lm-eval would keep a copy of all documents for them."""
 
     def doc_to_text(self, doc: dict[str, Any], doc_to_text: Any = None) -> str:  # noqa: ARG002
-        """The prompt of the first turn, or of the only one where there is no chat template."""
+        """The prompt of the first turn, or of the only turn without a chat template."""
         return self.run.prompts(doc["index"])[0]
 
     def doc_to_target(self, doc: dict[str, Any], doc_to_target: Any = None) -> str:  # noqa: ARG002
-        """No text is the right answer; the item's name stands here for the log."""
+        """No text is the right answer: the item's name, for the log."""
         return str(doc["item"])
 
     def doc_iterator(
@@ -123,7 +123,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
     # -- the first turn
 
     def build_all_requests(self, **kwargs: Any) -> None:
-        """Refuse what cannot work before anything is generated, then build the requests of the first turn."""
+        """Refuse invalid runs before anything is generated, then build the requests of the first turn."""
         if kwargs.get("cache_requests"):
             raise UserError(
                 "SKILL-MIX tasks do not work with --cache_requests, whose key knows neither pack nor seed: "
@@ -139,14 +139,14 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         _incomplete[:] = [task for task in _incomplete if task.lm is self.lm]
         run.forget()
         if self._chat is None:
-            # What a task can know of its model: the address, and the words of the command.
+            # A task knows only the address of its model, and the words of the command.
             refuse_chat_api(str(run.model_args.get("base_url", "")), *sys.argv)
         if not run.replayed:
             run.student = student_identity(self.lm, run.model_args)
             check_writable(answers_folder())
             check_template(self.lm)
         if not self._predict_only:
-            render(run.pack, "judge", run.items[0])  # a template that cannot be filled is found out now
+            render(run.pack, "judge", run.items[0])  # finds a template that cannot be filled
             check_judges(run.judges, batch=run.settings.batch)
             VerdictStore(verdict_store()).close()
         if run.turns == 1:
@@ -196,11 +196,11 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         super().apply_filters()
 
     def complete_answers(self) -> None:
-        """Ask for the second turn and put all answers of this rank on disk."""
+        """Request the second turn and write all answers of this rank to disk."""
         instances: list[Instance] = self.instances
         if not all(instance.resps for instance in instances):
             return  # of an earlier run in this process that was interrupted
-        # Ranks with fewer items got padding, whose replies stand behind the real one.
+        # Ranks with fewer items got padding, whose replies follow the real one.
         replies = [[as_reply(instance.resps[0])] for instance in instances]
         if self.run.turns == 2:
             # Endpoints refuse an empty assistant turn, and there is nothing to improve: such an answer ends here.
@@ -255,9 +255,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
     # -- results
 
     def aggregation(self) -> dict[str, Any]:
-        """lm-eval's aggregation for each metric; the one of coverage fails a run that lacks too much.
-
-        lm-eval asks for coverage first.
+        """lm-eval's aggregation for each metric; the one of coverage fails a run with too few verdicts. lm-eval
+        aggregates coverage first.
         """
         scores = dict.fromkeys(METRICS, scored_mean)
         return cast("dict[str, Any]", super().aggregation()) | {"coverage": self._coverage} | scores

@@ -61,6 +61,6 @@ def tasks_named(name: str) -> list[str]:
 
 @cache
 def _files() -> tuple[dict[str, Any], ...]:
-    # A name with an underscore is what the others include, and holds a tag of lm-eval's.
+    # A file whose name begins with an underscore is included by the others, and holds a tag of lm-eval's.
     files = (file for file in sorted(harness_folder().glob("*.yaml")) if not file.name.startswith("_"))
     return tuple(yaml.safe_load(file.read_text(encoding="utf-8")) for file in files)

@@ -54,7 +54,7 @@ class Item:
 def sample_items(
     pack: Pack, *, task: str, k: int, split: Split, seed: int, number: int, drop_common: bool = False
 ) -> list[Item]:
-    """Draw `number` different items, or all there are if there are fewer.
+    """Draw `number` different items, or all if there are fewer.
 
     With `drop_common` those that hold a very common skill are left out, and the others stay as they are. No item
     holds two skills that exclude each other.
@@ -111,8 +111,8 @@ def draw_items(
 ) -> Iterator[Item]:
     """Different items of `skills` and `topics`, by their ids, drawn under `name` without end.
 
-    A skill that an earlier one of the draw excludes gives its place to the next.
-    Whoever takes them stops: after as many as there are with `allowed` skills and topic, no more come.
+    A draw skips a skill that an earlier one excludes, and takes the next. The caller stops:
+    the iterator ends only after all items with `allowed` skills and topics.
     """
     drawn: set[tuple[frozenset[str], str]] = set()
     for index in count():
@@ -132,7 +132,7 @@ def ranked(stream: str, names: Iterable[str]) -> list[str]:
 def make_item(pack: Pack, split: Split, skills: Sequence[Skill], topic: Topic) -> Item:
     """The item of `skills`, in this order, with `topic`."""
     name = f"{'+'.join(skill.id for skill in skills)}@{topic.id}"
-    # Just what the student reads: an answer stays good when only its grading changes.
+    # Only the texts that the student reads: an answer stays valid if only its grading changes.
     texts = [[skill.name, skill.definition, skill.example] for skill in skills]
     prompts = [pack.prompts[prompt] for prompt in STUDENT_PROMPTS]
     content = json.dumps([pack.about.id, texts, topic.name, prompts])

@@ -43,7 +43,7 @@ class ItemsFrom(BaseModel):
 
 @dataclass(frozen=True)
 class HubItems:
-    """What a data set gave: the pack, the items of a task in their order, and the commit's hash."""
+    """The content of a data set: the pack, the items of a task in their order, and the commit's hash."""
 
     pack: Pack
     items: list[Item]
@@ -56,14 +56,15 @@ def config_of(task: str) -> str:
 
 
 def data_file(config: str) -> str:
-    """Where the rows of a config stand in the repository."""
+    """The file of a config's rows in the repository."""
     return f"data/{config}/test-00000-of-00001.parquet"
 
 
 def read_hub_items(source: ItemsFrom, *, task: str, split: Split, number: int) -> HubItems:
     """The first `number` items of `task` in the data set `source`.
 
-    Raises UserError if it cannot be had, lacks the task or so many items, or an item is not that of its pack.
+    Raises UserError if it cannot be downloaded, lacks the task or so many items, or an item does not match its
+    pack.
     """
     from skillmix_tasks.items.pack_files import read_pack
     from skillmix_tasks.items.prompts import check_prompts

@@ -19,7 +19,7 @@ from skillmix_tasks.checks.normalise import words
 Split = Literal["all", "train", "heldout", "public"]
 Lists = Literal["paper-b", "paper-b-in-part"]
 Source = Literal["released", "paper", "ours"]  # made public by the papers' authors, named by them, or neither
-# How many skills and topics Zhao et al. 2024 (arXiv 2409.19808) have.
+# The numbers of skills and topics of Zhao et al. 2024 (arXiv 2409.19808).
 PAPER_COUNTS = {
     "skills": 101,
     "train skills": 53,
@@ -47,7 +47,7 @@ _MOST_ALIASES = 50
 
 
 class PackPart(BaseModel):
-    """What all parts of a pack have in common: known fields only, and white space around texts is cut."""
+    """The base of all parts of a pack: known fields only, and texts without white space around them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
@@ -127,7 +127,7 @@ class Control(PackPart):
 
 
 class About(PackPart):
-    """What a pack says of itself. Of a private pack results carry the hash and no text.
+    """The head of a pack. Results carry a private pack's hash and no text.
 
     `lists` says whose skills and topics these are, if they were imported from a paper.
     `exclusive` are sets of skill ids of which no item holds two: no short text meets both definitions.
@@ -155,7 +155,8 @@ class About(PackPart):
 
 
 class Pack(PackPart):
-    """A whole pack. `prompts` are Jinja templates by name: turn1, turn2, single, judge; `controls` may be none."""
+    """A complete pack. `prompts` are Jinja templates by name: turn1, turn2, single, judge; `controls` may be "
+    "none."""
 
     about: About
     skills: tuple[Skill, ...]
@@ -175,7 +176,7 @@ class Pack(PackPart):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """How many skills and topics there are, in all and by split; the keys are those of PAPER_COUNTS."""
+        """The numbers of skills and topics, in all and by split; the keys are those of PAPER_COUNTS."""
         return {
             "skills": len(self.skills),
             "train skills": len(self.skills_of("train")),

@@ -7,7 +7,7 @@
     prompts/*.jinja         turn1, turn2, single, judge; a pack without prompts/ has those of `language`
     controls.yaml           optional: id, kind, skills, topic, text, earned
 
-In CSV files aliases are separated by semicolons, and an empty cell is a field that is not there.
+In CSV files aliases are separated by semicolons, and an empty cell is a missing field.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def validated(kind: type[_Part], data: object, path: Path, number: int | None = 
 
 
 def refuse_twice(values: Iterable[str], field: str, path: Path) -> None:
-    """Raise UserError if a value stands twice, in whatever case."""
+    """Raise UserError if a value appears twice, in any case."""
     seen = set()
     for value in values:
         if value.casefold() in seen:

@@ -38,7 +38,7 @@ def render(pack: Pack, name: str, item: Item) -> str:
 
 
 def check_prompts(pack: Pack) -> None:
-    """Fill in every prompt once; UserError if one cannot be, or leaves out what the reader has to know."""
+    """Fill in every prompt once; UserError if one cannot be filled, or leaves out the topic or a skill."""
     item = Item("", "", 1, "all", pack.skills[:1], pack.topics[0])
     for name in PROMPTS:
         text = render(pack, name, item)

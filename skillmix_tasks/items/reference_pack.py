@@ -2,9 +2,9 @@
 
     skills.csv                      category, skill, definition, example, and columns that are not read
     topics.txt                      a topic a line
-    prompts/generation/default.json the student's prompts of the two turns, used as they stand
+    prompts/generation/default.json the student's prompts of the two turns, used unchanged
 
-Its grading prompt is not used: it asks for a table, and the project's own prompt asks for a verdict with evidence.
+Its grading prompt is not used: it requests a table, and the project's own prompt requests a verdict with evidence.
 The split is the second paper's: literary and rhetorical skills are train, the others held-out. Topics have none.
 """
 

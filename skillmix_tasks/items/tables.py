@@ -134,7 +134,12 @@ class _Page(HTMLParser):
             self._cell.text += data
 
 
-_HIDDEN = ("script", "style", "annotation", "annotation-xml")  # what a browser does not show, or shows already
+_HIDDEN = (
+    "script",
+    "style",
+    "annotation",
+    "annotation-xml",
+)  # elements that a browser does not show, or shows already
 
 
 def _html(text: str, path: Path) -> list[list[list[_Cell]]]:
@@ -193,7 +198,7 @@ def _latex(text: str, path: Path) -> list[list[list[_Cell]]]:
 
 
 def _after_arguments(body: str, environment: str) -> str:
-    """What follows the width and the columns of an environment."""
+    """The text after the width and the columns of an environment."""
     for _ in range(2 if environment in _WITH_WIDTH else 1):
         body = _after_group(_OPTION.sub("", body))
     return _OPTION.sub("", body)

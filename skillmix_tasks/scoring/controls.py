@@ -1,7 +1,7 @@
 """Control answers: a pack's texts with known correct verdicts, judged before a run's answers.
 
 A judge fails a control when it denies a good one a point, or grants another one a point that it must not have. A
-point granted without true evidence counts as granted here: what is tested is the judge, not a student.
+point granted without true evidence counts as granted here: the judge is tested, not a student.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _untold: list[str] = []
 
 
 class Outcome(StrEnum):
-    """What became of one control."""
+    """The outcome of one control."""
 
     PASSED = "passed"
     FAILED = "failed"
-    NO_VERDICT = "no_verdict"  # none of its points is wrong, and one that matters was not decided
+    NO_VERDICT = "no_verdict"  # no wrong point, and a relevant one was not decided
 
 
 @dataclass(frozen=True)
 class ControlReport:
-    """How a judge did on a pack's controls: the outcome of each by its name."""
+    """A judge's result on a pack's controls: the outcome of each by its name."""
 
     pack: str
     judge: str
@@ -60,7 +60,7 @@ class ControlReport:
         }
 
     def sentence(self) -> str | None:
-        """What a run says whose judge failed a control; None if it failed none."""
+        """The sentence about failed controls; None if all passed."""
         failed = self.names(Outcome.FAILED)
         if not failed:
             return None
@@ -73,7 +73,7 @@ class ControlReport:
 
 
 def judge_controls(pack: Pack, panel: Panel) -> ControlReport:
-    """Judge the controls of `pack` and log what a user has to know of them.
+    """Judge the controls of `pack` and log the failures.
 
     Of a private pack they are named by their number, from 1.
     """
@@ -101,7 +101,7 @@ def judge_controls(pack: Pack, panel: Panel) -> ControlReport:
 
 
 def control_request(pack: Pack, control: Control) -> GradingRequest:
-    """What the judge is asked about a control: the same as about a student's answer to such an item."""
+    """The request about a control: the same as about a student's answer to such an item."""
     return grading_request(pack, control_item(pack, control), control.text)
 
 
@@ -113,7 +113,7 @@ def control_item(pack: Pack, control: Control) -> Item:
 
 
 def outcome(control: Control, verdict: Verdict) -> Outcome:
-    """Compare a verdict with what a fair judge says."""
+    """Compare a verdict with the known correct one."""
     if control.kind == "good":
         right = [decision.earned for decision in verdict.decisions.values()]
     else:

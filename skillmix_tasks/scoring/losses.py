@@ -26,7 +26,7 @@ _SENTENCE: Final = re.compile(  # as earlier releases recorded it
 
 
 class LossCode(StrEnum):
-    """What the answer did."""
+    """The fault of the answer."""
 
     NAMES_SKILL = "names_skill"
     COPIES_SKILL = "copies_skill"

@@ -1,4 +1,4 @@
-"""From points to the three metrics, for a generation and for an item, and what missing verdicts could change.
+"""From points to the three metrics, for a generation and for an item, with bounds for missing verdicts.
 
 A point is True, False, or None where there is no verdict. Definitions: Yu et al. 2023, arXiv 2310.17567,
 section 3 (per generation) and the maximum over generations (per item).
@@ -48,13 +48,13 @@ def item_metrics(generations: Sequence[Points]) -> dict[str, float]:
 
     An item with a point undecided in any generation has no score (NaN) and coverage 0; its full marks then lie
     between `full_marks_low`, with every undecided point lost, and `full_marks_high`, with every one earned.
-    Every point that is lost lowers each metric or leaves it, so these are the exact bounds.
+    Every lost point lowers each metric or leaves it, so these are the exact bounds.
     """
     covered = all(earned is not None for points in generations for earned in points.values())
     low = _best(generations, undecided=False)
     high = _best(generations, undecided=True)
     scores = low if covered else dict.fromkeys(METRICS, math.nan)
-    # Coverage stands first: how the others are aggregated depends on it (skillmix_tasks.harness.task).
+    # Coverage is first: how the others are aggregated depends on it (skillmix_tasks.harness.task).
     return {
         "coverage": float(covered),
         **scores,

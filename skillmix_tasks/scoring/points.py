@@ -25,15 +25,15 @@ from skillmix_tasks.scoring.losses import Loss, LossCode
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState, StudentReply, as_reply
 from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC, grading_request, skill_points
 
-MOST_ANSWER = 50_000  # characters; the longest that is asked for, seven sentences, has some 1,500
+MOST_ANSWER = 50_000  # characters; the longest requested answer, seven sentences, has some 1,500
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What code found in one reply.
+    """The findings of code in one reply.
 
-    `lost` maps the points that code has decided against to the reason; when `void` names a reason, all points
-    are lost and the judge is not asked.
+    `lost` maps the points that code has decided against to the reason; when `void` names a reason, all points are
+    lost and no vote is requested.
     """
 
     extraction: Extraction
@@ -85,7 +85,7 @@ def judge_replies(
 
     Of the replies the last counts. A record holds the answer, what code found, every vote with its evidence, and
     `points`: for each of the k + 3 points True, False, or None with the reason under `states`. `ungrounded` names
-    the points whose grants had no true evidence, whatever they then count as. `student` says what became of the
+    the points whose grants had no true evidence, whatever they then count as. `student` has the state of the
     answer; a reply without an answer has no points. Without a panel nothing is judged. `title` is of the bar.
     """
     for _, _, replies in asked:
@@ -115,7 +115,8 @@ def judge_replies(
 
 
 def student_record(replies: Sequence[StudentReply]) -> dict[str, Any]:
-    """What became of an answer: the state of its last reply, and the reasoning before each of its replies."""
+    """The student's part of a record: the state of the last reply, and the reasoning before each of its "
+    "replies."""
     last = replies[-1]
     tokens = [reply.reasoning_tokens for reply in replies if reply.reasoning_tokens is not None]
     record: dict[str, Any] = {"state": last.state.value}

@@ -1,4 +1,4 @@
-"""A student's reply: its visible text, its reasoning, and what became of it.
+"""A student's reply: its visible text, its reasoning, and its state.
 
 docs/students.md has the reasons for what counts as an answer.
 """
@@ -20,7 +20,7 @@ NO_ANSWER = "no_answer"
 
 
 class AnswerState(StrEnum):
-    """What became of one answer."""
+    """The state of one answer."""
 
     ANSWERED = "answered"
     CUT_OFF = "cut_off"
@@ -41,10 +41,10 @@ class AnswerState(StrEnum):
 
 
 class StudentReply(str):
-    """The visible text of a reply, without keys and within bounds, with what is known of the reply.
+    """The visible text of a reply, without keys and within bounds, with the facts of the reply.
 
     A str, since lm-eval carries it from its model to its tasks. `cut`: it ended at the token limit.
-    `reasoning_tokens` is None where nobody counted.
+    `reasoning_tokens` is None if unknown.
     """
 
     __slots__ = ("cut", "detail", "reasoning", "reasoning_tokens", "state")
@@ -77,7 +77,7 @@ class StudentReply(str):
         return bool(self.reasoning or self.reasoning_tokens)
 
     def record(self) -> dict[str, Any]:
-        """The reply as JSON, without what is as usual."""
+        """The reply as JSON, without default values."""
         found: dict[str, Any] = {"text": str(self), "state": self.state.value}
         found |= {"cut": True} if self.cut else {}
         found |= {"reasoning": self.reasoning} if self.reasoning else {}
@@ -102,7 +102,7 @@ def read_reply(
     refusal: str = "",
     reasoning_tokens: int | None = None,
 ) -> StudentReply:
-    """The reply with the state that follows from what is known of it; a text is split first.
+    """The reply with the state that follows from its facts; a text is split first.
 
     `cut_off`: generation ended at the token limit. `refusal` is the text of the field for refusals.
     """
@@ -138,7 +138,7 @@ def clean(text: str) -> str:
 
 
 def as_reply(reply: str | None) -> StudentReply:
-    """A reply of a model that says no more than its text."""
+    """The reply of a model that returns only a text."""
     return reply if isinstance(reply, StudentReply) else read_reply(reply)
 
 

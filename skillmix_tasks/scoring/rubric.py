@@ -21,7 +21,7 @@ def skill_points(item: Item) -> list[str]:
 
 
 def grading_request(pack: Pack, item: Item, answer: str) -> GradingRequest:
-    """What the judge is asked about `answer`."""
+    """The request to the judge about `answer`."""
     skills = [
         Criterion(point, f"It correctly shows {skill.name}, as defined above.")
         for point, skill in zip(skill_points(item), item.skills, strict=True)

@@ -34,7 +34,7 @@ def answers_folder() -> Path:
 
 
 class AnswerHeader(BaseModel):
-    """What a run's answers belong to: the task, the student, and the settings with which items were drawn.
+    """The head of a run's answers: the task, the student, and the settings with which items were drawn.
 
     A run of several ranks writes one file for each.
     """
@@ -59,17 +59,17 @@ class AnswerHeader(BaseModel):
 
     @property
     def own(self) -> bool:
-        """Whether a run of this user wrote it: only then is followed what it names."""
+        """Whether a run of this user wrote it: only then are the names in it followed."""
         return self._own
 
     @property
     def run(self) -> str:
-        """What the files of one run have in common."""
+        """The key that the files of one run share."""
         return self.model_dump_json(exclude={"rank"})
 
 
 class ReplyRecord(BaseModel):
-    """What is known of a reply beside its text."""
+    """The facts of a reply beside its text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -85,7 +85,7 @@ class ReplyRecord(BaseModel):
 
 
 def stored_answer(index: int, item_hash: str, generation: int, replies: Sequence[StudentReply]) -> StoredAnswer:
-    """An answer as it is stored; where all is as usual with the texts alone, as earlier releases read them."""
+    """An answer as it is stored; with default values as texts alone, as earlier releases read them."""
     records = [{name: value for name, value in reply.record().items() if name != "text"} for reply in replies]
     usual = all(record == {"state": AnswerState.ANSWERED} for record in records)
     return StoredAnswer(
@@ -100,10 +100,10 @@ def stored_answer(index: int, item_hash: str, generation: int, replies: Sequence
 class StoredAnswer(BaseModel):
     """One generation: the item's index in its task and content hash, and the replies of its turns.
 
-    `students` are what else is known of the replies, if it is not as usual.
+    `students` are the facts of the replies beside their texts, if they are not the defaults.
     """
 
-    # What a newer release says of a reply, as that it was cut off, may not be passed over.
+    # A newer release's facts of a reply, such as that it was cut off, must not be skipped.
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     index: int
@@ -193,7 +193,7 @@ def read_header(path: Path) -> AnswerHeader:
 
 
 def read_answer(path: Path, line: bytes, where: str) -> StoredAnswer:
-    """The answer in a line of the file `path`; UserError, which names the line by `where`, if there is none."""
+    """The answer in a line of the file `path`; UserError, which names the line by `where`, if it is invalid."""
     try:
         return StoredAnswer.model_validate_json(line)
     except ValidationError as error:

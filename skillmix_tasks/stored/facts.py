@@ -1,4 +1,4 @@
-"""What lm-eval's results say of our tasks in a few words, for the last lines of a command."""
+"""The facts of our tasks in lm-eval's results, for the last lines of a command."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def judge_name(judge: dict[str, Any]) -> str:
 
 
 def cost_of(gradings: Iterable[dict[str, Any] | None]) -> str:
-    """What the votes of these records cost: what was paid, and what was in the store."""
+    """The cost of these records' votes: paid now, and read from the store."""
     grading = total([one for one in gradings if one is not None]) or {}
     parts = []
     for name, where in (("spent", ""), ("saved", " from the store")):

@@ -1,4 +1,4 @@
-"""From what a user names to the results files."""
+"""Finds the results files that a user names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RESULTS = re.compile(r".+_\d{4}-\d\d-\d\dT[^_]+\.json")
 
 @dataclass(frozen=True)
 class Found:
-    """A results file, and what its student is to be called if the user said so."""
+    """A results file, and its student's name if the user gave one."""
 
     path: Path
     label: str | None
@@ -25,7 +25,7 @@ class Found:
 def find_results(arguments: Sequence[str]) -> list[Found]:
     """The results files that `arguments` name: files, or folders with all below, each as PATH or NAME=PATH.
 
-    A samples file stands for the results beside it. Each file comes once, in the order of the arguments.
+    A samples file means the results beside it. Each file comes once, in the order of the arguments.
     UserError if an argument leads to none.
     """
     found: dict[Path, Found] = {}

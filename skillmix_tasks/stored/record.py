@@ -86,7 +86,6 @@ class Answers(BaseModel):
 
     @property
     def total(self) -> int:
-        """All answers."""
         return sum(self.states.values())
 
     @property

@@ -57,5 +57,4 @@ class StudentReplies:
             self._store.write(key, self._name, Reply(State.GRADED, text))
 
     def close(self) -> None:
-        """Close the store."""
         self._store.close()

@@ -72,7 +72,7 @@ class TestLicense:
         (own_pack / "pack.yaml").write_text(yaml.safe_dump(ABOUT | {"license": "CC-BY 4"}))
         done = CliRunner().invoke(app, ["pack", "check", str(own_pack)])
         assert isinstance(done.exception, UserError)
-        assert "The Hub knows no license 'CC-BY 4': write `license: cc-by-4.0`" in str(done.exception)
+        assert "The Hub does not know the license 'CC-BY 4': write `license: cc-by-4.0`" in str(done.exception)
         (own_pack / "pack.yaml").write_text(yaml.safe_dump(ABOUT | {"license": "All mine", "private": True}))
         load_pack.cache_clear()
         assert CliRunner().invoke(app, ["pack", "check", str(own_pack)]).exit_code == 0  # it is never pushed
@@ -260,17 +260,17 @@ BROKEN = {
     "an off_topic control on its topic": (control(kind="off_topic"), r"does not earn the topic"),
     "a control twice": (
         edit("controls.yaml", write([CONTROL, CONTROL])),
-        r"controls\.yaml: the id 'good-rain' is there twice",
+        r"controls\.yaml: the id 'good-rain' appears twice",
     ),
     "no controls": (edit("controls.yaml", lambda path: path.write_text("")), r"holds no control answers"),
     "a missing field": (
         edit("skills.yaml", write([{k: v for k, v in SKILLS[0].items() if k != "definition"}])),
         r"skills\.yaml: entry 1 \(skill-u\), field 'definition': it is missing",
     ),
-    "a duplicate id": (edit("skills.yaml", write([*SKILLS, SKILLS[0]])), r"the id 'skill-u' is there twice"),
+    "a duplicate id": (edit("skills.yaml", write([*SKILLS, SKILLS[0]])), r"the id 'skill-u' appears twice"),
     "a duplicate name": (
         edit("topics.yaml", write([*TOPICS, TOPICS[0] | {"id": "rain-2", "name": "RAIN"}])),
-        r"topics\.yaml: the name 'RAIN' is there twice",
+        r"topics\.yaml: the name 'RAIN' appears twice",
     ),
     "an unknown category": (
         edit("skills.yaml", write([SKILLS[0] | {"category": "c"}])),

@@ -65,7 +65,6 @@ class Leakage:
         return any(self.counts[kind] for kind in LEAKS)
 
     def find(self, kind: str, row: str, what: str) -> None:
-        """Add a finding."""
         self.counts[kind] += 1
         shown = self.first.setdefault(kind, [])
         if len(shown) < _SHOWN:

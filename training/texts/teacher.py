@@ -179,7 +179,6 @@ class Teacher:
         return [replies[call.key] for call in calls]
 
     def close(self) -> None:
-        """Close the store."""
         self._asker.close()
 
 

@@ -99,7 +99,6 @@ class Tracker(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Start the clock."""
         self._begun = time.perf_counter()
         self._window.append((self._begun, self._totals.tokens))
         if state.is_world_process_zero:

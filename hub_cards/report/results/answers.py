@@ -41,7 +41,6 @@ class Answers:
         self._open: list[dict[str, Any]] = []
 
     def add(self, run: int, sample: Sample, generations: Sequence[Generation]) -> None:
-        """Take one item."""
         document = sample.doc
         whole = sample.coverage == 1
         self.rows.append(

@@ -66,7 +66,6 @@ class Tally:
     code: Counter[str] = field(default_factory=Counter)
 
     def add(self, sample: Sample, generations: Sequence[Generation]) -> None:
-        """Count one item."""
         whole = sample.coverage == 1
         scores = Scores(sample.full_marks, sample.all_skills, sample.skill_fraction)
         self.scores[sample.doc.hash] = scores if whole else None
