@@ -1,4 +1,4 @@
-"""Cards: templates filled with what a run recorded. A card with a gap is not made."""
+"""Cards: templates filled with a run's records. A card with a gap is refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def render_card(template: str, metadata: CardData, **facts: Any) -> str:
 
 @cache
 def environment() -> Environment:
-    """Our templates: a name that is not known, or a value that is None, is an error and never an empty place."""
+    """Our templates: an unknown name, or a value that is None, is an error and never a gap."""
     made = templates.environment(loader=PackageLoader("hub_cards"), lstrip_blocks=True, finalize=_known)
     made.filters["share"] = lambda value: f"{value:.3f}"
     made.filters["plain"] = _plain
@@ -68,7 +68,7 @@ def _plain(value: Any) -> str:
 
 
 def find_gaps(card: str) -> list[str]:
-    """What is unfinished in a card: words that hold a place, and headings with nothing below them."""
+    """The gaps of a card: placeholders, and headings with nothing below them."""
     body = _FENCE.sub("code", _FRONT.sub("", card))
     gaps = [f"it says {match[0]!r}" for match in _UNFINISHED.finditer(body)]
     headings = [*_HEADING.finditer(body)]
@@ -80,7 +80,7 @@ def find_gaps(card: str) -> list[str]:
 
 
 def need(record: Any, fact: str, *, where: str) -> Any:
-    """The value of `fact`, a path such as "data.rows", in a record; UserError with its name if it is not there."""
+    """The value of `fact`, a path such as "data.rows", in a record; UserError with its name if it is missing."""
     refuse_gaps({}, {where: (record, [fact])})
     return _value(record, fact)
 

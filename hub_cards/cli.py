@@ -89,7 +89,7 @@ def model(
     dry_run: _DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Push a model or adapter; while the training runs, its last whole checkpoint."""
+    """Push a model or adapter; while the training runs, its last complete checkpoint."""
     from hub_cards.evaluations import read_evaluations
     from hub_cards.hub.publication import Target
     from hub_cards.hub.push import read_data_run
@@ -170,7 +170,7 @@ def space(
     dry_run: _DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Push a page with the published results and one's own; with --benchmark also the leaderboards' rows."""
+    """Push a page with the published results and your own; with --benchmark also the leaderboards' rows."""
     from hub_cards.hub.publication import Target
     from hub_cards.space import MARK
     from hub_cards.space import space as plan
@@ -187,7 +187,7 @@ def space(
 
 
 def _unread_data_run(_: str) -> dict[str, Any]:
-    """What the card of a dry run says of the training data, which is on the Hub."""
+    """The sentence of a dry run's card about the training data, which is on the Hub."""
     unread = {"model": "not looked up in a dry run"}
     return {"teacher": unread, "judge": unread}
 

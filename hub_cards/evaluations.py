@@ -1,10 +1,10 @@
-"""lm-eval's results of our tasks, fit to be published: one task and judge each, without what belongs to a machine.
+"""lm-eval's results of our tasks, prepared for publishing: one task and judge each, without facts of a machine.
 
     evaluation/skillmix_k4/gpt-5.4-2026-03-05/results.json    lm-eval's results JSON, of this task alone
     evaluation/skillmix_k4/gpt-5.4-2026-03-05/samples.jsonl   its samples, with every verdict
     evaluation/skillmix_k4/gpt-5.4-2026-03-05/calibration.json    the judge's calibration, where one was given
 
-A later evaluation of the same task by the same judge takes the place of the earlier one.
+A later evaluation of the same task by the same judge replaces the earlier one.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ _BY_TASK = ("results", "configs", "versions", "n-shot", "higher_is_better", "n-s
 class Evaluation:
     """One task of a results file: as it was read, and as it is published.
 
-    `student` is what the results call the model: its Hub id, or a path. `files` are none if they are up already.
+    `student` is the model's name in the results: its Hub id, or a path. `files` is empty if they are on the Hub
+    already.
     """
 
     run: Run
@@ -73,11 +74,11 @@ class Evaluation:
 
     @property
     def dollars(self) -> float | None:
-        """What judging cost; None where no price is known."""
+        """The cost of judging; None if a price is unknown."""
         return self.run.record.cost("dollars")
 
     def interval(self, metric: str) -> Interval | None:
-        """The 95 % interval of a metric over the items with a verdict; None if there are none."""
+        """The 95 % interval of a metric over the items with a verdict; None if no item has one."""
         score = self.run.scores[metric]
         if score is None:
             return None
@@ -86,7 +87,7 @@ class Evaluation:
         return mean_interval(score.value, score.error or 0.0, self.run.covered)
 
     def check_samples(self) -> None:
-        """Raise UserError, as the report does, unless the samples that go up are whole and give the scores."""
+        """Raise UserError, as the report does, unless the published samples are complete and give the scores."""
         for file in self.files:
             if file.path.endswith("/samples.jsonl"):
                 read_tally(self.run, file.source)
@@ -134,7 +135,7 @@ def read_evaluations(
 ) -> list[Evaluation]:
     """The evaluations in results files, or in all below folders, by task, with the judges' `calibrations`.
 
-    UserError if there is none, one has no samples or no verdicts, a link leads out of `within` (None: the folder
+    UserError if none is found, one has no samples or no verdicts, a link leads out of `within` (None: the folder
     of each path), two are of the same task and judge, or a calibration is of none of the judges.
     """
     known = {path: load_calibration(path) for path in map(calibration_file, calibrations)}
@@ -199,13 +200,13 @@ def published_evaluations(remote: Remote) -> list[Evaluation]:
 
 
 def untouched(remote: Remote, new: Sequence[Evaluation]) -> tuple[str, ...]:
-    """The files of a repository but for those in whose place the new evaluations come."""
+    """The files of a repository except those that the new evaluations replace."""
     replaced = tuple(f"{one.folder}/" for one in new)
     return tuple(path for path in remote.files if not path.startswith(replaced))
 
 
 def joined(new: Sequence[Evaluation], old: Sequence[Evaluation]) -> list[Evaluation]:
-    """The new evaluations and those of the old ones in whose place none of them comes."""
+    """The new evaluations, and the old ones that none of them replaces."""
     by_folder = {one.folder: one for one in (*old, *new)}
     return sorted(by_folder.values(), key=lambda one: (one.run.record.split, one.run.record.k, one.folder))
 

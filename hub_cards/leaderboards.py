@@ -40,7 +40,7 @@ VOTES = 3
 
 
 class Pinned(BaseModel):
-    """What results must share to be on one leaderboard."""
+    """The settings that results must share to be on one leaderboard."""
 
     model_config = ConfigDict(frozen=True)
 

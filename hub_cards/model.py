@@ -20,9 +20,9 @@ from hub_cards.model_card import model_card
 from skillmix_tasks.items.licenses import known_license
 
 MARK = "model"
-FACTS = "skillmix.json"  # what the card is made of, so that results pushed later can make it anew
+FACTS = "skillmix.json"  # the facts of the card, so that results pushed later can make it again
 _MADE_BY = "`skillmix train`"
-# Weights that hold no code, and what it takes to load and use them: a pickled file can hold anything.
+# Weights that hold no code, and the files to load and use them: a pickled file can hold anything.
 _TAKEN = (
     "*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json", "adapter_config.json",
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model*", "special_tokens_map.json", "added_tokens.json",
@@ -105,7 +105,7 @@ def model(
     *,
     within: Path | None = None,
 ) -> Publication:
-    """The model in the folder `weights` with its card, which shows what was evaluated, now or before.
+    """The model in the folder `weights` with its card, which shows all evaluations, new and earlier ones.
 
     Raises UserError if a link leads out of the folder `within`, that of the run (None: `weights` itself).
     """
@@ -122,7 +122,7 @@ def model(
         raise UserError(f"{weights} has no weights (*.safetensors).")
     files.append(File(FACTS, json_file(facts)))
     files += [file for one in evaluations for file in one.files]
-    # What was evaluated before says nothing of other weights.
+    # Earlier evaluations do not apply to other weights.
     same = FACTS in remote.files and _facts_of(remote).get("weights") == facts["weights"]
     shown = joined(evaluations, published_evaluations(remote) if same else [])
     others = [
@@ -141,10 +141,10 @@ def results(
     benchmark: tuple[str, Pinned] | None = None,
     pull_request: bool = False,
 ) -> Publication:
-    """The evaluations of a model that is up already, with its card made anew.
+    """The evaluations of a model that is on the Hub already, with its card made again.
 
-    With `benchmark`, its id and what it ranks, the Hub's leaderboards get the results, too. With `pull_request`
-    the model is somebody else's, and keeps its card.
+    With `benchmark`, its id and its ranked settings, the Hub's leaderboards get the results, too. With
+    `pull_request` the model is somebody else's, and keeps its card.
     """
     files = tuple(file for one in evaluations for file in one.files)
     notes: list[str] = []

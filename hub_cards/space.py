@@ -1,4 +1,4 @@
-"""The leaderboard as a static Space: the report of one's own results beside the published ones, or these alone."""
+"""The leaderboard as a static Space: the report of your own results beside the published ones, or these alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def space(results: Sequence[Path], *, repo: str, others: Sequence[Row] = ()) -> 
 
 
 def space_files(results: Sequence[Path], others: Sequence[Row] = ()) -> list[File]:
-    """The page index.html, which asks for no other file; with results the report's tables and plots, too."""
+    """The page index.html, which loads no other file; with results the report's tables and plots, too."""
     if not results:
         if others:
             raise UserError("The Hub's rows are shown beside results of your own: name them with --results.")

@@ -24,7 +24,7 @@ _SPECS = ("teacher", "judge")  # columns that hold a model's spec as JSON text
 def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | None = None) -> Publication:
     """The data set in `folder` with its summary and its card; `pack` is the rows' pack if it is not a bundled one.
 
-    Raises UserError if the folder is not one of ours, a fact is missing, or the rows give away what a task asks.
+    Raises UserError if the folder is not one of ours, a fact is missing, or the rows leak items of a task.
     """
     from training.data.leakage import check_leaks
     from training.data.rows import COLUMNS

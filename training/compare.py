@@ -1,6 +1,6 @@
-"""`skillmix compare`: the base model and what training runs made of it, on the same items.
+"""`skillmix compare`: the base model and the models of training runs, on the same items.
 
-    RUN/evaluation/run.json          (or --out) what is compared: tasks, arguments, judge, models
+    RUN/evaluation/run.json          (or --out) the comparison: tasks, arguments, judge, models
     RUN/evaluation/before/answers/   the base model's answers, a file for each task
     RUN/evaluation/before/           its results and samples as lm_eval writes them; `whole` once all are there
     RUN/evaluation/after/            the same of the trained model
@@ -54,15 +54,15 @@ _NOT_TAKEN = {  # lm_eval's arguments that are given here, and what to type in t
     "-t": "type --tasks",
     "-M": "type --model",
 }
-# Arguments and settings of how generating and judging go about it: they may change when a comparison goes on.
+# Arguments and settings that change only the speed: they may change when a comparison resumes.
 _SPEED = ("--batch_size", "-b", "--max_batch_size", "--device", "--verbosity", "-v")
 _HOW = {"concurrency", "adaptive", "max_usd", "max_tokens", "price", "batch", "max_missing"}
-_JUDGE = {"judge", "judge_base_url", "votes"}  # told by the judges' own record
+_JUDGE = {"judge", "judge_base_url", "votes"}  # in the judges' own record
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Each run's rows by its name, and what stands above them."""
+    """Each run's rows by its name, and the sentences above them."""
 
     runs: dict[str, list[ComparedTask]]
     base_model: str
@@ -98,7 +98,7 @@ def compare(
 
     The comparison is in `out` (None: one run's folder evaluation; several need a folder). `settings` are the
     tasks' (skillmix_tasks.harness.settings), `model` and `arguments` go to lm_eval. Without `trust`, a base model
-    that only the folder of others names is not loaded. Raises UserError for what can be known to fail before
+    that only the folder of others names is not loaded. Raises UserError for every fault that can be found before
     anything is generated, if another comparison is there already, and if a model or the judge fails.
     """
     runs = [runs] if isinstance(runs, TrainedRun) else list(runs)
@@ -140,7 +140,7 @@ def compare(
         for side, models in sides.items():
             logger.info("%s training: %s answers %s", side.capitalize(), models, ", ".join(names))
             asked = ["--model", model, "--model_args", models, *arguments]
-            # A cap that stood in the answers' settings would hold for every later judging of them.
+            # A cap in the answers' settings would hold for every later judging of them.
             told = {name: value for name, value in settings.items() if name not in _HOW}
             _answer(out / side / "answers", names, asked, told)
         failures = _judge_sides([out / side for side in sides], settings, read, trust=trust)
@@ -216,11 +216,11 @@ def _telling(arguments: Sequence[str]) -> list[str]:
 
 
 def _answer(folder: Path, names: Sequence[str], arguments: Sequence[str], settings: Mapping[str, Any]) -> None:
-    """Have a model answer the tasks to which `folder` holds no answers yet; UserError if it does not."""
+    """Let a model answer the tasks to which `folder` holds no answers yet; UserError if answers are missing."""
     missing = [name for name in names if name not in _answered(folder)]
     if not missing:
         return
-    with tempfile.TemporaryDirectory() as logs:  # lm_eval wants to log predictions; ours are the answers
+    with tempfile.TemporaryDirectory() as logs:  # lm_eval requires logged predictions; ours are the answers
         done = subprocess.run(  # noqa: S603
             [
                 *(sys.executable, "-P", "-m", "skillmix", "eval", *arguments),
@@ -245,7 +245,7 @@ def _answered(folder: Path) -> dict[str, Path]:
 
 
 def _judge_sides(sides: Sequence[Path], settings: dict[str, Any], read: Settings, *, trust: bool) -> list[str]:
-    """Have the answers of each side judged that are not yet; sentences on control answers that a judge failed.
+    """Judge the unjudged answers of each side; return sentences on failed control answers.
 
     Sides share a cap in equal parts, as they are judged one after the other.
     """

@@ -1,6 +1,6 @@
-"""What training changed: the scores of the base and of the trained model on the same items, in one table.
+"""The changes by training: the scores of the base and of the trained model on the same items, in one table.
 
-The papers' tables 2 and 3 for a run of one's own: a row for each split and k, with full marks, all skills and
+The papers' tables 2 and 3 for your own run: a row for each split and k, with full marks, all skills and
 skill fraction before and after.
 """
 
@@ -30,7 +30,7 @@ SPLITS = {"all": "all", "train": "train", "heldout": "held-out", "public": "publ
 
 @dataclass(frozen=True)
 class Change:
-    """One metric before and after, each with its standard error; None where nothing or too little is known.
+    """One metric before and after, each with its standard error; None if unknown.
 
     `change` is the mean over the `pairs` items with a verdict on both sides, so it may differ a little from the
     difference of the two means. `interval` and `p` are those of training.paired.
@@ -66,7 +66,7 @@ class Covered(NamedTuple):
 class ComparedTask:
     """A task's items, how many of them have a verdict before and after, and the metrics' changes by name.
 
-    `answers` says in words what is not as usual with the answers before and after: states, cuts, reasoning.
+    `answers` describes unusual answers before and after: states, cuts, reasoning.
     """
 
     task: str
@@ -87,7 +87,7 @@ class Half:
 
 
 def read_half(folder: Path) -> Half:
-    """The newest results under `folder` with their samples; UserError if there are none."""
+    """The newest results under `folder` with their samples; UserError if they are missing."""
     found = sorted(folder.glob("**/results_*.json"), key=lambda file: file.name)
     if not found:
         raise UserError(f"{folder} holds no results of `skillmix eval` or `skillmix grade`.")
@@ -208,7 +208,7 @@ def _answers(record: RunRecord) -> str:
 
 
 def _judge(record: RunRecord) -> dict[str, Any]:
-    """The judge without what its endpoint refused, which a side whose votes were all stored does not tell."""
+    """The judge without its refused parameters, which are unknown on a side whose votes were all stored."""
     return {name: value for name, value in (record.judge or {}).items() if name != "refused_parameters"}
 
 
@@ -242,7 +242,7 @@ def _change(
 
 
 def _known(value: object) -> float | None:
-    """lm-eval writes NaN for a score without items, and "N/A" for an error that cannot be told."""
+    """lm-eval writes NaN for a score without items, and "N/A" for an unknown error."""
     return float(value) if isinstance(value, int | float) and not math.isnan(value) else None
 
 

@@ -1,7 +1,7 @@
-"""What data, training and evaluation will take, before any of it begins: dollars, and hours of a GPU.
+"""Estimates of data, training and evaluation, before any of it begins: dollars, and hours of a GPU.
 
-Prompts are counted from those of the plan's first cells and of the tasks' first items. What cannot be counted
-stands in estimate.yaml with its source, and is printed with the result. Of an experiment it is
+Prompts are counted from those of the plan's first cells and of the tasks' first items. Figures that cannot be
+counted are in estimate.yaml with their sources, and are printed with the result. Of an experiment it is
 training/experiment/estimate.py that puts the parts together.
 """
 
@@ -45,7 +45,7 @@ _OF_GPU = ("gpu", "billions", "train_source", "generate_tokens_per_second", "gen
 
 @dataclass(frozen=True)
 class Calls:
-    """What a model uses for texts of one k; `dollars` is None if its price is not known."""
+    """A model's usage for texts of one k; `dollars` is None if its price is not known."""
 
     role: str
     model: str
@@ -62,7 +62,7 @@ class Calls:
 
 @dataclass(frozen=True)
 class Part:
-    """A step: what it does, and what is paid for it.
+    """A step and its cost.
 
     `gpu_hours` is None where the model's size is not known.
     """
@@ -79,7 +79,7 @@ class Part:
 
     @property
     def dollars(self) -> float | None:
-        """What all calls cost; None if a price is not known."""
+        """The cost of all calls; None if a price is unknown."""
         dollars = [one.dollars for one in self.calls]
         return None if None in dollars else sum(filter(None, dollars))
 
@@ -103,7 +103,7 @@ class Estimate:
 
     @property
     def dollars(self) -> float:
-        """What the calls with a known price cost."""
+        """The cost of the calls with a known price."""
         return sum(one.dollars or 0 for part in self.parts for one in part.calls)
 
     @property
@@ -183,9 +183,9 @@ def estimate(
     tasks: Sequence[str] = (),
     items: int = 100,
 ) -> Estimate:
-    """What `skillmix generate` on a pack, `train` and `compare` will take.
+    """The estimate of `skillmix generate` on a pack, `train` and `compare`.
 
-    `pack_name` is a bundled pack or a directory. `tasks` are the recipe's if there are none, each with `items`
+    `pack_name` is a bundled pack or a directory. Empty `tasks` mean the recipe's, each with `items`
     items; a task of another bundled pack is estimated on that one. Without a recipe the texts alone are
     estimated. Raises UserError for an unknown task.
     """
@@ -215,7 +215,7 @@ def unpriced(specs: Sequence[ModelSpec]) -> list[ModelSpec]:
 
 
 def assumptions(ks: Iterable[int], recipes: Sequence[Recipe]) -> dict[str, Any]:
-    """What an estimate assumes that weights texts of `ks` by their acceptance, and trains by `recipes`."""
+    """The assumptions of an estimate that weights texts of `ks` by their acceptance, and trains by `recipes`."""
     used: dict[str, Any] = {"reply_tokens": _REPLY, "answer_tokens": _known()["answer_tokens"]}
     if shares := {k: _acceptance(k) for k in ks}:
         used |= {"acceptance": shares, "acceptance_source": _known()["acceptance_source"]}
@@ -235,7 +235,7 @@ def looked_at(pack: Pack, plan: Plan) -> dict[Kind, list[Item]]:
 def texts_part(
     name: str, pack: Pack, kinds: dict[Kind, list[Item]], teacher: TeacherSpec, judges: Sequence[JudgeSpec]
 ) -> Part:
-    """What it takes to make texts of these kinds."""
+    """The estimate of making texts of these kinds."""
     used: _Used = {}
     for kind, items in kinds.items():
         share = _tries(kind) / len(items)
@@ -251,7 +251,7 @@ def texts_part(
 def training_part(
     name: str, pack: Pack, kinds: dict[Kind, list[Item]], recipe: Recipe, billions: float | None, times: int = 1
 ) -> Part:
-    """What it takes to train a model of so many parameters on accepted texts of these kinds, `times` times."""
+    """The estimate of training a model of so many parameters on accepted texts of these kinds, `times` times."""
     accepted = {kind: _tries(kind) * _acceptance(kind.k) for kind in kinds}
     tokens = sum(
         accepted[kind] / len(items) * (second.prompt + second.completion)
@@ -301,7 +301,7 @@ def _first_turn(pack: Pack, item: Item) -> Usage:
 
 
 def _second_turn(pack: Pack, item: Item) -> Usage:
-    """Its prompt holds the first turn whole."""
+    """Its prompt holds the complete first turn."""
     first = _first_turn(pack, item)
     return Usage(first.prompt + first.completion + _tokens(render(pack, "turn2", item)), _REPLY)
 

@@ -1,6 +1,6 @@
 """Intervals of shares that come in items, each with generations and votes inside.
 
-Items are drawn at random and stand for themselves; what lies within one (its generations, its points) does not.
+Items are drawn at random and are independent; the parts of one (its generations, its points) are not.
 So an interval rests on the number of items. All are Wilson's, for the number of independent trials that would
 vary as much as the items did: near 0 and 1, and with few items, they stay within 0 to 1 and have width. Sources:
 Wilson 1927 (JASA 22:209); Korn and Graubard 1998 (Survey Methodology 24:193) for the effective number and its t
@@ -27,14 +27,14 @@ class Share:
 
 
 def wilson(successes: float, trials: float) -> Interval:
-    """Wilson's interval, for numbers that need not be whole."""
+    """Wilson's interval, for numbers that need not be integers."""
     return Interval(*effective_wilson(successes, trials))
 
 
 def mean_interval(mean: float, error: float, items: int) -> Interval:
     """Of the mean of `items` scores from 0 to 1 with the standard error `error` of that mean.
 
-    Where all scores are equal their variation is not known, and the interval is that of as many yes/no scores.
+    If all scores are equal their variation is unknown, and the interval is that of as many yes/no scores.
     """
     variance = mean * (1 - mean)
     effective = float(items)
@@ -58,7 +58,7 @@ def clustered(earned: Sequence[int], decided: Sequence[int]) -> Share:
     least.
 
     Its variance is that of a ratio over items, as in cluster sampling (Cochran 1977, section 11.8). Points of an
-    item hang together, so that they never count for more than as many independent ones.
+    item depend on each other, so they never count for more than as many independent ones.
     """
     items, total = len(decided), sum(decided)
     share = sum(earned) / total

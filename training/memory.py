@@ -5,8 +5,8 @@
     optimizer    8 bytes for each trained weight (Adam); 2 in 8 bits; next to nothing for Adafactor
     activations  what one micro batch keeps for its way back, with logits, loss and the weights cast to bfloat16
 
-FSDP shards the first three over the GPUs; each then holds two blocks whole in bfloat16 for a moment. Activations
-are found by a step of the model with fewer layers on tensors that have shapes and no content.
+FSDP shards the first three over the GPUs; each then holds two complete blocks in bfloat16 for a moment.
+Activations are found by a step of the model with fewer layers on tensors that have shapes and no content.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memory:
         activations = max(activations, 4.0 * trained / shards)
     if shards > 1:
         root = _parameters(_empty(recipe, config, 0))
-        # Two blocks and the embeddings whole in bfloat16, and the gradients of a block in both dtypes.
+        # Two complete blocks and the embeddings in bfloat16, and the gradients of a block in both dtypes.
         activations += (2 * 2 + 2 + 4) * (total - root) / layers + (2 + 2 + 4) * root
     frozen_bytes = _FOUR_BITS if recipe.four_bit else _frozen_bytes(recipe, shards)
     return Memory(
@@ -97,7 +97,7 @@ def _frozen_bytes(recipe: Recipe, shards: int) -> float:
 
 
 def model_config(recipe: Recipe) -> PreTrainedConfig:
-    """The configuration of the base model; UserError if it cannot be had."""
+    """The configuration of the base model; UserError if it cannot be loaded."""
     from transformers import AutoConfig
 
     from training.tune.prepare import find_base
@@ -189,7 +189,7 @@ def _step(recipe: Recipe, config: PreTrainedConfig, layers: int, shards: int) ->
 def _shape(model: torch.nn.Module, low: torch.dtype, *, whole: bool) -> None:
     """Give `model` tensors of this machine that have a shape alone.
 
-    Trained weights are float32 where each device holds them whole, and all others `low`.
+    Trained weights are float32 if each device holds all of them, and all others `low`.
     """
     import torch
 

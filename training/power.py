@@ -1,4 +1,4 @@
-"""How many items a paired comparison needs to see a difference, reckoned exactly for McNemar's exact test."""
+"""How many items a paired comparison needs to see a difference, computed exactly for McNemar's exact test."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def items_needed(
 ) -> int | None:
     """The items with which a true difference is found with the chance POWER; None if they are more than MOST.
 
-    `rate` is the first student's score and `difference` what the second has more (or, below 0, less). UserError
-    for numbers that cannot be together.
+    `rate` is the first student's score and `difference` the second's score minus it. UserError for impossible
+    numbers.
     """
     if difference == 0 or not (0 <= rate <= 1 and 0 <= rate + difference <= 1):
         raise UserError(

@@ -23,11 +23,11 @@ class PublishedSource(BaseModel):
 
 
 class PublishedRow(BaseModel):
-    """One student's scores at one k, as shares from 0 to 1; None is what the source does not state.
+    """One student's scores at one k, as shares from 0 to 1; None if the source does not state it.
 
-    `training` is none or the name of a training set, as D(1,2,3) in the second paper. `names_deducted`: a skill
-    that the text names earns no point. `common_dropped`: items with a very common skill were left out. `items` is
-    their number.
+    `training` is None or the name of a training set, such as D(1,2,3) in the second paper. `names_deducted`: a
+    skill that the text names earns no point. `common_dropped`: items with a very common skill were left out.
+    `items` is their number.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -31,7 +31,7 @@ class TrainedRun:
     def model_arguments(self, model: str) -> dict[str, str]:
         """lm-eval's --model_args before and after training, for `model` of lm-eval's registry.
 
-        Raises UserError where only a merged model serves, and there is none, or if the model is damaged.
+        Raises UserError if a merged model is required and missing, or if the model is damaged.
         """
         before = f"pretrained={self.base}" + (f",revision={self.revision}" if self.revision else "")
         merged = self.folder / "merged"
@@ -58,7 +58,7 @@ class TrainedRun:
 def check_base(run: TrainedRun) -> None:
     """Raise UserError, which names the base model, if neither a recipe of ours nor a run of this user names it.
 
-    Whoever made the folder chose it, and it would be loaded.
+    The author of the folder chose it, and it would be loaded.
     """
     known = {EMBEDDED, *(load_recipe(name).model for name in recipe_names())}
     if run.recipe.model not in known and not is_own(record_bytes(run.folder)):
@@ -69,7 +69,7 @@ def check_base(run: TrainedRun) -> None:
 
 
 def read_run(folder: Path) -> TrainedRun:
-    """The run in `folder`; UserError if there is none, or if it is incomplete."""
+    """The run in `folder`; UserError if it is missing or incomplete."""
     try:
         record = record_of(folder) or {}
         recipe = Recipe.model_validate(record["recipe"])

@@ -1,4 +1,4 @@
-"""The files of a push: what goes up under which path, and what is left out and why."""
+"""The files of a push with their paths, and the files that are left out, with reasons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grading import UserError
 from hub_cards.hub.key_scan import find_key
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # which does not wait at a pipe
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe does not block it
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
@@ -94,7 +94,7 @@ def _open(home: Path, parts: tuple[str, ...]) -> int:
 
 
 def refuse_keys(files: Iterable[File]) -> None:
-    """Raise UserError if a file holds what looks like a key: what is pushed once stays in the history."""
+    """Raise UserError if a file seems to hold a key: a pushed key stays in the history."""
     for file in files:
         found = find_key(file.source, file.path)
         if found is not None:

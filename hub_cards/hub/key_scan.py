@@ -1,4 +1,4 @@
-"""Looks for keys in what is about to be published: known forms, and the very keys of this machine."""
+"""Looks for keys before a push: known forms, and the keys of this machine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _OVERLAP = 512  # more than the longest form that is looked for
 
 
 def find_key(source: Path | bytes, name: str) -> str | None:
-    """What the content looks to hold, in words ("an OpenAI key"), or None.
+    """The kind of key that the content seems to hold, in words ("an OpenAI key"), or None.
 
-    Parquet is read as its texts, and of safetensors the header: what follows are numbers.
+    Parquet is read as its texts, and of safetensors the header: the rest are numbers.
     """
     if name.endswith(".parquet"):
         chunks = _texts(source)

@@ -1,4 +1,4 @@
-"""One push, planned: which files the repository is to hold, whatever is there now."""
+"""The plan of a push: the files that the repository will hold, whatever it holds now."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Remote:
 
 @dataclass(frozen=True)
 class Publication:
-    """What goes up. `others` are the paths of files that belong to other pushes, and stay as they are.
+    """The content of a push. `others` are the paths of files that belong to other pushes, and stay as they are.
 
-    `card` is empty where the repository keeps its own. `notes` are sentences on what is not in the files.
+    `card` is empty where the repository keeps its own. `notes` are sentences on facts that are not in the files.
     """
 
     card: str
@@ -53,7 +53,7 @@ class Publication:
         return [path for path in remote.files if path not in planned]
 
     def text(self) -> str:
-        """What a dry run prints: each file with its size, what is left out, and the card."""
+        """The output of a dry run: each file with its size, the files left out, and the card."""
         lines = [f"{file.size:>14,}  {file.path}" for file in self.all_files]
         lines.append(f"{sum(file.size for file in self.all_files):>14,}  bytes in {len(lines)} files")
         lines += [f"      left out  {one.path} ({one.reason})" for one in self.left_out]
@@ -71,7 +71,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a push goes: the repository, what its card is of, and who may see it.
+    """The target of a push: the repository, the kind of its card, and who may see it.
 
     With `must_exist` it is not made, for the push adds to what is there. With `pull_request` the push adds
     files to a repository of anybody, in a pull request and not in a commit to its main branch.

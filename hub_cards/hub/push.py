@@ -1,7 +1,7 @@
 """A push: one commit that makes the repository hold exactly the planned files, whatever goes wrong on the way.
 
-It begins with what the repository holds and names that commit as the parent of its own. So it can be tried again
-from the start at any failure: what is there already is not sent, and a change by somebody else is seen.
+It reads the content of the repository and names that commit as the parent of its own. So it can restart after any
+failure: files that are there already are not sent, and a change by somebody else is noticed.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 _RESULTS_FILE = re.compile(r"\.eval_results/[\w.-]+\.yaml")
 _ATTEMPTS = 5
-_LONGEST_WAIT = 300.0  # seconds; a longer wait is reported, not served
+_LONGEST_WAIT = 300.0  # seconds; a longer wait is reported, and not waited for
 _backoff = wait_exponential(multiplier=1, max=30)
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What became of a push; `changed` is False if the repository held just that already."""
+    """The result of a push; `changed` is False if the repository already held the same content."""
 
     url: str
     commit: str
@@ -55,9 +55,9 @@ class Pushed:
 
 
 def push(target: Target, plan: Callable[[Remote], Publication]) -> Pushed:
-    """Make the repository hold what `plan` says of it as it is now, and return what became of it.
+    """Make the repository hold the files of `plan`, and return the result.
 
-    Raises UserError, in one sentence with the way on, for what does not pass by itself.
+    Raises UserError, in one sentence with the next step, for errors that are not temporary.
     """
     with _one_sentence(target.repo):
         api = hub_api()
@@ -85,7 +85,7 @@ def read_benchmark(repo: str) -> Remote:
 
 
 def read_leaderboard(benchmark: str) -> dict[str, Path]:
-    """The files of results on a benchmark's leaderboards, fine-tuned models included, by what the model is called.
+    """The files of results on a benchmark's leaderboards, fine-tuned models included, by the model's name.
 
     A result that is an open pull request, which the model's owner has not accepted, has that in its name.
     """
@@ -102,7 +102,7 @@ def read_leaderboard(benchmark: str) -> dict[str, Path]:
 
 
 def hub_api() -> HfApi:
-    """A client with the token of the environment or the login; UserError if there is none."""
+    """A client with the token of the environment or the login; UserError if it is missing."""
     from huggingface_hub import HfApi, get_token
 
     token = get_token()
@@ -125,7 +125,7 @@ def _push(api: HfApi, target: Target, plan: Callable[[Remote], Publication]) -> 
         api.create_repo(
             target.repo,
             repo_type=target.kind,
-            private=True,  # until it is whole
+            private=True,  # until it is complete
             exist_ok=True,
             space_sdk="static" if target.kind == "space" else None,
         )
@@ -230,7 +230,7 @@ def _passes(error: BaseException) -> bool:
 
 
 def _told(error: BaseException) -> float:
-    """The seconds that the Hub wants to be left alone, or 0."""
+    """The seconds of the Hub's Retry-After, or 0."""
     response = getattr(_cause(error), "response", None)
     return (retry_after(response.headers) or 0.0) if response is not None else 0.0
 
@@ -242,7 +242,7 @@ def _wait(state: RetryCallState) -> float:
 
 @contextmanager
 def _one_sentence(repo: str) -> Iterator[None]:
-    """Say what a failed request means for the push, and how to go on."""
+    """One sentence about a failed request, with the next step."""
     from httpx2 import TransportError
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 

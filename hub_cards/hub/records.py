@@ -1,4 +1,4 @@
-"""Reads what a run recorded in its folder."""
+"""Reads a run's records in its folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hub_cards.hub.files import open_within
 
 
 def read_record(path: Path, made_by: str, *, within: Path | None = None) -> dict[str, Any]:
-    """The JSON object in a file; UserError says what would have made it, or that a link leads out of `within`."""
+    """The JSON object in a file; UserError says which command makes it, or that a link leads out of `within`."""
     try:
         source = path if within is None or not path.exists() else open_within(within, path)
         record = load_json(read_text(source))

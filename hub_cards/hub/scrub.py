@@ -1,4 +1,4 @@
-"""What a run recorded, without what belongs to one machine: paths cut to names, addresses and keys left out."""
+"""A run's records without the facts of a machine: paths cut to names, addresses and keys left out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def is_local(text: str) -> bool:
-    """Whether a text is a path of this machine, as far as its form says."""
+    """Whether a text is a path of this machine, by its form."""
     return _LOCAL.fullmatch(text) is not None
 
 
@@ -51,7 +51,7 @@ def local_paths(value: Any) -> Iterator[str]:
         yield value
 
 
-# Of lm-eval's model arguments just those that say which model was run, and how.
+# The arguments of lm-eval's models that identify the model and its settings.
 _ARGUMENTS = (
     "pretrained", "model", "revision", "subfolder", "peft", "delta", "tokenizer", "gguf_file", "dtype",
     "add_bos_token", "max_length", "load_in_4bit", "load_in_8bit", "quantization", "enable_thinking",
@@ -59,7 +59,7 @@ _ARGUMENTS = (
 
 
 def scrub_model_args(given: Any) -> dict[str, Any]:
-    """lm-eval's `model_args`, as text or mapping, without addresses, headers, keys and what is not known."""
+    """lm-eval's `model_args`, as text or mapping, without addresses, headers, keys and unknown arguments."""
     if isinstance(given, str):
         parts = (part.partition("=") for part in given.split(","))
         given = {name.strip(): text.strip() for name, _, text in parts}

@@ -101,7 +101,7 @@ def novelty(
     score: Annotated[float | None, typer.Option(min=0, max=1, help="Full marks to compare with it.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which score a student could reach at most by repeating what its training corpus held.
+    """Print the highest score that a student could reach by repeating its training corpus.
 
     skillmix novelty --k 5 --corpus-tokens 2e12
     """
@@ -151,7 +151,7 @@ def power(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """How many items show a difference between two students, at 5 % and with a chance of 80 %.
+    """Print how many items show a difference between two students, at 5 % and with a chance of 80 %.
 
     skillmix power --difference 0.1 --rate 0.3
     """

@@ -1,6 +1,6 @@
 """From the rows of accepted texts to a data set that `datasets.load_dataset(DIR, "k1-2")` reads.
 
-    DIR/rows_k1.jsonl, rows_k2.jsonl, ...      what was accepted
+    DIR/rows_k1.jsonl, rows_k2.jsonl, ...      the accepted texts
     DIR/data/k1/train-00000-of-00001.parquet   a config for each k, and one for all up to each k
     DIR/data/k1-2/validation-00000-of-00001.parquet
     DIR/README.md                              the configs as `datasets` reads them, and the columns
@@ -180,7 +180,7 @@ def validation_ids(ids: Iterable[str], *, seed: int, share: float) -> frozenset[
     """About the `share` of `ids` that a hash with `seed` puts on the validation side.
 
     At least one where there are 20 or more, and none where there are fewer. But for that, an id is on the same
-    side whatever the other ids are: a text that was held back once is held back when more have been accepted.
+    side whatever the other ids are: a text that was held back once stays held back when more are accepted.
     """
     chosen: set[str] = set()
     number, first = 0, (2.0, "")

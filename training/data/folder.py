@@ -1,4 +1,4 @@
-"""The folder of a run: what is made there, and by one process at a time."""
+"""The folder of a run: its record, and a lock for one process at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def claimed(
 ) -> Iterator[None]:
     """Keep `out`, which is made if it is not there, for the run of `command` that `record` describes.
 
-    A run that is there gives way to another as long as it has not `begun` to make what is worth keeping.
+    Another run may replace it as long as it has not `begun` to make results.
     Raises UserError if another run or something else is there, or if another process works there now.
     """
     try:
@@ -54,7 +54,7 @@ def claimed(
 
 
 def record_of(out: Path) -> dict[str, Any] | None:
-    """The record of the run in `out`; None if there is none that can be read, which is for `claimed` to say."""
+    """The record of the run in `out`; None if there is no readable one, which `claimed` reports."""
     try:
         return _Record.validate_json(read_bytes(out / _MARK))
     except (OSError, ValidationError):
@@ -62,12 +62,12 @@ def record_of(out: Path) -> dict[str, Any] | None:
 
 
 def record_bytes(out: Path) -> bytes:
-    """The record of the run in `out` as it stands on the disk."""
+    """The record of the run in `out` as it is on the disk."""
     return (out / _MARK).read_bytes()
 
 
 def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], bool]) -> None:
-    """Write down in `out` what is made there; UserError if that is another run already."""
+    """Write the record of the run into `out`; UserError if that is another run already."""
     mark = out / _MARK
     try:
         there = _Record.validate_json(read_bytes(mark)) if mark.exists() else None

@@ -1,7 +1,7 @@
-"""Whether a data set gives away what the tasks ask: its rows against the pack's split and the tasks' items.
+"""Whether a data set leaks items of the tasks: its rows against the pack's split and the tasks' items.
 
 A leak is a held-out topic, a held-out skill in a text with two or more skills, or the exact item of a task (the
-same skills and topic). Held-out skills in texts with one skill are the paper's D(1): counted, and no leak.
+same skills and topic). Held-out skills in texts with one skill are the paper's D(1): counted, and not a leak.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _COLUMNS = ("id", "source", "pack", "skills", "topic")
 
 @dataclass(frozen=True)
 class Labels:
-    """What a row says it is about: ids of its skills and of its topic. Pre-training text has neither."""
+    """The labels of a row: ids of its skills and of its topic. Pre-training text has neither."""
 
     id: str
     source: str
@@ -45,10 +45,10 @@ class Labels:
 
 @dataclass
 class Leakage:
-    """What was found in `rows` rows, of which `mixed` are pre-training text and have nothing to be checked.
+    """The findings in `rows` rows, of which `mixed` are pre-training text and have nothing to be checked.
 
-    `counts` counts rows by kind of finding, and `first` holds the first five of each: the row's id, and what it
-    gives away. `tasks` are those against which the rows were checked, each with its first `items` items.
+    `counts` counts rows by kind of finding, and `first` holds the first five of each: the row's id, and the leaked
+    name or item. `tasks` are those against which the rows were checked, each with its first `items` items.
     """
 
     tasks: tuple[str, ...]
@@ -71,7 +71,7 @@ class Leakage:
             shown.append((row, what))
 
     def add(self, other: Leakage) -> None:
-        """Add what was found in other rows, checked against the same items."""
+        """Add the findings in other rows, checked against the same items."""
         self.rows += other.rows
         self.mixed += other.mixed
         self.counts += other.counts
@@ -136,7 +136,7 @@ def check_leaks(
 
 
 def read_labels(folder: Path) -> Iterator[Labels]:
-    """What the rows in `folder` are about, from every file there; a row that is in several counts once."""
+    """The labels of the rows in `folder`, from every file there; a row that is in several counts once."""
     seen: set[Labels] = set()
     for row in _all_labels(folder):
         if row not in seen:

@@ -39,12 +39,12 @@ class Mix:
             raise UserError(f"--mix-share {self.share} is not a share of the rows: give a number between 0 and 1.")
 
     def check(self) -> None:
-        """Raise UserError, in one sentence, if there is no text to be read."""
+        """Raise UserError, in one sentence, if the source has no readable text."""
         if next(_texts(self.source), None) is None:
             raise UserError(f"{self.source} holds no text: name a file {_FORMS}.")
 
     def rows(self, generated: int) -> int:
-        """How many rows of text stand beside so many generated ones."""
+        """The number of rows of text beside so many generated ones."""
         return round(generated * self.share / (1 - self.share))
 
 

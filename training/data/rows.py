@@ -1,9 +1,9 @@
-"""The rows of a data set: one accepted text each, with all that led to it.
+"""The rows of a data set: one accepted text each, with its history.
 
     {"id": "irony+simile@sewing", "source": "generated", "pack": "language", "k": 2, "turns": 2,
      "prompt1": "...", "answer1": "Answer: ...", "text1": "...", "teacher_tokens": {"prompt": 700, ...}, ...}
 
-While texts are accepted, rows stand in rows_k{K}.jsonl; training.data.dataset makes the data set of them.
+While texts are accepted, rows are in rows_k{K}.jsonl; training.data.dataset makes the data set of them.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class TopicName(_Part):
 
 
 class LostPoint(_Part):
-    """A point that code took away, and why."""
+    """A point that code removed, and why."""
 
     criterion: str
     reason: str
 
 
 class Check(_Part):
-    """What code found in the answer of one turn: see skillmix_tasks.scoring.points.Checked."""
+    """The findings of code in the answer of one turn: see skillmix_tasks.scoring.points.Checked."""
 
     turn: Literal[1, 2]
     extraction: str
@@ -263,7 +263,7 @@ COLUMNS: Final = {
 
 
 def rows_file(folder: Path, k: int) -> Path:
-    """Where the rows with `k` skills stand."""
+    """The file of the rows with `k` skills."""
     return folder / f"rows_k{k}.jsonl"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _HUB_ID = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
-# A name is as short as it can be: what looks like a config and a number of rows is not part of it.
+# A name is as short as it can be: a config and a number of rows at its end are not part of it.
 _GIVEN = re.compile(r"(?P<data>.+?)(:(?P<config>[\w-]+))?(=(?P<rows>\d{1,10}))?")
 _COLUMNS = ("id", "messages", "text")  # that are trained on
 _FILES = ["*.parquet", "*.jsonl", "*.json", "README.md"]
@@ -46,7 +46,7 @@ class Source:
     """So many of the rows for training were drawn; None is all of them."""
 
     def record(self) -> dict[str, Any]:
-        """What tells the data set apart, as a run's record has it."""
+        """The data set's identity in a run's record."""
         return {"name": self.name, "revision": self.revision, "config": self.config}
 
     def leaks(self, tasks: tuple[str, ...]) -> Leakage:
@@ -112,7 +112,7 @@ class Data:
         return " + ".join(source.name for source in self.sources)
 
     def record(self) -> dict[str, Any]:
-        """What tells the data apart; a single data set with all its rows is recorded as it always was."""
+        """The data's identity; a single data set with all its rows is recorded as it always was."""
         if len(self.sources) == 1 and self.sources[0].rows is None:
             return self.sources[0].record()
         return {
@@ -131,7 +131,7 @@ class Data:
 
 
 def open_data(given: Sequence[str], config: str | None, seed: int) -> Data:
-    """The data sets `given`, each as DIR or ORG/NAME[@REVISION], with :CONFIG and =ROWS behind it.
+    """The data sets `given`, each as DIR or ORG/NAME[@REVISION], followed by :CONFIG and =ROWS.
 
     `config` is that of the first one, unless it names its own; others have their default. `seed` draws rows.
     Raises UserError as `open_source`, if one is given twice or has fewer rows, or if they do not go together.
@@ -193,7 +193,7 @@ def _joined(parts: Sequence[Dataset], given: Sequence[str]) -> Dataset:
 
 
 def texts_of(rows: Dataset) -> Iterator[dict[str, Any]]:
-    """What is trained on of each row: its `id`, `messages` and `text`."""
+    """The columns for training of each row: its `id`, `messages` and `text`."""
     columns = [name for name in _COLUMNS if name in rows.column_names]
     yield from rows.select_columns(columns)
 
@@ -221,7 +221,7 @@ def _check_card(folder: Path, data: str) -> None:
 
 
 def _file_names(value: Any) -> Iterator[str]:
-    """All that stands under data_files or data_dir."""
+    """All names under data_files or data_dir."""
     if isinstance(value, list):
         for one in value:
             yield from _file_names(one)

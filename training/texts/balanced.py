@@ -1,4 +1,4 @@
-"""Cells drawn so that whatever is first taken of them is even.
+"""Cells drawn so that any first part of them is even.
 
 Skills, topics and, for k = 2, pairs of categories are dealt in rounds: each round deals every one of them once,
 in an order of its own. So at any place of the stream each was dealt equally often within one.
@@ -26,7 +26,7 @@ def balanced_cells(
     excluded: AbstractSet[Cell],
     compatible: Compatible,
 ) -> Iterator[tuple[list[str], str]]:
-    """Different cells (ids of skills, id of topic) that are not in `excluded`, until they cannot be even.
+    """Different cells (ids of skills, id of topic) that are not in `excluded`, until they cannot stay even.
 
     Each topic, and each skill, is equally often in them within one. For k = 2 so is each pair of categories, and
     then each skill within its category. `compatible` leaves out of a list the skills that an earlier one excludes;
@@ -61,7 +61,7 @@ class _Dealer:
         """
         dealt = list(held)
         while len(dealt) < len(held) + number:
-            # A hand that began in the round before may hold what stands first in this one.
+            # A hand that began in the round before may hold the first names of this one.
             fitting = (name for name in self._left if name not in dealt and _fits(dealt, name, compatible))
             name = next(fitting, None)
             if name is not None:
@@ -104,7 +104,8 @@ def _pairs(stream: str, skills: Sequence[Skill], compatible: Compatible) -> Iter
 
 
 def _topics_for(sets: Sequence[list[str]], topics: Sequence[str], used: AbstractSet[Cell]) -> list[str] | None:
-    """Each topic for one of as many `sets`, so that no cell is in `used` or there twice; None if that cannot be.
+    """Each topic for one of as many `sets`, so that no cell is in `used` or appears twice; None if that is
+    impossible.
 
     Sets look for a topic in turn; one that finds none takes another's, which then looks for one anew.
     """

@@ -1,4 +1,4 @@
-"""What became of every try of a run: counters that add up, to the last one.
+"""Counters of every try of a run, which add up exactly.
 
 For each k: accepted + rejected by reason = attempted. Counts are plain JSON, and two of them can be added.
 """
@@ -39,7 +39,7 @@ class Tally(BaseModel):
 
 
 class Spending(BaseModel):
-    """Tokens, of which `cached` are part of `prompt`, and dollars: None where a price is not known."""
+    """Tokens, of which `cached` are part of `prompt`, and dollars: None if a price is unknown."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -49,7 +49,7 @@ class Spending(BaseModel):
     dollars: float | None = Field(default=0.0, ge=0, allow_inf_nan=False)
 
     def add(self, usage: Usage, dollars: float | None) -> None:
-        """Add what was used; what is not known stays unknown."""
+        """Add usage; an unknown figure stays unknown."""
         self.prompt += usage.prompt
         self.completion += usage.completion
         self.cached += usage.cached
@@ -102,7 +102,7 @@ class Counts(BaseModel):
         self.kinds[item.k].rejected[reason] += 1
 
     def spend(self, k: int, who: Literal["teacher", "judge"], usage: Usage, dollars: float | None) -> None:
-        """Add what calls for texts of `k` skills used; `dollars` is None where the price is not known."""
+        """Add the usage of calls for texts of `k` skills; `dollars` is None where the price is not known."""
         kind = self._kind(k)
         (kind.teacher if who == "teacher" else kind.judge).add(usage, dollars)
 

@@ -1,4 +1,4 @@
-"""What becomes of one try: the teacher's turns, what code finds in them, and the judge's verdict."""
+"""The course of one try: the teacher's turns, the checks in code, and the judge's verdict."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TURNS: Final[tuple[Literal[1, 2], ...]] = (1, 2)
 
 @dataclass
 class Draft:
-    """One try. `reason` says why it cannot be accepted; None as long as nothing speaks against it."""
+    """One try. `reason` says why it cannot be accepted; None until a fault is found."""
 
     item: Item
     prompts: list[str]
@@ -34,7 +34,7 @@ class Draft:
     votes: Sequence[Vote] = ()
     teacher_usage: Usage = field(default_factory=Usage)
     judge_usage: Usage = field(default_factory=Usage)
-    failure: str = ""  # what the endpoint said, if it failed for good
+    failure: str = ""  # the endpoint's message, if it failed for good
     reason: str | None = None
 
     @property
@@ -78,7 +78,7 @@ class Draft:
 def write_drafts(
     teacher: Teacher, pack: Pack, items: Sequence[Item], *, turns: int, progress: bool
 ) -> list[Draft]:
-    """Have the teacher answer all items, turn by turn; a draft without a reply goes no further."""
+    """Let the teacher answer all items, turn by turn; a draft without a reply ends there."""
     names = ("turn1", "turn2")[:turns] if turns == 2 else ("single",)
     drafts = [Draft(item, [render(pack, name, item) for name in names]) for item in items]
     for turn in range(turns):
@@ -91,7 +91,7 @@ def write_drafts(
 
 
 def check_draft(draft: Draft) -> None:
-    """Let code look at each turn's answer; the last one has to be sound."""
+    """Run the checks on each turn's answer; the last one must pass."""
     draft.checks = [
         check_reply(draft.item, answer, draft.prompts[: turn + 1]) for turn, answer in enumerate(draft.answers)
     ]
@@ -106,7 +106,7 @@ def check_draft(draft: Draft) -> None:
 
 
 def judge_drafts(panel: Panel, pack: Pack, drafts: Sequence[Draft], *, progress: bool) -> None:
-    """Have all of `drafts` judged at once; those without full marks get the reason."""
+    """Judge all of `drafts` at once; those without full marks get the reason."""
     requests = [grading_request(pack, draft.item, draft.text) for draft in drafts]
     title = f"k = {drafts[0].item.k}: judging" if drafts else ""
     verdicts = panel.grade(requests, progress=progress and title) if requests else []
@@ -119,7 +119,7 @@ def judge_drafts(panel: Panel, pack: Pack, drafts: Sequence[Draft], *, progress:
 
 
 def _missed(decisions: dict[str, Decision]) -> str | None:
-    """Why these are no full marks: the first point that is denied, else the first without a verdict."""
+    """Why these are not full marks: the first point that is denied, else the first without a verdict."""
     for point, decision in decisions.items():
         if decision.earned is False:
             return not_met(point)

@@ -2,11 +2,11 @@
 
 Texts are compared by their words, folded: case, punctuation and look-alike letters make no difference. The same
 words are an exact duplicate. A near duplicate shares at least 60 % of the runs of three words that either text has
-(Jaccard similarity of word shingles). Accepted texts are short, and that is what sets both numbers: one word
+(Jaccard similarity of word shingles). Accepted texts are short, which sets both numbers: one word
 exchanged in the middle breaks three runs, which leaves 71 % of a text of 20 words and 60 % of one of 14.
 
 datasketch's MinHash LSH finds the candidates (it misses one in 85 at 60 %, one in 6,500 at 70 %), and their real
-similarity decides. So an answer does not hang on the order of anything but the texts.
+similarity decides. So the result depends only on the order of the texts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HASHES: Final = _BANDS[0] * _BANDS[1]
 
 @dataclass(frozen=True)
 class Duplicate:
-    """What a text repeats: the id of the earlier one, and the share of runs of words that they have in common."""
+    """A repetition: the id of the earlier text, and the share of runs of words that they have in common."""
 
     kind: Literal["exact", "near"]
     other: str
@@ -41,7 +41,7 @@ class Duplicates:
         self._exact: dict[tuple[str, ...], str] = {}
         self._names: set[str] = set()
         self._index = MinHashLSH(num_perm=_HASHES, params=_BANDS)
-        # Copied for each text: to draw the permutations anew costs more than to hash a text.
+        # Copied for each text: drawing the permutations again costs more than hashing a text.
         self._empty = MinHash(num_perm=_HASHES)
 
     def find(self, text: str) -> Duplicate | None:
@@ -76,7 +76,7 @@ class Duplicates:
 
 
 def _shingles(tokens: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
-    """The runs of three words; of a shorter text the whole of it."""
+    """The runs of three words; of a shorter text all of it."""
     if len(tokens) < SHINGLE:
         return frozenset({tokens})
     return frozenset(tokens[start : start + SHINGLE] for start in range(len(tokens) - SHINGLE + 1))

@@ -2,12 +2,12 @@
 
 The teacher writes, code checks, the judge decides.
 
-    OUT/run.json        what the run is: plan, pack, seed, turns, teacher, judge
+    OUT/run.json        the run: plan, pack, seed, turns, teacher, judge
     OUT/rows_k2.jsonl   the accepted texts, in the order of the plan
-    OUT/counts.json     what became of every try
+    OUT/counts.json     the outcome of every try
 
-The plan's cells come in a fixed order, and replies come from the store where it has them. So a run that was
-stopped anywhere is simply started again: it makes the same data set, and pays for nothing twice.
+The plan's cells come in a fixed order, and replies come from the store where it has them. So a stopped run is
+simply started again: it makes the same data set, and pays for nothing twice.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from training.texts.reasons import Reason, advice
 from training.texts.teacher import Teacher, TeacherSpec
 
 _WAVE = 500  # cells that are tried together, at most
-_PROBE = 40  # cells that are tried first, also of a batch: a teacher that cannot work shows it in them
+_PROBE = 40  # cells that are tried first, also of a batch, to detect a teacher that cannot work
 _BATCH_WAVE = 10_000  # a batch may take a day, so there must be few
-_ENOUGH = 100  # decided tries, from which a kind may be found hopeless
+_ENOUGH = 100  # decided tries, after which a kind may end early
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Limits:
-    """How a run goes about it, which changes none of its texts."""
+    """Limits of a run that change none of its texts."""
 
     concurrency: int = 32
     adaptive: bool = True
@@ -97,7 +97,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run has done: its counts, why each k ended, and what this process spent on teacher and judge."""
+    """The results of a run: its counts, why each k ended, and this process's spending on teacher and judge."""
 
     counts: Counts
     endings: dict[int, str]
@@ -106,7 +106,7 @@ class Outcome:
 
 
 def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
-    """Make the rows of `run` in `out` and return what became of every try.
+    """Make the rows of `run` in `out` and return the outcome of every try.
 
     Raises UserError if `out` holds another run, or a model cannot answer.
     """
@@ -121,7 +121,7 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
         "batch": limits.batch,
     }
     teacher = Teacher(run.teacher, verdict_store(), **options)
-    # A lost vote asked anew by each process would give a run that was stopped other texts than one that was not.
+    # If each process retried a lost vote, a stopped run would get other texts than an unbroken one.
     panel = Panel(run.judges, verdict_store(), steadfast=True, **options)
     panel.expect(sum(kind.tries or 2 * (kind.accept or 0) for kind in run.plan.kinds))
     try:
@@ -139,7 +139,7 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
 
 
 def _check_cells(run: Run) -> None:
-    """Raise UserError if the pack cannot give what the plan wants; log what is wanted."""
+    """Raise UserError if the pack has too few cells for the plan; log the plan."""
     excluded = evaluation_cells(run.pack, run.plan.ks)
     for kind in run.plan.kinds:
         cells(run.pack, kind, run.plan, run.seed, excluded)  # raises if the pack lacks skills or topics
@@ -173,7 +173,7 @@ class _Loop:
         self._bars = limits.progress and sys.stderr.isatty()
         self._duplicates = Duplicates()
         self._excluded = evaluation_cells(run.pack, run.plan.ks)
-        self._fresh: Counter[str | None] = Counter()  # what became of the tries that this process paid for
+        self._fresh: Counter[str | None] = Counter()  # outcomes of the tries that this process paid for
         self._specs = json.dumps(run.teacher.record()), json.dumps(panel_record(run.judges))
 
     def fill(self, kind: Kind) -> str:
@@ -236,7 +236,7 @@ class _Loop:
         return size if kind.tries is None else min(size, kind.tries - tally.attempted)
 
     def _try(self, kind: Kind, wave: list[Item], rows: TextIO) -> None:
-        """Have the teacher write a text for each cell, and accept it or say why not."""
+        """Let the teacher write a text for each cell, and accept or reject it."""
         run, calls = self._run, self._calls()
         drafts = write_drafts(self._teacher, run.pack, wave, turns=run.turns, progress=self._bars)
         for draft in drafts:
@@ -282,7 +282,7 @@ class _Loop:
         return (Reason.EXACT_DUPLICATE if found.kind == "exact" else Reason.NEAR_DUPLICATE).value
 
     def _spend(self, draft: Draft) -> None:
-        """Count what the text has cost whenever it was bought, so that a run that goes on counts alike."""
+        """Count what the text has cost whenever it was bought, so that a resumed run counts alike."""
         dollars = self._teacher.spec.dollars(draft.teacher_usage)
         self.counts.spend(draft.item.k, "teacher", draft.teacher_usage, dollars)
         self.counts.spend(draft.item.k, "judge", draft.judge_usage, self._panel.dollars(draft.votes))

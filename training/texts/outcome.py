@@ -1,4 +1,4 @@
-"""The end of a run: the data set of its rows, the proof that it gives no task away, and the summary page."""
+"""The end of a run: the data set of its rows, the proof that it leaks no task, and the summary page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.texts.summary import write_summary
 
 @dataclass(frozen=True)
 class Report:
-    """What a run made. Without an accepted text there is no data set, and nothing that could leak."""
+    """The results of a run. Without an accepted text there is no data set, and nothing that could leak."""
 
     run: Run
     out: Path
@@ -28,7 +28,8 @@ class Report:
     validation: float
 
     def record(self) -> dict[str, Any]:
-        """The report as JSON; `teacher` and `judge` are what this process spent, `counts` what the texts cost."""
+        """The report as JSON; `teacher` and `judge` are this process's spending, `counts` the cost of the "
+        "texts."""
         return {
             "out": str(self.out),
             "endings": {str(k): ending for k, ending in self.outcome.endings.items()},
@@ -62,7 +63,7 @@ class Report:
         return "\n".join(lines)
 
     def notes(self) -> list[str]:
-        """What a reader would look for and does not find, with the reason."""
+        """Notes on missing parts, with the reason."""
         small = [
             f"{one.name} has {one.splits['train']} rows and no validation split: one begins at {FEW} rows."
             for one in self.configs
@@ -71,7 +72,7 @@ class Report:
         return small if self.validation else []
 
     def closing(self) -> dict[str, object]:
-        """What is told at the end of the command."""
+        """The last lines of the command."""
         texts = {k: counted.tally.accepted for k, counted in sorted(self.outcome.counts.kinds.items())}
         spent = (
             f"{who} {words}"
@@ -91,7 +92,7 @@ class Report:
 
 
 def finish(run: Run, out: Path, outcome: Outcome, *, validation: float, mix: Mix | None) -> Report:
-    """Make data set and summary of what a run has accepted, in its folder `out`."""
+    """Make data set and summary of a run's accepted texts, in its folder `out`."""
     configs: list[Config] = []
     leakage = None
     if outcome.counts.accepted:

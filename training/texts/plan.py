@@ -5,9 +5,8 @@
       - {k: 1, skills: all, topics: train, tries: 5000}
       - {k: 2, skills: train, topics: train, accept: 4000}
 
-A plan is data (training/texts/plans, or a YAML file of one's own). `cells` gives the items to ask for, one after
-the other. A kind's stream knows neither the plan's name nor its numbers, so what one plan has paid for another
-finds in the store.
+A plan is data (training/texts/plans, or your own YAML file). `cells` yields the items of a plan. A kind's stream
+does not depend on the plan's name or numbers, so plans share replies in the store.
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ _MOST = 10**9  # texts, tries, and times as many of either
 class Kind(BaseModel):
     """Texts of one k.
 
-    It ends when `accept` texts have been accepted or `tries` cells have been tried, whichever is first; None is no
-    such end. `skills` and `topics` name splits of the pack.
+    It ends when `accept` texts have been accepted or `tries` cells have been tried, whichever is first; None means
+    no such end. `skills` and `topics` name splits of the pack.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,7 +85,7 @@ def plan_names() -> list[str]:
 
 
 def load_plan(name: str) -> Plan:
-    """The plan `name` (one of this package, or a YAML file); UserError if there is none, or it is wrong."""
+    """The plan `name` (one of this package, or a YAML file); UserError if it is missing or invalid."""
     if name in plan_names():
         text = files("training.texts").joinpath("plans", f"{name}.yaml").read_text(encoding="utf-8")
         return Plan.model_validate(yaml.safe_load(text))
@@ -121,7 +120,7 @@ def own_plan(ks: Sequence[int], accept: int) -> Plan:
 
 
 def choose_plan(name: str | None, ks: Sequence[int], accept: int | None, scale: float) -> Plan:
-    """The plan that a user asks for: one by its name, or `accept` texts of each of `ks`.
+    """The plan of a command: one by its name, or `accept` texts of each of `ks`.
 
     Raises UserError unless it is just one of the two.
     """
@@ -151,7 +150,7 @@ def scaled(plan: Plan, factor: float) -> Plan:
 
 
 def number_of_cells(pack: Pack, kind: Kind, excluded: AbstractSet[Cell]) -> int:
-    """How many different items `kind` has on `pack`: no more can come of `cells`."""
+    """How many different items `kind` has on `pack`: the most that `cells` can yield."""
     return cells_left(pack, kind.k, skills=kind.skills, excluded=excluded)
 
 
@@ -159,7 +158,7 @@ def cells(pack: Pack, kind: Kind, plan: Plan, seed: int, excluded: AbstractSet[C
     """Different items for `kind`, a kind of `plan`, without those whose cell is in `excluded`, until none is left.
 
     The same pack, k, skills, draw, seed and exclusions give the same items on every machine; an item's split is
-    that of its skills. A balanced stream ends earlier, where what is left cannot be even. Raises UserError if the
+    that of its skills. A balanced stream ends earlier, where the rest cannot be even. Raises UserError if the
     pack has too few skills, or no train topic.
     """
     skills, topics = _parts(pack, kind)

@@ -14,14 +14,14 @@ _NO_VERDICT = "no_verdict:"
 class Reason(StrEnum):
     """The reasons that need no further word; `not_met` and `no_verdict` make the others."""
 
-    FORMAT = "format"  # no answer in the reply, an empty one, or the prompt said back
+    FORMAT = "format"  # no answer in the reply, an empty one, or the prompt repeated
     REASONING_ONLY = "reasoning_only"  # the reply has reasoning and no text for its reader
     TOO_LONG = "too_long"  # more sentences than the item allows
     SKILL_NAMED = "skill_named"
     COPIED = "copied"  # a skill's own definition or example
     EXACT_DUPLICATE = "exact_duplicate"
     NEAR_DUPLICATE = "near_duplicate"
-    OVER_BUDGET = "over_budget"  # not asked, or not judged, because the run's cap was reached
+    OVER_BUDGET = "over_budget"  # not requested, or not judged, because the run's cap was reached
     SURPLUS = "surplus"  # good enough, but enough of its k had been accepted
 
 
@@ -65,7 +65,7 @@ def is_reason(text: str) -> bool:
 
 
 def advice(reason: str) -> str | None:
-    """What it means that all texts were rejected for `reason`, and what to type.
+    """The meaning of a rejection of all texts for `reason`, and what to type.
 
     None for `not_met`: texts that were judged say how good the teacher is, which `--least-rate` decides about.
     """

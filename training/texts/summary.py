@@ -69,7 +69,7 @@ def _each(spent: Spending, accepted: int) -> str:
 
 
 def _dollars(kind: KindCounts, accepted: int) -> str:
-    """What all calls cost, and that for each accepted text: rejected ones are paid for, too."""
+    """The cost of all calls, and per accepted text: rejected ones are paid for, too."""
     if kind.teacher.dollars is None or kind.judge.dollars is None:
         return "not known"
     spent = kind.teacher.dollars + kind.judge.dollars

@@ -24,8 +24,8 @@ from grading.store.replies import vote_key
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
-_TOLD = ("revision", "peft", "gguf_file", "dtype", "quantization")  # arguments that tell models apart
-_SPEED = ("batch_size", "max_batch_size", "device", "parallelize")  # and those that tell none apart
+_TOLD = ("revision", "peft", "gguf_file", "dtype", "quantization")  # arguments that distinguish models
+_SPEED = ("batch_size", "max_batch_size", "device", "parallelize")  # and those that do not
 _BATCH = 16  # texts that `hf:` writes at once, unless --teacher-args says otherwise
 _NO_SEED = frozenset({"seed"})  # lm-eval's models take none for a single text
 _CHUNK = 64  # conversations that go to a model in this process together
@@ -35,7 +35,7 @@ class TeacherSpec(ModelSpec):
     """Everything that identifies a teacher, see ModelSpec.
 
     With kind "transformers" it is the model `lm` of lm-eval's registry, made with `lm_args` as lm_eval makes it
-    with --model_args; `model` names its weights, and its replies begin with `prefix`, which it goes on from.
+    with --model_args; `model` names its weights, and its replies begin with `prefix`, which it continues.
     A reply ends before the first of the texts in `stop`.
     """
 
@@ -49,7 +49,7 @@ class TeacherSpec(ModelSpec):
     lm_args: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
-        """What a stored text depends on besides its messages."""
+        """The fields that a stored text depends on, beside its messages."""
         identity = super().identity()
         if self.lm is not None:
             told = {name: value for name, value in self.lm_args.items() if name not in _SPEED}
@@ -84,9 +84,9 @@ def resolve_teacher(
 ) -> TeacherSpec:
     """The spec of an endpoint's model id, of `hf:DIRECTORY`, or with `lm_args` of a model of lm-eval's registry.
 
-    What is None comes from SKILLMIX_TEACHER_MODEL and SKILLMIX_TEACHER_BASE_URL.
+    Values that are None come from SKILLMIX_TEACHER_MODEL and SKILLMIX_TEACHER_BASE_URL.
 
-    Raises UserError in one sentence for what cannot be one.
+    Raises UserError in one sentence for an invalid teacher.
     """
     teacher = teacher or os.environ.get(TeacherSpec.variable("MODEL"))
     if not teacher:
@@ -154,11 +154,11 @@ class Teacher:
         self._asker.check()
 
     def record(self) -> dict[str, Any]:
-        """What writing did and cost so far."""
+        """The work and cost of writing so far."""
         return self._asker.stats.record(self.spec, self._asker.budget)
 
     def write(self, conversations: Sequence[tuple[Message, ...]], *, progress: bool | str = True) -> list[Reply]:
-        """The reply to each conversation, in their order; one that is no text has a state."""
+        """The reply to each conversation, in their order; a failed one has a state."""
         calls = [
             VoteCall(vote_key(self._identity, messages, 0), 0, messages, (), "", self.spec.seed)
             for messages in conversations
@@ -251,7 +251,7 @@ class LmEvalBackend:
 
 
 def _device() -> str:
-    """Where a model runs that is not told: lm-eval's class takes a GPU for granted."""
+    """The default device: lm-eval's class assumes a GPU."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,4 +1,4 @@
-"""Over how many processes a run goes, what that makes of its batch, and whether they really work together."""
+"""The number of processes of a run, its batch, and a check that they work together."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def accumulation(global_batch: int, micro_batch: int, world: int) -> int:
 
 
 def asked_for() -> str:
-    """What the launcher asked for: fsdp, deepspeed, ddp or single."""
+    """The launcher's request: fsdp, deepspeed, ddp or single."""
     for name in ("fsdp", "deepspeed"):
         if os.environ.get(f"ACCELERATE_USE_{name.upper()}", "false").lower() in ("1", "true"):
             return name

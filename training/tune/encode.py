@@ -1,4 +1,4 @@
-"""Rows as a trainer takes them: tokens, and labels that are -100 wherever no loss is counted.
+"""Rows for a trainer: tokens, and labels that are -100 wherever no loss is counted.
 
     {"id": "irony@sewing", "messages": [user, assistant, user, assistant]}   loss on both answers with their ends
     {"id": "mix-0123", "messages": [], "text": "..."}                        loss on all of it
@@ -35,14 +35,14 @@ class _Message(TypedDict):
 
 _FORM = 1  # raised when this file makes something else of the same rows, which are cached
 _MESSAGES, _TEXT = TypeAdapter(list[_Message]), TypeAdapter(str)
-IGNORED = -100  # what torch's cross-entropy passes over
+IGNORED = -100  # which torch's cross-entropy ignores
 
 
 @dataclass(frozen=True)
 class Encoded:
     """The rows of one split: columns `id`, `input_ids`, `labels`, and the lengths in tokens in the same order.
 
-    `fingerprint` is a hash of what the rows say; `turns` counts conversations by their answers, `mixed` rows of
+    `fingerprint` is a hash of the rows' content; `turns` counts conversations by their answers, `mixed` rows of
     plain text.
     """
 

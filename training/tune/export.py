@@ -1,4 +1,5 @@
-"""From a checkpoint to a model that `from_pretrained` loads: the adapter or the whole, and the two merged."""
+"""From a checkpoint to a model that `from_pretrained` loads: the adapter or the complete model, and the two "
+"merged."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 
 
 def export_model(checkpoint: Path, recipe: Recipe, prepared: Prepared, target: Path) -> None:
-    """Write what a checkpoint has learned to `target`, with the tokenizer and chat template of its base.
+    """Write the trained weights of a checkpoint to `target`, with the tokenizer and chat template of its base.
 
     The model stops at the token with which its training ended answers. The directory appears complete or not
     at all.

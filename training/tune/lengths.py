@@ -1,4 +1,4 @@
-"""How long the rows are, before anything is trained, and what becomes of those that are too long."""
+"""How long the rows are, before anything is trained, and the rule for rows that are too long."""
 
 from __future__ import annotations
 

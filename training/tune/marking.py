@@ -3,8 +3,8 @@
 The loss counts inside `{% generation %}`, which most published templates lack. A marked template
 (templates/marked_chat.jinja) holds the original as a macro and prints the original's text in pieces. Where an
 answer is in that text it finds by rendering the conversation once more with a known word in the answer's
-place; so it needs to know nothing of how the original is written. A marked piece begins where the generation
-prompt ends, which is where a model begins to write, and ends with the end token.
+place; so it does not depend on how the original is written. A marked piece begins where the generation
+prompt ends, where a model begins to write, and ends with the end token.
 """
 
 from __future__ import annotations

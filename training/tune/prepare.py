@@ -1,4 +1,4 @@
-"""What a training run is given, made ready: its base model, its rows as tokens, and the record of them all."""
+"""The inputs of a training run: its base model, its rows as tokens, and the record of them all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked of a run beside its recipe."""
+    """The options of a run beside its recipe."""
 
     on_too_long: OnTooLong = "fail"
     allow_leaks: bool = False
@@ -42,7 +42,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Base:
-    """The base model: where it is, its name without a path, and what identifies its weights."""
+    """The base model: its place, its name without a path, and the identity of its weights."""
 
     model: str
     name: str
@@ -66,7 +66,7 @@ class Prepared:
 
 
 def find_base(recipe: Recipe, before: dict[str, Any] | None = None) -> Base:
-    """The base model of a recipe; `before` is the record of the resumed run. UserError if it cannot be had."""
+    """The base model of a recipe; `before` is the record of the resumed run. UserError if it cannot be loaded."""
     if recipe.model == EMBEDDED:
         directory = convert_embedded_model(home() / "models" / "smollm2-135m-instruct")
         # Its files are made anew on each machine; what they are made of is one release of one package.
@@ -101,7 +101,7 @@ def prepare(
 ) -> Prepared:
     """Read the base model's tokenizer and the data sets `data`, and make rows of tokens.
 
-    `before` is the record of the resumed run. Raises UserError if either cannot be had, rows are too
+    `before` is the record of the resumed run. Raises UserError if either cannot be loaded, rows are too
     long, or they leak into a task of the recipe.
     """
     from transformers import AutoTokenizer
@@ -176,7 +176,7 @@ def prepare(
 
 
 def _leaks(recipe: Recipe, source: Data, options: Options) -> Leakage | None:
-    """The check against the recipe's tasks; None if there are none, or if it cannot be made and is waived."""
+    """The check against the recipe's tasks; None without tasks, or if it is impossible and waived."""
     if not recipe.checked_tasks:
         return None
     try:

@@ -6,7 +6,7 @@
     steps: 4000
     global_batch: 64
 
-A recipe is data (training/tune/recipes, or a YAML file of one's own). Its global batch holds on any number of
+A recipe is data (training/tune/recipes, or your own YAML file). Its global batch holds on any number of
 devices.
 """
 
@@ -38,12 +38,12 @@ class Lora(BaseModel):
 
 
 class Recipe(BaseModel):
-    """All that decides what a training run does, but for its data.
+    """Everything that decides a training run, except its data.
 
-    A batch element is a row, or with `packing` a bin of `max_length` tokens filled with whole rows. `micro_batch`
-    is what one device takes at a time; how often before a step follows from `global_batch`. `dtype` is what
-    products are calculated in and what a full fine-tune is saved in: weights that are trained are float32 until
-    then. With a validation split its loss is measured at every save.
+    A batch element is a row, or with `packing` a bin of `max_length` tokens filled with complete rows.
+    `micro_batch` is the number that one device takes at a time; how often before a step follows from
+    `global_batch`. `dtype` is that of products and of a saved full fine-tune: weights that are trained are float32
+    until then. With a validation split its loss is measured at every save.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""How a run goes on exactly where it stopped: whole checkpoints, the log up to them, and the packages."""
+"""How a run resumes exactly where it stopped: complete checkpoints, the log up to them, and the packages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint; `state` is the trainer's own."""
+    """A complete checkpoint; `state` is the trainer's own."""
 
     path: Path
     state: dict[str, Any]
@@ -115,7 +115,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 def cut_log(path: Path, step: int) -> dict[str, Any] | None:
     """Leave the lines up to `step` in a log, and return the last one about training; None if there is none.
 
-    What came after it is done again, with the same figures.
+    Later steps are repeated, with the same figures.
     """
     lines = [line for line in read_log(path) if line["step"] <= step]
     write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))

@@ -36,7 +36,7 @@ _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be trained on what; checkpoints go to `checkpoints`, a line for each step to `log`."""
+    """The model and the rows of a training; checkpoints go to `checkpoints`, a line for each step to `log`."""
 
     recipe: Recipe
     prepared: Prepared
@@ -68,7 +68,7 @@ class _Trainer(SFTTrainer):
         return batches, items
 
     def _save_checkpoint(self, *arguments: Any, **options: Any) -> None:
-        """Save; UserError if the disk does not take it, with what is whole kept."""
+        """Save; UserError if the disk refuses, with complete checkpoints kept."""
         try:
             super()._save_checkpoint(*arguments, **options)  # type: ignore[no-untyped-call]
         except torch.OutOfMemoryError:
@@ -87,8 +87,8 @@ class _Trainer(SFTTrainer):
 def fit(job: Job, start: Path | None, totals: Totals) -> None:
     """Train from the checkpoint `start`, or from the beginning, to the recipe's end.
 
-    `totals` are those of the steps up to `start`, and go on. Raises UserError if a signal stopped it, with a
-    checkpoint; if the trainer does not run as the launcher asked; or if the loss is not a number.
+    `totals` are those of the steps up to `start`, and continue. Raises UserError if a signal stopped it, with a
+    checkpoint; if the trainer does not run as the launcher requested; or if the loss is not a number.
     """
     config = _config(job)
     patience = job.recipe.early_stopping
@@ -168,7 +168,8 @@ def _config(job: Job) -> SFTConfig:
         logging_nan_inf_filter=False,  # which puts a mean in place of a loss that is not a number
         save_strategy="steps",
         save_steps=recipe.save_steps,
-        # A new checkpoint is marked as whole after the oldest is removed: another whole one must be left by then.
+        # A new checkpoint is marked as complete after the oldest is removed: another complete one must be left by
+        # then.
         save_total_limit=3 if recipe.early_stopping else 2,
         eval_strategy="steps" if validated else "no",
         eval_steps=recipe.save_steps if validated else None,

@@ -1,4 +1,4 @@
-"""What can be followed of a run: log.jsonl on disk, a line on the screen, and whole checkpoints marked as such.
+"""The progress of a run: log.jsonl on disk, a line on the screen, and marks of complete checkpoints.
 
     {"step": 12, "loss": 1.87, "grad_norm": 2.1, "learning_rate": 2e-05, "tokens": 98304, "trained_tokens": 31200,
      "seconds": 41.3, "peak_memory_bytes": 5368709120, "device": "cpu"}
@@ -55,7 +55,7 @@ _PEAK: Final = {
 
 @dataclass
 class Totals:
-    """What a run has done so far: tokens that carried loss, all useful tokens, and seconds of training."""
+    """The totals of a run so far: tokens that carried loss, all useful tokens, and seconds of training."""
 
     trained_tokens: int = 0
     tokens: int = 0
@@ -80,7 +80,7 @@ class Tracker(TrainerCallback):
     """Writes the log and shows the progress; marks complete checkpoints; ends the training where `stop` requests
     it.
 
-    `totals` are those that the run goes on from; the trainer counts the tokens among them. A token takes `flops`
+    `totals` are those that the run resumes from; the trainer counts the tokens among them. A token takes `flops`
     floating-point operations.
     """
 
@@ -152,12 +152,12 @@ class Tracker(TrainerCallback):
             with self._log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step} | line) + "\n")
                 file.flush()
-                os.fsync(file.fileno())  # a checkpoint stands on the line of its step
+                os.fsync(file.fileno())  # a checkpoint has the line of its step
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Mark the checkpoint as whole, once every process has written its part.
+        """Mark the checkpoint as complete, once every process has written its part.
 
         Raises UserError if a weight is not a number: the checkpoint then gets no mark, and the one before is kept.
         """
@@ -239,7 +239,7 @@ def flops_per_token(model: torch.nn.Module) -> float:
     """Floating-point operations that training needs for a token, without attention's part that grows with length.
 
     Two for each weight forward, two backward, and two more for each that is trained. Input embeddings, which are
-    looked up, do not count; what activation checkpointing calculates anew does not count either.
+    looked up, do not count; repeated work of activation checkpointing does not count either.
     """
     looked_up = model.get_input_embeddings().weight  # type: ignore[operator]
     shared = any(

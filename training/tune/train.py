@@ -1,11 +1,11 @@
 """`skillmix train`: a data set and a recipe to a fine-tuned model, in one folder, which can be resumed.
 
-OUT/run.json      what the run is: recipe, base model, data, template, packages, leaks
+OUT/run.json      the run: recipe, base model, data, template, packages, leaks
 OUT/log.jsonl     a line for each step
-OUT/checkpoints/  what the run goes on from
+OUT/checkpoints/  where the run resumes
 OUT/model/        the adapter, or the complete model; OUT/merged/ with --merge
 OUT/curves.png    loss, learning rate, speed
-OUT/result.json   written last: the figures of a run that is whole
+OUT/result.json   written last: the figures of a complete run
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def train(recipe: Recipe, data: str | Sequence[str], out: Path, options: Options
     _check(recipe, options, done=whole is not None)
     prepared = prepare(recipe, [data] if isinstance(data, str) else data, options, before)
     record = prepared.record
-    if whole is not None:  # how it was made binds nobody who merges it, or looks at it, now
+    if whole is not None:  # the packages of its training do not matter for merging or reading it
         record |= {name: whole[name] for name in _MADE_WITH if name in whole}
     with claimed(out, record, "skillmix train", begun) if main else nullcontext():
         if not result.exists():
@@ -79,7 +79,7 @@ def result_text(out: Path, result: dict[str, Any]) -> str:
 
 
 def _check(recipe: Recipe, options: Options, *, done: bool) -> None:
-    """What can be known before anything is read."""
+    """Checks before anything is read."""
     wanted = ("torch", "transformers", "trl", "accelerate", "peft")
     missing = next((package for package in wanted if find_spec(package) is None), None)
     if missing:
@@ -106,7 +106,7 @@ def _check(recipe: Recipe, options: Options, *, done: bool) -> None:
 
 
 def _train(recipe: Recipe, prepared: Prepared, out: Path) -> None:
-    """Train to the end, and make of the last checkpoint, or of the best one, what the run is for."""
+    """Train to the end, and make the model from the last checkpoint, or from the best one."""
     from training.tune.sft import Job, fit
     from training.tune.tracking import Totals
 
@@ -135,7 +135,7 @@ def _damaged(folder: Path) -> bool:
 
 
 def _export_again(recipe: Recipe, prepared: Prepared, out: Path) -> None:
-    """Make the model of a run that has its result from the checkpoint that it was made of."""
+    """Make the model of a run that has its result from its checkpoint."""
     result = out / "result.json"
     taken = out / "checkpoints" / f"checkpoint-{json.loads(result.read_text(encoding='utf-8'))['model_step']}"
     _check_taken(taken, out)
@@ -143,7 +143,7 @@ def _export_again(recipe: Recipe, prepared: Prepared, out: Path) -> None:
 
 
 def _check_taken(taken: Path, out: Path) -> None:
-    """Raise UserError if the checkpoint of which the model is made is not as it was saved."""
+    """Raise UserError if the checkpoint from which the model is made is damaged."""
     damage = find_damage(taken) if is_marked(taken) else "it is missing"
     if damage is not None:
         raise UserError(

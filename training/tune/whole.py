@@ -54,7 +54,7 @@ def has_sums(folder: Path) -> bool:
 
 
 def find_damage(folder: Path) -> str | None:
-    """What is wrong with a marked folder, as "optimizer.pt is missing"; None if it is as it was saved.
+    """The damage of a marked folder, such as "optimizer.pt is missing"; None if it is as it was saved.
 
     A checkpoint with an empty mark is checked for missing and shortened files only.
     """
@@ -95,7 +95,7 @@ def _differing(folder: Path, mark: _Mark) -> str | None:
 
 
 def _broken(folder: Path) -> str | None:
-    """What is wrong with a checkpoint as far as its files tell."""
+    """The damage of a checkpoint, as far as its files show."""
     for pattern in _PARTS:
         if not any(folder.glob(pattern)):
             return f"{pattern} is missing"

@@ -1,4 +1,4 @@
-"""The page: one HTML file that holds everything and asks for nothing."""
+"""The page: one HTML file that holds everything and loads nothing else."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _text(name: str) -> str:
 
 
 def _embedded(data: Any) -> str:
-    """JSON that can end no script element, whatever its strings hold."""
+    """JSON that cannot end a script element, whatever its strings hold."""
     return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
@@ -164,12 +164,12 @@ def _data(study: Study, letters: dict[str, str]) -> dict[str, Any]:
 
 
 def _drawn(record: RunRecord) -> tuple[str, int, bool]:
-    """What decides which items a task draws."""
+    """The settings that decide a task's items."""
     return record.pack.hash, record.seed, record.drop_common
 
 
 def _usual(study: Study) -> dict[str, str]:
-    """What the page opens on: before and after where they are there, and a split that was measured."""
+    """The first view: before and after if present, and a split that was measured."""
     measured = {split for row in study.measured or study.rows for _, split, _ in row.cells}
     split = next((one for one in SPLITS if one in measured), SPLITS[0])
     if not study.trainings:
@@ -225,7 +225,7 @@ def _cell(cell: Cell) -> list[float | None]:
 
 
 def _labels(study: Study) -> dict[int, str]:
-    """What the examples are called."""
+    """The names of the examples."""
     shown = {one for portrait in study.portraits for numbers in portrait.examples.values() for one in numbers}
     answers, runs = study.answers.rows, [entry.run for entry in study.entries]
     return {

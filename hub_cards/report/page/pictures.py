@@ -1,4 +1,4 @@
-"""Which pictures a report has: one for each group of students, and one for each of up to eight students."""
+"""The pictures of a report: one for each group of students, and one for each of up to eight students."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def draw_pictures(study: Study, folder: Path) -> list[Path]:
     """Draw the pictures of the groups and of the students to files in `folder`; their paths.
 
     Many students have no pictures of their own: each takes a quarter of a second, and the page has them all.
-    Without any score there is no panel, and a picture of none has no file.
+    A picture without any score is not written.
     """
     folder.mkdir(exist_ok=True)
     groups: defaultdict[str, list[Row]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What a report says in words: what was measured, with which judge, and what cannot be concluded."""
+"""The sentences of a report: the measurement, the judge, and the limits of conclusions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def headline(study: Study) -> str:
 
 
 def warnings(study: Study) -> list[str]:
-    """What a reader has to know before any number; the page shows it as a mark."""
+    """Warnings for a reader before any number; the page shows them as marks."""
     return [
         f"{judge} is wrong about control answers with known correct verdicts: do not trust its scores."
         for judge in _distinct([row.judge for row in study.measured if row.controls_failed])
@@ -68,7 +68,7 @@ def summary(study: Study) -> list[str]:
 
 
 def limits(study: Study) -> list[str]:
-    """What cannot be concluded."""
+    """The limits of conclusions."""
     several = len({row.group for row in study.rows}) > 1
     found = [
         *warnings(study),
@@ -88,7 +88,8 @@ def limits(study: Study) -> list[str]:
         )
     if len(study.measured) > 1:
         found.append(
-            "A rank alone is no finding: see the paired comparisons, whose p-values are adjusted for their number."
+            "A rank alone is not a finding: see the paired comparisons, whose p-values are adjusted for their "
+            "number."
         )
     return found
 

@@ -2,7 +2,7 @@
 
 The page must stay one file that opens at once with 10,000 items, whose texts take some 40 MB. So bodies are
 compressed in chunks; a browser reads a chunk with DecompressionStream. That they are base64 has a second use:
-nothing that a student wrote stands in the page as text.
+no text of a student is in the page as markup.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any
 class Party:
     """A student or a judge: `key` identifies it, `name` is for people and may be shared.
 
-    `facts` are settings that a reader knows, to tell parties of one name apart.
+    `facts` are settings that a reader knows, to distinguish parties of one name.
     """
 
     key: str
@@ -42,7 +42,7 @@ def student_of(record: dict[str, Any], label: str | None) -> Party:
 def judge_of(record: dict[str, Any]) -> Party:
     """The judge of a results record.
 
-    The day on which a judge is shut down and its own votes' number are not what it is.
+    The shutdown date and the number of votes are not part of the judge's identity.
     """
     members = record.get("panel") or [record]
     own = [{name: value for name, value in one.items() if name not in ("shutdown", "votes")} for one in members]

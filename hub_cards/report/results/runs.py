@@ -1,4 +1,4 @@
-"""lm-eval's results files of our tasks as typed records: who was asked what, by which rules, judged by whom."""
+"""lm-eval's results files of our tasks as typed records: student, task, protocol and judge."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Protocol(BaseModel):
     sampling: str
 
     def text(self) -> str:
-        """In words; what is as usual is left out."""
+        """In words; defaults are left out."""
         usual = f"{many(self.turns, 'turn')}, {many(self.generations, 'generation')}, {many(self.votes, 'vote')}"
         words = [usual, f"task version {self.version}", self.sampling]
         words += ["items without very common skills"] if self.drop_common else []
@@ -55,7 +55,7 @@ class Run:
     """One task of one results file. `items` were asked; the scores are None where no item has a verdict.
 
     `low` and `high` bound full marks, whatever the missing verdicts are. `samples` is the file of its answers if
-    it is there. `spent` has prompt_tokens, completion_tokens and dollars (None: price not known) of all its
+    it exists. `spent` has prompt_tokens, completion_tokens and dollars (None: price not known) of all its
     votes, stored ones included; `seconds` is the time of all tasks of the file together.
     """
 
@@ -77,7 +77,7 @@ class Run:
 
     @property
     def group(self) -> str:
-        """What scores must share to be ranked together: judge, protocol and pack."""
+        """The fields that scores must share to be ranked together: judge, protocol and pack."""
         return digest([self.judge.key, self.protocol.model_dump(), self.record.pack.model_dump()])
 
     @property
@@ -89,7 +89,7 @@ class Run:
 def read_results(path: Path, label: str | None = None) -> tuple[list[Run], list[str]]:
     """The runs of our tasks in a results file, and the names of tasks whose answers were not judged.
 
-    `label` is what the student is called. Other tasks are left out. UserError if the file cannot be understood.
+    `label` is the student's name. Other tasks are left out. UserError if the file cannot be understood.
     """
     try:
         data = load_json(read_text(path))

@@ -1,4 +1,5 @@
-"""What the samples of one run say, added up while they are read; nothing here grows with the length of answers."""
+"""The figures of one run's samples, added up while they are read; nothing here grows with the length of "
+"answers."""
 
 from __future__ import annotations
 
@@ -121,7 +122,7 @@ def read_tally(
 ) -> Tally:
     """The tally of a run's samples, each of which goes to `take`, too; `source` is read in place of their file.
 
-    Raises UserError if a line is no sample of this release, or they are not those of the run's results.
+    Raises UserError if a line is not a sample of this release, or the samples do not match the run's results.
     """
     assert run.samples is not None
     tally = Tally()

@@ -1,1 +1,1 @@
-"""What the report concludes from scores; each file names the source of its method."""
+"""The statistics of the report; each file names the source of its method."""

@@ -1,4 +1,4 @@
-"""The compositional gap: train skills against held-out ones, and what fine-tuning does to it.
+"""The compositional gap: train skills against held-out ones, and its change by fine-tuning.
 
 The two splits have different items, so their difference is one of independent shares (Newcombe 1998, Statistics in
 Medicine 17:873, method 10). A difference of differences has the interval of Zou and Donner 2008 (Statistics in

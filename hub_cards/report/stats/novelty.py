@@ -1,9 +1,9 @@
-"""The "stochastic parrot" bound: which score a student could have by repeating what its training corpus held.
+"""The "stochastic parrot" bound: the score that a student could have by repeating its training corpus.
 
 A corpus of L sentences, in which a skill shows in a share p_s and a topic in a share p_t of them, holds at most
 p_s^k * p_t * L of the combinations of k skills with a topic, as a share of all. Of a score above that bound a
 share of at least 1 - bound / score is new. Source: Yu et al. 2023, arXiv 2310.17567, section 6; docs/report.md
-has the constants with their sources, and what is assumed.
+has the constants with their sources, and the assumptions.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Corpus:
     sentence: float = REDPAJAMA_TOKENS / REDPAJAMA_SENTENCES
 
     def check(self) -> None:
-        """Raise UserError for a constant that cannot be."""
+        """Raise UserError for an impossible constant."""
         for name in ("skill", "topic"):
             if not 0 < getattr(self, name) <= 1:
                 raise UserError(
@@ -56,7 +56,7 @@ def corpus_of(
     topic: float | None = None,
     sentence: float | None = None,
 ) -> Corpus:
-    """The first paper's corpus with the constants that are given; UserError for one that cannot be."""
+    """The first paper's corpus with the constants that are given; UserError for an impossible one."""
     given = {"tokens": tokens, "skill": skill, "topic": topic, "sentence": sentence}
     corpus = Corpus(**{name: value for name, value in given.items() if value is not None})
     corpus.check()

@@ -39,7 +39,8 @@ class Cell:
 
 @dataclass
 class Row:
-    """A line of the leaderboard; `cells` by metric, split and k. `group` is what may be ranked together."""
+    """A line of the leaderboard; `cells` by metric, split and k. `group` says which rows may be ranked "
+    "together."""
 
     id: str
     source: str
@@ -67,7 +68,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Measured:
-    """A run with what its samples say, if they were there."""
+    """A run with the figures of its samples, if there are any."""
 
     run: Run
     tally: Tally | None
@@ -111,7 +112,7 @@ def measured_rows(
         row.cells |= {(metric, run.record.split, run.record.k): cell for metric, cell in _cells(run, tally)}
     for row in rows.values():
         row.runs.sort(key=lambda number: (SPLITS.index(runs[number].record.split), runs[number].record.k))
-        # One judge was asked once, in whichever run came first.
+        # A judge is looked up once, in the run that came first.
         known = [one.record.controls for one in runs if one.record.controls and one.group == row.group]
         if known:
             worst = min(known, key=lambda one: one.passed / one.of)
@@ -160,13 +161,13 @@ def published_rows(published: Iterable[PublishedRow]) -> list[Row]:
 
 
 def _mark(run: Run) -> str:
-    """What a reader has to know of a student's answers before ranking it."""
+    """A warning about a student's answers for readers of its rank."""
     line = run.record.answers.line() if run.record.answers else ""
     return f" ({line})" if line else ""
 
 
 def _names(parties: Iterable[Party]) -> dict[str, str]:
-    """A name for each key; parties that share theirs have what differs between them, or a number, behind it."""
+    """A name for each key; parties that share a name get their difference, or a number, after it."""
     known = {party.key: party for party in parties}
     alike: defaultdict[str, list[Party]] = defaultdict(list)
     for party in known.values():

@@ -1,4 +1,4 @@
-"""What fine-tuning did: one student before and after on every task, and the compositional gap."""
+"""The changes by fine-tuning: one student before and after on every task, and the compositional gap."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.published import PublishedRow
 
 @dataclass(frozen=True)
 class Change:
-    """Full marks of one task before and after; `adjusted` as in Pair, `published` what the paper found there."""
+    """Full marks of one task before and after; `adjusted` as in Pair, `published` the paper's result."""
 
     split: str
     k: int
@@ -53,7 +53,7 @@ def trainings(
     before: str,
     after: Collection[str],
 ) -> list[Training]:
-    """For each group that has students named `before` and as one of `after`, what changed between them."""
+    """For each group that has students named `before` and as one of `after`, the changes between them."""
     found = []
     stated = list(published)
     for one in rows:

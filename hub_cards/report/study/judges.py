@@ -1,4 +1,4 @@
-"""Two judges on the same answers: how often they say the same, point by point."""
+"""Two judges on the same answers: how often they agree, point by point."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skillmix_tasks.calibration.agreement import Agreement, compare
 from skillmix_tasks.stored.samples import kind_of
 
 _KINDS = ("all", "skill", "topic", "sense")
-_Decided = tuple[dict[str, bool], dict[str, bool]]  # what both judges say of the points of one answer
+_Decided = tuple[dict[str, bool], dict[str, bool]]  # the decisions of both judges on the points of one answer
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""One student's report: what it fails, where, on what the votes disagree, what it cost, and answers to look at."""
+"""One student's report: its lost points, the points on which votes disagree, its cost, and answers to look at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that a report says, before it is written down in any form."""
+"""The content of a report, before it is written in any form."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Missing = dict[str, list[str]]  # tasks by the name of a student, or of a file
 
 @dataclass(frozen=True)
 class Study:
-    """`rows` are measured ones and then published ones; `notes` are sentences on what was left out and why."""
+    """`rows` are measured ones and then published ones; `notes` are sentences on omissions and their reasons."""
 
     entries: list[Measured]
     rows: list[Row]
@@ -54,7 +54,7 @@ def make_study(
     calibrations: Sequence[Calibration] = (),
     others: Sequence[Row] = (),
 ) -> Study:
-    """Read all results and samples and conclude what can be concluded; `published` adds the papers' rows.
+    """Read all results and samples and draw the conclusions; `published` adds the papers' rows.
 
     `calibrations` are shown with the rows of their judges; `others` are more rows that others published.
 
