@@ -86,7 +86,7 @@ def main() -> None:
             raise
         sys.exit(
             f"Error: {error.filename or 'A file'} cannot be written ({error.strerror}): free space, then run the "
-            "same command again. What is whole on the disk is not made again."
+            "same command again. Complete files on the disk are not made again."
         )
 
 

@@ -80,7 +80,7 @@ class Errors:
         return f"supported/contradicted: {shares}; any false: {self.any_false / self.runs:.3f}"
 
     def kept(self, scenario: str) -> bool:
-        """Whether the rates that are promised were kept, as far as so many runs can tell."""
+        """Whether the promised rates were kept, within the error of so many runs."""
         false = _FALSE[scenario]
         return self.any_false <= _most(0.05, self.runs) and all(
             self.supported[name] <= _most(0.025, self.runs)

@@ -3,9 +3,9 @@
     python -m benchmarks.grading_throughput [--repeats 3] [--store postgresql://...] [--inspect-python PATH]
 
 2,000 requests at a latency of 0.5 s, to a server in a process of its own, in turn by our client in fixed mode,
-by the whole engine around it (prompts, parser and store on disk) and by lm-eval's own aiohttp client; with --store
-also by the engine with its store in that database. The rates are steady-state ones, as the server sees them, and
-medians.
+by the complete engine around it (prompts, parser and store on disk) and by lm-eval's own aiohttp client; with
+--store also by the engine with its store in that database. The rates are steady-state ones, as the server sees
+them, and medians.
 Then lm-eval's judge pattern (one synchronous call for each document, 40 documents, scaled up) and, with an
 environment that has inspect_ai, its model-graded scorer.
 """

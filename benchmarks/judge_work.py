@@ -77,7 +77,7 @@ def ask(base_url: str, number: int, *, concurrency: int) -> Spent:
 
 
 def grade(base_url: str, number: int, *, concurrency: int, adaptive: bool, server: Server | None = None) -> Spent:
-    """Grade `number` answers with one vote each by the whole engine: prompts, client, parser and store.
+    """Grade `number` answers with one vote each by the complete engine: prompts, client, parser and store.
 
     The store is a new file, or on `server`, where it holds nothing of this run's judge before nor after.
     """

@@ -39,7 +39,7 @@ class ServerProcess:
 
 
 def response(status: int, body: object, headers: dict[str, str] | None = None) -> bytes:
-    """A whole reply with `body` as JSON."""
+    """A complete reply with `body` as JSON."""
     data = json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status} -", "Content-Type: application/json", f"Content-Length: {len(data)}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]

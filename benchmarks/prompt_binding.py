@@ -2,9 +2,9 @@
 
     python -m benchmarks.prompt_binding FOLDER_OF_THE_REFERENCE_DATA [--steps 9]
 
-Trains the quickstart's model, as an adapter and as a whole, on the two-turn texts of the reference data, but for
+Trains the quickstart's model, as an adapter and completely, on the two-turn texts of the reference data, but for
 two of the five items of each k. On the texts of those it measures the loss on the answers under their own prompts
-and under those of the other held-out item of the same k. Texts of one item are no independent ones, so differences
+and under those of the other held-out item of the same k. Texts of one item are not independent, so differences
 are means over an item's texts, with a 95 % bootstrap interval over items. All figures stand before and after.
 """
 

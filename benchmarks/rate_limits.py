@@ -2,7 +2,7 @@
 
     python -m benchmarks.rate_limits [--requests 2000]
 
-One line for each kind of server: the share of the allowed rate that was reached over the whole run, start
+One line for each kind of server: the share of the allowed rate that was reached over the complete run, start
 included, and the share of the requests that were refused.
 """
 

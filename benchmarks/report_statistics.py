@@ -53,7 +53,7 @@ def main() -> None:
         truth, covered = _fractions(rng, min(runs, 5_000), 100, level)
         _tell("skill_fraction", f"items=100 mean={truth:.2f} covered={covered:.3f}")
     false = _fractions_test(rng, 400, 30, 0.0)  # permutations are slow
-    kept &= false <= 0.06 + 2 * (0.05 * 0.95 / 400) ** 0.5  # as far as so few runs can tell
+    kept &= false <= 0.06 + 2 * (0.05 * 0.95 / 400) ** 0.5  # within the error of so few runs
     _tell("skill_fraction", f"items=30 paired_test_false={false:.3f}")
     for level in (-2.0, 0.0, 2.0):
         truth, covered = _points(rng, min(runs, 5_000), 100, level)

@@ -3,8 +3,8 @@
     python -m benchmarks.student_kills [--kills 30] [--turn 1] [--ranks 1] [--seed 0]
 
 A student behind a loopback endpoint is evaluated, and the run is ended by SIGKILL at so many random moments of one
-turn; each time the same command goes on. Two ranks are a model of several ranks that asks the same endpoint, one
-request at a time each. Printed are the replies that were asked for and not on disk at a kill, beside what was in
+turn; each time the same command resumes. Two ranks are a model of several ranks that asks the same endpoint, one
+request at a time each. It prints the replies that were requested and not on disk at a kill, beside what was in
 flight, the requests that came a second time, and whether the answers are those of an unbroken run.
 """
 
@@ -92,7 +92,7 @@ class Server:
         }
 
     def distinct(self) -> int:
-        """How many different replies were asked for."""
+        """The number of different replies that were requested."""
         return sum(map(len, self.asked.values()))
 
 

@@ -5,11 +5,11 @@
 
 Each run is a process of its own, ours and TRL's in turn; the first step, which warms up, is not counted, nor are
 loading and saving. Both must have seen the same tokens in each step. What other work on the machine costs is taken
-out by the least time of each step over all repeats; `all` shows the runs whole. On a CPU the model is that of the
-quickstart. `--gpu-model` takes a model of random weights in the shape of Mistral-7B: LoRA with r = 64 and a full
-fine-tune, with and without packing, activation checkpointing and compile; ours alone, with MFU. A full fine-tune
-keeps float32 weights and moments, 16 bytes a weight: it has 12 of the 32 layers there, which changes tokens a
-second and hardly MFU. `--only` takes the variants that have its words.
+out by the least time of each step over all repeats; `all` shows the complete runs. On a CPU the model is that of
+the quickstart. `--gpu-model` takes a model of random weights in the shape of Mistral-7B: LoRA with r = 64 and a
+full fine-tune, with and without packing, activation checkpointing and compile; ours alone, with MFU. A full
+fine-tune keeps float32 weights and moments, 16 bytes a weight: it has 12 of the 32 layers there, which changes
+tokens a second and hardly MFU. `--only` takes the variants that have its words.
 """
 
 from __future__ import annotations

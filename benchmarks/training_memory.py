@@ -4,7 +4,7 @@
 
 Each recipe trains for two steps in a process of its own, on rows that fill max_length. Its memory is the peak of
 the resident set (VmHWM) above that of the same process after it has trained a model of some thousand weights, so
-that libraries do not count. glibc is told to give large blocks back at once, as it would otherwise keep some.
+that libraries do not count. glibc is set to return large blocks at once, as it would otherwise keep some.
 """
 
 from __future__ import annotations

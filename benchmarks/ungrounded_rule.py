@@ -5,7 +5,7 @@
 GPT-4 was asked for points and an explanation, not for quotes. For every criterion that it granted this looks for
 a quotation in the explanation: words in quotation marks, in a sentence that names the criterion or in one right
 behind it that names none. It is true if it passes `is_evidence`, the test that our judge's quotes have to pass,
-and too short if it only stands in the answer. Then the three metrics are computed with all grants, and with only
+and too short if it is only in the answer. Then the three metrics are computed with all grants, and with only
 those that have evidence under each rule.
 """
 
@@ -119,7 +119,7 @@ def _sentences(grading: RecordedAnswer) -> Iterator[tuple[list[str], str]]:
 
 
 def _spoken(skill: str) -> re.Pattern[str]:
-    """A skill's name without what stands in brackets, loosely: in the forms in which GPT-4 writes it."""
+    """A skill's name without the text in brackets, loosely: in the forms in which GPT-4 writes it."""
     words = re.sub(r"\(.*?\)", "", skill).replace("-", " ").split()
     stems = [re.escape(word[: max(5, len(word) - 3)]) for word in words]
     return re.compile(r"\b" + r"\w*\W+(?:\w+\W+){0,3}?".join(stems))

@@ -32,14 +32,14 @@ _EXTRA = 'skillmix = ["skillmix-tasks"]\n'
 def main(checkout: Path | None) -> Path:
     """Lay our tasks over a checkout, or write them to contrib/lm-eval/; the folder that they are in.
 
-    UserError if the folder is no checkout of lm-evaluation-harness.
+    UserError if the folder is not a checkout of lm-evaluation-harness.
     """
     if checkout is None:
         checkout = _SHOWN
         shutil.rmtree(checkout, ignore_errors=True)
     elif not (checkout / "lm_eval" / "tasks" / "README.md").is_file():
         raise UserError(
-            f"{checkout} is no checkout of lm-evaluation-harness: it has no lm_eval/tasks/README.md. Name the "
+            f"{checkout} is not a checkout of lm-evaluation-harness: it has no lm_eval/tasks/README.md. Name the "
             "folder that `git clone` made."
         )
     tasks = checkout / "lm_eval" / "tasks"

@@ -164,7 +164,7 @@ class Asker(Generic[Spec]):
             f"{expected.prompt:,}",
             f"{expected.completion:,}",
             dollars,
-            f"; reckoned from the first {texts:,} of {self.whole:,} answers" if factor > 1 else "",
+            f"; estimated from the first {texts:,} of {self.whole:,} answers" if factor > 1 else "",
         )
         if self.budget.exceeded_by(cost_of(expected, self.spec)):
             logger.warning("That is more than %s allows: the run will stop there.", self.budget.caps)

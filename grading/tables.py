@@ -1,4 +1,4 @@
-"""Tables of commands: ids and numbers stay whole, and prose is wrapped to the width of the terminal."""
+"""Tables of commands: ids and numbers are not cut, and prose is wrapped to the width of the terminal."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def decide(
     nothing here. A criterion without a majority takes the commonest reason for which its votes are missing;
     where none is missing, judges with an even number of votes in sum are TIED. With "not_earned", votes that
     granted the criterion without true evidence, and got no better when asked again, count against it where there
-    is no majority without them.
+    is not a majority without them.
     """
     votes = tuple(vote for ballot in ballots for vote in ballot.votes)
     return Verdict(votes, {criterion: _decide(ballots, criterion, ungrounded) for criterion in criteria})
@@ -46,7 +46,7 @@ def _decide(ballots: Sequence[Ballot], criterion: str, ungrounded: UngroundedRul
             else:
                 lost[vote.state if mark is None else mark.state] += 1
         sides.update(earned[: ballot.asked])
-        # Of the votes first asked for: asking one again makes no second vote of it.
+        # Of the votes first requested: a retried vote still counts once.
         marks = [vote.marks.get(criterion) for vote in ballot.votes[: ballot.asked]]
         without_evidence = sum(mark is not None and mark.state is State.UNGROUNDED for mark in marks)
         against += (earned + [False] * without_evidence)[: ballot.asked].count(False)

@@ -61,7 +61,7 @@ def benchmark(
 ) -> Publication:
     """The data set of a pack with the first `number` items of each of its tasks, and its card.
 
-    Its leaderboards on the Hub rank results of `judge` (None: the default judge). A pack of one's own has the
+    Its leaderboards on the Hub rank results of `judge` (None: the default judge). A pack of your own has the
     tasks of `language` for which it has skills and topics enough. Raises UserError for a private pack.
     """
     pack = load_pack(pack_name)

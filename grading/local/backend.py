@@ -421,7 +421,7 @@ def _by_messages(calls: Iterable[VoteCall]) -> Iterator[tuple[tuple[Message, ...
 
 
 def _batches(groups: Iterable[list[_Prompted]], size: int) -> Iterator[list[_Prompted]]:
-    """Batches of at most `size`, the longest prompts first; a group stays whole unless it exceeds `size`."""
+    """Batches of at most `size`, the longest prompts first; a group stays together unless it exceeds `size`."""
     batch: list[_Prompted] = []
     for group in sorted(groups, key=lambda group: -len(group[0][1])):
         for start in range(0, len(group), size):

@@ -55,7 +55,7 @@ def build_messages(request: GradingRequest) -> tuple[Message, ...]:
 
 
 def _fence(request: GradingRequest) -> str:
-    """Twelve hexadecimal digits from the request's whole content, in which they do not stand.
+    """Twelve hexadecimal digits from the request's complete content, which does not contain them.
 
     A writer cannot foresee them, because they depend on the finished answer; a rerun reproduces them. The check
     closes the way that is left: searching for a text that holds its own hash.

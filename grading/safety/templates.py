@@ -1,4 +1,4 @@
-"""Jinja for the whole project: the environment of our own templates, and a sandbox for templates of others.
+"""Jinja for this project: the environment of our own templates, and a sandbox for templates of others.
 
 A template from a pack or a data set is a text of others. It runs in Jinja's immutable sandbox, on plain values.
 It may use the part of the language whose work and output have a bound: text, values, `if`, `for` over a list of

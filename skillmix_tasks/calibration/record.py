@@ -126,8 +126,8 @@ def conclude(name: str, yardstick: str, found: Agreement, undecided: dict[str, i
     )
     if unasked := undecided.get("over_budget", 0) + undecided.get("api_failed", 0):
         return "not settled", (
-            f"{name} is not settled: {unasked} of {many(asked, 'decision')} were not asked for or got no reply; "
-            f"the same command goes on. So far, {figures}."
+            f"{name} is not settled: {unasked} of {many(asked, 'decision')} were not requested or got no reply; "
+            f"the same command resumes. So far, {figures}."
         )
     if lost > MOST_UNDECIDED * asked:
         return (
@@ -147,7 +147,7 @@ def conclude(name: str, yardstick: str, found: Agreement, undecided: dict[str, i
     if surplus.low > 0:
         return "more lenient", f"{name} is more lenient than {yardstick}: {grants}; {figures}."
     if agreement.low < LEAST_AGREEMENT or max(-surplus.low, surplus.high) > MOST_SURPLUS:
-        return "not settled", f"{name} is not settled: these answers are too few to tell; {grants}; {figures}."
+        return "not settled", f"{name} is not settled: these answers are too few; {grants}; {figures}."
     return "interchangeable", f"{name} is interchangeable with {yardstick} for such answers: {figures}."
 
 

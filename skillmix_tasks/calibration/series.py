@@ -12,7 +12,7 @@ from grading.words import many
 from skillmix_tasks.calibration.rows import GradedRow, ItemKey, read_rows
 from skillmix_tasks.calibration.tree import Fault, GradingFile, Series, find_gradings
 
-ROUNDS = 3  # generations, and gradings of each, in a whole run
+ROUNDS = 3  # generations, and gradings of each, in a complete run
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def find_gradings(folder: Path) -> tuple[list[GradingFile], list[Fault]]:
             faults.append(Fault(name, "records.csv is missing", "missing file", found.series))
     if not files:
         raise UserError(
-            f"{folder} holds no gradings of the reference implementation: they stand in "
+            f"{folder} holds no gradings of the reference implementation: they are in "
             "EXPERIMENT/k2_s10_vdefault_r1/STUDENT/graded/by_gpt-4_on_text_1_1_gpt/records.csv."
         )
     return sorted(files, key=lambda file: (file.series, file.generation, file.grading)), faults

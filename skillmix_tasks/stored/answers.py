@@ -1,6 +1,6 @@
 """The student's answers on disk: complete before the first verdict is requested, so that none is ever lost.
 
-One JSON Lines file for each run, task and rank: a header, then one line for each generation. It appears whole
+One JSON Lines file for each run, task and rank: a header, then one line for each generation. It appears complete
 or not at all.
 """
 

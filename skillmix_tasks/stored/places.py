@@ -1,4 +1,5 @@
-"""Where stored answers stand: one pass over the files keeps no text, so that any number of answers can be graded.
+"""The places of stored answers: one pass over the files keeps no text, so that any number of answers can be
+graded.
 
 The files are our answer files (skillmix_tasks.stored.answers) or lm-eval's samples.
 """
@@ -49,7 +50,7 @@ class StoredTask:
     ranks: list[int] = field(default_factory=list)
     world_size: int = 1
     items: dict[str, StoredItem] = field(default_factory=dict)
-    cut: bool = False  # whether the last line of a file is cut short
+    cut: bool = False  # whether the last line of a file is truncated
 
     def in_order(self) -> list[str]:
         """The items' hashes in the order of their indices."""
@@ -73,7 +74,7 @@ class StoredTask:
 
 
 def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
-    """Look through the files, which must hold whole runs: all `generations` of each item, and all ranks.
+    """Look through the files, which must hold complete runs: all `generations` of each item, and all ranks.
 
     UserError says what is missing, or which file is invalid.
     """
@@ -91,7 +92,7 @@ def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
 
 
 def runs_in(paths: Sequence[Path]) -> list[list[Path]]:
-    """The files of answers that `paths` name, or hold if they are folders, by run: what is graded together.
+    """The files of answers that `paths` name, or hold if they are folders, by run: those that are graded together.
 
     A run is one student's, in one number of turns, with each task once. UserError if a path leads to no answers.
     """
@@ -227,7 +228,7 @@ def _check_whole(task: StoredTask) -> None:
             "An item of %s is left out with that line: not all of its %d generations are there.", task.path, there
         )
     if not task.items:
-        raise UserError(f"{task.path} holds no whole item." if task.cut else f"{task.path} is empty.")
+        raise UserError(f"{task.path} holds no complete item." if task.cut else f"{task.path} is empty.")
     for name, item in task.items.items():
         if None in item.places:
             there = sum(place is not None for place in item.places)
@@ -239,7 +240,7 @@ def _check_whole(task: StoredTask) -> None:
 class _File:
     """One file of either kind; `header` is None for samples.
 
-    `cut` is the number of a last line that is cut short, or 0, once all lines were read.
+    `cut` is the number of a truncated last line, or 0, once all lines were read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -272,7 +273,7 @@ class _File:
     def answers(self) -> Iterator[tuple[int, str, StoredAnswer]]:
         """All answers, each with its line's first byte and its task.
 
-        A last line that is cut short is left out with a warning.
+        A truncated last line is left out with a warning.
         """
         offset, size = 0, self.path.stat().st_size
         with open_file(self.path) as file:
@@ -313,7 +314,7 @@ class _File:
                 }
                 for generation, replies in enumerate(sample["resps"])
             ]
-            # Validated here, where a string is no list of replies and no reply is missing.
+            # Validated here, where a string is not a list of replies and no reply is missing.
             return [(str(document["task"]), StoredAnswer.model_validate(answer)) for answer in answers]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
@@ -323,7 +324,7 @@ class _File:
 
 
 def _students(sample: dict[str, Any], generation: int, turns: int) -> list[dict[str, Any]]:
-    """What a sample says of an answer's replies beside their texts; earlier releases say nothing."""
+    """A sample's facts of an answer's replies beside their texts; earlier releases have none."""
     records = sample.get("filtered_resps") or []
     record = load_json(records[generation]) if generation < len(records) else {}
     student = record.get("student") if isinstance(record, dict) else None

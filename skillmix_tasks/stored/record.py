@@ -1,4 +1,4 @@
-"""What a task of ours records in lm-eval's results: written by the task, read by all who read results.
+"""A task's record in lm-eval's results: written by the task, read by all readers of results.
 
 {"configs": {"skillmix_k4": {"metadata": {"version": "1.0", "skillmix": RECORD}}}}
 """
@@ -17,7 +17,7 @@ from skillmix_tasks.checks.extract import ExtractionState
 from skillmix_tasks.items.pack import Lists, Split
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState
 
-_STATES = frozenset(State) | {NO_ANSWER}  # asked for each mark of each vote of a report
+_STATES = frozenset(State) | {NO_ANSWER}  # checked for each mark of each vote of a report
 
 
 def known_state(state: str) -> str:
@@ -62,7 +62,7 @@ class Controls(BaseModel):
 
 
 class Ungrounded(BaseModel):
-    """Grants without a true quote: what they count as, their number, and of how many judged points."""
+    """Grants without a true quote: the rule, their number, and the number of judged points."""
 
     rule: str
     points: int
@@ -71,7 +71,7 @@ class Ungrounded(BaseModel):
 
 
 class Answers(BaseModel):
-    """What became of the student's answers, by state; docs/students.md says which have a score.
+    """The student's answers, by state; docs/students.md says which have a score.
 
     `extractions` counts how the visible ones were found in their replies (docs/checks.md).
     `cut` of the answered ones ended at the token limit. `reasoned` came after reasoning, which took so many
@@ -101,7 +101,7 @@ class Answers(BaseModel):
         return count / self.total if self.total else 0.0
 
     def line(self) -> str:
-        """What is not as usual, in words: "cut_off 3 %, reasons with 812 tokens an answer"; "" if nothing is."""
+        """Unusual facts in words: "cut_off 3 %, reasons with 812 tokens an answer"; "" if nothing is."""
         parts = [f"{state} {self.share(count):.1%}" for state, count in self.unanswered.items()]
         guessed = self.extractions.get(ExtractionState.GUESSED, 0)
         parts += [f"end of the answer guessed {self.share(guessed):.1%}"] if guessed else []
@@ -117,11 +117,11 @@ class Answers(BaseModel):
 
 
 class RunRecord(BaseModel):
-    """The protocol of a task's run, its judge, and what grading cost.
+    """The protocol of a task's run, its judge, and the cost of grading.
 
     `judge` is a panel's record (grading.panel), None where nothing was judged; `grading` the sum of the graders'
-    (grading.cost.stats); `items_from` the data set that the items came from, with its commit; `sampling` what the
-    student was really sampled with. Results of earlier releases have no `answers` and no `sampling`.
+    (grading.cost.stats); `items_from` the data set that the items came from, with its commit; `sampling` the
+    student's real sampling. Results of earlier releases have no `answers` and no `sampling`.
     """
 
     k: int = Field(ge=1)
@@ -143,7 +143,7 @@ class RunRecord(BaseModel):
     sampling: dict[str, Any] | None = None
 
     def cost(self, name: str) -> float | None:
-        """Tokens or dollars (`name`) of all votes, stored ones included; None where they are not known."""
+        """Tokens or dollars (`name`) of all votes, stored ones included; None if unknown."""
         grading = self.grading or {}
         spent, saved = (grading.get(part, {}).get(name) for part in ("spent", "saved"))
         return None if spent is None or saved is None else float(spent + saved)

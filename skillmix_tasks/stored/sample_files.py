@@ -19,9 +19,8 @@ _DRAFT = "draft"  # where lm-eval's file names have the time
 
 
 class CheckedTracker(EvaluationTracker):  # type: ignore[misc]
-    """Writes as lm-eval does, which logs and passes over what it cannot write; `lost` names what is not whole.
-
-    A file that is not whole is removed, so that nobody takes it for the run's.
+    """Writes as lm-eval does, which only logs a failed write; `lost` names incomplete files. An incomplete file is
+    removed, so that nobody takes it for the run's.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -64,7 +63,7 @@ class CheckedTracker(EvaluationTracker):  # type: ignore[misc]
 
 
 class SampleFiles:
-    """Writes what lm_eval --output_path --log_samples writes to `output`; use as a context manager.
+    """Writes the files of lm_eval --output_path --log_samples to `output`; use as a context manager.
 
     Samples are added part by part to files in a hidden folder, and get their names when the results are there; if
     the run ends before, they are removed. UserError if the disk refuses.
@@ -140,7 +139,7 @@ def _tracker(output: Path, model: str) -> CheckedTracker:
 
 
 def _lines(path: Path) -> int:
-    """How many lines are whole."""
+    """The number of complete lines."""
     with path.open("rb") as file:
         return sum(line.endswith(b"\n") for line in file)
 

@@ -51,7 +51,7 @@ class Document(BaseModel):
 
 
 class MarkRecord(BaseModel):
-    """What a vote says of a point."""
+    """A vote's decision on a point."""
 
     earned: bool | None
     evidence: str
@@ -59,7 +59,7 @@ class MarkRecord(BaseModel):
 
 
 class VoteRecord(BaseModel):
-    """One vote; without marks `detail` or `reply` say what came instead."""
+    """One vote; without marks `detail` or `reply` hold the reason."""
 
     number: int
     judge: str
@@ -92,7 +92,7 @@ class Generation(BaseModel):
 
     @cached_property
     def _marks(self) -> dict[str, list[bool]]:
-        """What the votes say of each point."""
+        """The decisions of the votes on each point."""
         found: dict[str, list[bool]] = {point: [] for point in self.points}
         for vote in self.votes:
             for point, mark in vote.marks.items():
@@ -130,7 +130,7 @@ class Sample(BaseModel):
 
     @property
     def prompt(self) -> str:
-        """What the student was asked first, as far as the file says it; of a private pack nothing."""
+        """The student's first prompt, if the file has it; empty for a private pack."""
         first = next(iter(self.arguments.values()), None) if self.doc.skills else None
         text = first.get("arg_0", "") if isinstance(first, dict) else ""
         text = text[0] if isinstance(text, list) and text else text
@@ -153,14 +153,14 @@ class Sample(BaseModel):
 
 
 def kind_of(point: str) -> str:
-    """What kind of point it is: a skill's, or one of the other three by name."""
+    """The kind of a point: a skill's, or one of the other three by name."""
     return point if point in (TOPIC, SENSE, LENGTH) else "skill"
 
 
 def read_samples(source: Path | bytes, name: Path) -> Iterator[tuple[Sample, list[Generation]]]:
-    """The samples of a file, or in its content, with their judged answers; UserError for a line that is none.
-
-    `name` is what the error calls the file.
+    """The samples of a file, or in its content, with their judged answers; UserError for an invalid line. `name`
+        is the
+    file's name in the error.
     """
     with readable(source) if isinstance(source, Path) else BytesIO(source) as lines:
         for number, line in enumerate(lines, start=1):

@@ -41,7 +41,7 @@ class StudentReplies:
         )
 
     def read(self, keys: Sequence[str]) -> dict[str, StudentReply]:
-        """The stored replies by key; one that cannot be read is not there."""
+        """The stored replies by key; an unreadable one is left out."""
         found = {}
         for key, reply in self._store.read(keys).items():
             try:

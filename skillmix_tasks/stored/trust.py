@@ -1,7 +1,7 @@
-"""What a file of stored answers names is followed only if the user named it too, or trusts the file.
+"""Names in a file of stored answers are followed only if the user named them too, or trusts the file.
 
-A file names a pack, a data set, and a judge with its address. The files of the user's own runs are followed as
-they stand (grading.home knows them), and so are bundled packs, the known judges and the environment's judge.
+A file names a pack, a data set, and a judge with its address. The files of the user's own runs are followed
+ (grading.home knows them), and so are bundled packs, the known judges and the environment's judge.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from grading.models.spec import LOCAL_PREFIX
 from skillmix_tasks.items.pack import bundled_packs
 from skillmix_tasks.stored.places import StoredTask
 
-_TOLD_APART = {"price", "shutdown"}  # of a judge; what a file says of them is not taken
+_TOLD_APART = {"price", "shutdown"}  # of a judge; a file's values of them are ignored
 
 
 def settings_to_follow(stored: StoredTask, overrides: dict[str, Any], *, trust: bool) -> dict[str, Any]:

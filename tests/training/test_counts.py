@@ -84,7 +84,7 @@ def test_reasons():
     assert all(is_reason(reason) for reason in REASONS)
     for text in ("bad", "not_met:", "not_met:s", "not_met:style", "no_verdict:graded", "no_verdict:over_budget"):
         assert not is_reason(text)
-        with pytest.raises(ValueError, match="is no reason"):
+        with pytest.raises(ValueError, match="is not a reason"):
             Counts().reject(next(cells(PACK, own_plan([1], 1).kinds[0], own_plan([1], 1), 0, frozenset())), text)
     with pytest.raises(ValueError, match="has a verdict"):
         no_verdict(State.GRADED)
