@@ -17,7 +17,7 @@ from tests.skillmix_tasks.running import environment
 from tests.tiny_model import write_tiny_model
 
 REPRODUCE = Path(__file__).parents[2] / "reproduce"
-SNAKEMAKE = os.environ.get("SKILLMIX_SNAKEMAKE") or shutil.which("snakemake")
+SNAKEMAKE = shutil.which(os.environ.get("SKILLMIX_SNAKEMAKE", "snakemake"))
 needs_snakemake = pytest.mark.skipif(SNAKEMAKE is None, reason="needs snakemake (SKILLMIX_SNAKEMAKE names it)")
 
 
