@@ -153,7 +153,9 @@ def calibrate(
         "judge": panel_name(judges),
         "votes": f"{sum(judge.votes for judge in judges)} for each answer",
         "coverage": f"{decisions} of {decisions + undecided} decisions on {found.answers} answers",
-        "cost": cost_of(panel.record() for panel in panels),
+        "cost": cost_of(
+            (panel.record() for panel in panels), free=all(judge.kind == "transformers" for judge in judges)
+        ),
         "results": out or "not saved",
     }
     following = (
