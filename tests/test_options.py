@@ -17,7 +17,7 @@ from skillmix import app, mount
 ONE_JUDGE = "A judge's name (`skillmix judges`), a model id, or hf:DIRECTORY."
 WRITERS = {
     "eval", "grade", "quickstart", "calibrate", "reference sheet", "generate", "train", "compare", "report",
-    "pack import", "store export",
+    "pack import", "store export", "steps", "tables",
 }  # fmt: skip
 WITHOUT_JSON = {"path", "embedded", "fsdp2", "store export"}  # each prints one path, or JSON Lines
 

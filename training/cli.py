@@ -283,7 +283,8 @@ def compare(
         trust=trust_file,
     )
     typer.echo(json.dumps(made.record()) if as_json else made.text())
-    sides = [f"{side}={made.out / side}" for side in ("before", "after")]
+    after = made.runs if len(made.runs) > 1 else ("after",)
+    sides = [f"{side}={made.out / side}" for side in ("before", *after)]
     show_closing(made.facts, ["report", *sides, "--out", "report"], as_json=as_json)
 
 
@@ -312,8 +313,8 @@ def estimate(
 
     skillmix estimate --plan paper --teacher MODEL --judge MODEL --recipe mistral-7b-instruct-paper
 
-    Without --recipe it is the cost of the texts alone; without --tasks the recipe's are compared. For an
-    experiment it also shows the memory of each training; exit status 1: it fits neither GPUs nor budget.
+    Without --recipe it is the cost of the texts alone; without --tasks the recipe's are compared. The estimate of
+    an experiment also has the memory of each training; the exit status is 1 if it fits neither GPUs nor budget.
     """
     if experiment is not None:
         _estimate_experiment(experiment, as_json=as_json)
@@ -348,11 +349,10 @@ def _estimate_experiment(file: Path, *, as_json: bool) -> None:
 
 
 _Experiment = Annotated[Path, typer.Argument(help="The file of an experiment, as reproduce/paper.yaml.")]
-_ExperimentOut = Annotated[Path, typer.Option(help="The folder of the experiment.")]
 
 
 @app.command()
-def steps(experiment: _Experiment, out: _ExperimentOut, as_json: options.AsJson = False) -> None:
+def steps(experiment: _Experiment, out: options.Out, as_json: options.AsJson = False) -> None:
     """List the commands of an experiment in their order, for reproduce/Snakefile or to run them by hand."""
     from training.experiment.spec import load_experiment
     from training.experiment.steps import steps as all_steps
@@ -365,7 +365,7 @@ def steps(experiment: _Experiment, out: _ExperimentOut, as_json: options.AsJson 
 
 
 @app.command()
-def tables(experiment: _Experiment, out: _ExperimentOut, as_json: options.AsJson = False) -> None:
+def tables(experiment: _Experiment, out: options.Out, as_json: options.AsJson = False) -> None:
     """Write the paper's tables and figure, and a verdict on its claims, from an experiment's results.
 
     skillmix tables reproduce/paper.yaml --out OUT

@@ -96,10 +96,10 @@ def compare(
 ) -> Comparison:
     """Evaluate the base model of `runs` and the trained ones on `tasks` (none: the recipe's), and write the table.
 
-    The comparison is in `out` (None: the run's folder evaluation; several need one). `settings` are the tasks'
-    (skillmix_tasks.harness.settings), `model` and `arguments` go to lm_eval. Without `trust`, a base model that
-    only the folder of others names is not loaded. Raises UserError for what can be known to fail before anything
-    is generated, if another comparison is there already, and if a model or the judge fails.
+    The comparison is in `out` (None: one run's folder evaluation; several need a folder). `settings` are the
+    tasks' (skillmix_tasks.harness.settings), `model` and `arguments` go to lm_eval. Without `trust`, a base model
+    that only the folder of others names is not loaded. Raises UserError for what can be known to fail before
+    anything is generated, if another comparison is there already, and if a model or the judge fails.
     """
     runs = [runs] if isinstance(runs, TrainedRun) else list(runs)
     out = _folder(runs, out)

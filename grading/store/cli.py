@@ -174,9 +174,9 @@ def copy_(
         typer.echo(json.dumps({"from": str(from_), "to": str(to)} | asdict(found)))
     else:
         typer.echo(
-            f"{found.votes:,} votes, {found.failures:,} failed calls and {found.batches:,} open batches of "
-            f"{from_} are now in {to}, too. {found.known:,} votes were there before; {found.damaged:,} damaged "
-            "votes are left out."
+            f"Copied from {from_} to {to}: {many(found.votes, 'vote')}, {many(found.failures, 'failed call')} and "
+            f"{many(found.batches, 'open batch', 'open batches')}. Already there: {many(found.known, 'vote')}. "
+            f"Damaged and left out: {many(found.damaged, 'vote')}."
         )
 
 

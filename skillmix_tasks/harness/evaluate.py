@@ -230,12 +230,17 @@ def _is_file(name: str) -> bool:
 
 
 def _check_before_loading(given: dict[str, Any], settings: Settings) -> None:
-    from skillmix_tasks.harness.beforehand import check_judges, refuse_chat_api
+    from skillmix_tasks.harness.beforehand import check_judges, check_student, refuse_chat_api
 
+    for option in ("log_samples", "predict_only"):
+        if given.get(option) and not given.get("output_path"):
+            raise UserError(f"--{option} writes files: type --output_path FOLDER, too.")
     if not given.get("apply_chat_template"):
         refuse_chat_api(str(given.get("model", "")))
     if not given.get("predict_only"):
         check_judges(settings.judges(), batch=settings.batch)
+    arguments = given.get("model_args")
+    check_student(str(given.get("model") or "hf"), arguments if isinstance(arguments, dict) else {})
 
 
 @contextmanager

@@ -255,6 +255,31 @@ def test_an_address_that_cannot_work(kind: str, arguments: str, words: str, tmp_
     assert words in sentence(done)
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments", "words"),
+    [
+        ("hf", "pretrained=/nowhere/model", "The student /nowhere/model is no folder"),
+        ("hf", "pretrained=nobody/nothing", "The student nobody/nothing is no folder here, and the Hub"),
+        ("vllm", "pretrained=nobody/nothing", "No module named 'vllm'"),
+        ("hff", "pretrained=nobody/nothing", "--model hff"),
+    ],
+)
+def test_a_local_model_that_is_not_there(kind: str, arguments: str, words: str, tmp_path: Path) -> None:
+    command = evaluate("", tmp_path, "--limit", "1", "--predict_only")
+    command[command.index("local-chat-completions")] = kind
+    command[command.index("--model_args") + 1] = arguments
+    done = run("skillmix", *command, env=environment(tmp_path / "home"), cwd=tmp_path)
+    assert words in sentence(done)
+
+
+def test_samples_need_a_place(tmp_path: Path) -> None:
+    command = evaluate("http://127.0.0.1:9/v1", tmp_path, "--limit", "1", "--predict_only")
+    place = command.index("--output_path")
+    del command[place : place + 2]
+    done = run("skillmix", *command, env=environment(tmp_path / "home"), cwd=tmp_path)
+    assert "--output_path FOLDER" in sentence(done)
+
+
 @pytest.mark.parametrize("kind", ["local-chat-completions", "openai-chat-completions"])
 def test_a_chat_endpoint_needs_the_template(kind: str, tmp_path: Path) -> None:
     command = evaluate("http://127.0.0.1:9/v1", tmp_path, "--limit", "1", "--predict_only")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from grading import UserError
-from tests.training.making import write_rows
+from tests.tiny_model import write_tiny_model
+from tests.training.making import items, row_of, write_rows
+from tests.training.tuning import TrainServer, exact, signal_at, train_arguments, weights, write_recipe
 from training.data.dataset import build_dataset
+from training.data.rows import rows_file
 from training.data.source import open_data
 
 
@@ -89,3 +94,43 @@ def test_data_that_does_not_go_together_is_refused(texts: Path, tmp_path: Path):
     (other / "train.jsonl").write_text('{"text": "only text"}\n')
     with pytest.raises(UserError, match="not all of them have the column messages"):
         open_data([str(texts), str(other)], None, 0)
+
+
+def write_short_rows(folder: Path, k: int, number: int) -> None:
+    folder.mkdir(exist_ok=True)
+    rows = [row_of(item, prompt1="Write.", prompt2="Better, please.") for item in items(k, number)]
+    rows_file(folder, k).write_text("".join(row.line() for row in rows), encoding="utf-8")
+    build_dataset(folder, validation=0)
+
+
+@pytest.mark.slow
+def test_a_training_on_several_resumes_and_notices_changed_data(server: TrainServer, tmp_path: Path):
+    pytest.importorskip("trl")
+    write_tiny_model(tmp_path / "model")
+    recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "model", steps=8, save_steps=2)
+    write_short_rows(tmp_path / "first", 1, 12)
+    write_short_rows(tmp_path / "second", 2, 12)
+    second = ("--data", f"{tmp_path / 'second'}:k2=5")
+
+    def start(out: Path):
+        return server.start(*train_arguments(recipe, tmp_path / "first", out, *second))
+
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    whole = start(unbroken)
+    assert whole.wait() == 0, whole.said()
+    record = json.loads((unbroken / "run.json").read_text())["data"]
+    assert record["rows"] == 17
+    assert record["name"] == "first + second"
+    assert [part["rows"] for part in record["parts"]] == [12, 5]
+    killed = start(broken)
+    signal_at(5, broken, [killed], signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert start(broken).wait() == 0
+    assert exact(broken) == exact(unbroken)
+    assert weights(broken) == weights(unbroken)
+
+    write_short_rows(tmp_path / "first", 1, 13)
+    refused = start(broken)
+    assert refused.wait() == 1
+    assert "data.fingerprint" in refused.said()
+    assert "data.rows (18, was 17)" in refused.said()

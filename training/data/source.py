@@ -77,7 +77,7 @@ def open_source(data: str, config: str | None) -> Source:
             raise UserError(
                 f"{data} has no config {chosen!r}, it has {', '.join(names)}: type --set data_config={names[-1]}."
             )
-        splits = datasets.load_dataset(str(folder), chosen)
+        splits = datasets.load_dataset(str(folder), chosen, cache_dir=None if revision else _cache_of(folder))
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
@@ -86,6 +86,16 @@ def open_source(data: str, config: str | None) -> Source:
     if "train" not in splits or not len(splits["train"]):
         raise UserError(f"The config {chosen} of {data} has no rows to train on.")
     return Source(name, revision, folder, chosen, splits["train"], splits.get("validation"))
+
+
+def _cache_of(folder: Path) -> str:
+    """Where `datasets` keeps the rows of a folder: it does not notice by itself that files have changed."""
+    import datasets
+
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md")
+    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found]
+    name = sha256(repr(states).encode()).hexdigest()[:16]
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / f"skillmix-{name}")
 
 
 @dataclass(frozen=True)
