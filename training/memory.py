@@ -65,14 +65,12 @@ def training_memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memo
 
 def _memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memory:
     shards = max(1, gpus)
-    layers = config.get_text_config().num_hidden_layers
+    layers: int = config.get_text_config().num_hidden_layers
     known = [layers] if layers <= _MORE else [_FEW, _MORE]
 
     def of_all(values: Sequence[float]) -> float:
         """What all layers have of what so many as are `known` have."""
-        if len(values) == 1:
-            return values[0]
-        few, more = values
+        few, more = values[0], values[-1]
         return few + (more - few) / (_MORE - _FEW) * (layers - _FEW)
 
     models = [_empty(recipe, config, number) for number in known]
