@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from grading.closing import amount, names
+from grading.commands.closing import amount, names
 from grading.cost.stats import total
 from skillmix_tasks.stored.record import task_record
 
