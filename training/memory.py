@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -64,16 +64,20 @@ def training_memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memo
 
 
 def _memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memory:
-    model = _empty(recipe, config, None)
-    sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
-    total, trained = sum(size for size, _ in sizes), sum(size for size, own in sizes if own)
     shards = max(1, gpus)
-    layers = config.get_text_config().num_hidden_layers
-    if layers <= _MORE:
-        activations = _step(recipe, config, layers, shards)
-    else:
-        few, more = (_step(recipe, config, number, shards) for number in (_FEW, _MORE))
-        activations = max(0.0, few + (more - few) / (_MORE - _FEW) * (layers - _FEW))
+    layers: int = config.get_text_config().num_hidden_layers
+    known = [layers] if layers <= _MORE else [_FEW, _MORE]
+
+    def of_all(values: Sequence[float]) -> float:
+        """What all layers have of what so many as are `known` have."""
+        few, more = values[0], values[-1]
+        return few + (more - few) / (_MORE - _FEW) * (layers - _FEW)
+
+    models = [_empty(recipe, config, number) for number in known]
+    total, trained = (
+        round(of_all([_parameters(model, trained=only) for model in models])) for only in (False, True)
+    )
+    activations = max(0.0, of_all([_step(recipe, config, number, shards) for number in known]))
     if recipe.optimizer == "adamw_torch":  # it takes the root of the second moments of all weights at once
         activations = max(activations, 4.0 * trained / shards)
     if shards > 1:
@@ -107,19 +111,18 @@ def model_config(recipe: Recipe) -> PreTrainedConfig:
     return config
 
 
-def _empty(recipe: Recipe, config: PreTrainedConfig, layers: int | None) -> PreTrainedModel:
-    """The model with weights that have no content, as it is trained; `layers` of it, or all."""
+def _empty(recipe: Recipe, config: PreTrainedConfig, layers: int) -> PreTrainedModel:
+    """The model with so many of its layers, and weights that have no content, as it is trained."""
     import copy
 
     import torch
     from transformers import AutoModelForCausalLM
 
     config = copy.deepcopy(config)
-    if layers is not None:
-        text = config.get_text_config()
-        text.num_hidden_layers = layers
-        if getattr(text, "layer_types", None):
-            text.layer_types = text.layer_types[:layers]
+    text = config.get_text_config()
+    text.num_hidden_layers = layers
+    if getattr(text, "layer_types", None):
+        text.layer_types = text.layer_types[:layers]
     with torch.device("meta"):
         try:
             model: Any = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
@@ -140,8 +143,9 @@ def _adapted(model: Any, recipe: Recipe) -> PreTrainedModel:
     return adapted  # type: ignore[no-any-return]
 
 
-def _parameters(model: PreTrainedModel) -> int:
-    return sum(weight.numel() for weight in model.parameters())
+def _parameters(model: PreTrainedModel, *, trained: bool = False) -> int:
+    """The number of weights, or of those that are trained."""
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad or not trained)
 
 
 def _step(recipe: Recipe, config: PreTrainedConfig, layers: int, shards: int) -> float:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grading.options import AsJson, Judge, OutFileIfAny
-from grading.words import many
+from grading.commands.options import AsJson, Judge, OutFileIfAny
+from grading.commands.words import many
 
 if TYPE_CHECKING:
     from grading.home import StorePlace
@@ -174,9 +174,9 @@ def copy_(
         typer.echo(json.dumps({"from": str(from_), "to": str(to)} | asdict(found)))
     else:
         typer.echo(
-            f"{found.votes:,} votes, {found.failures:,} failed calls and {found.batches:,} open batches of "
-            f"{from_} are now in {to}, too. {found.known:,} votes were there before; {found.damaged:,} damaged "
-            "votes are left out."
+            f"Copied from {from_} to {to}: {many(found.votes, 'vote')}, {many(found.failures, 'failed call')} and "
+            f"{many(found.batches, 'open batch', 'open batches')}. Already there: {many(found.known, 'vote')}. "
+            f"Damaged and left out: {many(found.damaged, 'vote')}."
         )
 
 
@@ -279,7 +279,7 @@ def _summary(store: VerdictStore) -> dict[str, Any]:
 
 
 def _print(summary: dict[str, Any]) -> None:
-    from grading.tables import print_table
+    from grading.commands.tables import print_table
 
     typer.echo(f"{summary['file']}: {summary['votes']:,} votes, {summary['bytes'] / 1e6:,.1f} MB")
     for one in summary["judges"]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from grading.store.replies import VerdictStore
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment
 from tests.tiny_model import write_tiny_model
@@ -72,6 +73,7 @@ class Workflow:
             XDG_CACHE_HOME=str(folder / "cache"),
         )
         self._profile = profile
+        self._home = home
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, *more: str) -> subprocess.Popen[str]:
@@ -93,6 +95,14 @@ class Workflow:
             text=True,
             start_new_session=True,
         )
+
+    def stored(self) -> int:
+        """How many replies of teacher and judge are on disk."""
+        store = VerdictStore(self._home / "verdicts.sqlite")
+        try:
+            return store.count(None, None)
+        finally:
+            store.close()
 
     def run(self, *more: str, timeout: float = 500) -> str:
         """What it printed, from beginning to end; fails if it does."""

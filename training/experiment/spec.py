@@ -185,13 +185,13 @@ class Experiment(_Part):
         return read_settings({"skillmix": self.task_settings})
 
     def judge_specs(self) -> dict[str, JudgeSpec]:
-        """The judges by their model ids, in order."""
+        """The judges by their names, in order: their model ids, or of local ones their folders' names."""
         specs = {}
         for one in self.judges:
             judge = Judge(model=one) if isinstance(one, str) else one
             name = _local(judge.model)
             spec = resolve_judge(name, base_url=judge.base_url, votes=self.votes)
-            specs[spec.model] = spec
+            specs[Path(spec.model).name if spec.kind == "transformers" else spec.model] = spec
         return specs
 
     def teacher_spec(self) -> TeacherSpec:
