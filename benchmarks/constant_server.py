@@ -21,7 +21,7 @@ _MODELS = {"object": "list", "data": [{"id": "judge", "object": "model"}]}
 
 @dataclass
 class Stats:
-    """What the server saw since the last look: when it sent its 200 replies, its other replies, most at once."""
+    """The server's record since the last look: the times of its 200 replies, its other replies, most at once."""
 
     replied: list[float]
     refused: int
@@ -49,7 +49,7 @@ class ConstantServer(ServerProcess):
         super().__init__("benchmarks.constant_server", *arguments)
 
     def stats(self) -> Stats:
-        """What the server saw since the last call."""
+        """The server's record since the last call."""
         with urllib.request.urlopen(self.base_url + "/stats", timeout=60) as reply:  # noqa: S310
             return Stats(**json.load(reply))
 

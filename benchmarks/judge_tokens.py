@@ -1,4 +1,4 @@
-"""What one fully graded answer costs in tokens, beside the reference implementation's grading prompt.
+"""The tokens of one fully graded answer, beside the reference implementation's grading prompt.
 
     python -m benchmarks.judge_tokens DIR
 

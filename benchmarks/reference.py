@@ -1,4 +1,4 @@
-"""What the benchmarks on the reference data have in common."""
+"""Helpers of the benchmarks on the reference data."""
 
 from __future__ import annotations
 

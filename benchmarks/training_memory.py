@@ -1,4 +1,4 @@
-"""What a training really takes of memory beside what `skillmix estimate` says, on a CPU.
+"""The real memory of a training beside the figures of `skillmix estimate`, on a CPU.
 
     python -m benchmarks.training_memory
 

@@ -1,4 +1,4 @@
-"""What the rule for grants without true evidence does to scores, on GPT-4's real gradings.
+"""The effect on scores of the rule for grants without true evidence, on GPT-4's real gradings.
 
     python -m benchmarks.ungrounded_rule DIR
 
@@ -36,7 +36,7 @@ _NAMES = {  # how an explanation speaks of a criterion; for skills see `_spoken`
 
 
 class Evidence(StrEnum):
-    """What an explanation holds for a criterion that it grants."""
+    """The evidence in an explanation for a criterion that it grants."""
 
     TRUE = "true quotation"
     SHORT = "true quotation that is too short"

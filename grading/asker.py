@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Keep(Protocol):
-    """What takes the replies."""
+    """Takes the replies."""
 
     def __call__(self, call: VoteCall, reply: Reply, *, stored: bool) -> None:
         """Take the reply to `call`; `stored` says that it was in the store and not paid for now."""

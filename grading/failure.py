@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"\S*\d\S*")  # numbers, ids and times, which differ betw
 
 
 class Cause(StrEnum):
-    """What is wrong, as far as the endpoint says it."""
+    """The cause of a failure, as far as the endpoint reports it."""
 
     KEY = "key_refused"
     CREDITS = "credits_used_up"  # or a quota that is not renewed within a run
@@ -50,7 +50,7 @@ class Asked(Protocol):
         """The environment variable of its key."""
 
     def option(self, name: str) -> str:
-        """What sets it, for the end of a sentence."""
+        """The setting of a field, for the end of a sentence."""
 
 
 # No later request of a run would get another answer.

@@ -15,7 +15,7 @@ from grading.errors import UserError
 from grading.keys import know, know_arguments
 
 STORE = "SKILLMIX_STORE"
-# What stands before the host's name, and parameters, may hold a password and are not shown. The form is strict: in
+# The part before the host's name, and parameters, may hold a password and are not shown. The form is strict: in
 # an address with a sign too many, any part could be a piece of a password.
 _ADDRESS = re.compile(
     r"postgres(?:ql)?://(?:(?:[^@/?#%\s]|%[\da-fA-F]{2})*@)?"
@@ -72,7 +72,7 @@ def home() -> Path:
 
 
 def verdict_store() -> StorePlace:
-    """Where the verdict store is: the server that SKILLMIX_STORE names, or a file in `home`."""
+    """The place of the verdict store: the server that SKILLMIX_STORE names, or a file in `home`."""
     address = os.environ.get(STORE)
     return Server(address) if address else home() / "verdicts.sqlite"
 

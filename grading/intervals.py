@@ -39,7 +39,7 @@ def effective_wilson(successes: float, trials: float) -> tuple[float, float]:
 
 @cache
 def few_units(units: int) -> float:
-    """What an effective number of trials is multiplied by because a variance is known from so few units.
+    """The factor on an effective number of trials whose variance is known from few units.
 
     The degrees of freedom's part of Korn and Graubard 1998 (Survey Methodology 24:193).
     """

@@ -128,7 +128,8 @@ def redacted(value: _Value, keys: frozenset[str] | None = None) -> _Value:
 
 
 def key_in_address(url: str) -> str | None:
-    """What may be a key in an address, in words ("a fragment", "a user's name or password"); None if nothing."""
+    """The part of an address that may be a key, in words ("a fragment", "a user's name or password"); None "
+    "if nothing."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -14,7 +14,7 @@ from typing import Literal
 from grading.errors import UserError
 
 MOST_TOKENS = 10_000_000  # of one call; a larger number is invalid, as no context is that long
-UngroundedRule = Literal["no_verdict", "not_earned"]  # what grants without true evidence count as
+UngroundedRule = Literal["no_verdict", "not_earned"]  # how grants without true evidence count
 
 
 class State(StrEnum):
@@ -76,7 +76,7 @@ class GradingRequest:
 
 @dataclass(frozen=True)
 class Mark:
-    """What one vote says of one criterion: GRADED with `earned`, or UNGROUNDED."""
+    """The decision of one vote on one criterion: GRADED with `earned`, or UNGROUNDED."""
 
     state: State
     earned: bool | None
@@ -174,6 +174,6 @@ class Verdict:
         return None if None in earned else sum(map(bool, earned)) / len(earned)
 
     def evidence(self, criterion: str) -> list[str]:
-        """What the votes quoted from the text for a criterion that they granted, each quote once."""
+        """The votes' quotes from the text for a criterion that they granted, each once."""
         marks = [vote.marks[criterion] for vote in self.votes if criterion in vote.marks]
         return list(dict.fromkeys(mark.evidence for mark in marks if mark.earned))

@@ -1,4 +1,4 @@
-"""How votes become a verdict."""
+"""Joins votes into a verdict."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What `skillmix train` made as a model on the Hub: the adapter, the merged model, or the fully trained one."""
+"""The result of `skillmix train` as a model on the Hub: the adapter, the merged model, or the fully trained "
+"one."""
 
 from __future__ import annotations
 

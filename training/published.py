@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class PublishedSource(BaseModel):
-    """Where figures were read: the paper, its arXiv id, the page with the figures, and the page's date."""
+    """The source of figures: the paper, its arXiv id, the page with the figures, and the page's date."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -105,7 +105,7 @@ def compare_kinds(first: Scores, second: Scores) -> Effect:
 
 
 def _same(value: float, items: int) -> Interval:
-    """Where all scores are equal, their variation is not known."""
+    """The interval of equal scores, whose variation is unknown."""
     return mean_interval(value, 0.0, items)
 
 

@@ -169,7 +169,7 @@ class BatchApi:
             raise self._stopped(error) from error
 
     def progress(self, batch: Batch) -> Progress:
-        """How far `batch` is; UnreachableError if the endpoint cannot say now."""
+        """The progress of `batch`; UnreachableError if the endpoint does not report it now."""
         try:
             remote = self._client.batches.retrieve(batch.remote)
         except NotFoundError as error:

@@ -44,7 +44,7 @@ def same_command(*more: object) -> list[str]:
 
 
 def _own_command() -> list[str]:
-    """How this command was started, for a command to paste: `skillmix`, its path, or python -m skillmix."""
+    """The start of this command, for a command to paste: `skillmix`, its path, or python -m skillmix."""
     started = Path(sys.argv[0])
     if started.suffix == ".py":
         return [sys.executable, "-m", "skillmix"]

@@ -1,1 +1,1 @@
-"""What judging costs: the cap of a run, the estimate before it, and the figures after it."""
+"""The cost of judging: the cap of a run, the estimate before it, and the figures after it."""

@@ -47,7 +47,7 @@ _NOTHING = Cost()
 
 
 class Budget:
-    """What all graders that share it may spend together: `max_usd` dollars, `max_tokens` tokens, or neither.
+    """A cap on the spending of all graders that share it: `max_usd` dollars, `max_tokens` tokens, or neither.
 
     Several threads may use it at once. Votes from the store cost nothing. With SKILLMIX_BUDGET, `max_usd` caps all
     processes that name the same folder (grading.cost.ledger). UserError for a cap that is not an amount.
@@ -180,7 +180,7 @@ class Gate:
         self._settled_before = 0
 
     def most(self, call: VoteCall) -> Cost:
-        """What `call` may cost."""
+        """The highest cost of `call`."""
         return cost_of(self._estimator.most(call), self._spec)
 
     def __iter__(self) -> Iterator[VoteCall]:
@@ -221,7 +221,7 @@ class Gate:
 
 
 def cost_of(usage: Usage, spec: ModelSpec) -> Cost:
-    """What `usage` costs; zero dollars where no price is known."""
+    """The cost of `usage`; zero dollars if the price is unknown."""
     return Cost(usage.prompt + usage.completion, spec.price.dollars(usage) if spec.price else 0.0)
 
 

@@ -52,7 +52,8 @@ class CallEstimator:
         return self._usage(call, per_byte, per_criterion)
 
     def most(self, call: VoteCall) -> Usage:
-        """What `call` uses at most, as long as the endpoint keeps to `max_tokens` and adds no prompt of its own.
+        """The highest usage of `call`, as long as the endpoint keeps to `max_tokens` and adds no prompt of its
+        own.
 
         Not learned from replies, because the next may be longer than all before. A token has at least one byte,
         and a provider may count the schema of the reply among the prompt's tokens.

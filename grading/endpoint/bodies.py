@@ -37,7 +37,7 @@ class Unpacker:
             raise BodyError(f"the reply has the Content-Encoding {encoding[:40]!r}, which was not requested")
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What the next `chunk` unpacks to."""
+        """The unpacked content of the next `chunk`."""
         self._came = self._bounded(self._came + len(chunk))
         if self._inflate is None:
             yield chunk

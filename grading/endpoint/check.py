@@ -167,7 +167,7 @@ async def _ask_once(
 
 
 def _in_thread(work: Callable[[], Response]) -> Response:
-    """What `work` returns or raises, from a thread of its own."""
+    """Run `work` in a thread of its own, and return or raise its outcome."""
     results: list[Response] = []
     errors: list[BaseException] = []
 

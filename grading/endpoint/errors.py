@@ -1,6 +1,6 @@
 """Errors of endpoints in all their shapes: an object, a text, a list, JSON inside a text, or a page of HTML.
 
-What an error says decides three things: whether to try again and when, whether the run can continue at all, and
+An error's content decides three things: whether to try again and when, whether the run can continue at all, and
 which parameter of the request to leave out.
 """
 
@@ -81,7 +81,7 @@ _SYSTEM = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _PLAIN_HTTP = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)", re.IGNORECASE)
-# What stands for a parameter in the words of an error, in the order of the dialect's names. A name counts with or
+# The words for a parameter in an error, in the order of the dialect's names. A name counts with or
 # without quotation marks; "n" only where a sentence can mean nothing else.
 _MENTIONS = {
     "response_format": r"response[_ ]?(format|mime[_ ]type|schema)|json[_ ](schema|object|mode)"
@@ -384,7 +384,7 @@ def _after(headers: Mapping[str, str], body: object) -> float | None:
 
 
 def _cause(status: int, text: str, named: str, after: float | None) -> Cause:
-    """What is wrong by the status, by all that the error says, and by its own words and names."""
+    """The cause, by the status, by the error's complete content, and by its own words and names."""
     if 300 <= status < 400:
         return Cause.NO_CHAT
     if status == 402:

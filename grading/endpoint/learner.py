@@ -21,14 +21,14 @@ class Learner(ABC):
     `votes` is the number of replies that a request asks for.
     """
 
-    likely: ClassVar[Sequence[str]] = ()  # what is refused most often, the likeliest first
-    never_guessed: ClassVar[frozenset[str]] = frozenset()  # what is left out only if an error names it
+    likely: ClassVar[Sequence[str]] = ()  # the parts that are refused most often, the likeliest first
+    never_guessed: ClassVar[frozenset[str]] = frozenset()  # parts that are left out only if an error names them
 
     def __init__(self, refused: Iterable[str] = ()) -> None:
         self.refused = frozenset(refused)
-        self._accepted: set[str] = set()  # what an accepted request had
-        self._before: frozenset[str] | None = None  # what was refused before a guess that was taken
-        self._wanted: list[frozenset[str]] = []  # what requests could go without, if less is enough
+        self._accepted: set[str] = set()  # the parts of accepted requests
+        self._before: frozenset[str] | None = None  # the refused parts before a successful guess
+        self._wanted: list[frozenset[str]] = []  # smaller sets of parts to leave out, if these are enough
         self._guesses: list[frozenset[str]] | None = None
         self._failed: list[frozenset[str]] = []  # guesses that were refused
         self._innocent = False  # the server fails also without all that is optional
@@ -43,10 +43,10 @@ class Learner(ABC):
 
     @abstractmethod
     def _steps(self, unknown: frozenset[str], status: int) -> list[frozenset[str]]:
-        """What to go without in turn, of the parts that no accepted request had."""
+        """The parts to leave out in turn, of those that no accepted request had."""
 
     def _less(self, refused: frozenset[str], name: str) -> frozenset[str]:
-        """What is refused, with `name` added."""
+        """The refused parts, with `name` added."""
         return refused | {name}
 
     @property

@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Curve:
-    """What may be used of something limited, as a function of time; free until the first `fall`.
+    """The allowed use of a limited resource over time; unlimited until the first `fall`.
 
     A fall names the value that was refused, `top`, and the value to continue with, `low`. The curve comes back to
     `top` after the probe's time, which is short at first, when little is known, and doubles whenever the same

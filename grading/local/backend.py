@@ -37,7 +37,7 @@ MAX_QUOTE = 300  # characters of a quote, counted after JSON escaping
 
 _DTYPES = ("bfloat16", "float16", "float32")
 _PACKAGES = ("torch", "transformers", "llguidance")
-# What a quote may begin or end at. Scripts without spaces (CJK and whatever lies above) may be cut anywhere.
+# The places where a quote may begin or end. Scripts without spaces (CJK and above) may be cut anywhere.
 _CHUNK = re.compile("[^\\W\u2e80-\U0010ffff]{1,32}|.", re.DOTALL)
 
 

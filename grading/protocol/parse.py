@@ -173,8 +173,8 @@ LEAST_WORDS = 3  # of evidence; the prompt names it, so another number needs ano
 def normalise(text: str) -> str:
     """`text` in the form in which quotes are compared with the answer.
 
-    What the prompt changes in a text (see grading.protocol.untrusted), compatibility forms (NFKC), case, invisible
-    characters, the style of quotation marks, and white space.
+    It removes differences in the prompt's changes of a text (see grading.protocol.untrusted), compatibility forms
+    (NFKC), case, invisible characters, quotation marks, and white space.
     """
     if text.isascii() and text.isprintable() and "&" not in text:  # of all that, it can have case and spaces
         return " ".join(text.casefold().split())

@@ -71,7 +71,7 @@ def render_foreign(source: str, values: Mapping[str, Plain]) -> str:
         raise TemplateRefusedError(
             f"it is not a valid Jinja template: line {error.lineno}: {error.message}"
         ) from error
-    # What a template of others can make Python's compiler and operators raise, beside Jinja's own errors.
+    # Errors of Python's compiler and operators in a template of others, beside Jinja's own.
     except (TemplateError, TypeError, ValueError, ArithmeticError, SyntaxError, RecursionError) as error:
         raise TemplateRefusedError(str(error) or type(error).__name__) from error
 

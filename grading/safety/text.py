@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Any
 
-_FORMULA = tuple("=+-@")  # what a spreadsheet takes for the beginning of a formula
+_FORMULA = tuple("=+-@")  # the beginnings of a formula in a spreadsheet
 _MARKUP = re.compile(r"([\\`*_\[\]<>|#~])")
 _LONE = dict.fromkeys(range(55296, 57344), "�")
 

@@ -144,7 +144,7 @@ class PostgresDatabase(Database):
         self._connection.close()
 
     def _run(self, work: Callable[[psycopg.Connection], _Found]) -> _Found:
-        """What `work` returns; it is done again, for a minute, as long as the connection to the server is lost."""
+        """Run `work`, and repeat it for up to a minute while the connection to the server is lost."""
 
         def attempt() -> _Found:
             if self._connection.closed and not self._locked:

@@ -35,7 +35,7 @@ _LEAF, _INNER = 0x0A, 0x02  # a page's first byte
 
 @dataclass(frozen=True)
 class Repair:
-    """What was copied and what was not: `damaged` replies were found and left out.
+    """The numbers of copied rows; `damaged` replies were left out.
 
     `incomplete` says that parts of the file could not be read at all. `old` is where the damaged file is now, or
     None if nothing was wrong with it and it stays.
@@ -173,7 +173,7 @@ def _is_sound(row: Sequence[Any], columns: Sequence[str]) -> bool:
 
 
 def _exchanged(path: Path, new: Path) -> Path:
-    """Where the old file is now; the new one is in its place."""
+    """The place of the old file; the new one replaces it."""
     number = 1
     while (old := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1

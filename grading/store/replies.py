@@ -181,7 +181,7 @@ class VerdictStore:
         self._db.commit()
 
     def summarise(self) -> list[JudgeVotes]:
-        """What the store holds, judge by judge."""
+        """The content of the store, judge by judge."""
         rows = self._db.rows(
             f"SELECT judge, COUNT(*), SUM(CASE WHEN state = 'graded' THEN 1 ELSE 0 END), {_TOKENS}, MIN(created), "  # noqa: S608
             f"MAX(created), SUM(CASE WHEN {_USED} THEN 0 ELSE 1 END) FROM replies GROUP BY judge ORDER BY judge"

@@ -74,7 +74,7 @@ def read_series(folder: Path) -> tuple[list[GradedSeries], list[Fault]]:
 
 
 def majority(rows: Sequence[GradedRow]) -> dict[str, bool]:
-    """What most gradings of an answer say of each point; a tie is not earned."""
+    """The majority of an answer's gradings on each point; a tie is not earned."""
     return {point: 2 * sum(row.points[point] for row in rows) > len(rows) for point in rows[0].points}
 
 

@@ -473,7 +473,7 @@ def _announcement(text: str, state: ExtractionState) -> re.Match[str] | None:
 
 
 def _comment(text: str, skills: Sequence[Named]) -> int | None:
-    """Where paragraphs about the text or to the user begin, after at least one paragraph of it."""
+    """The place where paragraphs about the text or to the user begin, after at least one paragraph of it."""
     for gap in _PARAGRAPH_END.finditer(text):
         place = gap.end()
         label = _OWN_LABEL.match(text, place)

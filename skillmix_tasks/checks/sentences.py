@@ -210,7 +210,7 @@ def _pieces(line: str, cuts: Iterable[int]) -> int:
 
 
 def _cuts(line: str, sentences: Iterable[str]) -> set[int]:
-    """Where the sentences end in `line`; found by looking, as releases differ in what they do with spaces."""
+    """The ends of the sentences in `line`; searched for, as releases treat spaces differently."""
     ends: set[int] = set()
     position = 0
     for sentence in map(str.strip, sentences):

@@ -195,7 +195,7 @@ def _broken(text: str) -> str:
 
 
 def _kind(match: re.Match[str]) -> tuple[str | None, str]:
-    """What separates: the group, and the very sign."""
+    """The separator: its group, and the sign."""
     return match.lastgroup, match.group().strip() if match.lastgroup == "sign" else ""
 
 

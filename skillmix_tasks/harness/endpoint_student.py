@@ -173,7 +173,7 @@ class EndpointStudent:
         return redact(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")))
 
     def _sentence(self, error: CallFailedError) -> UserError:
-        """What is wrong with the endpoint, in its own words, and what to type."""
+        """The endpoint's failure, in its own words, and what to type."""
         what = f"The student's endpoint {self._shown()}"
         words = str(error.failure)
         match error.failure.cause:

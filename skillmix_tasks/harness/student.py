@@ -254,7 +254,7 @@ class _Seen(NamedTuple):
 
 
 class _Hook:
-    """What lm-eval's models call with each reply as it arrives; `inner` is the hook that was there before."""
+    """Called by lm-eval's models with each reply as it arrives; `inner` is the hook that was there before."""
 
     inner: Any
 

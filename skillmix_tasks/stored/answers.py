@@ -29,7 +29,7 @@ _FORMAT = 1
 
 
 def answers_folder() -> Path:
-    """Where runs put their answers: SKILLMIX_ANSWERS, or `answers` in the folder of the verdict store."""
+    """The folder of answers: SKILLMIX_ANSWERS, or `answers` in the folder of the verdict store."""
     return Path(os.environ.get(ANSWERS_VARIABLE) or home() / "answers")
 
 

@@ -1,4 +1,4 @@
-"""What lm-eval's results say of our tasks in a few words, for the last lines of a command."""
+"""The facts of our tasks in lm-eval's results, for the last lines of a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from skillmix_tasks.stored.record import task_record
 
 
 def run_facts(several: Sequence[dict[str, Any]]) -> dict[str, object]:
-    """Student, judge, turns, votes, coverage and cost of all tasks of ours in `several` results; {} if none is."""
+    """Student, judge, turns, votes, coverage and cost of all tasks of ours in `several` results; {} without "
+    "one."""
     tasks = [
         (task, record, results)
         for results in several
@@ -58,7 +59,7 @@ def judge_name(judge: dict[str, Any]) -> str:
 
 
 def cost_of(gradings: Iterable[dict[str, Any] | None], *, free: bool = False) -> str:
-    """What the votes of these records cost: what was paid, and what was in the store; `free` ones cost nothing."""
+    """The cost of these records' votes: paid now, and read from the store; `free` ones cost nothing."""
     grading = total([one for one in gradings if one is not None]) or {}
     parts = []
     for name, where in (("spent", ""), ("saved", " from the store")):

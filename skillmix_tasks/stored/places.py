@@ -332,7 +332,7 @@ def _students(sample: dict[str, Any], generation: int, turns: int) -> list[dict[
         return []
     reasoning = student.pop("reasoning", [""] * turns)
     turn = [{"reasoning": text} for text in reasoning]
-    turn[-1] |= student  # what is known of the answer is kept with its last reply
+    turn[-1] |= student  # the answer's facts are kept with its last reply
     return turn
 
 

@@ -19,7 +19,7 @@ from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 
 
 def student_store() -> StorePlace:
-    """Where the students' replies are: a file in the folder of the verdict store, or its server."""
+    """The place of the students' replies: a file in the folder of the verdict store, or its server."""
     place = verdict_store()
     return place if isinstance(place, Server) else home() / "students.sqlite"
 

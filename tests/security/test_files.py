@@ -523,7 +523,7 @@ def test_a_cut_line_costs_its_own_item_and_no_other(made: Results, tmp_path: Pat
         [task] = find_answers([file], 3)
         assert len(task.items) == items
     file.write_bytes(b"".join(lines[:2]) + lines[2][:50])
-    with pytest.raises(UserError, match="holds no whole item"):
+    with pytest.raises(UserError, match="holds no complete item"):
         find_answers([file], 3)
 
 

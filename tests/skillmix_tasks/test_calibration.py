@@ -43,4 +43,4 @@ def test_points_without_a_verdict_come_first():
     assert conclude("j", "people", good, {"ungrounded": 56})[0] == "not usable"
     verdict, sentence = conclude("j", "people", good, {"api_failed": 1, "ungrounded": 99})
     assert verdict == "not settled"  # the judge is not to blame for what it was never asked
-    assert "the same command goes on" in sentence
+    assert "the same command resumes" in sentence

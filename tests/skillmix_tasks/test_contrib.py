@@ -97,7 +97,7 @@ def test_without_a_checkout_it_writes_what_is_added_and_nothing_else(
     yaml_files = {file.name for file in (ROOT / "skillmix_tasks" / "harness").glob("*.yaml")}
     written = {file.name for file in (shown / "lm_eval" / "tasks" / "skillmix").iterdir()}
     assert written == yaml_files | {"README.md"}
-    with pytest.raises(UserError, match="no checkout of lm-evaluation-harness"):
+    with pytest.raises(UserError, match="not a checkout of lm-evaluation-harness"):
         main(tmp_path)
 
 

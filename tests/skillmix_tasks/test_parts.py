@@ -144,7 +144,7 @@ def test_a_cap_holds_for_all_parts_and_is_told_once(
     assert len(told) == 2, "once for each task"
     [first, second] = [record.message for record in caplog.records if "judge-1 gives" in record.message]
     assert f"judge-1 gives {VOTES} votes (0 more are stored)" in first
-    assert "reckoned from the first 6 of 21 answers" in first
+    assert "estimated from the first 6 of 21 answers" in first
     assert f"judge-1 gives {VOTES} votes" in second
 
 

@@ -97,7 +97,7 @@ def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], b
     )
 
 
-# What a command's options call the parts of a run's record.
+# The options of a command for the parts of a run's record.
 _TYPED = {
     "plan": "plan (--plan, or --k and --accept)",
     "pack": "pack (--pack)",

@@ -26,7 +26,7 @@ _FORMS = ".txt (a text for each paragraph), .jsonl or .parquet, or the directory
 
 @dataclass(frozen=True)
 class Mix:
-    """Where the text comes from, and its share of the rows of a train split (above 0, below 1).
+    """The source of the text, and its share of the rows of a train split (above 0, below 1).
 
     `source` is a file (.txt, .jsonl, .parquet) or a directory that `datasets` can read, with a column `text`.
     """

@@ -26,7 +26,7 @@ from skillmix_tasks.items.pack import Pack
 from skillmix_tasks.scoring.points import Checked
 
 _NAME: Final = re.compile(r"rows_k(\d+)\.jsonl")
-# What models write may hold characters that no file can.
+# Models may write characters that no file can hold.
 _Text = Annotated[str, BeforeValidator(lambda text: encodable(text) if isinstance(text, str) else text)]
 
 
@@ -281,5 +281,5 @@ def read_rows(path: Path) -> Iterator[Row]:
                 yield Row.model_validate_json(line)
             except ValidationError as error:
                 raise UserError(
-                    f"{path}, line {number}, is no row of a data set ({first_fault(error)})."
+                    f"{path}, line {number}, is not a row of a data set ({first_fault(error)})."
                 ) from error

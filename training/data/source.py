@@ -89,7 +89,7 @@ def open_source(data: str, config: str | None) -> Source:
 
 
 def _cache_of(folder: Path) -> str:
-    """Where `datasets` keeps the rows of a folder: it does not notice by itself that files have changed."""
+    """The cache of `datasets` for a folder: by itself it does not notice changed files."""
     import datasets
 
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md")

@@ -1,4 +1,4 @@
-"""How long the rows are, before anything is trained, and the rule for rows that are too long."""
+"""The lengths of the rows, before anything is trained, and the rule for rows that are too long."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def end_token(tokenizer: PreTrainedTokenizerBase, marked: str) -> int:
 
 
 def _surroundings(tokenizer: PreTrainedTokenizerBase, name: str) -> tuple[str, str]:
-    """What the assistant writes before and after an answer's own text, the end token included."""
+    """The assistant's output before and after an answer's own text, the end token included."""
     from jinja2 import TemplateError
 
     leads, tails = [], []

@@ -98,7 +98,7 @@ function drawBoard() {
     make("thead", {}, make("tr", {}, head("student", "student"), ...ks.map((k) => head(k, `k = ${k}`)))), ...bodies);
   const mixed = together && new Set(rows.map((one) => one.letter)).size > 1;
   $("board-words").textContent = !rows.length ? "No row has this metric and split: choose others."
-    : mixed ? "Ranked together although judge, protocol or pack differ (letters: see Method): this order is no finding." : "";
+    : mixed ? "Ranked together although judge, protocol or pack differ (letters: see Method): this order is not a finding." : "";
   const shown = groups.find((members) => members[0]?.source === "measured") ?? groups[0] ?? [];
   const level = (one) => Object.values(cells(one)).reduce((sum, [score]) => sum + score, 0) / Object.keys(cells(one)).length;
   const bounded = board.metric.value === "full_marks" && board.split.value === "all";
