@@ -97,7 +97,7 @@ def read_half(folder: Path) -> Half:
     for task in results["results"]:
         file = samples_of(newest, task)
         if file is None:
-            raise UserError(f"{newest} has no samples of {task} beside it: move {folder} away and compare anew.")
+            raise UserError(f"{newest} has no samples of {task} beside it: move {folder} away and compare again.")
         with readable(file) as lines:
             samples[task] = [
                 _parsed(line, f"{file}, line {number},", folder) for number, line in enumerate(lines, start=1)
@@ -111,7 +111,7 @@ def _parsed(text: bytes, where: str, folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(
             f"{where} is truncated or damaged: remove {folder / 'whole'} and type the same command again, which "
-            "writes it anew and pays for no vote twice."
+            "writes it again and pays for no vote twice."
         ) from error
     return parsed
 

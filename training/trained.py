@@ -63,7 +63,7 @@ def check_base(run: TrainedRun) -> None:
     known = {EMBEDDED, *(load_recipe(name).model for name in recipe_names())}
     if run.recipe.model not in known and not is_own(record_bytes(run.folder)):
         raise UserError(
-            f"{run.folder} is not from a run of yours and names the base model {run.recipe.model!r}, which would "
+            f"{run.folder} is not from your own runs and names the base model {run.recipe.model!r}, which would "
             "be loaded: type --trust-file if you trust the folder."
         )
 

@@ -220,7 +220,7 @@ def _connect(place: Server) -> psycopg.Connection:
         given = conninfo_to_dict(place.address)
     except psycopg.ProgrammingError:  # whose words may be a part of the address
         raise UserError(
-            f"The parameters of the address in {STORE} are unknown to PostgreSQL: leave out what follows the "
+            f"The parameters of the address in {STORE} are unknown to PostgreSQL: remove the part after the "
             f"question mark in {place}?..., or type it as `psql` takes it."
         ) from None
     connection = psycopg.connect(make_conninfo("", **(_OPTIONS | given)), autocommit=True)

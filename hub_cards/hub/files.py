@@ -99,6 +99,6 @@ def refuse_keys(files: Iterable[File]) -> None:
         found = find_key(file.source, file.path)
         if found is not None:
             raise UserError(
-                f"{file.path} holds what looks like {found}: nothing was pushed. Take it out, and if it is a key "
-                "that somebody may have seen, revoke it."
+                f"{file.path} holds what looks like {found}: nothing was pushed. Remove it, and revoke the key if "
+                "somebody may have seen it."
             )

@@ -188,8 +188,8 @@ def _look(api: HfApi, target: Target) -> Remote:
         )
     if not remote.private and not target.public:
         raise UserError(
-            f"The {target.kind} {target.repo} is public: add --public if what you push may be seen by all, or "
-            "name another repository."
+            f"The {target.kind} {target.repo} is public: add --public if the files may be public, or name another "
+            "repository."
         )
     return remote
 

@@ -329,7 +329,7 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
         if item.index >= len(hashes) or hashes[item.index] != name:
             raise UserError(
                 f"Item {item.index} of {stored.task} is not the one that was answered in {stored.path}: the pack, "
-                "the seed or drop_common differs; install the version of the run, or set what it had with "
-                "--set pack=..., --set seed=..."
+                "the seed or drop_common differs; install the version of the run, or give the run's settings "
+                "with --set pack=..., --set seed=..."
             )
     return task

@@ -135,7 +135,7 @@ def read_settings(metadata: dict[str, Any]) -> Settings:
             "skillmix" in key.lower() or get_close_matches(key.lower(), ["skillmix"], cutoff=0.8)
         ):
             raise UserError(
-                f'--metadata has a key {key!r}, which nothing reads: the settings are under "skillmix", as in '
+                f'--metadata has an unknown key {key!r}: the settings are under "skillmix", as in '
                 '--metadata \'{"skillmix": {"judge": "NAME"}}\'.'
             )
     given = metadata.get("skillmix", {})

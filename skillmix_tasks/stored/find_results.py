@@ -52,7 +52,9 @@ def _read(argument: str) -> tuple[Path, str | None]:
     else:
         label = ""
     if not path.exists():
-        raise UserError(f"There is no file or folder {path}: name what `skillmix eval --output_path` wrote.")
+        raise UserError(
+            f"There is no file or folder {path}: name a folder or file that `skillmix eval --out` wrote."
+        )
     return path, label.strip() or None
 
 

@@ -177,5 +177,6 @@ def no_results(source: object, error: Exception) -> UserError:
         case _:
             reason = "its parts are of another form"
     return UserError(
-        f"{source} is not a results file of a SKILL-MIX run ({reason}): name what `skillmix eval --out` wrote."
+        f"{source} is not a results file of a SKILL-MIX run ({reason}): name a file that `skillmix eval --out` "
+        "wrote."
     )

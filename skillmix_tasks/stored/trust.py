@@ -47,7 +47,7 @@ def settings_to_follow(stored: StoredTask, overrides: dict[str, Any], *, trust: 
     if asked and not trust:
         options = " ".join(dict.fromkeys(option for _, option in asked))
         raise UserError(
-            f"{stored.path} is not from a run of yours and names {', '.join(what for what, _ in asked)}: name the "
+            f"{stored.path} is not from your own runs and names {', '.join(what for what, _ in asked)}: name the "
             f"values to use with {options}, or type --trust-file if you trust the file."
         )
     return settings | overrides

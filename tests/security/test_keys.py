@@ -390,7 +390,7 @@ class TestAnswersOfOthers:
         answers = write_answers_file(tmp_path / "a.jsonl", judge=judge, settings={"items": 1} | settings)
         done = grade(answers)
         assert done.returncode == 1
-        assert "is not from a run of yours and names the " in done.stderr
+        assert "is not from your own runs and names the " in done.stderr
 
     def test_a_price_and_an_address_among_their_settings_are_not_taken(self, grade, chat_server, tmp_path: Path):
         """A price of nothing would lift the user's cap, and an address would take the user's judge elsewhere."""

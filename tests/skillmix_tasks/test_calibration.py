@@ -26,7 +26,7 @@ GOOD = [YES, YES, NO, YES, NO]
         # Few draws hold both kinds, so that kappa has no interval.
         ([[YES, YES]] * 40 + [[OVER, NO]], "not settled", "too few decisions of both kinds"),
         ([GOOD] * 3, "not settled", "too few"),
-        ([GOOD] * 8 + [[YES, UNDER, NO]] * 3 + [[YES, OVER, NO]] * 3, "not settled", "too few to tell"),
+        ([GOOD] * 8 + [[YES, UNDER, NO]] * 3 + [[YES, OVER, NO]] * 3, "not settled", "these answers are too few"),
         ([[YES, YES]] * 100, "not settled", "too few decisions of both kinds"),
         ([], "not settled", "too few"),
     ],

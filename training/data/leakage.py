@@ -180,7 +180,7 @@ def _check(row: Labels, pack: Pack, asked: dict[Cell, str], found: Leakage) -> N
         raise UserError(
             f"The row {row.id} was made with the pack {row.pack!r}"
             + (f" and has {unknown[0]!r}, which the pack {pack.about.id!r} has not" if unknown else "")
-            + ": name the pack that the rows were made with by --pack."
+            + ": name that pack with --pack."
         )
     heldout = [name for name in row.skills if skills[name].category in pack.about.heldout_categories]
     if topics[row.topic].split == "heldout":

@@ -138,8 +138,8 @@ def prepare(
         held = held if len(held) else None
     if recipe.early_stopping and held is None:
         raise UserError(
-            f"early_stopping needs a validation split, which {' + '.join(data)} has not: type "
-            "--set early_stopping=null."
+            f"early_stopping needs a validation split, which {' + '.join(data)} does not have: type --set "
+            "early_stopping=null."
         )
     leaks = _leaks(recipe, source, options)
     record = {

@@ -239,7 +239,7 @@ def test_groups_are_ranked_together_only_if_asked_and_marked_then(opened: Any):
     opened.get_by_label("Rank all together").check()
     assert opened.locator("#board tbody").count() == 1
     assert opened.locator("#board .badge").count() == opened.locator("#board bdi").count()
-    assert "this order is no finding" in opened.locator("#board-words").inner_text()
+    assert "this order is not a finding" in opened.locator("#board-words").inner_text()
 
 
 def test_samples_are_found_and_show_turns_votes_and_quotes(opened: Any, results: dict[str, Path]):
