@@ -128,8 +128,7 @@ def redacted(value: _Value, keys: frozenset[str] | None = None) -> _Value:
 
 
 def key_in_address(url: str) -> str | None:
-    """The part of an address that may be a key, in words ("a fragment", "a user's name or password"); None "
-    "if nothing."""
+    """The part of an address that may be a key, in words ("a fragment", "a user's name or password"), or None."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -1,5 +1,4 @@
-"""The result of `skillmix train` as a model on the Hub: the adapter, the merged model, or the fully trained "
-"one."""
+"""The result of `skillmix train` as a model on the Hub: the adapter, the merged or the fully trained model."""
 
 from __future__ import annotations
 

@@ -19,8 +19,7 @@ def cell_of(item: Item) -> Cell:
 
 
 def tasks_of(pack: Pack) -> dict[str, TaskSpec]:
-    """The tasks that can be run on `pack`: its own, or, for a user's pack, all that it has skills and topics "
-    "for."""
+    """The tasks of `pack`: its own, or, for a user's pack, all that it has skills and topics for."""
     own = pack.about.id in bundled_packs()
     return {
         name: spec
@@ -46,8 +45,7 @@ def task_cells(pack: Pack, tasks: Iterable[str], *, items: int = FIRST_ITEMS, se
 
 
 def evaluation_cells(pack: Pack, ks: Iterable[int]) -> frozenset[Cell]:
-    """The cells that no training text of `ks` skills may have: the first 300 items of all tasks at their "
-    "default seed."""
+    """Cells that texts of `ks` skills must not have: of the first 300 items of all tasks at the default seed."""
     wanted = set(ks)
     return frozenset(task_cells(pack, [name for name, spec in tasks_of(pack).items() if spec.k in wanted]))
 

@@ -162,8 +162,7 @@ class _Run:
         return len(self._open) >= self._most_open if self._open else self._api.busy()
 
     def _adopt(self) -> None:
-        """Wait for the batches that hold calls of this run, whoever sent them, and forget batches that were "
-        "never sent."""
+        """Wait for the batches that hold calls of this run, whoever sent them; forget unsent ones."""
         for batch in self._batches.open():
             if batch.id in self._open or batch.base_url != self._backend.spec.base_url:
                 continue

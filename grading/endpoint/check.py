@@ -186,8 +186,7 @@ def _in_thread(work: Callable[[], Response]) -> Response:
 
 
 def _failure(response: Response) -> CallFailedError | None:
-    """Why a reply is not a chat completion; None if it is one, and for a list of models, which reports no "
-    "error."""
+    """Why a reply is not a chat completion; None if it is one, or a list of models."""
     if not response.ok:
         return error_of(response.status, response.headers, response.content)
     try:

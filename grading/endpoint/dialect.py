@@ -47,8 +47,7 @@ class Dialect(Learner):
         return "json_schema" in self._accepted
 
     def request(self, call: VoteCall, votes: int = 1, without: frozenset[str] | None = None) -> dict[str, Any]:
-        """The body of a request for `call`, and for as many `votes` with the same messages as one request "
-        "may have."""
+        """The body of a request for `call`, and for further `votes` with the same messages, as far as allowed."""
         spec = self._spec
         without = self.current if without is None else without
         parameters: dict[str, Any] = {

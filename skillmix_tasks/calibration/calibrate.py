@@ -109,8 +109,7 @@ _Scores = dict[str, float]
 
 
 def _item_scores(yardstick: Yardstick, decided: Sequence[_Decided]) -> dict[Series, list[tuple[_Scores, _Scores]]]:
-    """By series the metrics of each item, by the yardstick and by the judge, where both have decided every "
-    "point."""
+    """By series the metrics of each item, by yardstick and judge, where both have decided every point."""
     places: dict[tuple[Series, int], list[int]] = defaultdict(list)
     for place, answer in enumerate(yardstick.answers):
         places[answer.item].append(place)

@@ -38,8 +38,7 @@ _SLOT: Final = re.compile(
 
 @dataclass(frozen=True)
 class Overlap:
-    """The overlap of a text with the reference at `index`: the longest run, the share of words in runs of "
-    "three."""
+    """The overlap of a text with the reference at `index`: longest run, share of words in runs of three."""
 
     index: int
     run: str

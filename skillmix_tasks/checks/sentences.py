@@ -163,8 +163,7 @@ def splitter_versions() -> dict[str, str]:
 
 
 def _tidy_lines(plain: str) -> list[str]:
-    """The text as lines that each begin a sentence, without markup, list marks and other text that confuses "
-    "the splitters."""
+    """The text as lines that each begin a sentence, without markup, list marks and other traps for splitters."""
     lines: list[str] = []
     for raw in separated(plain).split("\n"):
         line = re.sub(r"\s+", " ", raw).strip()

@@ -29,8 +29,7 @@ def refuse_chat_api(*names: str) -> None:
 
 
 def check_student(model: str, model_args: Mapping[str, Any]) -> None:
-    """Raise UserError, in one sentence, if lm-eval cannot load this class of models, or the model does not "
-    "exist."""
+    """Raise UserError, in one sentence, if lm-eval cannot load this class of models, or the model is missing."""
     from lm_eval.api.registry import get_model
 
     try:

@@ -71,8 +71,7 @@ def evaluated_model() -> LM | None:
 
 
 def watch_tokens(lm: Any, seen: Callable[[list[int]], None]) -> Callable[[], None]:
-    """Pass the tokens of each reply of an HF model to `seen` before decoding; returns a function that ends "
-    "that."""
+    """Pass the tokens of each reply of an HF model to `seen` before decoding; returns a function to stop."""
     decode = lm.tok_decode
 
     def tok_decode(tokens: Any, *args: Any, **kwargs: Any) -> Any:

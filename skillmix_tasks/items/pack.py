@@ -155,8 +155,7 @@ class About(PackPart):
 
 
 class Pack(PackPart):
-    """A complete pack. `prompts` are Jinja templates by name: turn1, turn2, single, judge; `controls` may be "
-    "none."""
+    """A complete pack. `prompts` are Jinja templates: turn1, turn2, single, judge; `controls` may be empty."""
 
     about: About
     skills: tuple[Skill, ...]

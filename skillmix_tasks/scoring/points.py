@@ -115,8 +115,7 @@ def judge_replies(
 
 
 def student_record(replies: Sequence[StudentReply]) -> dict[str, Any]:
-    """The student's part of a record: the state of the last reply, and the reasoning before each of its "
-    "replies."""
+    """The student's part of a record: the state of the last reply, and the reasoning of each reply."""
     last = replies[-1]
     tokens = [reply.reasoning_tokens for reply in replies if reply.reasoning_tokens is not None]
     record: dict[str, Any] = {"state": last.state.value}

@@ -11,8 +11,7 @@ from skillmix_tasks.stored.record import task_record
 
 
 def run_facts(several: Sequence[dict[str, Any]]) -> dict[str, object]:
-    """Student, judge, turns, votes, coverage and cost of all tasks of ours in `several` results; {} without "
-    "one."""
+    """Student, judge, turns, votes, coverage and cost of our tasks in `several` results; {} without one."""
     tasks = [
         (task, record, results)
         for results in several

@@ -278,5 +278,5 @@ def test_metadata_beside_a_task_of_ours():
 
 @pytest.mark.parametrize("key", ["skilmix", "SkillMix", "skill-mix", "skillmix.votes", "{skillmix: 1}"])
 def test_a_key_that_is_almost_ours(key: str):
-    with pytest.raises(UserError, match=re.escape(f"--metadata has a key {key!r}, which nothing reads")):
+    with pytest.raises(UserError, match=re.escape(f"--metadata has an unknown key {key!r}")):
         read_settings({"pretrained": "model", key: {"votes": 1}})

@@ -28,8 +28,7 @@ class Report:
     validation: float
 
     def record(self) -> dict[str, Any]:
-        """The report as JSON; `teacher` and `judge` are this process's spending, `counts` the cost of the "
-        "texts."""
+        """The report as JSON; `teacher` and `judge` are this process's spending, `counts` the texts' cost."""
         return {
             "out": str(self.out),
             "endings": {str(k): ending for k, ending in self.outcome.endings.items()},

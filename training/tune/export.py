@@ -1,5 +1,4 @@
-"""From a checkpoint to a model that `from_pretrained` loads: the adapter or the complete model, and the two "
-"merged."""
+"""From a checkpoint to a model that `from_pretrained` loads: adapter or complete model, and the two merged."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The figures of one run's samples, added up while they are read; nothing here grows with the length of "
-"answers."""
+"""The figures of one run's samples, added up while they are read; nothing grows with the length of answers."""
 
 from __future__ import annotations
 

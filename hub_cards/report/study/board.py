@@ -39,8 +39,7 @@ class Cell:
 
 @dataclass
 class Row:
-    """A line of the leaderboard; `cells` by metric, split and k. `group` says which rows may be ranked "
-    "together."""
+    """A line of the leaderboard; `cells` by metric, split and k. Rows of one `group` may be ranked together."""
 
     id: str
     source: str
