@@ -38,11 +38,10 @@ class Asker(Generic[Spec]):
     """A model with the store of its replies; the caller counts in `stats`.
 
     `store` is where the store is; `concurrency` bounds the requests in flight to an HTTP endpoint; with `adaptive`
-    their number follows the endpoint's limits, without it concurrency is fixed. `budget`
-    caps what all askers that share it spend. With `batch` calls go through the endpoint's Batch API and are priced
-    accordingly, as `spec` then says.
-    A run that works in parts sets `whole` to the number of all its texts: the estimate is then logged once, in
-    proportion to the first part.
+    their number follows the endpoint's limits, without it concurrency is fixed. `budget` caps what all askers that
+    share it spend. With `batch` calls go through the endpoint's Batch API and are priced accordingly, as `spec`
+    then says. A run that works in parts sets `whole` to the number of all its texts: the estimate is then logged
+    once, in proportion to the first part.
     """
 
     def __init__(

@@ -32,10 +32,9 @@ class Grader:
     """A judge together with the store of its replies.
 
     `store` is where the verdict store is, a file or a server; `concurrency`, `adaptive`, `budget` (None leaves it
-    open) and `batch` are an Asker's.
-    `ungrounded` decides how grants without true evidence count (see docs/verdicts.md).
-    With `steadfast` a lost vote is retried once in total, not once per run, so that all runs with one store
-    decide alike. Making one opens the store and loads no model.
+    open) and `batch` are an Asker's. `ungrounded` decides how grants without true evidence count (see
+    docs/verdicts.md). With `steadfast` a lost vote is retried once in total, not once per run, so that all runs
+    with one store decide alike. Making one opens the store and loads no model.
     """
 
     def __init__(
@@ -81,8 +80,8 @@ class Grader:
 
         An invalid vote, or one that grants a criterion without true evidence, is retried once in each run (see
         `steadfast`), under a new number. Never raises for a bad reply: that is a state in the vote. Votes that the
-        budget does not cover have the state OVER_BUDGET; the first requests come first.
-        Several threads may call it; one at a time is served. `progress` may be the bar's title.
+        budget does not cover have the state OVER_BUDGET; the first requests come first. Several threads may call
+        it; one at a time is served. `progress` may be the bar's title.
         """
         refuse_others(requests)
         with self._grading:

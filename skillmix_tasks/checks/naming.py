@@ -1,9 +1,9 @@
 """Whether a text names a skill outright, which the benchmark's hard variant punishes.
 
-Naming is the skill's name or an alias as a sequence of words, in any disguise. Case,
-look-alike letters (also "lrony" and "rnetaphor"), invisible characters, HTML, marks on letters, emphasis inside a
-word, words run together ("redherring", "aRedHerring") and letters spelled out one by one ("r e d herring") make
-no difference. Plurals and possessives are the same word.
+Naming is the skill's name or an alias as a sequence of words, in any disguise. Case, look-alike letters (also
+"lrony" and "rnetaphor"), invisible characters, HTML, marks on letters, emphasis inside a word, words run together
+("redherring", "aRedHerring") and letters spelled out one by one ("r e d herring") make no difference. Plurals and
+possessives are the same word.
 
 Derived words do not count. "Metaphorical" does not name "metaphor" and "ironic" does not name
 "irony": an adjective describes what a text does in ordinary English, and the rule is about writing the label

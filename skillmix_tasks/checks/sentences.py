@@ -1,9 +1,9 @@
 """How many sentences a text has: two kept splitters on a tidied text, and one rule that combines them.
 
-Neither splitter is right often enough alone, and their errors hardly overlap. Both get the
-same tidied lines. A place counts as a sentence's end if either of them cuts there, less the cuts that a short
-list of patterns explains (`_NO_END`: a speech tag, a title before a name): their other errors on tidied text are
-mostly missed ends, so the splitter that sees an end is believed.
+Neither splitter is right often enough alone, and their errors hardly overlap. Both get the same tidied lines. A
+place counts as a sentence's end if either of them cuts there, less the cuts that a short list of patterns explains
+(`_NO_END`: a speech tag, a title before a name): their other errors on tidied text are mostly missed ends, so the
+splitter that sees an end is believed.
 
 That direction is also the safe one for a limit. A model that trains against this check can learn to hide an end
 from a splitter, and gains nothing from an extra end. The price is that an honest text is sometimes counted one too

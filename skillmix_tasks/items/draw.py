@@ -111,8 +111,8 @@ def draw_items(
 ) -> Iterator[Item]:
     """Different items of `skills` and `topics`, by their ids, drawn under `name` without end.
 
-    A draw skips a skill that an earlier one excludes, and takes the next. The caller stops:
-    the iterator ends only after all items with `allowed` skills and topics.
+    A draw skips a skill that an earlier one excludes, and takes the next. The caller stops: the iterator ends only
+    after all items with `allowed` skills and topics.
     """
     drawn: set[tuple[frozenset[str], str]] = set()
     for index in count():

@@ -129,8 +129,8 @@ class Control(PackPart):
 class About(PackPart):
     """The head of a pack. Results carry a private pack's hash and no text.
 
-    `lists` says whose skills and topics these are, if they were imported from a paper.
-    `exclusive` are sets of skill ids of which no item holds two: no short text meets both definitions.
+    `lists` says whose skills and topics these are, if they were imported from a paper. `exclusive` are sets of
+    skill ids of which no item holds two: no short text meets both definitions.
     """
 
     id: _Id

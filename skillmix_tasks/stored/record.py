@@ -73,9 +73,9 @@ class Ungrounded(BaseModel):
 class Answers(BaseModel):
     """The student's answers, by state; docs/students.md says which have a score.
 
-    `extractions` counts how the visible ones were found in their replies (docs/checks.md).
-    `cut` of the answered ones ended at the token limit. `reasoned` came after reasoning, which took so many
-    `reasoning_tokens`: None if the student did not say for all.
+    `extractions` counts how the visible ones were found in their replies (docs/checks.md). `cut` of the answered
+    ones ended at the token limit. `reasoned` came after reasoning, which took so many `reasoning_tokens`: None if
+    the student did not say for all.
     """
 
     states: dict[AnswerState, int]

@@ -30,8 +30,8 @@ def claimed(
 ) -> Iterator[None]:
     """Keep `out`, which is made if it is not there, for the run of `command` that `record` describes.
 
-    Another run may replace it as long as it has not `begun` to make results.
-    Raises UserError if another run or something else is there, or if another process works there now.
+    Another run may replace it as long as it has not `begun` to make results. Raises UserError if another run or
+    something else is there, or if another process works there now.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
