@@ -69,5 +69,5 @@ def test_several_processes_spend_the_cap_and_no_more(tmp_path: Path):
 
 def test_a_folder_with_other_files_is_refused(tmp_path: Path):
     (tmp_path / "other.json").write_text("[]")
-    with pytest.raises(UserError, match=r"other.json is no part of a budget"):
+    with pytest.raises(UserError, match=r"other.json is not part of a budget"):
         Ledger(tmp_path).claim(1, 1)

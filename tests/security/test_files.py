@@ -558,7 +558,7 @@ def test_samples_that_meet_a_full_disk_fail_the_run_and_leave_no_half_file(
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     if command == "eval":
-        assert f"did not take samples_{TASK}_" in done.stderr
+        assert f" lacks samples_{TASK}_" in done.stderr
         assert "skillmix grade ANSWERS" in done.stderr
         assert TASK in done.stdout  # the table
     else:
@@ -573,7 +573,7 @@ def test_results_that_cannot_be_written_fail_the_run(made: Results, tmp_path: Pa
     command = arguments(made.server, out, 3)
     done = Fork(skillmix, *command, cwd=tmp_path, env=variables(made.server, home)).wait(120)
     assert done.returncode == 1, done.stderr
-    assert "did not take results_" in done.stderr
+    assert " lacks results_" in done.stderr
     assert f"samples_{TASK}_" in done.stderr
 
 

@@ -212,7 +212,7 @@ BROKEN: dict[str, tuple[Answer, str]] = {
         replied({"error": {"message": "The model `x` does not exist"}}, 404),
         "The model `x` does not exist",
     ),
-    "html": ((200, {"Content-Type": "text/html"}, b"<html>Welcome</html>"), "no chat completion"),
+    "html": ((200, {"Content-Type": "text/html"}, b"<html>Welcome</html>"), "not a chat completion"),
     "error in 200": (replied({"error": {"message": "No endpoints found"}}), "No endpoints found"),
     "400": (replied({"error": {"message": "context too long"}}, 400), "context too long"),
 }
@@ -258,8 +258,8 @@ def test_an_address_that_cannot_work(kind: str, arguments: str, words: str, tmp_
 @pytest.mark.parametrize(
     ("kind", "arguments", "words"),
     [
-        ("hf", "pretrained=/nowhere/model", "The student /nowhere/model is no folder"),
-        ("hf", "pretrained=nobody/nothing", "The student nobody/nothing is no folder here, and the Hub"),
+        ("hf", "pretrained=/nowhere/model", "The student /nowhere/model is neither a folder"),
+        ("hf", "pretrained=nobody/nothing", "The student nobody/nothing is not a folder here, and the Hub"),
         ("vllm", "pretrained=nobody/nothing", "No module named 'vllm'"),
         ("hff", "pretrained=nobody/nothing", "--model hff"),
     ],

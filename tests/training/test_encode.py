@@ -136,5 +136,5 @@ def test_data_that_is_not_there(data: str, sentence: str, monkeypatch: pytest.Mo
 
 
 def test_a_folder_without_a_data_set(tmp_path: Path):
-    with pytest.raises(UserError, match=r"^[^\n]*is no data set that can be read[^\n]*$"):
+    with pytest.raises(UserError, match=r"^[^\n]*is not a readable data set[^\n]*$"):
         open_source(str(tmp_path), None)

@@ -258,7 +258,7 @@ def test_data_that_leaks(server: TrainServer, model: Path, tmp_path: Path):
     arguments = train_arguments(write_recipe(tmp_path / "recipe.yaml", model, **fields), data, tmp_path / "out")
     refused = server.start(*arguments)
     assert refused.wait() == 1
-    assert "data gives away what the tasks of the recipe ask: item of a task (1 row)" in refused.said()
+    assert "data leaks into the tasks of the recipe: item of a task (1 row)" in refused.said()
     assert not (tmp_path / "out").exists()
     allowed = server.start(*arguments, "--allow-leaks")
     assert allowed.wait() == 0, allowed.said()
