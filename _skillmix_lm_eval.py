@@ -17,6 +17,7 @@ from typing import Any
 
 _COMMAND = "lm_eval._cli.harness"
 _TASKS = "lm_eval.tasks.manager"  # a command imports it after _COMMAND
+_OWN = "skillmix eval"  # as sys.argv begins in that command, which checks by itself
 _UNKNOWN = "Tasks not found: "  # how lm-eval's error begins, before the names
 
 
@@ -106,7 +107,7 @@ def _explain_mistakes(harness: ModuleType) -> None:
 
 
 def _about_us() -> bool:
-    return any("skillmix" in word.lower() for word in sys.argv[1:])
+    return sys.argv[0] != _OWN and any("skillmix" in word.lower() for word in sys.argv[1:])
 
 
 def _checks() -> ModuleType | None:

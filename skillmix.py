@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from functools import cache
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -39,6 +40,7 @@ def _options(
     pass
 
 
+@cache
 def mount() -> None:
     """Add the commands of every package to `app`."""
     from grading.cli import app as grading_app

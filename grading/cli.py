@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
-from grading.options import AsJson, Concurrency, JudgeBaseUrl, Votes
+from grading.options import AsJson, Concurrency, Judge, JudgeBaseUrl, MaxTokens, MaxUsd, Votes
 
 app = typer.Typer()
 
 
 @app.command()
 def redteam(
-    judge: Annotated[str | None, typer.Option(help="A judge's name, a model id, or hf:DIRECTORY.")] = None,
+    judge: Judge = None,
     judge_base_url: JudgeBaseUrl = None,
     votes: Votes = None,
+    max_usd: MaxUsd = None,
+    max_tokens: MaxTokens = None,
     concurrency: Concurrency = 32,
     as_json: AsJson = False,
 ) -> None:
@@ -25,6 +27,7 @@ def redteam(
 
     It judges 156 answers, each with all votes; replies are kept in the verdict store.
     """
+    from grading.cost.budget import Budget
     from grading.engine import Grader
     from grading.errors import UserError
     from grading.failure import limit_hint, sentence
@@ -38,7 +41,8 @@ def redteam(
         base_url=judge_base_url or os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None,
         votes=votes,
     )
-    grader = Grader(spec, verdict_store(), concurrency=concurrency)
+    budget = Budget(max_usd=max_usd, max_tokens=max_tokens)
+    grader = Grader(spec, verdict_store(), concurrency=concurrency, budget=budget)
     try:
         grader.check()
         report = run_redteam(grader)
@@ -82,18 +86,18 @@ def judges(as_json: AsJson = False) -> None:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from grading.tables import print_table
 
-    table = Table()
-    for heading in ("judge", "model", "$ a million in / cached / out", "price of", "shutdown"):
-        table.add_column(heading, overflow="fold")
+    lines = []
     for row in rows:
         price = row["price"]
         dollars = "unknown"
         if price:
             parts = (price["input"], price["cached_input"], price["output"])
             dollars = " / ".join("-" if part is None else f"{part:.2f}" for part in parts)
-        shutdown = f"{row['shutdown']} ({row['days_left']} days left)" if row["shutdown"] else "not announced"
-        table.add_row(row["name"], row["model"], dollars, str(price["date"]) if price else "", shutdown)
-    Console().print(table)
+        shutdown = f"{row['shutdown']} ({row['days_left']} days)" if row["shutdown"] else "not announced"
+        lines.append([row["name"], dollars, str(price["date"]) if price else "", shutdown])
+        if row["model"] != row["name"]:
+            lines.append([f"  {row['model']}", "", "", ""])
+    print_table(["judge", "$ in / cached / out", "price of", "shutdown"], lines, prose={3})
+    typer.echo("Prices are for a million tokens. A second line is the model's id, where the name is another.")

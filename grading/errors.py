@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from types import TracebackType
@@ -11,6 +12,9 @@ from grading.keys import redact
 
 if TYPE_CHECKING:
     from pydantic_core import ValidationError
+
+
+_MOST_DIGITS = 10**20  # whose digits are shown
 
 
 class UserError(Exception):
@@ -33,21 +37,98 @@ def _show(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 
 class Fault(NamedTuple):
-    """A field that data got wrong; its `place` is "" for all of the data, `kind` and `message` are pydantic's."""
+    """A field that data got wrong: its `place` is "" for all of the data, and `kind` is pydantic's."""
 
     place: str
     kind: str
-    message: str
-    reason: str  # the message, with the value if that is a number: a text may be a secret
+    reason: str  # with the value if that is a number: a text may be a secret
 
     def __str__(self) -> str:
         return f"{self.place}: {self.reason}" if self.place else self.reason
 
 
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "an object of names and values",
+    "model_type": "an object of names and values",
+    "model_attributes_type": "an object of names and values",
+    "date_type": "a date such as 2027-01-31",
+    "date_parsing": "a date such as 2027-01-31",
+    "date_from_datetime_parsing": "a date such as 2027-01-31",
+    "finite_number": "a finite number",
+    "literal_error": "{expected}",
+    "enum": "{expected}",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "{ge:,} or more",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "{le:,} or less",
+}
+_WRONG = {
+    "missing": "it is missing",
+    "extra_forbidden": "nothing reads a field of this name",
+    "string_too_short": "the text is too short",
+    "string_too_long": "the text is too long: {max_length:,} characters are the most",
+    "too_short": "the list is too short: {min_length} is the least",
+    "too_long": "the list is too long: {max_length:,} are the most",
+    "json_invalid": "it is no valid JSON ({error})",
+}
+# The parts of a place that name the types between which a value may choose, as pydantic writes them.
+_TYPE = re.compile(
+    r"(str|int|float|bool|none)|(dict|list|tuple|union|nullable|function|constrained|lax|model)[\[(-].*"
+)
+
+
 def first_fault(error: ValidationError) -> Fault:
-    """The first thing that pydantic found wrong."""
-    first = error.errors()[0]
-    value, message = first["input"], first["msg"].removeprefix("Value error, ")
-    shown = isinstance(value, int | float) and (isinstance(value, float) or abs(value) < 1e20)
-    place, reason = ".".join(map(str, first["loc"])), f"{message}, not {value}" if shown else message
-    return Fault(place, first["type"], message, reason)
+    """The first thing that pydantic found wrong, in our words."""
+    found = [(_fields(one["loc"]), one) for one in error.errors()]
+    fields, first = found[0]
+    if len(fields) < len(first["loc"]):  # of several types, the one that the value fits best
+        fields = max((place for place, _ in found if place[: len(fields)] == fields), key=len)
+        first = next(one for place, one in found if place == fields)
+    expected = list(
+        dict.fromkeys(
+            _EXPECTED[one["type"]].format(**one.get("ctx", {}))
+            for place, one in found
+            if place == fields and one["type"] in _EXPECTED
+        )
+    )
+    if first["type"] in _EXPECTED:
+        reason = f"{' or '.join(expected)} is expected{_shown(first['input'])}"
+        reason += ": put it in quotes" if expected == ["text"] and ", not " in reason else ""
+    elif first["type"] in _WRONG:
+        reason = _WRONG[first["type"]].format(**first.get("ctx", {}))
+    else:
+        reason = first["msg"].removeprefix("Value error, ")
+    return Fault(_place(fields), first["type"], reason)
+
+
+def _fields(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    return tuple(part for part in place if isinstance(part, int) or not _TYPE.fullmatch(part))
+
+
+def _place(fields: tuple[int | str, ...]) -> str:
+    words = ""
+    for part in fields:
+        if isinstance(part, int):
+            words += f"{', ' if words else ''}entry {part + 1}"
+        elif words:
+            words += f"{', ' if words[-1].isdigit() else '.'}{part}"
+        else:
+            words = part
+    return words
+
+
+def _shown(value: object) -> str:
+    """The end of a sentence with the value that is wrong, if it is a number."""
+    if not isinstance(value, int | float) or (isinstance(value, int) and abs(value) >= _MOST_DIGITS):
+        return ""
+    return f", not {str(value).lower() if isinstance(value, bool) else value}"

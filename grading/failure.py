@@ -49,8 +49,8 @@ class Asked(Protocol):
     def key_variable(self) -> str:
         """The environment variable of its key."""
 
-    def variable(self, name: str) -> str:
-        """The environment variable of a setting."""
+    def option(self, name: str) -> str:
+        """What sets it, for the end of a sentence."""
 
 
 # No later request of a run would get another answer.
@@ -77,7 +77,7 @@ class Failure:
 
 def remedy(cause: Cause, spec: Asked) -> str:
     """What the user does about it, as the end of a sentence."""
-    model, url = spec.variable("MODEL"), spec.variable("BASE_URL")
+    model, url = spec.option("MODEL"), spec.option("BASE_URL")
     return {
         Cause.KEY: f"set {spec.key_variable} to a valid key",
         Cause.CREDITS: "add credits or raise the quota of the account",

@@ -33,9 +33,9 @@ def open_judge(
     """Return a judge, or a panel of several, that is ready to grade.
 
     `judge` is a name of `skillmix judges`, a model id of the endpoint `base_url`, `hf:DIRECTORY`, a JudgeSpec or
-    its fields; None takes the judge of the environment, else the default one. Its replies are kept in `store`,
-    a file or the address of a database (None: the commands' store), and never paid for twice. `max_usd` and `max_tokens` cap what it spends.
-    Raises UserError before anything is asked if the judge cannot answer.
+    its fields; None takes the judge of the environment, else the default one. Its replies are kept in `store`, a
+    file or the address of a database (None: the commands' store), and never paid for twice. `max_usd` and
+    `max_tokens` cap what it spends. Raises UserError before anything is asked if the judge cannot answer.
     """
     if not 1 <= concurrency <= MOST_IN_FLIGHT:
         raise UserError(f"concurrency = {concurrency} is no number of requests: take 1 to {MOST_IN_FLIGHT:,}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -80,19 +81,29 @@ def find_gaps(card: str) -> list[str]:
 
 def need(record: Any, fact: str, *, where: str) -> Any:
     """The value of `fact`, a path such as "data.rows", in a record; UserError with its name if it is not there."""
-    value = record
+    refuse_gaps({}, {where: (record, [fact])})
+    return _value(record, fact)
+
+
+def _value(record: Any, fact: str) -> Any:
     for name in fact.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-        if value is None:
-            raise UserError(f"The card lacks the fact {fact}: {where} does not have it.")
-    return value
+        record = record.get(name) if isinstance(record, dict) else None
+    return record
 
 
-def given(fact: str, value: str | None, *, example: str) -> str:
-    """A fact that only the command can give; UserError says what to type."""
-    if not value:
-        raise UserError(f"The card lacks the fact {fact}: type {example}.")
-    return value
+def refuse_gaps(
+    typed: Mapping[str, tuple[str | None, str]], records: Mapping[str, tuple[Any, Sequence[str]]]
+) -> None:
+    """Raise UserError with all facts that a card lacks.
+
+    `typed` has what the command gives and what to type for it, `records` by file the facts in it.
+    """
+    gaps = [f"{fact} (type {example})" for fact, (value, example) in typed.items() if not value]
+    for where, (record, facts) in records.items():
+        missing = [fact for fact in facts if _value(record, fact) is None]
+        gaps += [f"{', '.join(missing)} ({where} does not have it)"] if missing else []
+    if gaps:
+        raise UserError(f"The card lacks {', '.join(gaps)}.")
 
 
 def is_ours(card: str, kind: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grading.options import AsJson
+from grading.options import AsJson, Items, Judge, Pack, PackIfAny
 
 if TYPE_CHECKING:
     from hub_cards.evaluations import Evaluation
@@ -27,16 +27,17 @@ _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the files and the
 _License = Annotated[
     str | None, typer.Option("--license", help="Its license, as the Hub calls it: cc-by-4.0, llama2 ...")
 ]
+_Benchmark = Annotated[
+    str | None, typer.Option(help="The benchmark's data set, as ORG/NAME, for the Hub's leaderboards.")
+]
 
 
 @app.command()
 def dataset(
     repo: _Repo,
-    pack: Annotated[str, typer.Option(help="A bundled pack or a directory.")] = "language",
-    items: Annotated[int, typer.Option(min=1, help="The first so many items of each task.")] = 100,
-    judge: Annotated[
-        str | None, typer.Option(help="The judge whose results the Hub's leaderboards rank; the default judge.")
-    ] = None,
+    pack: Pack = "language",
+    items: Items = 100,
+    judge: Judge = None,
     leaderboard: Annotated[
         bool, typer.Option(help="Write eval.yaml and judge.json for the Hub's leaderboards.")
     ] = True,
@@ -44,7 +45,10 @@ def dataset(
     dry_run: _DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Push the benchmark: the items of all tasks of a pack, its skills, its topics, and the pack itself."""
+    """Push the benchmark: the items of all tasks of a pack, its skills, its topics, and the pack itself.
+
+    The Hub's leaderboards rank the results of --judge, or of the default judge.
+    """
     from hub_cards.benchmark import MARK, benchmark
     from hub_cards.hub.publication import Target
 
@@ -57,7 +61,7 @@ def training_data(
     folder: Annotated[Path, typer.Argument(help="The folder that `skillmix generate` made.")],
     repo: _Repo,
     license_: _License = None,
-    pack: Annotated[str | None, typer.Option(help="The rows' pack, if it is not a bundled one.")] = None,
+    pack: PackIfAny = None,
     public: _Public = False,
     dry_run: _DryRun = False,
     as_json: AsJson = False,
@@ -118,15 +122,12 @@ def results(
     files: Annotated[list[Path], typer.Argument(help="Results files or folders of `skillmix eval`.")],
     repo: Annotated[str, typer.Argument(help="The model's repository, as ORG/NAME.")],
     calibration: Annotated[
-        list[Path] | None, typer.Option(help="A judge's calibration.json; several times for more judges.")
+        list[Path] | None, typer.Option(help="A judge's calibration.json, or its folder.")
     ] = None,
     student: Annotated[
         str | None, typer.Option(help="What the results call this model, if not by its ORG/NAME.")
     ] = None,
-    benchmark: Annotated[
-        str | None,
-        typer.Option(help="The benchmark's data set, as ORG/NAME: its leaderboards on the Hub get the results."),
-    ] = None,
+    benchmark: _Benchmark = None,
     pull_request: Annotated[
         bool, typer.Option("--pr", help="Open a pull request, on a model of anybody; its card stays as it is.")
     ] = False,
@@ -134,7 +135,7 @@ def results(
     dry_run: _DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Push results and samples of a model, into its card and the Hub's leaderboards."""
+    """Push results and samples of a model, into its card and, with --benchmark, the Hub's leaderboards."""
     from hub_cards.evaluations import read_evaluations, refuse_others
     from hub_cards.hub.publication import Target
     from hub_cards.hub.push import read_benchmark
@@ -164,15 +165,12 @@ def space(
         list[Path] | None,
         typer.Option(help="Results files or folders of `skillmix eval`; several times for more."),
     ] = None,
-    benchmark: Annotated[
-        str | None,
-        typer.Option(help="A benchmark's data set, as ORG/NAME: show the rows of its leaderboards, too."),
-    ] = None,
+    benchmark: _Benchmark = None,
     public: _Public = False,
     dry_run: _DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Push a page with the published results and one's own."""
+    """Push a page with the published results and one's own; with --benchmark also the leaderboards' rows."""
     from hub_cards.hub.publication import Target
     from hub_cards.space import MARK
     from hub_cards.space import space as plan

@@ -23,11 +23,11 @@ from hub_cards.hub.files import File, open_within
 from hub_cards.hub.publication import Remote
 from hub_cards.hub.records import json_file, read_record
 from hub_cards.hub.scrub import is_local, local_paths, public_name, scrub, scrub_model_args
-from hub_cards.report.results.find import find_results
 from hub_cards.report.results.runs import Run, read_results
 from hub_cards.report.results.tally import read_tally
-from skillmix_tasks.calibration.record import Calibration, load_calibration
+from skillmix_tasks.calibration.record import Calibration, calibration_file, load_calibration
 from skillmix_tasks.items.hub import config_of
+from skillmix_tasks.stored.find_results import find_results
 from skillmix_tasks.stored.record import RunRecord, task_record
 from training.intervals import mean_interval, wilson
 
@@ -137,7 +137,7 @@ def read_evaluations(
     UserError if there is none, one has no samples or no verdicts, a link leads out of `within` (None: the folder
     of each path), two are of the same task and judge, or a calibration is of none of the judges.
     """
-    known = {path: load_calibration(path) for path in calibrations}
+    known = {path: load_calibration(path) for path in map(calibration_file, calibrations)}
     used = set()
     found: dict[str, Evaluation] = {}
     for file, root in results_within(paths, within):

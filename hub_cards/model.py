@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
-from hub_cards.cards import given, need
+from hub_cards.cards import need, refuse_gaps
 from hub_cards.evaluations import FOLDER, Evaluation, joined, published_evaluations, untouched
 from hub_cards.hub.files import File, LeftOut, files_of, open_within
 from hub_cards.hub.publication import Publication, Remote
@@ -55,23 +55,31 @@ def model_facts(
     Raises UserError with the name of a fact that is missing.
     """
     run = read_record(run_folder / "run.json", _MADE_BY, within=run_folder)
-    named = base_model or need(run, "base_model.name", where="run.json")
-    if "/" not in named:
-        raise UserError(
-            f"The card lacks the fact base_model: the run knows its base as {named}, which is no id of the Hub: "
-            "type --base-model ORG/NAME."
-        )
+    named = base_model or str(need(run, "base_model.name", where="run.json"))
+    refuse_gaps(
+        {
+            "license": (license_, "--license apache-2.0"),
+            "training data": (training_data, "--training-data ORG/NAME"),
+            f"base model's name on the Hub, where the run has {named}": (
+                named if "/" in named else None,
+                "--base-model ORG/NAME",
+            ),
+        },
+        {"run.json": (run, [f"data.{fact}" for fact in ("config", "rows", "fingerprint")])},
+    )
+    assert license_ is not None
+    assert training_data is not None
     method = need(run, "recipe.method", where="run.json")
     if merged and method != "lora":
         raise UserError("--merged is for a run that trained an adapter: leave it out.")
     weights, progress = _weights(run_folder, merged=merged)
-    licensed = known_license(given("license", license_, example="--license apache-2.0"), "--license ")
-    texts = given("datasets", training_data, example="--training-data ORG/NAME")
-    made = data_run(texts)
+    known_license(license_, "--license ")
+    made = data_run(training_data)
+    refuse_gaps({}, {f"run.json of {training_data}": (made, ["teacher.model", "judge"])})
     facts = {
         "repo": repo,
-        "license": licensed,
-        "training_data": texts,
+        "license": license_,
+        "training_data": training_data,
         "base_model": need(run, "base_model", where="run.json") | {"name": named},
         "weights": _digest(weights),
         "adapter": method == "lora" and not merged,
@@ -81,12 +89,10 @@ def model_facts(
         "template": need(run, "template", where="run.json"),
         "versions": need(run, "versions", where="run.json"),
         "leaks": run.get("leaks"),
-        "teacher": need(made, "teacher", where="the training data's run.json"),
-        "judge": need(made, "judge", where="the training data's run.json"),
+        "teacher": made["teacher"],
+        "judge": made["judge"],
         **progress,
     }
-    for fact in ("data.config", "data.rows", "data.fingerprint", "teacher.model"):
-        need(facts, fact, where="run.json")
     public: dict[str, Any] = scrub(facts)
     return weights, public
 
@@ -181,8 +187,7 @@ def _weights(run_folder: Path, *, merged: bool) -> tuple[Path, dict[str, Any]]:
 
     if (run_folder / "result.json").is_file():
         result = read_record(run_folder / "result.json", _MADE_BY, within=run_folder)
-        for fact in ("steps", "loss", "tokens", "seconds"):
-            need(result, fact, where="result.json")
+        refuse_gaps({}, {"result.json": (result, ["steps", "loss", "tokens", "seconds"])})
         folder = run_folder / ("merged" if merged else "model")
         if not folder.is_dir():
             raise UserError(f"There is no {folder}: type the command of the run again with --merge.")
@@ -197,8 +202,7 @@ def _weights(run_folder: Path, *, merged: bool) -> tuple[Path, dict[str, Any]]:
         line for line in read_log(run_folder / "log.jsonl") if "loss" in line and line["step"] == checkpoint.step
     ]
     figures = lines[-1] if lines else {}
-    for fact in ("loss", "tokens", "seconds"):
-        need(figures, fact, where="log.jsonl")
+    refuse_gaps({}, {"log.jsonl": (figures, ["loss", "tokens", "seconds"])})
     return checkpoint.path, {
         "result": figures,
         "checkpoint": {"step": checkpoint.step, "of": checkpoint.state["max_steps"]},

@@ -52,9 +52,9 @@ def space_files(results: Sequence[Path], others: Sequence[Row] = ()) -> list[Fil
         return [File("index.html", (page.strip() + "\n").encode())]
     from hub_cards.evaluations import results_within
     from hub_cards.report.page.write import write_report
-    from hub_cards.report.results.find import Found
     from hub_cards.report.stats.novelty import Corpus
     from hub_cards.report.study.study import make_study
+    from skillmix_tasks.stored.find_results import Found
 
     found = []
     for path, root in results_within(results):

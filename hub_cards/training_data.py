@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
-from hub_cards.cards import given, need, render_card, size_category, tags
+from hub_cards.cards import need, refuse_gaps, render_card, size_category, tags
 from hub_cards.hub.files import File, LeftOut, files_of, open_within
 from hub_cards.hub.publication import CARD, Publication
 from hub_cards.hub.records import json_file, read_record
@@ -31,9 +31,10 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
 
     run = read_record(folder / "run.json", _MADE_BY, within=folder)
     counts = read_record(folder / "counts.json", _MADE_BY, within=folder)
-    licensed = known_license(given("license", license_, example="--license cc-by-4.0"), "--license ")
-    for fact in ("plan", "pack.id", "pack.version", "pack.hash", "seed", "turns", "teacher.model", "judge"):
-        need(run, fact, where="run.json")
+    facts = ("plan", "pack.id", "pack.version", "pack.hash", "seed", "turns", "teacher.model", "judge")
+    refuse_gaps({"license": (license_, "--license cc-by-4.0")}, {"run.json": (run, facts)})
+    assert license_ is not None
+    known_license(license_, "--license ")
     parquet = {
         path: open_within(folder, file)
         for path, file in files_of(folder)
@@ -53,7 +54,7 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
         if (folder / name).is_file():
             files.append(File(name, _text_without_paths(open_within(folder, folder / name), name, run)))
     configs = _configs(parquet)
-    card = _card(public, counts, configs, found.record(), repo, licensed, COLUMNS)
+    card = _card(public, counts, configs, found.record(), repo, license_, COLUMNS)
     return Publication(card, tuple(files), _left_out(folder, files))
 
 

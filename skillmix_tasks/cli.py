@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from grading.options import AsJson, JudgeBaseUrl, Judges, MaxTokens, MaxUsd, Sets, Votes
+from grading import options
+from grading.options import AsJson, JudgeBaseUrl, Judges, MaxTokens, MaxUsd, OutIfAny, PackIfAny, Sets, Votes
 from skillmix_tasks.calibration.cli import app as reference_app
 
 app = typer.Typer()
@@ -22,22 +23,24 @@ app.add_typer(pack_app, name="pack", rich_help_panel="Evaluate")
 @app.command("eval", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def evaluate(
     context: typer.Context,
+    out: OutIfAny = None,
     judge: Judges = None,
     judge_base_url: JudgeBaseUrl = None,
     votes: Votes = None,
     max_usd: MaxUsd = None,
     max_tokens: MaxTokens = None,
+    pack: PackIfAny = None,
     settings: Sets = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a model: takes lm_eval's own arguments, knows our tasks, and starts fast.
 
-    skillmix eval --model hf --model_args pretrained=MODEL --tasks skillmix_k4 --apply_chat_template
+    skillmix eval --model hf --model_args pretrained=MODEL --tasks skillmix_k4 --apply_chat_template --out results
 
     The arguments of lm_eval used most (`lm_eval run --help` lists all):
     --model, --model_args, --tasks (`skillmix tasks` lists ours),
-    --apply_chat_template, --limit, --batch_size, --device,
-    --output_path, --log_samples.
+    --apply_chat_template, --limit, --batch_size, --device.
+    --out DIR is lm_eval's --output_path DIR --log_samples.
     """
     from skillmix_tasks.harness.evaluate import run_lm_eval
     from skillmix_tasks.harness.settings import given_settings
@@ -49,34 +52,45 @@ def evaluate(
         votes=votes,
         max_usd=max_usd,
         max_tokens=max_tokens,
+        pack=pack,
     )
-    run_lm_eval(context.args, overrides, as_json=as_json)
+    kept = [] if out is None else ["--output_path", str(out), "--log_samples"]
+    run_lm_eval([*context.args, *kept], overrides, as_json=as_json)
 
 
 @app.command()
 def grade(
-    files: Annotated[list[Path], typer.Argument(help="Stored answers, or samples_*.jsonl of lm_eval.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Stored answers, samples_*.jsonl of lm_eval, or folders with some.")
+    ],
+    out: OutIfAny = None,
     judge: Judges = None,
     judge_base_url: JudgeBaseUrl = None,
     votes: Votes = None,
     max_missing: Annotated[float | None, typer.Option(help="Share of items that may lack a verdict.")] = None,
     max_usd: MaxUsd = None,
     max_tokens: MaxTokens = None,
+    pack: PackIfAny = None,
     settings: Sets = None,
     include_path: Annotated[Path | None, typer.Option(help="Folder of YAML files of tasks of your own.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for results and samples.")] = None,
-    trust_file: Annotated[
-        bool, typer.Option("--trust-file", help="Use the pack, data set and judge that a file of others names.")
-    ] = False,
+    trust_file: options.Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Judge answers that are on disk: finish a run that died, or grade logged samples with another judge."""
+    """Judge answers that are on disk: finish a run that died, or grade logged samples with another judge.
+
+    skillmix grade results --judge MODEL --out graded
+
+    Answers of several students, or of several runs of one, are graded one after another, each to results of its
+    own; --json then prints a list.
+    """
     from lm_eval.utils import make_table, setup_logging
 
+    from grading.closing import same_command, show_closing
     from skillmix_tasks.harness.evaluate import strict_json
     from skillmix_tasks.harness.settings import given_settings
-    from skillmix_tasks.regrade import regrade
+    from skillmix_tasks.regrade import regrade_all
     from skillmix_tasks.scoring.controls import take_failures
+    from skillmix_tasks.stored.facts import run_facts
 
     setup_logging()
     overrides = given_settings(
@@ -87,13 +101,26 @@ def grade(
         max_missing=max_missing,
         max_usd=max_usd,
         max_tokens=max_tokens,
+        pack=pack,
     )
+    again = same_command("--out", "results")
     with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
-        results = regrade(files, overrides, include_path=include_path, output=output, trust=trust_file)
+        graded = regrade_all(files, overrides, include_path=include_path, output=out, trust=trust_file)
     if as_json:
-        typer.echo(strict_json(results))
-        return
-    typer.echo("\n".join([*take_failures(), make_table(results)]))
+        typer.echo(strict_json(graded[0] if len(graded) == 1 else graded))
+    else:
+        for line in take_failures():
+            typer.echo(line)
+    for results in graded:
+        facts = run_facts([results])
+        if not as_json:
+            typer.echo(make_table(results))
+        if results is graded[-1]:
+            following = again if out is None else ["report", out, "--out", "report"]
+            show_closing(facts | {"results": out or "not saved"}, following, as_json=as_json)
+        else:
+            show_closing(facts, [], as_json=as_json)
+            typer.echo(err=as_json)
 
 
 @app.command()
@@ -115,15 +142,15 @@ def path() -> None:
 
 @app.command()
 def quickstart(
-    output: Annotated[Path, typer.Option(help="Folder for results and samples.")] = Path("quickstart-results"),
-    items: Annotated[int, typer.Option(min=1, help="How many items.")] = 2,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the items and the texts.")] = 0,
+    out: options.Out = Path("quickstart-results"),
+    items: options.Items = 2,
+    seed: options.Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Run skillmix_k2 here and now with a small embedded model as student and judge (a minute)."""
     from skillmix_tasks.harness.quickstart import quickstart as run
 
-    run(output, items, seed, as_json=as_json)
+    run(out, items, seed, as_json=as_json)
 
 
 @app.command()
@@ -162,19 +189,26 @@ def check_pack(pack: _Pack, as_json: AsJson = False) -> None:
     """Validate a pack, count what it holds, and list what its author should look at."""
     from skillmix_tasks.items.licenses import known_license
     from skillmix_tasks.items.loading import load_pack
-    from skillmix_tasks.pack_check import counts, findings
+    from skillmix_tasks.pack_check import cells_for_training, counts, findings, items_by_task
 
     loaded = load_pack(pack)
     if not loaded.about.private:  # a private pack is never pushed
         known_license(loaded.about.license, "license: ")
-    found = findings(loaded)
+    found, items, cells = findings(loaded), items_by_task(loaded), cells_for_training(loaded)
     if as_json:
-        typer.echo(json.dumps({"pack": pack, "hash": loaded.hash, "counts": counts(loaded), "findings": found}))
+        record = {"pack": pack, "hash": loaded.hash, "counts": counts(loaded), "findings": found}
+        typer.echo(json.dumps(record | {"items": items, "cells_for_training": cells}))
         return
     numbers = ", ".join(f"{number} {what}" for what, number in counts(loaded).items())
     typer.echo(f"{loaded.about.title} {loaded.about.version} (hash {loaded.hash}) is valid: {numbers}.")
     if loaded.lists == "paper-b":
         typer.echo("It has as many skills and topics as the paper (arXiv 2409.19808), by split.")
+    typer.echo("Items that a task can have (a run asks 100 unless --limit or the setting `items` says otherwise):")
+    for task, number in items.items():
+        typer.echo(f"  {task:<28} {number:>15,}")
+    typer.echo("Texts that `skillmix generate` can make, without the first 300 items of each task:")
+    for k, number in cells.items():
+        typer.echo(f"  k = {k:<24} {number:>15,}")
     for finding in found:
         typer.echo(f"  look at: {finding}")
 
@@ -188,17 +222,17 @@ def import_pack(
         list[Path],
         typer.Argument(help="SKILLS.csv and TOPICS.csv, or the page (.html) or source (.tex) of the paper."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The new folder of the pack.")],
+    out: options.Out,
     as_json: AsJson = False,
 ) -> None:
     """Make a private pack of the papers' own skills and topics, from tables that you downloaded.
 
-    skillmix pack import paper-b SKILLS.csv TOPICS.csv -o DIR
+    skillmix pack import paper-b SKILLS.csv TOPICS.csv --out DIR
     """
     from skillmix_tasks.items.paper_pack import import_paper_pack
 
-    import_paper_pack(sources, output)
-    check_pack(str(output), as_json=as_json)
+    import_paper_pack(sources, out)
+    check_pack(str(out), as_json=as_json)
 
 
 @pack_app.command("show")

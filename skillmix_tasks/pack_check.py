@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from skillmix_tasks.cells import cells_left, evaluation_cells, tasks_of
 from skillmix_tasks.checks import find_named
 from skillmix_tasks.checks.normalise import words
-from skillmix_tasks.items.pack import PAPER_COUNTS, Control, Pack, Skill
+from skillmix_tasks.items.pack import PAPER_COUNTS, Control, Pack, Skill, bundled_packs
 from skillmix_tasks.scoring.controls import control_item
 from skillmix_tasks.scoring.points import check_reply
 
@@ -29,6 +30,24 @@ def counts(pack: Pack) -> dict[str, int]:
     """How many skills and topics there are, whole and by split."""
     common = sum(skill.common is not None for skill in pack.skills)
     return pack.sizes | {"common skills": common, "controls": len(pack.controls)}
+
+
+def items_by_task(pack: Pack) -> dict[str, int]:
+    """How many items each task has on `pack`: its own tasks, or those of `language` on a pack of the user's."""
+    found = {}
+    for name, spec in tasks_of(pack).items():
+        if pack.about.id not in bundled_packs() and spec.pack != "language":
+            continue
+        skills = [skill.id for skill in pack.skills_of(spec.split)]
+        found[name] = pack.combinations(skills, spec.k) * len(pack.topics_of(spec.split))
+    return {name: number for name, number in found.items() if number}
+
+
+def cells_for_training(pack: Pack) -> dict[int, int]:
+    """How many texts of each k can be made of train skills and topics, without the items of the tasks."""
+    ks = sorted({spec.k for spec in tasks_of(pack).values()})
+    excluded = evaluation_cells(pack, ks)
+    return {k: cells_left(pack, k, skills="train", excluded=excluded) for k in ks}
 
 
 def _other_than_the_paper(pack: Pack) -> Iterator[str]:

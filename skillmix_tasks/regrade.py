@@ -24,14 +24,15 @@ from tqdm import tqdm
 
 from grading import UserError
 from skillmix_tasks.harness.gathered import GatheredCoverage
-from skillmix_tasks.harness.logs import quiet_git, quiet_lm_eval
+from skillmix_tasks.harness.logs import quiet_lm_eval
 from skillmix_tasks.harness.run import TaskRun
+from skillmix_tasks.harness.settings import part_of_caps, read_settings
 from skillmix_tasks.harness.task import SkillMixTask
 from skillmix_tasks.harness.task_files import harness_folder
 from skillmix_tasks.items.pack import earlier_versions
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.reply import StudentReply
-from skillmix_tasks.stored.places import StoredTask, find_answers
+from skillmix_tasks.stored.places import StoredTask, find_answers, runs_in
 from skillmix_tasks.stored.sample_files import SampleFiles
 from skillmix_tasks.stored.trust import settings_to_follow
 
@@ -141,6 +142,40 @@ def regrade(
     return results
 
 
+def regrade_all(
+    paths: Sequence[Path],
+    overrides: dict[str, Any],
+    *,
+    include_path: Path | None = None,
+    output: Path | None = None,
+    trust: bool = False,
+) -> list[dict[str, Any]]:
+    """Judge the answers in files and folders, run after run, and return lm-eval's results of each; see `regrade`.
+
+    The runs share a cap in equal parts. A run that fails keeps no other from being graded: UserError at the end.
+    """
+    runs = runs_in(paths)
+    capped = overrides | part_of_caps(read_settings({"skillmix": overrides}), len(runs))
+    graded: list[dict[str, Any]] = []
+    failed: list[UserError] = []
+    for number, files in enumerate(runs, start=1):
+        if len(runs) > 1:
+            logger.info("Run %d of %d: %s", number, len(runs), ", ".join(map(str, files)))
+        try:
+            graded.append(regrade(files, capped, include_path=include_path, output=output, trust=trust))
+        except UserError as error:
+            if len(runs) == 1:
+                raise
+            logger.error("Run %d of %d failed: %s", number, len(runs), error)  # noqa: TRY400 - no traceback
+            failed.append(error)
+    if failed:
+        where = f"; the others are in {output}" if output and graded else ""
+        raise UserError(
+            f"{len(failed)} of {len(runs)} runs could not be graded{where}. The first: {failed[0]}"
+        ) from failed[0]
+    return graded
+
+
 def _model_name(stored: StoredTask) -> str:
     """The student's name, after which lm-eval names a folder: one of dots only would lead out of the output's."""
     name = str(stored.student.get("model", ""))
@@ -215,7 +250,7 @@ def _evaluate(
     """lm-eval's results of one part; only those of the first say where and with what they were made."""
     results: dict[str, Any]
     if first:
-        with quiet_git():
+        with quiet_lm_eval():
             results = simple_evaluate(
                 model=student,
                 tasks=list(tasks.values()),

@@ -76,6 +76,8 @@ def _enter(
         file = os.open(name, os.O_WRONLY)
         os.dup2(file, number)
         os.close(file)
+    # As in a process of the user's own: else lm-eval's pools for a bootstrap start a server that imports all anew.
+    multiprocessing.set_start_method("fork", force=True)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)

@@ -117,7 +117,7 @@ def _anchors(page: Path) -> set[str]:
 
 def test_ten_usual_changes_touch_at_most_three_places_each() -> None:
     rows = _rows(_ARCHITECTURE, "To change X, touch Y")
-    assert len(rows) == 10
+    assert len(rows) >= 10
     for change, touched, tests in rows:
         paths = re.findall(r"`([^`]+)`", touched)
         assert 1 <= len(paths) <= 3, change

@@ -16,12 +16,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("grading", "skillmix_tasks", "training", "hub_cards")
 OPTION = re.compile(r"(?<![\w(-])--[a-z][a-z_-]*[a-z]")
 COMMAND = re.compile(r"`skillmix ([^`]*)`")
+# Of pip, accelerate, hf, createdb and inspect, which our messages name, too.
 OTHERS = {
-    "--no-deps",
-    "--config_file",
-    "--repo-type",
-    "--local-dir",
-}  # of pip, accelerate and hf, which our messages name, too
+    *("--no-deps", "--config_file", "--num_processes", "--repo-type", "--local-dir"),
+    *("--encoding", "--template", "--temperature"),
+}
 
 
 def commands() -> dict[str, set[str]]:

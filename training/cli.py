@@ -12,39 +12,44 @@ import typer
 from grading import options
 
 app = typer.Typer()
-_K = Annotated[str | None, typer.Option(help="Numbers of skills, as 1,2,3; with --accept.")]
-_Accept = Annotated[int | None, typer.Option(min=1, help="Texts to accept of each k.")]
+_Accept = Annotated[int | None, typer.Option(min=1, metavar="N", help="Texts to accept of each k of --k.")]
 _Plan = Annotated[
     str | None, typer.Option(help="paper, balanced, sample-8000, k4-probe, planning, or a YAML file.")
 ]
-_Pack = Annotated[str, typer.Option(help="A bundled pack or a directory.")]
 _Scale = Annotated[float, typer.Option(help="Multiply the plan's numbers, as 0.1.")]
-_Recipe = Annotated[str, typer.Option(help="A recipe's name (`skillmix recipes`), or a YAML file.")]
+_RECIPE_HELP = "A recipe's name (`skillmix recipes`), or a YAML file."
+_Recipe = Annotated[str, typer.Option("--recipe", help=_RECIPE_HELP)]
+_RecipeIfAny = Annotated[str | None, typer.Option("--recipe", help=_RECIPE_HELP)]
+_Teacher = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEACHER", help="A model id, hf:DIRECTORY, or with --teacher-args a model of lm-eval (hf, vllm)."
+    ),
+]
 _TeacherArgs = Annotated[str | None, typer.Option(help="As lm-eval's --model_args: pretrained=...")]
-_TeacherBaseUrl = Annotated[str | None, typer.Option(help="The teacher's endpoint.")]
+_TeacherBaseUrl = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The teacher's OpenAI-compatible endpoint, such as http://HOST/v1."),
+]
 
 
 @app.command()
 def leaks(
     directory: Annotated[Path, typer.Argument(help="A data set: its Parquet files and rows_k*.jsonl.")],
-    task: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A task or group to check against; several times for more. All tasks of the pack if none."
-        ),
-    ] = None,
-    items: Annotated[int, typer.Option(min=1, help="The first so many items of each task.")] = 300,
-    seed: Annotated[int, typer.Option(help="The seed that draws the tasks' items.")] = 0,
-    pack: Annotated[str | None, typer.Option(help="The rows' pack, if it is not a bundled one.")] = None,
+    tasks: options.Tasks = None,
+    items: options.Items = 300,
+    seed: options.Seed = 0,
+    pack: options.PackIfAny = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Prove that a data set holds no held-out topic, no held-out skill among several, and no item of a task.
 
-    The exit status is 1 if it does.
+    Without --tasks it looks at all tasks of the pack. --pack is for rows of a pack that is not a bundled one. The
+    exit status is 1 if the data set leaks.
     """
     from training.data.leakage import check_leaks
 
-    found = check_leaks(directory, tasks=task or (), pack=pack, items=items, seed=seed)
+    found = check_leaks(directory, tasks=options.listed(tasks), pack=pack, items=items, seed=seed)
     typer.echo(json.dumps(found.record()) if as_json else found.text())
     if found.leaks:
         raise typer.Exit(1)
@@ -52,21 +57,22 @@ def leaks(
 
 @app.command()
 def generate(
-    out: Annotated[Path, typer.Option(help="The folder for texts, data set and summary.")],
-    k: _K = None,
+    out: options.Out,
+    k: options.Ks = None,
     accept: _Accept = None,
     plan: _Plan = None,
     scale: _Scale = 1.0,
-    teacher: Annotated[
-        str | None,
-        typer.Option(help="A model id, hf:DIRECTORY, or with --teacher-args a model of lm-eval (hf, vllm)."),
-    ] = None,
+    teacher: _Teacher = None,
     teacher_args: _TeacherArgs = None,
     teacher_base_url: _TeacherBaseUrl = None,
-    teacher_temperature: Annotated[float | None, typer.Option(help="Above 0; 0.7 if not given.")] = None,
-    teacher_max_tokens: Annotated[int | None, typer.Option(help="Of one reply; 1024 if not given.")] = None,
+    teacher_temperature: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Above 0; 0.7 if not given.")
+    ] = None,
+    teacher_max_tokens: Annotated[
+        int | None, typer.Option(metavar="N", help="Of one reply; 1024 if not given.")
+    ] = None,
     teacher_stop: Annotated[
-        list[str] | None, typer.Option(help="A reply ends before this text; several times for more.")
+        list[str] | None, typer.Option(metavar="TEXT", help="A reply ends before this text. Repeatable.")
     ] = None,
     teacher_prefix: Annotated[
         str | None, typer.Option(help="What each reply of a teacher in this process begins with.")
@@ -74,10 +80,12 @@ def generate(
     judge: options.Judges = None,
     judge_base_url: options.JudgeBaseUrl = None,
     votes: options.Votes = None,
-    pack: _Pack = "language",
-    seed: Annotated[int, typer.Option(help="Draws the plan's cells and the validation split.")] = 0,
-    turns: Annotated[int, typer.Option(min=1, max=2, help="Turns of each text.")] = 2,
-    least_rate: Annotated[float, typer.Option(min=0, max=1, help="A k is given up below this acceptance.")] = 0.01,
+    pack: options.Pack = "language",
+    seed: options.Seed = 0,
+    turns: Annotated[int, typer.Option(min=1, max=2, metavar="N", help="Turns of each text.")] = 2,
+    least_rate: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="A k is given up below this acceptance.")
+    ] = 0.01,
     concurrency: options.Concurrency = 32,
     batch: options.Batch = False,
     max_usd: options.MaxUsd = None,
@@ -85,17 +93,22 @@ def generate(
     mix: Annotated[
         Path | None, typer.Option(help="Pre-training text: .txt, .jsonl, .parquet, or a data set.")
     ] = None,
-    mix_share: Annotated[float, typer.Option(help="Its share of the rows for training.")] = 0.1,
-    validation: Annotated[float, typer.Option(help="The share of the texts held back for validation.")] = 0.02,
+    mix_share: Annotated[float, typer.Option(metavar="SHARE", help="Its share of the rows for training.")] = 0.1,
+    validation: Annotated[
+        float, typer.Option(metavar="SHARE", help="The share of the texts held back for validation.")
+    ] = 0.02,
     as_json: options.AsJson = False,
 ) -> None:
     """Make texts with full marks until enough of each k are accepted, and the data set of them.
 
     skillmix generate --k 1,2,3 --accept 4000 --teacher MODEL --judge MODEL --out DIR
+
+    That is 4,000 texts of each k, 12,000 in all. The exit status is 1 if no text was accepted.
     """
     from lm_eval.utils import setup_logging
 
     from grading import Budget
+    from grading.closing import same_command, show_closing
     from skillmix_tasks.harness.logs import show_our_logs
     from skillmix_tasks.harness.settings import given_settings, read_settings
     from training.data.dataset import check_share
@@ -111,7 +124,7 @@ def generate(
     given = given_settings(judge=judge, judge_base_url=judge_base_url, votes=votes, max_usd=max_usd)
     settings = read_settings({"skillmix": given})
     run = Run(
-        plan=choose_plan(plan, k, accept, scale),
+        plan=choose_plan(plan, options.numbers(k), accept, scale),
         pack_name=pack,
         teacher=resolve_teacher(
             teacher,
@@ -135,6 +148,11 @@ def generate(
     outcome = make(run, out, Limits(concurrency=concurrency, batch=batch, budget=budget))
     report = finish(run, out, outcome, validation=validation, mix=mixed)
     typer.echo(json.dumps(report.record()) if as_json else report.text())
+    made = bool(outcome.counts.accepted)
+    next_step = ["train", "--recipe", "mistral-7b-instruct-lora", "--data", out, "--out", f"{out}-run"]
+    show_closing(report.closing(), next_step if made else same_command(), as_json=as_json)
+    if not made:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -147,11 +165,8 @@ def train(
             "DIR:CONFIG=ROWS for so many rows of a config."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The folder of the run.")],
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, as steps=100 or lora.r=8; repeatable."),
-    ] = None,
+    out: options.Out,
+    settings: options.Sets = None,
     on_too_long: Annotated[
         str, typer.Option(help="What becomes of rows over max_length: fail, drop or truncate.")
     ] = "fail",
@@ -162,9 +177,12 @@ def train(
     """Fine-tune a chat model on a data set; the same command resumes a run that was stopped.
 
     skillmix train --recipe mistral-7b-instruct-lora --data DIR --out RUN
+
+    --set changes a field of the recipe: --set steps=100 --set lora.r=8.
     """
     from lm_eval.utils import setup_logging
 
+    from grading.closing import show_closing
     from skillmix_tasks.harness.logs import show_our_logs
     from training.tune.distributed import is_main
     from training.tune.lengths import check_policy
@@ -176,18 +194,27 @@ def train(
     setup_logging()
     show_our_logs()
     chosen = Options(on_too_long=check_policy(on_too_long), allow_leaks=allow_leaks, merge=merge)
-    result = run(load_recipe(recipe, changes or ()), data, out, chosen)
+    chosen_recipe = load_recipe(recipe, settings or ())
+    result = run(chosen_recipe, data, out, chosen)
     if is_main():
         typer.echo(json.dumps(result) if as_json else result_text(out, result))
+        facts = {
+            "student": chosen_recipe.model,
+            "data": data,
+            "steps": f"{result['steps']:,}, {result['seconds']:,.0f} s",
+            "results": out,
+        }
+        tasks = [] if chosen_recipe.eval_tasks else ["--tasks", "skillmix_k2,skillmix_heldout_k2"]
+        show_closing(facts, ["compare", out, *tasks], as_json=as_json)
 
 
 @app.command()
-def recipes() -> None:
+def recipes(as_json: options.AsJson = False) -> None:
     """List the recipes of fine-tuning, each with the model that it trains."""
     from training.tune.recipe import load_recipe, recipe_names
 
-    for name in recipe_names():
-        typer.echo(f"{name:32} {load_recipe(name).model}")
+    models = {name: load_recipe(name).model for name in recipe_names()}
+    typer.echo(json.dumps(models) if as_json else "\n".join(f"{name:32} {models[name]}" for name in models))
 
 
 @app.command()
@@ -207,28 +234,28 @@ def compare(
     run: Annotated[
         list[str], typer.Argument(help="Folders of complete runs of `skillmix train` from one base model.")
     ],
-    out: Annotated[Path | None, typer.Option(help="The folder for several runs; one has its own.")] = None,
-    tasks: Annotated[
-        list[str] | None,
-        typer.Option(help="Tasks and groups; several times or with commas. The recipe's if none."),
-    ] = None,
+    out: options.OutIfAny = None,
+    tasks: options.Tasks = None,
     model: Annotated[str, typer.Option(help="lm-eval's kind of model: hf, or vllm after --merge.")] = "hf",
     judge: options.Judges = None,
     judge_base_url: options.JudgeBaseUrl = None,
     votes: options.Votes = None,
     max_usd: options.MaxUsd = None,
+    max_tokens: options.MaxTokens = None,
+    pack: options.PackIfAny = None,
     settings: options.Sets = None,
-    trust_file: Annotated[
-        bool, typer.Option("--trust-file", help="Load the base model that a run of others names.")
-    ] = False,
+    trust_file: options.Trust = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Evaluate the base model, once, and the trained ones on the same items; other arguments go to lm_eval.
 
     skillmix compare RUN [RUN...] --judge MODEL --batch_size 16
+
+    Without --tasks it takes the recipe's. Without --out it writes to RUN/evaluation; several runs need --out.
     """
     from lm_eval.utils import setup_logging
 
+    from grading.closing import show_closing
     from skillmix_tasks.harness.logs import show_our_logs
     from skillmix_tasks.harness.settings import given_settings
     from training.compare import compare as compare_models
@@ -236,11 +263,19 @@ def compare(
 
     setup_logging()
     show_our_logs()
-    chosen = given_settings(settings, judge=judge, judge_base_url=judge_base_url, votes=votes, max_usd=max_usd)
+    chosen = given_settings(
+        settings,
+        judge=judge,
+        judge_base_url=judge_base_url,
+        votes=votes,
+        max_usd=max_usd,
+        max_tokens=max_tokens,
+        pack=pack,
+    )
     folders = list(takewhile(lambda word: not word.startswith("-"), run))
     made = compare_models(
         [read_run(Path(folder)) for folder in folders],
-        tasks or (),
+        options.listed(tasks),
         chosen,
         out=out,
         model=model,
@@ -248,6 +283,9 @@ def compare(
         trust=trust_file,
     )
     typer.echo(json.dumps(made.record()) if as_json else made.text())
+    after = made.runs if len(made.runs) > 1 else ("after",)
+    sides = [f"{side}={made.out / side}" for side in ("before", *after)]
+    show_closing(made.facts, ["report", *sides, "--out", "report"], as_json=as_json)
 
 
 @app.command()
@@ -255,28 +293,28 @@ def estimate(
     experiment: Annotated[
         Path | None, typer.Argument(help="The file of an experiment; it takes no option but --json.")
     ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="A recipe's name or a YAML file; without one, texts alone.")
-    ] = None,
-    k: _K = None,
+    recipe: _RecipeIfAny = None,
+    k: options.Ks = None,
     accept: _Accept = None,
     plan: _Plan = None,
     scale: _Scale = 1.0,
-    teacher: Annotated[str | None, typer.Option(help="A model id, or hf:DIRECTORY.")] = None,
+    teacher: _Teacher = None,
     teacher_args: _TeacherArgs = None,
     teacher_base_url: _TeacherBaseUrl = None,
     judge: options.Judges = None,
     judge_base_url: options.JudgeBaseUrl = None,
-    pack: _Pack = "language",
-    tasks: Annotated[list[str] | None, typer.Option(help="Tasks and groups; the recipe's if none.")] = None,
-    items: Annotated[int, typer.Option(min=1, max=10**9, help="Items of each task.")] = 100,
+    votes: options.Votes = None,
+    pack: options.Pack = "language",
+    tasks: options.Tasks = None,
+    items: options.Items = 100,
     as_json: options.AsJson = False,
 ) -> None:
     """Print what texts, training on them and comparing the models will cost, before anything is paid for.
 
     skillmix estimate --plan paper --teacher MODEL --judge MODEL --recipe mistral-7b-instruct-paper
 
-    Of an experiment also the memory of each training. The exit status is 1 if it fits neither GPUs nor budget.
+    Without --recipe it is the cost of the texts alone; without --tasks the recipe's are compared. The estimate of
+    an experiment also has the memory of each training; the exit status is 1 if it fits neither GPUs nor budget.
     """
     if experiment is not None:
         _estimate_experiment(experiment, as_json=as_json)
@@ -287,14 +325,15 @@ def estimate(
     from training.texts.teacher import resolve_teacher
     from training.tune.recipe import load_recipe
 
-    settings = read_settings({"skillmix": given_settings(judge=judge, judge_base_url=judge_base_url)})
+    given = given_settings(judge=judge, judge_base_url=judge_base_url, votes=votes)
+    settings = read_settings({"skillmix": given})
     found = make(
-        choose_plan(plan, k, accept, scale),
+        choose_plan(plan, options.numbers(k), accept, scale),
         resolve_teacher(teacher, lm_args=teacher_args, base_url=teacher_base_url),
         settings.judges(),
         load_recipe(recipe) if recipe else None,
         pack_name=pack,
-        tasks=[name for entry in tasks or () for name in entry.split(",") if name],
+        tasks=options.listed(tasks),
         items=items,
     )
     typer.echo(json.dumps(found.record()) if as_json else found.text())
@@ -310,11 +349,10 @@ def _estimate_experiment(file: Path, *, as_json: bool) -> None:
 
 
 _Experiment = Annotated[Path, typer.Argument(help="The file of an experiment, as reproduce/paper.yaml.")]
-_ExperimentOut = Annotated[Path, typer.Option(help="The folder of the experiment.")]
 
 
 @app.command()
-def steps(experiment: _Experiment, out: _ExperimentOut, as_json: options.AsJson = False) -> None:
+def steps(experiment: _Experiment, out: options.Out, as_json: options.AsJson = False) -> None:
     """List the commands of an experiment in their order, for reproduce/Snakefile or to run them by hand."""
     from training.experiment.spec import load_experiment
     from training.experiment.steps import steps as all_steps
@@ -327,7 +365,7 @@ def steps(experiment: _Experiment, out: _ExperimentOut, as_json: options.AsJson 
 
 
 @app.command()
-def tables(experiment: _Experiment, out: _ExperimentOut, as_json: options.AsJson = False) -> None:
+def tables(experiment: _Experiment, out: options.Out, as_json: options.AsJson = False) -> None:
     """Write the paper's tables and figure, and a verdict on its claims, from an experiment's results.
 
     skillmix tables reproduce/paper.yaml --out OUT

@@ -1,6 +1,6 @@
 """`skillmix compare`: the base model and what training runs made of it, on the same items.
 
-    RUN/evaluation/run.json          what is compared: tasks, arguments, judge, models
+    RUN/evaluation/run.json          (or --out) what is compared: tasks, arguments, judge, models
     RUN/evaluation/before/answers/   the base model's answers, a file for each task
     RUN/evaluation/before/           its results and samples as lm_eval writes them; `whole` once all are there
     RUN/evaluation/after/            the same of the trained model
@@ -34,9 +34,10 @@ from grading.keys import know_text, redacted
 from grading.models.fingerprint import weights_fingerprint
 from grading.panel import panel_name, panel_record
 from grading.safety.whole import write_whole
-from skillmix_tasks.harness.settings import Settings, read_settings
+from skillmix_tasks.harness.settings import Settings, part_of_caps, read_settings
 from skillmix_tasks.harness.task_files import tasks_named
 from skillmix_tasks.stored.answers import ANSWERS_VARIABLE, read_header
+from skillmix_tasks.stored.facts import run_facts
 from training.comparison import ComparedTask, compare_halves, comparison_record, comparison_text, read_half
 from training.data.folder import claimed
 from training.trained import TrainedRun, check_base
@@ -46,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 _WHOLE = "whole"
 _NOT_TAKEN = {  # lm_eval's arguments that are given here, and what to type in their place
-    **dict.fromkeys(("--output_path", "-o"), "results go to the run's folder evaluation"),
+    "--output_path": "type --out DIR",
     **dict.fromkeys(("--predict_only", "-x"), "the answers are judged"),
     "--metadata": "type --set KEY=JSON for each setting",
     "--apply_chat_template": "it is always set",
@@ -67,6 +68,8 @@ class Comparison:
     base_model: str
     judge: dict[str, Any]
     about: list[str]
+    out: Path
+    facts: dict[str, object]  # for the command's last lines
 
     def record(self) -> dict[str, Any]:
         """The comparison as JSON: one run's rows, or those of each run by its name."""
@@ -93,10 +96,10 @@ def compare(
 ) -> Comparison:
     """Evaluate the base model of `runs` and the trained ones on `tasks` (none: the recipe's), and write the table.
 
-    `out` is the folder for several runs; one has its own. `settings` are the tasks'
-    (skillmix_tasks.harness.settings), `model` and `arguments` go to lm_eval. Without `trust`, a base model that
-    only the folder of others names is not loaded. Raises UserError for what can be known to fail before anything
-    is generated, if another comparison is there already, and if a model or the judge fails.
+    The comparison is in `out` (None: one run's folder evaluation; several need a folder). `settings` are the
+    tasks' (skillmix_tasks.harness.settings), `model` and `arguments` go to lm_eval. Without `trust`, a base model
+    that only the folder of others names is not loaded. Raises UserError for what can be known to fail before
+    anything is generated, if another comparison is there already, and if a model or the judge fails.
     """
     runs = [runs] if isinstance(runs, TrainedRun) else list(runs)
     out = _folder(runs, out)
@@ -135,19 +138,16 @@ def compare(
     }
     with claimed(out, record, "skillmix compare"):
         for side, models in sides.items():
+            logger.info("%s training: %s answers %s", side.capitalize(), models, ", ".join(names))
             asked = ["--model", model, "--model_args", models, *arguments]
             # A cap that stood in the answers' settings would hold for every later judging of them.
             told = {name: value for name, value in settings.items() if name not in _HOW}
             _answer(out / side / "answers", names, asked, told)
-        failures = _judge([out / side for side in sides], settings, read, trust=trust)
-        base, *trained = sides
-        before = read_half(out / base)
+        failures = _judge_sides([out / side for side in sides], settings, read, trust=trust)
+        before, *after = [read_half(out / side) for side in sides]
         shown = [one.folder.resolve().name for one in runs]
         comparison = Comparison(
-            {
-                name: compare_halves(before, read_half(out / side))
-                for name, side in zip(shown, trained, strict=True)
-            },
+            {name: compare_halves(before, half) for name, half in zip(shown, after, strict=True)},
             run.recipe.model,
             record["judge"],
             [
@@ -155,6 +155,8 @@ def compare(
                 f"{run.recipe.model} before and after the run{'s' if len(runs) > 1 else ''} {', '.join(shown)}, "
                 f"judged by {panel_name(judges)}. Scores of different judges are not comparable.",
             ],
+            out,
+            run_facts([half.results for half in (before, *after)]) | {"results": out},
         )
         write_whole(out / "comparison.json", json.dumps(comparison.record(), indent=1) + "\n")
         write_whole(out / "comparison.md", comparison.text() + "\n")
@@ -232,8 +234,8 @@ def _answer(folder: Path, names: Sequence[str], arguments: Sequence[str], settin
     still = [name for name in missing if name not in _answered(folder)]
     if done.returncode or still:
         raise UserError(
-            f"The model's answers to {', '.join(still or missing)} did not come (the reason stands above): mend "
-            "it, then type the same command again, it goes on."
+            f"The model's answers to {', '.join(still or missing)} did not come (the reason is above): fix "
+            "it, then type the same command again, which resumes."
         )
 
 
@@ -242,7 +244,7 @@ def _answered(folder: Path) -> dict[str, Path]:
     return {read_header(path).task: path for path in sorted(folder.glob("*.jsonl"))}
 
 
-def _judge(sides: Sequence[Path], settings: dict[str, Any], read: Settings, *, trust: bool) -> list[str]:
+def _judge_sides(sides: Sequence[Path], settings: dict[str, Any], read: Settings, *, trust: bool) -> list[str]:
     """Have the answers of each side judged that are not yet; sentences on control answers that a judge failed.
 
     Sides share a cap in equal parts, as they are judged one after the other.
@@ -251,12 +253,9 @@ def _judge(sides: Sequence[Path], settings: dict[str, Any], read: Settings, *, t
     from skillmix_tasks.scoring.controls import take_failures
 
     missing = [side for side in sides if not (side / _WHOLE).exists()]
-    caps: dict[str, Any] = {}
-    if read.max_usd is not None:
-        caps["max_usd"] = read.max_usd / max(1, len(missing))
-    if read.max_tokens is not None:
-        caps["max_tokens"] = read.max_tokens // max(1, len(missing))
+    caps = part_of_caps(read, len(missing))
     for side in missing:
+        logger.info("%s training: judging", side.name.capitalize())
         with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
             regrade(list(_answered(side / "answers").values()), settings | caps, output=side, trust=trust)
         (side / _WHOLE).touch()

@@ -23,6 +23,8 @@ from skillmix_tasks.stored.output_files import samples_of
 from skillmix_tasks.stored.record import RunRecord, task_record
 from training.paired import compare
 
+# With fewer, two standard errors of a change are more than 0.2, where half of the items differ.
+FEW = 50
 SPLITS = {"all": "all", "train": "train", "heldout": "held-out", "public": "public"}
 
 
@@ -44,13 +46,13 @@ class Change:
     interval: Interval | None
     p: float | None
 
-    def cell(self) -> str:
-        """The change for a reader: 0.08 ± 0.03 -> 0.49 ± 0.05 (+0.41 ± 0.06)."""
-        before, after = (
-            _number(value, stderr, "")
-            for value, stderr in ((self.before, self.before_stderr), (self.after, self.after_stderr))
+    def cells(self) -> tuple[str, str, str]:
+        """The scores before and after and the change for a reader: 0.08 ± 0.03, 0.49 ± 0.05, +0.41 ± 0.06."""
+        return (
+            _number(self.before, self.before_stderr, ""),
+            _number(self.after, self.after_stderr, ""),
+            _number(self.change, self.change_stderr, "+"),
         )
-        return f"{before} -> {after} ({_number(self.change, self.change_stderr, '+')})"
 
 
 class Covered(NamedTuple):
@@ -160,7 +162,6 @@ def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[
     template = environment().from_string(source)
     return template.render(
         about=about,
-        names=[metric.replace("_", " ") for metric in METRICS],
         runs={
             name: [
                 {
@@ -168,12 +169,21 @@ def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[
                     "split": SPLITS[row.split],
                     "k": row.k,
                     "verdicts": _verdicts(row),
-                    "cells": [row.metrics[metric].cell() for metric in METRICS],
+                    "metrics": [(metric.replace("_", " "), *row.metrics[metric].cells()) for metric in METRICS],
                 }
                 for row in rows
             ]
             for name, rows in runs.items()
         },
+        few=list(
+            dict.fromkeys(
+                f"{row.task} {min(row.covered)}"
+                for rows in runs.values()
+                for row in rows
+                if min(row.covered) < FEW
+            )
+        ),
+        least=FEW,
         notes=list(
             dict.fromkeys(
                 f"{row.task}, {side}: {line}."

@@ -1,4 +1,4 @@
-"""What data, training and evaluation will take, told before any of it is begun: dollars, and hours of a GPU.
+"""What data, training and evaluation will take, before any of it begins: dollars, and hours of a GPU.
 
 Prompts are counted from those of the plan's first cells and of the tasks' first items. What cannot be counted
 stands in estimate.yaml with its source, and is printed with the result. Of an experiment it is
@@ -24,6 +24,7 @@ from grading.models.price import PRICES_VARIABLE
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
 from grading.words import many
+from skillmix_tasks.cells import evaluation_cells
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.loading import load_pack
@@ -31,7 +32,6 @@ from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.rubric import grading_request
-from training.data.cells import evaluation_cells
 from training.texts.plan import Kind, Plan, cells
 from training.texts.teacher import TeacherSpec
 from training.tune.recipe import Recipe

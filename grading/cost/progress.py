@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -13,6 +14,8 @@ from grading.verdict import State
 if TYPE_CHECKING:
     from grading.cost.stats import GradingStats
 
+_SECONDS_IN_FILES = 30  # between two lines
+
 
 class CallBar:
     """A tqdm bar over what `spec` gives; use as a context manager. `title` says what it does."""
@@ -20,15 +23,22 @@ class CallBar:
     def __init__(self, title: str, spec: ModelSpec, stats: GradingStats, *, disable: bool) -> None:
         self._spec = spec
         self._stats = stats
-        # Inside another bar, as of the parts of a run, it vanishes when it is done.
+        self._screen = sys.stderr.isatty()
+        # Inside another bar, as of the parts of a run, it vanishes when it is done. A file gets few lines of it.
         self._bar = tqdm(
-            total=0, desc=f"{title} with {spec.model}", unit=spec.product, disable=disable, leave=None
+            total=0,
+            desc=f"{title} with {spec.model}",
+            unit=spec.product,
+            disable=disable,
+            leave=None,
+            mininterval=0.1 if self._screen else _SECONDS_IN_FILES,
         )
 
     def expect(self, calls: int) -> None:
         """Raise the total by `calls`."""
         self._bar.total = (self._bar.total or 0) + calls
-        self._bar.refresh()
+        if self._screen:
+            self._bar.refresh()
 
     def advance(self) -> None:
         """One more reply is known, and counted in the stats."""

@@ -72,8 +72,8 @@ def check_endpoint(spec: ModelSpec, api_key: str) -> None:
     if isinstance(failure, NotAChatError):
         raise UserError(
             f"The {spec.role}'s endpoint {spec.base_url} holds no chat completions: its reply with status "
-            f"{response.status} says {failure.failure.words!r}. The address usually ends in /v1: set "
-            f"{spec.variable('BASE_URL')}."
+            f"{response.status} says {failure.failure.words!r}. The address usually ends in /v1: correct "
+            f"{spec.option('BASE_URL')}."
         )
     if isinstance(failure, StatusError):
         _refuse(spec, failure, cards)
@@ -85,28 +85,28 @@ def _refuse(spec: ModelSpec, failure: StatusError, cards: dict[str, dict[str, An
     said = f" ({failure.failure})" if failure.failure.words else f" (status {failure.status})"
     if failure.of_plain_http:
         secure = spec.base_url.replace("http://", "https://", 1)
-        raise UserError(f"{where} speaks https{said}: set {spec.variable('BASE_URL')} to {secure}.")
+        raise UserError(f"{where} speaks https{said}: set {spec.option('BASE_URL')} to {secure}.")
     if 300 <= failure.status < 400:
-        raise UserError(f"{where}: {failure.failure.words}: set {spec.variable('BASE_URL')} to the right address.")
+        raise UserError(f"{where}: {failure.failure.words}: set {spec.option('BASE_URL')} to the right address.")
     if cause is Cause.KEY:
         raise UserError(f"{where} refused the key{said}: set {spec.key_variable} to a valid one.")
     if cause is Cause.MODEL:
         shown = ", ".join(sorted(cards or {})[:8]) + (", ..." if len(cards or {}) > 8 else "")
         raise UserError(
-            f"{where} does not serve the model {spec.model}{said}: set {spec.variable('MODEL')} (or the setting "
-            f"`{spec.role}`) to {f'one of {shown}' if shown else 'one that it serves'}."
+            f"{where} does not serve the model {spec.model}{said}: set {spec.option('MODEL')} "
+            f"to {f'one of {shown}' if shown else 'one that it serves'}."
         )
     if cause is Cause.NO_CHAT:
         raise UserError(
-            f"{where} has no chat completions{said}: the address usually ends in /v1; set "
-            f"{spec.variable('BASE_URL')}."
+            f"{where} has no chat completions{said}: the address usually ends in /v1; correct "
+            f"{spec.option('BASE_URL')}."
         )
     if cause in (Cause.CREDITS, Cause.REGION):
         raise UserError(f"{where} refuses requests{said}: {remedy(cause, spec)}.")
     if cause is Cause.SERVER or (cause is Cause.BUSY and failure.status != 429):
         raise UserError(
             f"{where} answers with status {failure.status}{said}: try again when it is up, or name another "
-            f"{spec.role} with {spec.variable('MODEL')} and {spec.variable('BASE_URL')}."
+            f"{spec.role} with {spec.option('MODEL')} and {spec.option('BASE_URL')}."
         )
     logger.info("%s was asked for one token and answered %s: the run finds out more.", where, failure.failure)
 
@@ -200,14 +200,14 @@ def _unreached(spec: ModelSpec, error: BaseException) -> str:
     where = f"The {spec.role}'s endpoint {spec.base_url}"
     if isinstance(error, aiohttp.ClientConnectorSSLError) or "WRONG_VERSION_NUMBER" in str(error):
         plain = spec.base_url.replace("https://", "http://", 1)
-        return f"{where} does not speak https: set {spec.variable('BASE_URL')} to {plain}."
+        return f"{where} does not speak https: set {spec.option('BASE_URL')} to {plain}."
     if fault := fault_of(error):
         return f"{where} cannot be reached: {fault}."
     reason = str(error) if isinstance(error, BodyError) else type(error).__name__
     if isinstance(error, TimeoutError):
         reason = "no reply in time"
     return (
-        f"{where} cannot be reached ({reason}): start it, or set {spec.variable('BASE_URL')} to the right address."
+        f"{where} cannot be reached ({reason}): start it, or set {spec.option('BASE_URL')} to the right address."
     )
 
 
@@ -234,6 +234,6 @@ def _shutdown(card: dict[str, Any], known: datetime.date | None) -> datetime.dat
     if "shutdown_date" not in card:
         return known
     try:
-        return datetime.date.fromisoformat(card["shutdown_date"])
-    except (TypeError, ValueError):  # null: no day was announced
+        return datetime.date.fromisoformat(str(card["shutdown_date"])[:10])  # without the time of day
+    except ValueError:  # null: no day was announced
         return None

@@ -32,8 +32,6 @@ _GIVE_UP_AT_FIRST = 2  # of them, where none was ever answered
 _SUSPICIOUS = 2  # attempts at a request with a parameter that may be why the server fails
 _LUCK = 2  # times that a reply which was no JSON is asked for again in its form
 _UNLUCKY = 3  # calls that had no luck, after which no form is asked for
-_SILENCE = 45.0  # seconds without a reply, after which a line says what is waited for
-_LOOK = 5.0  # seconds between two looks at that
 _AGAIN = 1.0  # seconds, at most, until a charged failure is asked for again
 
 logger = logging.getLogger(__name__)
@@ -66,10 +64,10 @@ class VoteClient:
         """Answer all calls, begun in their order; replies are saved as they come, and then read."""
         self._sink = sink
         self._doubt = asyncio.Lock()
-        self._replied = asyncio.get_running_loop().time()
         saver = Saver(sink)
         waiting = _Waiting(calls)
-        async with Transport(self._spec.url("chat/completions"), self._headers(), self._throttle) as transport:
+        url, name = self._spec.url("chat/completions"), self._spec.model
+        async with Transport(url, self._headers(), self._throttle, name=name) as transport:
 
             async def work(*, once: bool = False) -> bool:
                 # The workers take from one iterator and the throttle keeps their order, so that calls which
@@ -77,7 +75,6 @@ class VoteClient:
                 request = self._next(waiting)
                 while request is not None and not sink.ended:
                     replies = await self._ask(transport, request)
-                    self._replied = asyncio.get_running_loop().time()
                     if replies:
                         waiting.put_back(request.votes[len(replies) :])
                     else:
@@ -91,7 +88,6 @@ class VoteClient:
                 return False
 
             reading = asyncio.create_task(saver.read())
-            watching = asyncio.create_task(self._watch())
             try:
                 while not self._known() and await work(once=True):
                     pass
@@ -102,25 +98,10 @@ class VoteClient:
                     await reading  # it ends by an error only
             finally:
                 reading.cancel()
-                watching.cancel()
 
     def _known(self) -> bool:
         """Whether it is known what the endpoint takes, or that it takes nothing."""
         return self.ended is not None or (self._throttle.proved and self._dialect.settled)
-
-    async def _watch(self) -> None:
-        """Say what is waited for whenever no reply has come for long."""
-        loop = asyncio.get_running_loop()
-        said = loop.time()
-        while True:
-            await asyncio.sleep(_LOOK)
-            since = max(self._replied, said)
-            if loop.time() - since > _SILENCE:
-                said = loop.time()
-                last = f" The last failure: {self._last}" if self._last else ""
-                logger.warning(
-                    "No reply has come for %.0f s from %s.%s", said - self._replied, self._spec.model, last
-                )
 
     def _headers(self) -> dict[str, str]:
         return request_headers(self._spec, self._api_key)

@@ -30,12 +30,12 @@ _QUOTA = re.compile(
     r"|(credits?|balance|quota|budget|funds)\b.{0,40}"
     r"\b(exhausted|used up|depleted|too low|not enough|insufficient)\b"
     r"|(add|purchase|buy)\b.{0,30}\bcredits|payment required|billing[_ ](hard[_ ]limit|not[_ ]active)"
-    r"|limit: 0\b|spend(ing)? limit|arrearage|overdue"
+    r"|billing to be enabled|enable billing|limit: 0\b|spend(ing)? limit|arrearage|overdue"
     r"|(余额|额度|配额|资源包).{0,12}(不足|用尽|耗尽|用完)"
     r"|欠费|请充值",
     re.IGNORECASE,
 )
-_OF_THE_DAY = re.compile(r"PerDay|per[-_ ]day|\b(RPD|TPD)\b|daily|per[-_ ]month|monthly", re.IGNORECASE)
+_OF_THE_DAY = re.compile(r"(per|/)[-_ ]?(day|month)|\b(RPD|TPD)\b|daily|monthly", re.IGNORECASE)
 _KEY = re.compile(
     r"(invalid|incorrect|wrong|expired|revoked|missing)\b.{0,20}\b(api[-_ ]?key|credentials)"
     r"|(invalid|incorrect|expired|missing) (access|auth|bearer) token"
@@ -46,6 +46,7 @@ _KEY = re.compile(
 _MODEL = re.compile(
     r"model_not_found|invalid_model|DeploymentNotFound|unknown[_ ]model|no such model|not a valid model"
     r"|invalid model\b|model[_ ]not[_ ]exist|no endpoints found for\b|no available channel for model|无可用渠道"
+    r"|on-demand throughput"
     r"|\bmodels?\b.{0,120}\b(not found|(does )?not exist|not supported for (chat|generate)|decommissioned"
     r"|has been (deprecated|retired|removed|shut ?down))",
     re.IGNORECASE | re.DOTALL,
@@ -63,7 +64,7 @@ _FILTER = re.compile(
 )
 _LONG = re.compile(
     r"context[_ ]length|context (window|size|limit)|maximum context|max(imum)?[_ ]?(model[_ ]?len|input)"
-    r"|max_(completion_|output_|new_)?tokens\b.{0,60}\b(less than|at most|maximum|exceeds?|too (large|high))"
+    r"|max_(completion_|output_|new_)?tokens\b.{0,60}(\b(less than|at most|maximum|exceeds?|too (large|high))|<=)"
     r"|prompt is too long|too many (input )?tokens|input (is )?too long|exceeds? the available context",
     re.IGNORECASE,
 )

@@ -1,4 +1,4 @@
-"""What one endpoint takes, found out by trying: of the votes of judges, the texts of teachers, students' answers."""
+"""What one endpoint takes, found out by trying: for judges, teachers and students alike."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _SUSPECT: Final = frozenset({400, 404, 405, 415, 422, 500, 501})  # statuses wit
 class Learner(ABC):
     """The optional parts of requests to one endpoint; `refused` is what they go without.
 
-    A refusal that names a part is followed by a request without it. One that names none is followed by guesses, in
-    the order of `_steps`, and the first that is taken counts; each later request then tries to have one of its parts
-    back. `votes` is how many replies a request asks for.
+    A refusal that names a part is followed by a request without it. One that names none is followed by guesses in
+    the order of `_steps`, until one is taken; each later request then tries to have one of its parts back. `votes`
+    is how many replies a request asks for.
     """
 
     likely: ClassVar[Sequence[str]] = ()  # what is refused most often, the likeliest first

@@ -6,6 +6,8 @@ aiohttp is used without the openai package above it: a request costs 0.5 ms of C
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import random
 import time
 from collections.abc import Mapping
@@ -36,7 +38,11 @@ _ATTEMPTS_REFUSED = 10  # at one call that is refused for being one too many: li
 _PATIENCE = 600.0  # seconds after the first attempt in which a further one may begin
 _TIMEOUT = 180.0  # seconds for one attempt; a reasoning judge needs them
 _CONNECT_TIMEOUT = 15.0
+_SILENCE = 45.0  # seconds without a reply, after which a line says what is waited for
+_LOOK = 5.0  # seconds between two looks at that
 _JITTER = 0.25  # seconds by which those that were told the same Retry-After are spread
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -51,8 +57,9 @@ class _Progress:
 class Transport:
     """Sends chat requests to `url` as `throttle` lets them out; use as an async context manager.
 
-    An attempt ends after `timeout` seconds. Without `verify` the endpoint's certificate is not checked. With
-    `charged` a failure that reports usage is retried like any other; without it the caller decides.
+    `name` is the model's, for a line about a long silence. An attempt ends after `timeout` seconds. Without
+    `verify` the endpoint's certificate is not checked. With `charged` a failure that reports usage is retried like
+    any other; without it the caller decides.
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class Transport:
         headers: Mapping[str, str],
         throttle: Throttle,
         *,
+        name: str,
         timeout: float | None = None,
         verify: bool = True,
         charged: bool = False,
@@ -70,6 +78,10 @@ class Transport:
         self._headers = {**headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED}
         self._keys = known_keys()
         self.throttle = throttle
+        self._name = name
+        self._asked = 0  # calls that have no reply yet
+        self._replied = 0.0  # when the last reply came, or the first of these calls was made
+        self._last: CallFailedError | None = None
         self._timeout = timeout
         self._verify = verify
         self._charged = charged
@@ -86,11 +98,13 @@ class Transport:
             auto_decompress=False,
             proxy=proxy_of(self._url),
         )
+        self._watching = asyncio.create_task(self._watch())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._watching.cancel()
         await self._session.close()
 
     async def post(self, data: bytes, *, attempts: int = ATTEMPTS) -> dict[str, Any]:
@@ -98,7 +112,15 @@ class Transport:
 
         `attempts` bounds those that fail otherwise than by a limit.
         """
-        progress = _Progress(attempts)
+        if not self._asked:
+            self._replied = time.monotonic()
+        self._asked += 1
+        try:
+            return await self._post(data, _Progress(attempts))
+        finally:
+            self._asked -= 1
+
+    async def _post(self, data: bytes, progress: _Progress) -> dict[str, Any]:
         try:
             return await self._attempt(data, progress)
         except CallFailedError as error:
@@ -139,7 +161,8 @@ class Transport:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             fault = fault_of(error)
             words = fault or f"{type(error).__name__}: {error}".removesuffix(": ")
-            raise NoReplyError(words, advised=bool(fault)) from error
+            self._last = NoReplyError(words, advised=bool(fault))
+            raise self._last from error
         finally:
             self.throttle.leave()
         headers = response.headers
@@ -152,6 +175,7 @@ class Transport:
             reply = parsed(content, self._keys, response.status)
             failure = failure_in(reply, response.status)
         if failure is None:
+            self._replied = time.monotonic()
             self.throttle.accepted(sent)
             return reply
         self._slow_down(failure, sent)
@@ -160,7 +184,19 @@ class Transport:
     def _may_pass(self, error: BaseException) -> bool:
         return isinstance(error, CallFailedError) and error.passing and (self._charged or not error.usage)
 
+    async def _watch(self) -> None:
+        """Say what is waited for whenever no reply has come for long."""
+        said = 0.0
+        while True:
+            await asyncio.sleep(min(_LOOK, _SILENCE))
+            now = time.monotonic()
+            if self._asked and now - max(self._replied, said) > _SILENCE:
+                said = now
+                last = f" The last failure: {self._last}" if self._last else ""
+                logger.warning("No reply has come for %.0f s from %s.%s", now - self._replied, self._name, last)
+
     def _slow_down(self, failure: CallFailedError, sent: float) -> None:
+        self._last = failure
         if failure.after is not None:
             if not self.throttle.believes(failure.after):
                 failure.after = None  # then as if it said nothing

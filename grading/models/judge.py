@@ -34,7 +34,7 @@ class JudgeSpec(ModelSpec):
     @classmethod
     def _odd(cls, votes: int) -> int:
         if votes % 2 == 0:
-            raise ValueError("a majority needs an odd number of votes")
+            raise ValueError(f"a majority needs an odd number of votes, not {votes}")
         return votes
 
     @model_validator(mode="after")

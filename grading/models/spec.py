@@ -73,6 +73,12 @@ class ModelSpec(BaseModel):
         """The environment variable of this role for "MODEL", "BASE_URL" or "API_KEY"."""
         return f"SKILLMIX_{cls.role.upper()}_{name}"
 
+    @classmethod
+    def option(cls, name: str) -> str:
+        """What sets "MODEL" or "BASE_URL" of this role: a command's option, or the variable."""
+        option = f"--{cls.role}-base-url" if name == "BASE_URL" else f"--{cls.role}"
+        return f"{option} (or {cls.variable(name)})"
+
     def url(self, route: str) -> str:
         """The address of a route such as "models"; a version in the query of `base_url` stays at its end."""
         parts = urlsplit(self.base_url)
@@ -138,17 +144,22 @@ class ModelSpec(BaseModel):
             if "base_url" not in self.model_fields_set:
                 refuse_other_address(
                     f"the {self.role} {self.model}",
-                    f"set {self.variable('BASE_URL')} to the address that you mean (its key goes into "
+                    f"name the address that you mean with {self.option('BASE_URL')} (its key goes into "
                     f"{self.variable('API_KEY')})",
                 )
             key = clean_key("OPENAI_API_KEY")
             if not key:
+                address = f"--{self.role}-base-url URL (or {self.variable('BASE_URL')})"
+                local = f"--{self.role} {LOCAL_PREFIX}DIRECTORY"
+                if self.price is not None:  # a model of OpenAI's
+                    raise UserError(
+                        f"The {self.role} `{self.model}` is at OpenAI, which needs a key: type "
+                        f"`export OPENAI_API_KEY=...`, name another with --{self.role} NAME {address}, or one in "
+                        f"this process with {local}."
+                    )
                 raise UserError(
-                    f"The {self.role} {self.model} needs a key: type `export OPENAI_API_KEY=...`, or name "
-                    f"another {self.role} with {self.variable('MODEL')} and {self.variable('BASE_URL')} (any "
-                    f"OpenAI-compatible endpoint; its key, if it needs one, in {self.variable('API_KEY')}) "
-                    f"or with {self.variable('MODEL')}={LOCAL_PREFIX}DIRECTORY (a Hugging Face model in this "
-                    "process)."
+                    f"`{self.model}` was looked for at OpenAI, which needs a key: add {address} for another "
+                    f"endpoint, type `export OPENAI_API_KEY=...`, or name a model in this process with {local}."
                 )
             return key
         return "none" if self.keyless else clean_key(self.variable("API_KEY")) or "none"
@@ -203,10 +214,12 @@ def make_spec(kind: type[Spec], fields: dict[str, Any]) -> Spec:
         spec = kind.model_validate(fields)
     except ValidationError as error:
         fault = first_fault(error)
-        raise UserError(
-            f"The {kind.role}'s setting {fault.place!r} is wrong ({fault.reason}); "
-            f"a {kind.role} has: {', '.join(kind.model_fields)}."
-        ) from error
+        if fault.kind == "extra_forbidden":
+            raise UserError(
+                f"A {kind.role} has no field {fault.place!r}: there are {', '.join(kind.model_fields)}."
+            ) from error
+        what = {"base_url": f"address (--{kind.role}-base-url)", "": "fields"}.get(fault.place, fault.place)
+        raise UserError(f"The {kind.role}'s {what} cannot be used: {fault.reason}.") from error
     if spec.kind == "openai":
         price = spec.price or price_table().get((spec.provider, spec.model))
         spec = spec.model_copy(update={"price": price.for_provider(spec.provider) if price else None})

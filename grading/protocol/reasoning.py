@@ -34,7 +34,10 @@ _BEGIN: Final = (
     rf"<{_TAG}{_ATTRIBUTES}>|\[(?:THINK|REASONING)\]|◁think▷|<\|think\|>|<\|(?:START|BEGIN)_THINKING\|>|<\|begin_of_thought\|>"
     r"|<\|channel>thought\b"
 )
-_END: Final = rf"</{_TAG}\s?>|\[/(?:THINK|REASONING)\]|◁/think▷|<\|/think\|>|<\|END_THINKING\|>|<\|end_of_thought\|>|<channel\|>"
+_END: Final = (
+    rf"</{_TAG}\s?>|\[/(?:THINK|REASONING)\]|◁/think▷|<\|/think\|>|<\|END_THINKING\|>|<\|end_of_thought\|>"
+    r"|<channel\|>"
+)
 _BLOCK: Final = re.compile(rf"(?P<begin>{_BEGIN})|(?P<end>{_END})")
 _QUOTES: Final = "\"'`“”‘’«»"
 _IN_A_SENTENCE: Final = re.compile(r"[ \t]{1,9}[a-z]|[.,;:!?)]")
@@ -44,7 +47,7 @@ _ANALYSIS: Final = re.compile(
     r"\s*(?:<\|start\|>)?(?:assistant)?(?:<\|channel\|>)?(?:analysis|commentary)[^<>\n]{0,60}<\|message\|>"
 )
 _HARMONY_TOKEN: Final = re.compile(r"<\|(?:start|channel|message|end)\|>")
-_FLAT_ANALYSIS: Final = re.compile(r"\s*(?:assistant)?analysis")
+_FLAT_ANALYSIS: Final = re.compile(r"\s*(?:assistant)?analysis(?!\s+[^A-Z\s])")
 _FLAT_FINAL: Final = re.compile(r"assistant\s?final(?!\w*ly\b)")
 _FLAT_ONLY_FINAL: Final = re.compile(r"\s*(?:assistant)?final(?=[A-Z*#\"“{<])")
 _PHRASES: Final = (

@@ -127,7 +127,7 @@ def run_redteam(grader: Grader, items: Sequence[RedTeamItem] | None = None, *, p
     requests: list[GradingRequest] = list(
         dict.fromkeys(request for item in chosen for request in (item.base_request, item.request))
     )
-    verdicts = dict(zip(requests, grader.grade(requests, progress=progress), strict=True))
+    verdicts = dict(zip(requests, grader.grade(requests, progress=progress and "Judging attacks"), strict=True))
     results = [compare(item, verdicts[item.base_request], verdicts[item.request]) for item in chosen]
     bases = {(item.k, item.base): (item, verdicts[item.base_request]) for item in chosen}
     marked = [

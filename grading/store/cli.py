@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grading.options import AsJson
+from grading.options import AsJson, Judge, OutFileIfAny
 from grading.words import many
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ _File = Annotated[
     Path | None,
     typer.Option("--file", help="The store's file, if not SKILLMIX_STORE or verdicts.sqlite under SKILLMIX_HOME."),
 ]
-_Judge = Annotated[str | None, typer.Option(help="Only votes of this judge (its model id).")]
 _MOST_DAYS = 700_000.0  # before which the calendar has dates
 
 
@@ -43,14 +42,17 @@ def stats(file: _File = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def failures(file: _File = None, judge: _Judge = None, as_json: AsJson = False) -> None:
-    """Calls that failed and have no reply yet, by kind, in the endpoint's words; with --json one by one."""
+def failures(file: _File = None, judge: Judge = None, as_json: AsJson = False) -> None:
+    """Calls that failed and have no reply yet, by kind, in the endpoint's words; with --json one by one.
+
+    With --judge those to this judge only.
+    """
     from collections import Counter
 
     from grading.failure import Cause, Failure
 
     with _open(file) as store:
-        found = list(store.failures(judge))
+        found = list(store.failures(_model(judge)))
     if as_json:
         typer.echo(json.dumps(found))
         return
@@ -64,29 +66,29 @@ def failures(file: _File = None, judge: _Judge = None, as_json: AsJson = False) 
 @app.command()
 def export(
     file: _File = None,
-    judge: _Judge = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Instead of the terminal.")] = None,
+    judge: Judge = None,
+    out: OutFileIfAny = None,
 ) -> None:
-    """Write all stored replies as JSON Lines, one column of the store a field."""
+    """Write all stored replies, or those of --judge, as JSON Lines, one column of the store a field."""
     from grading.errors import UserError
     from grading.safety.whole import whole_file
 
     with _open(file) as store:
-        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in store.records(judge))
+        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in store.records(_model(judge)))
         try:
-            if output is None:
+            if out is None:
                 sys.stdout.writelines(lines)
             else:
-                with whole_file(output) as draft, draft.open("w", encoding="utf-8") as target:
+                with whole_file(out) as draft, draft.open("w", encoding="utf-8") as target:
                     target.writelines(lines)
         except OSError as error:
-            raise UserError(f"The votes cannot be written to {output or 'standard output'}: {error}.") from error
+            raise UserError(f"The votes cannot be written to {out or 'standard output'}: {error}.") from error
 
 
 @app.command()
 def prune(
     file: _File = None,
-    judge: _Judge = None,
+    judge: Judge = None,
     older_than: Annotated[float | None, typer.Option(min=0, help="Only votes older than so many days.")] = None,
     batches: Annotated[bool, typer.Option("--batches", help="Give up open batches, and delete no votes.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only the number is shown.")] = False,
@@ -107,8 +109,9 @@ def prune(
         raise UserError(f"--older-than {older_than:g} is not a number of days: type a smaller one, such as 30.")
     if judge is None and older_than is None:
         raise UserError("Say which votes to delete: --judge MODEL, --older-than DAYS, or both.")
+    model = _model(judge)
     with _open(file) as store:
-        number = store.prune(judge, older_than) if yes else store.count(judge, older_than)
+        number = store.prune(model, older_than) if yes else store.count(model, older_than)
     if as_json:
         typer.echo(json.dumps({"votes": number, "deleted": yes}))
     else:
@@ -171,9 +174,9 @@ def copy_(
         typer.echo(json.dumps({"from": str(from_), "to": str(to)} | asdict(found)))
     else:
         typer.echo(
-            f"{found.votes:,} votes, {found.failures:,} failed calls and {found.batches:,} open batches of "
-            f"{from_} are now in {to}, too. {found.known:,} votes were there before; {found.damaged:,} damaged "
-            "votes are left out."
+            f"Copied from {from_} to {to}: {many(found.votes, 'vote')}, {many(found.failures, 'failed call')} and "
+            f"{many(found.batches, 'open batch', 'open batches')}. Already there: {many(found.known, 'vote')}. "
+            f"Damaged and left out: {many(found.damaged, 'vote')}."
         )
 
 
@@ -212,6 +215,13 @@ def _open_batches(place: StorePlace) -> list[dict[str, Any]]:
         ]
     finally:
         batches.close()
+
+
+def _model(judge: str | None) -> str | None:
+    """The model id under which a judge's votes are stored."""
+    from grading.models.judge import resolve_judge
+
+    return None if judge is None else resolve_judge(judge).model
 
 
 def _place(file: Path | None) -> StorePlace:
@@ -269,25 +279,23 @@ def _summary(store: VerdictStore) -> dict[str, Any]:
 
 
 def _print(summary: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from grading.tables import print_table
 
-    table = Table(title=f"{summary['file']}: {summary['votes']:,} votes, {summary['bytes'] / 1e6:,.1f} MB")
-    for heading in ("judge", "votes", "prompt tokens", "cached", "completion tokens", "dollars", "first", "last"):
-        text = heading in ("judge", "first", "last")
-        table.add_column(heading, justify="left" if text else "right", overflow="fold")
+    typer.echo(f"{summary['file']}: {summary['votes']:,} votes, {summary['bytes'] / 1e6:,.1f} MB")
     for one in summary["judges"]:
-        counts = (one["votes"], one["prompt_tokens"], one["cached_tokens"], one["completion_tokens"])
         dollars = "?" if one["dollars"] is None else f"{one['dollars']:,.2f}"
-        table.add_row(one["judge"], *(f"{n:,}" for n in counts), dollars, one["first"], one["last"])
-    console = Console()
-    console.print(table)
+        typer.echo(f"\n{one['judge']}, {one['first']} to {one['last']}")
+        numbers = ("votes", "prompt_tokens", "cached_tokens", "completion_tokens")
+        print_table(
+            ["votes", "prompt tokens", "cached", "completion tokens", "dollars"],
+            [[*(f"{one[name]:,}" for name in numbers), dollars]],
+            right={0, 1, 2, 3, 4},
+        )
     without = sum(one["without_usage"] for one in summary["judges"])
     if without:
-        console.print(f"{without:,} votes came without usage: tokens and dollars leave them out.", highlight=False)
+        typer.echo(f"{without:,} votes came without usage: tokens and dollars leave them out.")
     for batch in summary["open_batches"]:
-        console.print(
+        typer.echo(
             f"Open batch {batch['batch'] or '(not known to be submitted)'}: {batch['votes']:,} votes of "
-            f"{batch['judge']}, since {batch['planned']}",
-            highlight=False,
+            f"{batch['judge']}, since {batch['planned']}"
         )

@@ -41,7 +41,7 @@ class Copied:
 def copy_store(source: StorePlace, target: StorePlace) -> Copied:
     """Copy all but the claims, which belong to runs; what is under the same key in the target stays.
 
-    The source is not changed, and may be in use.
+    The source keeps what it has, and may be in use; a file of an older version is brought up to date.
     """
     if source == target or (
         isinstance(source, Path) and isinstance(target, Path) and source.resolve() == target.resolve()

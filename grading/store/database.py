@@ -112,6 +112,17 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def put(self, statement: str, *values: Any) -> None:
+        """Take a change, which is on disk after the next `commit`: one wait for the disk serves many.
+
+        Equal statements run together, in the order in which the first of each came.
+        """
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Put on disk what was taken, all or nothing."""
+
+    @abstractmethod
     def lock(self) -> AbstractContextManager[None]:
         """Wait until no other process is in such a block of this store."""
 

@@ -73,6 +73,7 @@ class PostgresDatabase(Database):
     def __init__(self, place: Server) -> None:
         self.place = self._server = place
         self._locked = False
+        self._put: dict[str, list[Sequence[Any]]] = {}  # rows that wait for a commit, by statement
         with self._explained():
             self._connection = _connect(place)
             try:
@@ -107,6 +108,16 @@ class PostgresDatabase(Database):
             return sum(cursor.rowcount for cursor in cursors)
 
         return self._run(work)
+
+    def put(self, statement: str, *values: Any) -> None:
+        """See Database."""
+        self._put.setdefault(statement, []).append(values)
+
+    def commit(self) -> None:
+        """See Database. What could not be written waits for the next one."""
+        if self._put:
+            self.write(*self._put.items())
+            self._put.clear()
 
     @contextmanager
     def lock(self) -> Iterator[None]:

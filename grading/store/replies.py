@@ -19,7 +19,6 @@ from grading.backend import Message, Reply
 from grading.failure import Failure
 from grading.home import StorePlace
 from grading.safety.text import encodable
-from grading.store.database import for_keys
 from grading.store.opening import open_database
 from grading.verdict import MOST_TOKENS, State, Usage
 
@@ -123,8 +122,7 @@ class VerdictStore:
         self._db = open_database(place)
         # Keys whose replies cannot be read: the next reply takes their place.
         self.damaged: set[str] = set()
-        self._added: list[tuple[Any, ...]] = []  # rows that wait for a commit
-        self._failed: list[tuple[str, str, str, int | None, str]] = []
+        self._failed: list[tuple[str, str, str, int | None, str]] = []  # rows of failures that wait for a commit
 
     def read(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The stored replies among `keys`, without those that are damaged, of which the log says how many."""
@@ -156,8 +154,13 @@ class VerdictStore:
         """Take one reply, which is on disk after the next `commit`: one wait for the disk serves many."""
         usage = Usage.read(reply.usage.prompt, reply.usage.completion, reply.usage.cached)
         row = (key, judge, reply.state.value, reply.text, reply.detail)
+        if key in self.damaged:
+            self.damaged.discard(key)
+            self._db.put("DELETE FROM replies WHERE key = ?", key)
         refused = " ".join(sorted(reply.refused))
-        self._added.append((*row, usage.prompt, usage.completion, usage.cached, refused))
+        self._db.put(_INSERT, *row, usage.prompt, usage.completion, usage.cached, refused)
+        self._db.put("DELETE FROM claims WHERE key = ?", key)
+        self._db.put("DELETE FROM failures WHERE key = ?", key)
 
     def fail(self, key: str, judge: str, failure: Failure) -> None:
         """Note why a call failed, in place of an earlier failure; it is on disk after the next `commit`."""
@@ -171,19 +174,11 @@ class VerdictStore:
 
     def commit(self) -> None:
         """Put on disk what was added."""
-        if not (self._added or self._failed):
-            return
-        added = [row[0] for row in self._added]
-        self._db.write(
-            *for_keys("DELETE FROM replies WHERE key IN", self.damaged.intersection(added)),
-            (_INSERT, self._added),
-            *for_keys("DELETE FROM failures WHERE key IN", added),
-            (_FAIL, self._failed),
-            *for_keys("DELETE FROM claims WHERE key IN", [*added, *(row[0] for row in self._failed)]),
-        )
-        self.damaged.difference_update(added)
-        self._added.clear()
+        for row in self._failed:
+            self._db.put(_FAIL, *row)
+            self._db.put("DELETE FROM claims WHERE key = ?", row[0])
         self._failed.clear()
+        self._db.commit()
 
     def summarise(self) -> list[JudgeVotes]:
         """What the store holds, judge by judge."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from grading.options import AsJson
+from grading.options import AsJson, Ks, Out, numbers
 
 app = typer.Typer()
 _Tokens = Annotated[float | None, typer.Option("--corpus-tokens", help="The corpus in tokens, as 2e12.")]
@@ -23,14 +23,14 @@ def report(
     results: Annotated[
         list[str], typer.Argument(help="Folders or files that `skillmix eval` wrote; NAME=PATH names the student.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for page, tables and plots.")],
+    out: Out,
     before: Annotated[str, typer.Option(help="The student before fine-tuning, by name.")] = "before",
     after: Annotated[
         list[str] | None, typer.Option(help="A student after fine-tuning, by name; several times for more.")
     ] = None,
-    published: Annotated[bool, typer.Option(help="Show the papers' rows, too.")] = True,
+    no_published: Annotated[bool, typer.Option("--no-published", help="Leave out the papers' rows.")] = False,
     calibration: Annotated[
-        list[Path] | None, typer.Option(help="A judge's calibration.json; several times for more judges.")
+        list[Path] | None, typer.Option(help="A judge's calibration.json, or its folder.")
     ] = None,
     tables: Annotated[
         Path | None, typer.Option(help="A folder that `skillmix tables` wrote; the page shows its tables, too.")
@@ -43,42 +43,57 @@ def report(
 ) -> None:
     """Make a page, tables and plots from any number of results.
 
-    skillmix report results -o report
+    skillmix report results --out report
     """
+    from grading.closing import names, show_closing
     from grading.words import many
     from hub_cards.report.page.experiment import read_experiment
     from hub_cards.report.page.write import write_report
-    from hub_cards.report.results.find import find_results
     from hub_cards.report.stats.novelty import corpus_of
     from hub_cards.report.study.study import make_study
     from skillmix_tasks.calibration.record import load_calibration
+    from skillmix_tasks.stored.facts import cost_of, covered_of
+    from skillmix_tasks.stored.find_results import find_results
 
     calibrations = [load_calibration(path) for path in calibration or ()]
     corpus = corpus_of(corpus_tokens, skill_frequency, topic_frequency, tokens_per_sentence)
     study = make_study(
         find_results(results),
         corpus=corpus,
-        published=published,
+        published=not no_published,
         before=before,
         after=after or ("after",),
         calibrations=calibrations,
     )
-    written = write_report(study, output, experiment=read_experiment(tables) if tables else None)
+    written = write_report(study, out, experiment=read_experiment(tables) if tables else None)
     if as_json:
         typer.echo(json.dumps({"files": [str(path) for path in written], "notes": study.notes}))
-        return
-    for note in study.notes:
-        typer.echo(note)
-    students, tasks = {row.student for row in study.measured}, len(study.entries)
-    typer.echo(
-        f"{many(len(students), 'student')}, {many(tasks, 'result')}, {many(len(study.answers.rows), 'item')} with "
-        f"answers: open {output / 'index.html'}"
-    )
+    else:
+        for note in study.notes:
+            typer.echo(note)
+        students, tasks = {row.student for row in study.measured}, len(study.entries)
+        typer.echo(
+            f"{many(len(students), 'student')}, {many(tasks, 'result')}, "
+            f"{many(len(study.answers.rows), 'item')} with answers"
+        )
+    runs = [entry.run for entry in study.entries]
+    facts = {
+        "student": names([run.student.name for run in runs]),
+        "judge": names([run.judge.name for run in runs]),
+        "turns": names([str(run.protocol.turns) for run in runs]),
+        "votes": names([f"{run.protocol.votes} for each answer" for run in runs]),
+        "coverage": covered_of((run.task, run.covered, run.items) for run in runs),
+        "cost": cost_of(run.record.grading for run in runs),
+        "results": out,
+        "page": out / "index.html",
+    }
+    folders = [part for path in results for part in ("--results", path.partition("=")[2] or path)]
+    show_closing(facts, ["push", "space", "ORG/NAME", *folders, "--dry-run"], as_json=as_json)
 
 
 @app.command()
 def novelty(
-    k: Annotated[list[int], typer.Option(min=1, help="The number of skills; several times for more.")],
+    k: Ks = None,
     corpus_tokens: _Tokens = None,
     skill_frequency: _Skill = None,
     topic_frequency: _Topic = None,
@@ -90,11 +105,15 @@ def novelty(
 
     skillmix novelty --k 5 --corpus-tokens 2e12
     """
+    from grading import UserError
     from hub_cards.report.page.words import power_of_ten
     from hub_cards.report.stats.novelty import ASSUMPTIONS, corpus_of, novel_share, sensitivity
 
+    ks = numbers(k)
+    if not ks:
+        raise UserError("--k is missing: type --k 5, or --k 3,4,5.")
     corpus = corpus_of(corpus_tokens, skill_frequency, topic_frequency, tokens_per_sentence)
-    bounds = {number: corpus.bound(number) for number in k}
+    bounds = {number: corpus.bound(number) for number in ks}
     if as_json:
         record = {
             "corpus": asdict(corpus),
@@ -102,7 +121,7 @@ def novelty(
             "novel_share": None
             if score is None
             else {n: novel_share(score, bound) for n, bound in bounds.items()},
-            "sensitivity": {number: sensitivity(corpus, number) for number in k},
+            "sensitivity": {number: sensitivity(corpus, number) for number in ks},
             "assumptions": ASSUMPTIONS,
         }
         typer.echo(json.dumps(record))

@@ -34,7 +34,7 @@ def calibrate(
     try:
         whole.check()
         members = tuple(calibrate(yardstick, [judge], panel_of) for judge in judges) if len(judges) > 1 else ()
-        verdicts = whole.grade([answer.request for answer in yardstick.answers])
+        verdicts = whole.grade([answer.request for answer in yardstick.answers], progress="Judging the reference")
     finally:
         whole.close()
     return _measured(yardstick, judges, verdicts, members)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grading.options import AsJson, Batch, Concurrency, JudgeBaseUrl, Judges, MaxTokens, MaxUsd, Votes
+from grading import options
+from grading.options import AsJson, JudgeBaseUrl, Judges, MaxTokens, MaxUsd, OutIfAny, Votes
 
 if TYPE_CHECKING:
     from skillmix_tasks.calibration.tree import Fault
@@ -33,9 +34,7 @@ def metrics(folder: _Folder, as_json: AsJson = False) -> None:
 
     The notes are counted by student and k; with --json each is a line.
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from grading.tables import print_table
     from skillmix_tasks.calibration.reference_metrics import reference_metrics
 
     report = reference_metrics(folder)
@@ -43,21 +42,21 @@ def metrics(folder: _Folder, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(report.records()))
         return
-    table = Table(
-        "student", "k", "seed", "n", "plain", "names deducted", caption="full marks / all skills / skill fraction"
-    )
+    rows = []
     for plain, deducted in zip(report.metrics[::2], report.metrics[1::2], strict=True):
         cells = (
             f"{one.full_marks:.2f} / {one.all_skills:.2f} / {one.skill_fraction:.2f}" for one in (plain, deducted)
         )
-        table.add_row(plain.student, str(plain.k), str(plain.seed), str(plain.n), *cells)
-    Console(markup=False).print(table)
+        rows.append([plain.student, str(plain.k), str(plain.seed), str(plain.n), *cells])
+    print_table(["student", "k", "seed", "n", "plain", "names deducted"], rows, right={1, 2, 3})
+    typer.echo("Each cell: full marks / all skills / skill fraction.")
 
 
 @reference_app.command()
 def sheet(
     folder: _Folder,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The table to write, in CSV.")],
+    out: options.OutFile,
+    as_json: AsJson = False,
 ) -> None:
     """Write a table in which people decide about the reference's answers, for `skillmix calibrate --labels`."""
     from grading import UserError
@@ -66,41 +65,44 @@ def sheet(
     from skillmix_tasks.calibration.yardstick import write_sheet
 
     answers, _ = read_answers(folder)
-    if output.exists():
-        raise UserError(f"{output} exists and may hold labels: name another file.")
+    if out.exists():
+        raise UserError(f"{out} exists and may hold labels: name another file.")
     try:
-        with whole_file(output) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(out) as draft, draft.open("w", encoding="utf-8", newline="") as file:
             write_sheet(answers, file)
     except OSError as error:
-        raise UserError(f"{output} cannot be written to ({error.strerror}).") from error
+        raise UserError(f"{out} cannot be written to ({error.strerror}).") from error
+    if as_json:
+        typer.echo(json.dumps({"file": str(out), "answers": len(answers)}))
+        return
     number = "1 answer is" if len(answers) == 1 else f"{len(answers)} answers are"
-    typer.echo(f"{number} in {output}: write 0 or 1 under earned, and a name under person.")
+    typer.echo(f"{number} in {out}: write 0 or 1 under earned, and a name under person.")
 
 
 @app.command(rich_help_panel="Judges")
 def calibrate(
     reference: Annotated[Path, typer.Option(metavar="DIR", help="A checkout of LeoYu/skill-mix or of a fork.")],
+    out: OutIfAny = None,
     judge: Judges = None,
     labels: Annotated[Path | None, typer.Option(help="Verdicts of people, as CSV, in place of GPT-4's.")] = None,
     judge_base_url: JudgeBaseUrl = None,
     votes: Votes = None,
     max_usd: MaxUsd = None,
     max_tokens: MaxTokens = None,
-    concurrency: Concurrency = 32,
-    batch: Batch = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the JSON and the card.")
-    ] = None,
+    concurrency: options.Concurrency = 32,
+    batch: options.Batch = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a judge, or a panel and each of its judges, against GPT-4's recorded verdicts or against people.
 
-    skillmix calibrate --reference DIR --judge MODEL -o OUT
+    skillmix calibrate --reference DIR --judge MODEL --out OUT
     """
     from lm_eval.utils import setup_logging
 
     from grading import JudgeSpec, Panel, UserError
+    from grading.closing import same_command, show_closing
     from grading.home import verdict_store
+    from grading.panel import panel_name
     from grading.safety.whole import write_whole
     from skillmix_tasks.calibration.calibrate import calibrate as measure
     from skillmix_tasks.calibration.record import card
@@ -108,6 +110,7 @@ def calibrate(
     from skillmix_tasks.calibration.yardstick import labelled, recorded
     from skillmix_tasks.harness.logs import show_our_logs
     from skillmix_tasks.harness.settings import given_settings, read_settings
+    from skillmix_tasks.stored.facts import cost_of
 
     setup_logging()
     show_our_logs()
@@ -119,42 +122,70 @@ def calibrate(
     answers, faults = read_answers(reference)
     _show(faults, one_by_one=as_json)
     yardstick = labelled(answers, labels) if labels else recorded(answers)
-    if output is not None:
+    if out is not None:
         try:
-            output.mkdir(parents=True, exist_ok=True)  # before anything is paid for
+            out.mkdir(parents=True, exist_ok=True)  # before anything is paid for
         except OSError as error:
-            raise UserError(f"{output} cannot be used as a folder ({error.strerror}).") from error
+            raise UserError(f"{out} cannot be used as a folder ({error.strerror}).") from error
     budget = settings.budget(1)
+    panels: list[Panel] = []
 
     def panel_of(specs: Sequence[JudgeSpec]) -> Panel:
         # Steadfast, so that the same command gives the same figures again.
-        return Panel(specs, verdict_store(), concurrency=concurrency, budget=budget, batch=batch, steadfast=True)
+        panels.append(
+            Panel(specs, verdict_store(), concurrency=concurrency, budget=budget, batch=batch, steadfast=True)
+        )
+        return panels[-1]
 
     found = measure(yardstick, judges, panel_of)
-    if output is not None:
+    if out is not None:
         try:
-            write_whole(output / "calibration.json", found.model_dump_json(indent=2) + "\n")
-            write_whole(output / "calibration.md", card(found))
+            write_whole(out / "calibration.json", found.model_dump_json(indent=2) + "\n")
+            write_whole(out / "calibration.md", card(found))
         except OSError as error:
             raise UserError(
-                f"{output} cannot be written to ({error.strerror}): the votes are kept, name another folder."
+                f"{out} cannot be written to ({error.strerror}): the votes are kept, name another folder."
             ) from error
     typer.echo(found.model_dump_json() if as_json else card(found), nl=as_json)
+    undecided = sum(found.undecided.values())
+    decisions = found.by_kind["all"].decisions
+    facts = {
+        "judge": panel_name(judges),
+        "votes": f"{sum(judge.votes for judge in judges)} for each answer",
+        "coverage": f"{decisions} of {decisions + undecided} decisions on {found.answers} answers",
+        "cost": cost_of(panel.record() for panel in panels),
+        "results": out or "not saved",
+    }
+    following = (
+        same_command("--out", "calibration") if out is None else ["correct", "results", "--calibration", out]
+    )
+    show_closing(facts, following, as_json=as_json)
 
 
 @app.command(rich_help_panel="Judges")
 def correct(
-    results: Annotated[Path, typer.Argument(help="A results_*.json that lm_eval wrote.")],
-    calibration: Annotated[Path, typer.Option(help="The calibration.json of its judge.")],
+    results: Annotated[list[str], typer.Argument(help="Folders or files that `skillmix eval` wrote.")],
+    calibration: Annotated[Path, typer.Option(help="A judge's calibration.json, or its folder.")],
     as_json: AsJson = False,
 ) -> None:
-    """Put beside raw scores what the calibration's yardstick would have given, where it is large enough."""
-    from skillmix_tasks.calibration.corrected import correct_results
-    from skillmix_tasks.calibration.record import load_calibration
+    """Put beside raw scores what the calibration's yardstick would have given, where it is large enough.
 
-    scores = correct_results(results, load_calibration(calibration))
+    skillmix correct results --calibration OUT
+    """
+    from grading.closing import show_closing
+    from skillmix_tasks.calibration.corrected import correct_results, read_results
+    from skillmix_tasks.calibration.record import load_calibration
+    from skillmix_tasks.stored.facts import run_facts
+    from skillmix_tasks.stored.find_results import find_results
+
+    known = load_calibration(calibration)
+    files = [found.path for found in find_results(results)]
+    scores = [(path, score) for path in files for score in correct_results(path, known)]
     if as_json:
-        typer.echo(json.dumps([score.record() for score in scores]))
-        return
-    for score in scores:
-        typer.echo(f"{score.task} {score.metric}: {score.corrected.text()}")
+        typer.echo(json.dumps([score.record() for _, score in scores]))
+    else:
+        for path, score in scores:
+            where = f"{path.parent.name}: " if len(files) > 1 else ""
+            typer.echo(f"{where}{score.task} {score.metric}: {score.corrected.text()}")
+    following = ["report", *results, "--calibration", calibration, "--out", "report"]
+    show_closing(run_facts([read_results(path) for path in files]), following, as_json=as_json)

@@ -31,7 +31,7 @@ def correct_results(path: Path, calibration: Calibration) -> list[CorrectedScore
 
     Raises UserError if it has none, or was judged otherwise than the calibration's judge judges.
     """
-    results = _read(path)
+    results = read_results(path)
     scores = []
     for task in results["configs"]:
         record = task_record(results, task, path)
@@ -69,13 +69,14 @@ def _share(path: Path, values: dict[str, Any], metric: str) -> float:
     return share
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_results(path: Path) -> dict[str, Any]:
+    """lm-eval's results in a file; UserError if it holds none."""
     try:
         results = load_json(read_text(path))
     except OSError as error:
         raise UserError(f"The results {path} cannot be read ({error.strerror}).") from error
     except ValueError as error:
-        raise UserError(f"{path} is not JSON: name a results_*.json that lm_eval wrote.") from error
+        raise UserError(f"{path} is not JSON: name a results_*.json that `skillmix eval --out` wrote.") from error
     if not isinstance(results, dict) or not {"results", "configs", "n-samples"} <= set(results):
-        raise UserError(f"{path} is not a results file: name a results_*.json that lm_eval wrote.")
+        raise UserError(f"{path} is not a results file: name a results_*.json that `skillmix eval --out` wrote.")
     return results

@@ -97,16 +97,22 @@ class Calibration(_Part):
         return _identity(self.judge) == _identity(judge)
 
 
+def calibration_file(path: Path) -> Path:
+    """The calibration.json that `path` is, or that the folder `path` holds."""
+    return path / "calibration.json" if path.is_dir() else path
+
+
 def load_calibration(path: Path) -> Calibration:
-    """Read a calibration.json; UserError if the file is not one."""
+    """Read a calibration.json, or the one in a folder; UserError if there is none."""
+    path = calibration_file(path)
     try:
         return Calibration.model_validate_json(read_bytes(path))
     except OSError as error:
         raise UserError(f"The calibration {path} cannot be read ({error.strerror}).") from error
     except ValidationError as error:
         raise UserError(
-            f"{path} is no calibration: `skillmix calibrate --reference DIR --judge MODEL -o FOLDER` writes one "
-            "to FOLDER/calibration.json."
+            f"{path} is no calibration: `skillmix calibrate --reference DIR --judge MODEL --out FOLDER` "
+            "writes one to FOLDER/calibration.json."
         ) from error
 
 

@@ -109,7 +109,11 @@ _TAG: Final = (
     r"(?:</?(?:b|strong|em|i|u|p|div|h[1-6])>|\\(?:text(?:bf|it)?|emph|(?:sub)*section|paragraph)\*?\{|\}){0,3}"
 )
 _NUMBER: Final = r"(?:(?:part|step|section)[ \t]+\d[:.)]?[ \t]*|\(?(?:\d|[a-e]|[ivx]{1,3})[.)][ \t]*)?"
-_BEFORE: Final = rf"^(?P<before>(?:[^\w\n\"“'(\[【<{{\\]|_){{0,12}}{_NUMBER}{_TAG}[*_]{{0,3}}[\[(【\"“]?)"
+# The first bound lets go of a line without words at once.
+_BEFORE: Final = (
+    r"^(?=[^\w\n]{0,40}\w[^\n])"
+    rf"(?P<before>(?:[^\w\n\"“'(\[【<{{\\]|_){{0,12}}{_NUMBER}{_TAG}[*_]{{0,3}}[\[(【\"“]?)"
+)
 _QUALIFIERS: Final = rf"(?P<qualifiers>(?:{_any('qualifiers')}(?:[ \t]+|(?<=[^\x00-\u2fff]))){{0,4}})"
 _NOTE: Final = rf"(?:[ \t]+{_any('qualifiers_after')}|[ \t]*(?:\d|\([^()\n]{{0,40}}\)))?"
 _CLAUSE: Final = (
@@ -117,7 +121,7 @@ _CLAUSE: Final = (
     r"[^:*_\n]{0,80}?)?"
 )
 # A colon, a dash or an arrow between spaces, a bracket, or the line's end; `alone` is set in the last case.
-_COLON: Final = rf"[*_`]{{0,3}}[ \t]*[:∶=][*_=`$\"”]{{0,3}}{_TAG}\$?"
+_COLON: Final = rf"[*_`]{{0,3}}[ \t]*[:∶=][*_=`$]{{0,3}}(?:[\"”](?=\s))?[*_]{{0,3}}{_TAG}\$?"
 _AFTER: Final = (
     rf"\]?{_TAG}(?:{_COLON}|[*_]{{0,3}}[ \t]+(?:--|[-–—]|[-=]>|[→➡⇒])(?=\s|$)[*_]{{0,3}}|】"
     r"|[*_]{0,3}(?P<alone>[ \t]*[^\w\s?!,;\"'’”)]{0,6}[ \t]*$))"
@@ -154,12 +158,15 @@ _ANY_TAG: Final = re.compile(
 )
 _WORD_IN_WORD: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _CDATA: Final = re.compile(r"<!\[CDATA\[|\]\]>")
+_EDGE_TAG: Final = r"</?(?:p|div|br|body|html|blockquote)\s?/?>"
+_OPENING_TAG: Final = r"<(?:b|strong|em|i|u|span)>"  # of a label behind the text
 _EDGE_TAGS: Final = re.compile(
-    r"\A(?:\s{0,9}</?(?:p|div|br|body|html|blockquote)\s?/?>){1,9}|(?:</?(?:p|div|br|body|html|blockquote)\s?/?>\s{0,9}){1,9}\Z"
+    rf"\A(?:\s{{0,9}}{_EDGE_TAG}){{1,9}}|(?:(?:{_EDGE_TAG}|{_OPENING_TAG})\s{{0,9}}){{1,9}}\Z"
 )
 _OBJECT: Final = re.compile(r"^[ \t]*(?:<\w{1,20}>)?\[?\s{0,9}\{", re.MULTILINE)
 _FIELD: Final = re.compile(
-    r"(?P<quote>[\"']?)\b(?P<key>\w[\w -]{0,39}):?(?P=quote)\s{0,9}:\s{0,9}(?P<mark>[\"'])(?P<value>(?:\\.|(?!(?P=mark))[^\\])*)",
+    r"(?P<quote>[\"']?)\b(?P<key>\w[\w -]{0,39}):?(?P=quote)\s{0,9}:\s{0,9}"
+    r"(?P<mark>[\"'])(?P<value>(?:\\.|(?!(?P=mark))[^\\])*)",
     re.DOTALL,
 )
 _DEEPEST: Final = 4  # objects inside objects
@@ -172,6 +179,7 @@ _ANY_LABEL: Final = re.compile(
     re.MULTILINE,
 )
 
+
 _ROLE: Final = re.compile(
     r"\s*(?:#{1,4}[ \t]*(?:response|assistant)[ \t]*:?[ \t]*$|\[?(?:assistant|model)\][ \t:]*"
     r"|(?:assistant|model)[ \t]*:|(?:assistant|model)[ \t]*$)",
@@ -180,7 +188,7 @@ _ROLE: Final = re.compile(
 _NEXT_TURN: Final = re.compile(r"^[#* \t\[]{0,6}(?:user|human|instruction)[*\]]{0,3}[ \t]*:", _FLAGS)
 # The last line, or what stands in the last brackets, and the words that such a count of words is made of.
 _LAST: Final = re.compile(
-    r"(?:\s*[*_]{0,2}[(\[](?P<inside>[^()\[\]\n]{1,60})[)\]]|\n(?P<line>[^\n]{1,60}))[*_.\s]{0,4}\Z"
+    r"(?:\s*[*_]{0,2}[(\[<](?P<inside>[^()\[\]\n]{1,60})[)\]>]|\n(?P<line>[^\n]{1,60}))[*_.\s]{0,4}\Z"
 )
 _COUNTED: Final = frozenset(_LABELS["counted"].split())
 _UNITS: Final = re.compile(
@@ -194,8 +202,10 @@ _ANNOUNCES: Final = re.compile(
 )
 # A first line about the text to come, which counts where no label opens the answer.
 _FIRST_LINE: Final = re.compile(
-    rf"(?:{_any('greeting')}\b[^\n]{{0,200}}:|(?:here|below|i|i['’]\w+|my|after|based|as|let|this is)\b[^\n]{{0,120}}\b"
-    rf"(?:{_any('announces')}|(?:revis|improv|refin|rewr|tighten)\w*)\b[^\n]{{0,80}}[:.!])[*_]{{0,3}}[ \t]*(?=\n[ \t]*\n)",
+    rf"(?:{_any('greeting')}\b[^\n]{{0,200}}:"
+    rf"|(?:here|below|i|i['’]\w+|after|based|as|let|this is|{_any('qualifiers')})\b[^\n]{{0,120}}\b"
+    rf"(?:{_any('announces')}|(?:revis|improv|refin|rewr|tighten)\w*)\b[^\n]{{0,80}}[:.!])"
+    r"[*_]{0,3}[ \t]*(?=\n[ \t]*\n)",
     re.IGNORECASE,
 )
 _BLOCK_SCALAR: Final = re.compile(r"\A[ \t]*[|>][+-]?[ \t]*(?=\n)")  # of YAML
@@ -203,18 +213,19 @@ _ABOUT: Final = _paragraphs("about")
 _CLOSING: Final = _paragraphs("closing")
 # A label of few words that no list has, and what is none: `Anna said: "No."`
 _OWN_LABEL: Final = re.compile(
-    r"[\s*_#(\[>]{0,9}[^\W\d_a-z][^\s:*_]{0,29}(?:[ ][^\s:*_,;.!?]{1,30}){0,3}[*_]{0,3}[ ]?[:：](?![ ]?[\"“'‘«\d/])"
+    r"(?:[^\w\"“'‘«]|_){0,9}[^\W\d_a-z][^\s:*_]{0,29}(?:[ ][^\s:*_,;.!?]{1,30}){0,6}[*_]{0,3}[ ]?[:：]"
+    r"(?!\d|//|[ ]?[\"“'‘«])"
 )
 _SPEAKS: Final = re.compile(
-    r"\b(?:P\.? ?S|P\.? ?P\.? ?S|said|says|asked|thought|wrote|read|was|is|are|were)\b", re.IGNORECASE
+    r"\b(?:P\.? ?(?:P\.? ?)?S|said|says|asked|thought|wrote|read|was|is|are|were)\b", re.IGNORECASE
 )
 _LISTED: Final = re.compile(
-    r"[ \t]*(?:[-*•]|\d{1,2}[.)])[ \t]+(?:\*\*[^*\n]{2,60}\*\*|[\w' ()-]{2,60}?)[ \t]*(?:[:–—]|-[ \t]|(?<=:\*\*))"
+    r"[ \t]*(?:(?:[-*•]|\d{1,2}[.)])[ \t]+(?:\*\*[^*\n]{2,60}\*\*|[\w' ()-]{2,60}?)|\*\*[^*\n]{2,60}\*\*)"
+    r"[ \t]*(?:[:–—]|-[ \t]|(?<=:\*\*))"
 )
 _LOOKED_AT: Final = 300  # characters of a paragraph that may name a skill
-_PARAGRAPH_END: Final = re.compile(
-    r"\n[ \t]*\n\s*(?:(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*)?|\n[ \t]*(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*"
-)
+_LINE_OF_MARKS: Final = r"(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*"
+_PARAGRAPH_END: Final = re.compile(rf"\n[ \t]*\n\s*(?:{_LINE_OF_MARKS})?|\n[ \t]*{_LINE_OF_MARKS}")
 
 
 def extract_answer(reply: str, skills: Sequence[Named] = ()) -> Extraction:
@@ -307,9 +318,8 @@ def _without_tags(text: str) -> str:
     def label(tag: re.Match[str]) -> str:
         name = _name(tag["name"])
         answers = _ANSWER.fullmatch(name) or _WEAK_ANSWER.fullmatch(name)
-        if not answers and not (
-            _EXPLANATION.fullmatch(name) or _WEAK_EXPLANATION.fullmatch(name) or name == "details"
-        ):
+        explains = _EXPLANATION.fullmatch(name) or _WEAK_EXPLANATION.fullmatch(name) or name == "details"
+        if not answers and not explains:
             return tag[0]
         if tag["close"]:
             return "\n\nExplanation:\n" if answers else ""
@@ -362,7 +372,7 @@ def _markers(text: str) -> list[_Marker]:
 
 
 def _foreign(text: str, closing: list[_Marker]) -> tuple[list[_Marker], list[_Marker]]:
-    """Markers by labels that no list has, which are not in English letters: at the reply's beginning, and later."""
+    """Markers by labels of another language that no list has: at the reply's beginning, and later."""
     begin = _ANY_LABEL.match(text)
     english = all(_ENGLISH.match(text, marker.start) for marker in closing)
     if begin is None or (begin["label"].isascii() and english and begin["label"] != "A"):
@@ -469,11 +479,9 @@ def _comment(text: str, skills: Sequence[Named]) -> int | None:
         label = _OWN_LABEL.match(text, place)
         if label and not _OWN_LABEL.match(text) and not _SPEAKS.search(label[0]):
             return gap.start()
-        if (
-            _ABOUT.match(text, place)
-            or _CLOSING.match(text, place)
-            or _TABLE_RULE.match(text, text.find("\n", place) + 1)
-        ):
+        if _ABOUT.match(text, place) or _CLOSING.match(text, place):
+            return gap.start()
+        if _TABLE_RULE.match(text, text.find("\n", place) + 1):
             return gap.start()
         if _LISTED.match(text, place) and not text[: gap.start()].rstrip("* \t").endswith(":"):
             return gap.start()
@@ -484,7 +492,7 @@ def _comment(text: str, skills: Sequence[Named]) -> int | None:
 
 
 def _unwrap(text: str) -> str:
-    """Without what stands around the whole text: blank space, rules, tags, block quotes, emphasis, quotation marks."""
+    """Without what stands around the whole text: blanks, rules, tags, block quotes, emphasis, quotation marks."""
     for _ in range(_MOST_WRAPPED):
         before = text
         text = _inside_marks(_without_rules(_EDGE_TAGS.sub("", text.strip()).strip()))

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 from grading import JudgeSpec, UserError
 from grading.home import verdict_store
+from grading.keys import redact
 from grading.opening import open_backend
+
+_LOCAL = ("hf", "hf-auto", "huggingface", "vllm")  # whose argument `pretrained` names a folder or a repository
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +26,54 @@ def refuse_chat_api(*names: str) -> None:
     ends = ("chat-completions", "/chat/completions")
     if any(name.partition("?")[0].rstrip("/").endswith(ends) for name in names):
         raise UserError("A chat endpoint takes no plain text: add --apply_chat_template.")
+
+
+def check_student(model: str, model_args: Mapping[str, Any]) -> None:
+    """Raise UserError, in one sentence, if lm-eval cannot load this class of models, or nobody has the model."""
+    from lm_eval.api.registry import get_model
+
+    try:
+        get_model(model)
+    except (ValueError, ImportError) as error:
+        raise UserError(
+            f"lm-eval cannot load students of --model {model} ({_first_line(error)}): install what is missing, or "
+            "type --model hf, vllm, local-chat-completions or openai-chat-completions."
+        ) from error
+    name = model_args.get("pretrained")
+    if model in _LOCAL and isinstance(name, str) and not Path(name).exists():
+        _check_repository(name, model_args)
+
+
+def _check_repository(name: str, model_args: Mapping[str, Any]) -> None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    revision = model_args.get("revision")
+    try:
+        hf_hub_download(name, "config.json", revision=revision, subfolder=model_args.get("subfolder"))
+    except LocalEntryNotFoundError as error:
+        raise UserError(
+            f"The student {name} is no folder here, and the Hub cannot be asked for it: correct pretrained in "
+            "--model_args, or connect to the Hub."
+        ) from error
+    except EntryNotFoundError:
+        return  # a repository without that file
+    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise UserError(
+            f"The student {name}{f' at {revision}' if revision else ''} is no folder here and no model on the Hub "
+            "that you may read: correct pretrained in --model_args, or set HF_TOKEN."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    """The beginning of an error's first line."""
+    return redact(str(error)).partition("\n")[0][:120]
 
 
 @cache

@@ -162,6 +162,7 @@ class EndpointStudent:
             address,
             headers,
             Throttle(bound, adaptive=False),
+            name=str(getattr(lm, "model", "the student")),
             timeout=float(lm.timeout),
             verify=bool(lm.verify_certificate),
             charged=True,

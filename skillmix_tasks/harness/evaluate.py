@@ -41,10 +41,11 @@ def run_lm_eval(
 
     from skillmix_tasks.harness.logs import quiet_git
 
+    typed = sys.argv
     check_json(arguments)
     _check_named(arguments)
     setup_logging()
-    sys.argv = ["lm_eval", "run", *arguments, *(["--show_config"] if as_json else [])]
+    sys.argv = ["skillmix eval", "run", *arguments, *(["--show_config"] if as_json else [])]
     cli = HarnessCLI()
     args = cli.parse_args()
     given = _given(args)
@@ -61,13 +62,34 @@ def run_lm_eval(
     if unknown and not given.get("include_path"):
         raise _no_task(unknown)
     settings = check_run(args)
-    with _own_tasks(names), _whole_files(given.get("output_path")), _results_without_keys(), quiet_git():
+    output = given.get("output_path")
+    with _own_tasks(names), _whole_files(output), _results_without_keys() as made, quiet_git():
         if as_json:
             _print_json(cli, args)
         elif settings.controls:
             _print_failed_controls_first(cli, args)
         else:
             cli.execute(args)
+    sys.argv = typed
+    _close(made, output, as_json=as_json)
+
+
+def _close(made: Sequence[dict[str, Any]], output: str | None, *, as_json: bool) -> None:
+    """Print the last lines of a run with tasks of ours; other ranks than the first have no results."""
+    from grading.closing import show_closing
+    from skillmix_tasks.stored.answers import take_written
+    from skillmix_tasks.stored.facts import run_facts
+
+    facts, answers = run_facts(made), take_written()
+    if not facts:
+        return
+    following: list[object] = ["report", output, "--out", "report"]
+    if facts["judge"] == "not judged" or output is None:
+        following = ["grade", *answers, "--out", "results"] if answers else []
+    where: dict[str, object] = {"results": output or "not saved, for want of --out DIR"}
+    if output is None and answers:
+        where["answers"] = answers[0].parent
+    show_closing(facts | where, following, as_json=as_json)
 
 
 def _typed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -76,6 +98,7 @@ def _typed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--tasks", "-t", nargs="*", action="extend", default=[])
     parser.add_argument("--config", "-C")
     parser.add_argument("--limit", "-L")
+    parser.add_argument("--model", "-M")
     for names in _DICTIONARIES:
         parser.add_argument(*names, nargs="*", action="append", default=[])
     return parser.parse_known_args(arguments)[0]
@@ -102,6 +125,12 @@ def _check_named(arguments: Sequence[str]) -> None:
         raise UserError(
             "--model_args is missing: type --model hf --model_args pretrained=MODEL, or --model "
             "local-chat-completions --model_args model=NAME,base_url=URL."
+        )
+    words = ",".join(word for words in given.model_args for word in words)
+    if (given.model or "").startswith("local-") and "base_url" not in words:
+        raise UserError(
+            f"--model {given.model} needs the address of the student: add base_url=URL to --model_args, such as "
+            f"--model_args {words.split('{')[0] or 'model=NAME'},base_url=http://localhost:8000/v1."
         )
 
 
@@ -201,12 +230,17 @@ def _is_file(name: str) -> bool:
 
 
 def _check_before_loading(given: dict[str, Any], settings: Settings) -> None:
-    from skillmix_tasks.harness.beforehand import check_judges, refuse_chat_api
+    from skillmix_tasks.harness.beforehand import check_judges, check_student, refuse_chat_api
 
+    for option in ("log_samples", "predict_only"):
+        if given.get(option) and not given.get("output_path"):
+            raise UserError(f"--{option} writes files: type --output_path FOLDER, too.")
     if not given.get("apply_chat_template"):
         refuse_chat_api(str(given.get("model", "")))
     if not given.get("predict_only"):
         check_judges(settings.judges(), batch=settings.batch)
+    arguments = given.get("model_args")
+    check_student(str(given.get("model") or "hf"), arguments if isinstance(arguments, dict) else {})
 
 
 @contextmanager
@@ -256,14 +290,16 @@ def _whole_files(output: str | None) -> Iterator[None]:
     if lost := [name for one in made for name in one.lost]:
         raise UserError(
             f"{output} did not take {' and '.join(lost)} (lm-eval's log above has the reason). The answers and "
-            f"verdicts are saved: free space, then run `skillmix grade ANSWERS -o {output}` with the file of "
+            f"verdicts are saved: free space, then run `skillmix grade ANSWERS --out {output}` with the file of "
             "answers that the log names."
         )
 
 
 @contextmanager
-def _results_without_keys() -> Iterator[None]:
+def _results_without_keys() -> Iterator[list[dict[str, Any]]]:
     """Cut keys out of what lm-eval writes and prints: it repeats its --model_args, tokens and headers included.
+
+    Yields a list that the results are put into.
 
     Its command has no place for that between the evaluation and its files.
     """
@@ -285,10 +321,13 @@ def _results_without_keys() -> Iterator[None]:
                 config["metadata"] = without_keys(config["metadata"])
         if results is not None and isinstance(results["config"].get("model_args"), dict):
             results["config"]["model_args"] = without_keys(results["config"]["model_args"])
+        if results is not None:
+            made.append({name: value for name, value in results.items() if name != "samples"})
         return results
 
+    made: list[dict[str, Any]] = []
     with replaced(lm_eval, "simple_evaluate", clean):
-        yield
+        yield made
 
 
 def _print_failed_controls_first(cli: Any, args: argparse.Namespace) -> None:
@@ -311,7 +350,7 @@ def _print_json(cli: Any, args: argparse.Namespace) -> None:
     print(strict_json(results))  # noqa: T201
 
 
-def strict_json(results: dict[str, Any]) -> str:
+def strict_json(results: Any) -> str:
     """Results as JSON that every reader takes: a score that is missing is null, where Python writes NaN."""
     text = json.dumps(results, default=str)
     return json.dumps(json.loads(text, parse_constant=lambda _: None))

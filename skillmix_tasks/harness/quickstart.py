@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
-import shutil
 import sys
 from pathlib import Path
 
@@ -28,7 +26,7 @@ CAVEAT = (
 def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) -> None:
     """Run skillmix_k2 on `items` items drawn with `seed`, with the embedded model as student and as judge.
 
-    Prints the table, the path of the samples and the next command. With `as_json` prints the results as one JSON
+    Prints the table, the closing block and the next command. With `as_json` prints the results as one JSON
     object instead of the table, and the rest on stderr. A run without any verdict ends in a table, too.
     """
     try:
@@ -43,9 +41,11 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
     from lm_eval.tasks import TaskManager
     from lm_eval.utils import make_table, setup_logging
 
+    from grading.closing import show_closing
     from grading.local.backend import load_judge
     from skillmix_tasks.harness.evaluate import strict_json
     from skillmix_tasks.harness.logs import no_loading_bars, quiet_lm_eval
+    from skillmix_tasks.stored.facts import run_facts
 
     # Threads meet at every layer of so small a model, and on a busy machine they mostly wait for one another.
     torch.set_num_threads(1)
@@ -82,28 +82,13 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
     file = next(output.glob(f"**/samples_{_TASK}_{getattr(tracker, 'date_id', None)}.jsonl"), None)
     if file is None:
         raise _unwritable(output, "there are no samples")
-    report = [*_own_command(), "report", str(output), "-o", str(output / "report")]
     print(strict_json(results) if as_json else make_table(results))  # noqa: T201
-    print(
-        f"Samples, with every verdict and its evidence: {file}",
-        CAVEAT,
-        "Next, make a page of these results:",
-        f"    {shlex.join(report)}",
-        sep="\n",
-        file=sys.stderr if as_json else sys.stdout,
-    )
+    print(CAVEAT, file=sys.stderr if as_json else sys.stdout)
+    facts = run_facts([results]) | {"results": output, "samples": file}
+    show_closing(facts, ["report", output, "--out", output / "report"], as_json=as_json)
 
 
 def _unwritable(output: Path, reason: str | None) -> UserError:
     return UserError(
-        f"The results cannot be written to {output} ({reason}): free space, or name another folder with --output."
+        f"The results cannot be written to {output} ({reason}): free space, or name another folder with --out."
     )
-
-
-def _own_command() -> list[str]:
-    """How this command was started, for a command to paste: `skillmix`, its path, or python -m skillmix."""
-    started = Path(sys.argv[0])
-    if started.suffix == ".py":
-        return [sys.executable, "-m", "skillmix"]
-    found = shutil.which(started.name)
-    return [started.name if found and Path(found).samefile(started) else str(started)]

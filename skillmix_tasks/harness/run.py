@@ -108,6 +108,18 @@ class TaskRun:
                 number=settings.items,
                 drop_common=settings.drop_common,
             )
+            if len(drawn) < settings.items:
+                logger.warning(
+                    "%s has %d items, not the %d that are set: no more can be made of the %d skills and %d topics "
+                    "that the pack %r has for it%s.",
+                    self.task,
+                    len(drawn),
+                    settings.items,
+                    sum(not (settings.drop_common and skill.common) for skill in pack.skills_of(spec.split)),
+                    len(pack.topics_of(spec.split)),
+                    pack.about.id,
+                    ", without common skills" if settings.drop_common else "",
+                )
             return pack, drawn, None
         if settings.pack is not None or settings.drop_common:
             raise UserError(
@@ -188,7 +200,7 @@ class TaskRun:
                     self.controls[self.pack.hash] = judge_controls(self.pack, panel)
                 if self.parts:
                     panel.expect(self.parts)
-                records = judge_replies(self.pack, asked, panel)
+                records = judge_replies(self.pack, asked, panel, f"{self.task}: judging")
             finally:
                 if not self.parts:
                     panel.close()

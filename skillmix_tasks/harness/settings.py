@@ -109,6 +109,15 @@ class Settings(BaseModel):
         )
 
 
+def part_of_caps(settings: Settings, parts: int) -> dict[str, Any]:
+    """The caps of each of `parts` evaluations that follow one another and share those of `settings`."""
+    caps = {
+        "max_usd": None if settings.max_usd is None else settings.max_usd / max(1, parts),
+        "max_tokens": None if settings.max_tokens is None else settings.max_tokens // max(1, parts),
+    }
+    return {name: cap for name, cap in caps.items() if cap is not None}
+
+
 def refuse_bare_settings(metadata: Mapping[str, Any]) -> None:
     """Raise UserError if --metadata, as typed, holds one of our settings outside the key "skillmix"."""
     bare = {key: value for key, value in metadata.items() if key in Settings.model_fields}

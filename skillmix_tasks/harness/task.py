@@ -26,7 +26,7 @@ from lm_eval.utils import create_iterator
 from pydantic import ValidationError
 
 from grading import UserError
-from grading.errors import show_user_errors_in_one_line
+from grading.errors import first_fault, show_user_errors_in_one_line
 from grading.home import verdict_store
 from grading.store.replies import VerdictStore
 from skillmix_tasks.harness.beforehand import check_judges, refuse_chat_api, warn_of_one_turn
@@ -62,10 +62,9 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         try:
             spec = TaskSpec.model_validate(config.pop("skillmix"))
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
             raise UserError(
-                f"The task file of {config['task']} is invalid under `skillmix` ({wrong}): write k, split and "
-                "pack."
+                f"The task file of {config['task']} is invalid under `skillmix` ({first_fault(error)}): write k, "
+                "split and pack."
             ) from error
         self.run = TaskRun(config["task"], spec, config.pop("metadata"))
         self.lm: LM | None = None
@@ -155,6 +154,10 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         model = None if run.replayed else self.lm or evaluated_model()
         run.asked = attach(model, self.config.task, run.settings, run.model_args) if model is not None else None
         super().build_all_requests(**kwargs)
+        if not run.replayed:
+            logger.info(
+                "%s: turn 1 of %d, %d replies of the student", self.config.task, run.turns, len(self.instances)
+            )
         if not run.parts:
             # A run that was interrupted may have left tasks; they have spent nothing.
             run.join(task.run for task in _incomplete)
@@ -217,6 +220,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 for instance, [first] in going
             ]
             assert self.lm is not None
+            if second and not self.run.replayed:
+                logger.info("%s: turn 2 of 2, %d replies of the student", self.config.task, len(second))
             if second or self.run.world_size > 1:  # other ranks may have some, and wait
                 for reply, (_, both) in zip(self.lm.generate_until(second), going, strict=True):
                     both.append(as_reply(reply))

@@ -9,11 +9,12 @@ together.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from grading import UserError
 from skillmix_tasks.items.draw import Item, make_item
@@ -29,8 +30,15 @@ class ItemsFrom(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    path: str
     revision: str = Field(min_length=1)
+
+    @field_validator("path")
+    @classmethod
+    def _on_the_hub(cls, path: str) -> str:
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", path):
+            raise ValueError("a data set on the Hub is ORG/NAME")
+        return path
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from math import comb
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from skillmix_tasks.checks.normalise import words
 
@@ -30,7 +30,15 @@ PAPER_COUNTS = {
 }
 STUDENT_PROMPTS = ("turn1", "turn2", "single")
 PROMPTS = (*STUDENT_PROMPTS, "judge")
-_ID = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+
+
+def _named(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text):
+        raise ValueError(f"{text[:40]!r} is no id: write small letters, digits and hyphens, as in red-herring")
+    return text
+
+
+_Id = Annotated[str, AfterValidator(_named)]
 _Text = Field(min_length=1)
 # Of a skill's name. Patterns are made of names, and the work of a pattern doubles with each word.
 _LONGEST_NAME = 100  # characters
@@ -51,7 +59,7 @@ class Skill(PackPart):
     common in ordinary text, and None on the others.
     """
 
-    id: str = Field(pattern=_ID)
+    id: _Id
     name: str = _Text
     aliases: tuple[str, ...] = Field(default=(), max_length=_MOST_ALIASES)
     category: str = _Text
@@ -73,7 +81,7 @@ class Skill(PackPart):
 class Topic(PackPart):
     """One topic and the side of the split it is on; "none" where a pack has no split of its topics."""
 
-    id: str = Field(pattern=_ID)
+    id: _Id
     name: str = _Text
     split: Literal["train", "heldout", "none"]
     source: Source = "ours"
@@ -86,7 +94,7 @@ class Control(PackPart):
     s2, ... for the skills in their order, topic, sense. A good control must get all of them.
     """
 
-    id: str = Field(pattern=_ID)
+    id: _Id
     kind: Literal["good", "bad", "empty", "off_topic"]
     skills: tuple[str, ...] = Field(min_length=1)
     topic: str
@@ -125,7 +133,7 @@ class About(PackPart):
     `exclusive` are sets of skill ids of which no item holds two: no short text meets both definitions.
     """
 
-    id: str = Field(pattern=_ID)
+    id: _Id
     title: str = _Text
     version: str = _Text
     license: str = _Text

@@ -77,7 +77,8 @@ def judge_controls(pack: Pack, panel: Panel) -> ControlReport:
 
     Of a private pack they are named by their number, from 1.
     """
-    verdicts = panel.grade([control_request(pack, control) for control in pack.controls])
+    requests = [control_request(pack, control) for control in pack.controls]
+    verdicts = panel.grade(requests, progress="Judging control answers")
     names = [
         f"control {number}" if pack.about.private else control.id
         for number, control in enumerate(pack.controls, start=1)

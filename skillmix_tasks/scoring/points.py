@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from grading import GradingRequest, Panel, State, Verdict, Vote
-from grading.safety.bounds import MOST_TEXT, cut, is_cut
+from grading import GradingRequest, Panel, State, UserError, Verdict, Vote
+from grading.safety.bounds import MOST_TEXT, brief, cut, is_cut
 from skillmix_tasks.checks import (
     WORDS,
     Extraction,
@@ -88,6 +88,12 @@ def judge_replies(
     the points whose grants had no true evidence, whatever they then count as. `student` says what became of the
     answer; a reply without an answer has no points. Without a panel nothing is judged. `title` is of the bar.
     """
+    for _, _, replies in asked:
+        if isinstance(replies, str):  # a sequence, too, of its characters
+            raise UserError(
+                f"The replies of an answer are a list of texts, one for each turn, not {brief(replies, 60)}: "
+                "write [text]."
+            )
     answers = [[as_reply(reply) for reply in replies] for _, _, replies in asked]
     checked = [
         check_reply(item, replies[-1], prompts) for (item, prompts, _), replies in zip(asked, answers, strict=True)

@@ -119,6 +119,16 @@ class StoredAnswer(BaseModel):
         return tuple(one.reply(text) for text, one in zip(self.replies, self.students, strict=True))
 
 
+_written: list[Path] = []
+
+
+def take_written() -> list[Path]:
+    """The files that this process has written and that were not taken before, for a command's last lines."""
+    taken = _written.copy()
+    _written.clear()
+    return taken
+
+
 def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAnswer]) -> Path:
     """Write a new file under `folder` and return its path; UserError if the disk refuses."""
     rank = f"_rank{header.rank}of{header.world_size}" if header.world_size > 1 else ""
@@ -135,6 +145,7 @@ def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAn
         remember_own(head.encode())
     except OSError as error:
         raise _unwritable(folder, error) from error
+    _written.append(path)
     return path
 
 

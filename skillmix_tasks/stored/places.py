@@ -5,6 +5,7 @@ The files are our answer files (skillmix_tasks.stored.answers) or lm-eval's samp
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from grading import UserError
 from grading.safety.bounds import load_json, open_file, read_lines
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
+from skillmix_tasks.stored.output_files import all_samples_of
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +88,72 @@ def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
     for one in tasks.values():
         _check_whole(one)
     return list(tasks.values())
+
+
+def runs_in(paths: Sequence[Path]) -> list[list[Path]]:
+    """The files of answers that `paths` name, or hold if they are folders, by run: what is graded together.
+
+    A run is one student's, in one number of turns, with each task once. UserError if a path leads to no answers.
+    """
+    runs: list[tuple[tuple[str, int], set[tuple[str, str, int]], list[Path]]] = []
+    with _readable():
+        for path in _answer_files(paths):
+            of, held = _contents(path)
+            for key, there, files in runs:
+                if key == of and all(_go_together(one, other) for one in held for other in there):
+                    there |= held
+                    files.append(path)
+                    break
+            else:
+                runs.append((of, held, [path]))
+    return [files for _, _, files in runs]
+
+
+def _go_together(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
+    """Whether two files, by task, run and rank, may be of one run."""
+    return one[0] != other[0] or (one[1] == other[1] and one[2] != other[2])
+
+
+def _contents(path: Path) -> tuple[tuple[str, int], set[tuple[str, str, int]]]:
+    """The student and the turns of a file, and its tasks with run and rank."""
+    file = _File(path)
+    if file.header is not None:
+        header = file.header
+        return (json.dumps(header.student, sort_keys=True), header.turns), {(header.task, header.run, header.rank)}
+    first = next(file.answers_at([0]), None) if _is_of_ours(path) else None
+    task, turns = (first[0], len(first[1].replies)) if first else ("", 0)
+    return (path.resolve().parent.name, turns), {(task, "", 0)}
+
+
+def _answer_files(paths: Sequence[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"There is no file or folder {path}.")
+        if not path.is_dir():
+            yield from (all_samples_of(path) if path.suffix == ".json" else ()) or (path,)
+            continue
+        files = sorted(path.rglob("*.jsonl"))
+        stored = [file for file in files if is_answer_file(file)]
+        samples = [file for file in files if file not in stored and _is_of_ours(file)]
+        if not stored and not samples:
+            raise UserError(
+                f"There are no answers under {path}: name a folder with samples_skillmix_*.jsonl of "
+                "`skillmix eval --out`, or with files of stored answers."
+            )
+        if stored and samples:
+            logger.info("%s has stored answers and samples: the stored answers are graded.", path)
+        yield from stored or samples
+
+
+def _is_of_ours(file: Path) -> bool:
+    """Whether the first line is a sample of a task of ours; a folder may hold anything."""
+    with open_file(file) as lines:
+        line = next(read_lines(lines), b"")
+    if not _is_json(line):
+        return False
+    sample = load_json(line)
+    document = sample.get("doc") if isinstance(sample, dict) else None
+    return isinstance(document, dict) and {"task", "hash", "index", "private"} <= document.keys()
 
 
 @contextmanager

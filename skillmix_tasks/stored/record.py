@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Annotated, Any
 
@@ -163,8 +164,19 @@ def task_record(results: Any, task: str, source: object) -> RunRecord | None:
 
 def no_results(source: object, error: Exception) -> UserError:
     """The error for results that cannot be understood because of `error`."""
-    reason = first_fault(error) if isinstance(error, ValidationError) else f"{type(error).__name__}: {error}"
+    match error:
+        case ValidationError():
+            reason = str(first_fault(error))
+        case KeyError():
+            reason = f"it lacks {error.args[0]!r}"
+        case json.JSONDecodeError():
+            reason = f"it is cut short, or no JSON, at character {error.pos + 1:,}"
+        case OSError():
+            reason = error.strerror or "it cannot be read"
+        case ValueError() | OverflowError():
+            reason = str(error)
+        case _:
+            reason = "its parts are of another form"
     return UserError(
-        f"{source} is not a results file of a SKILL-MIX run ({reason}): name what `skillmix eval --output_path` "
-        "wrote."
+        f"{source} is not a results file of a SKILL-MIX run ({reason}): name what `skillmix eval --out` wrote."
     )

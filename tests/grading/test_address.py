@@ -63,7 +63,7 @@ def test_openais_address_in_the_environment_is_never_ignored(monkeypatch: pytest
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     for spec in (resolve_judge("gpt-5.4-2026-03-05"), resolve_teacher("gpt-5.4-2026-03-05")):
-        with pytest.raises(UserError, match=f"set {spec.variable('BASE_URL')} .* or unset OPENAI_BASE_URL"):
+        with pytest.raises(UserError, match=rf"{spec.variable('BASE_URL')}.* or unset OPENAI_BASE_URL"):
             spec.api_key()
     named = resolve_judge("gpt-5.4-2026-03-05", base_url="https://api.openai.com/v1")
     assert named.api_key() == KEY

@@ -67,7 +67,8 @@ def test_known_judges_with_price_and_shutdown(monkeypatch: pytest.MonkeyPatch):
     table = CliRunner().invoke(app, ["judges"]).stdout
     assert f"{GPT} " in table
     assert "2.00 / 0.50 / 8.00" in table
-    assert f"2027-01-14 ({rows[GPT]['days_left']} days left)" in table
+    assert f"2027-01-14 ({rows[GPT]['days_left']} days)" in table
+    assert max(map(len, table.splitlines())) <= 200
 
 
 def test_stats_by_judge(store: Path, call):

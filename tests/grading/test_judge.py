@@ -42,9 +42,9 @@ def test_a_judge_is_named_in_four_ways():
         ({"model": "m", "temprature": 1}, {}, "temprature"),
         ({"model": "m", "temperature": 0}, {}, "temperature"),
         ("m", {"votes": 2}, "votes"),
-        ("m", {"base_url": "http://user:secret@127.0.0.1/v1"}, "base_url.*environment"),
-        ("m", {"base_url": "https://127.0.0.1/v1?key=secret"}, "base_url.*environment"),
-        ("m", {"base_url": "127.0.0.1:8000/v1"}, "base_url.*not an http"),
+        ("m", {"base_url": "http://user:secret@127.0.0.1/v1"}, "address.*environment"),
+        ("m", {"base_url": "https://127.0.0.1/v1?key=secret"}, "address.*environment"),
+        ("m", {"base_url": "127.0.0.1:8000/v1"}, "address.*not an http"),
         ({}, {}, "model"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.grading.test_zoo import requests
 from tests.servers.authority import HOST, make_authority
 from tests.servers.chat import ChatServer
 from tests.servers.proxy import Proxy
-from tests.servers.zoo.habit import MODEL, TEXT, Habit
+from tests.servers.zoo.habit import MODEL, TEXT, Answer, Habit, Json, is_check
 from tests.servers.zoo.serving import serving
 from tests.skillmix_tasks.asked_student import asked_student
 from training.texts.teacher import Teacher, resolve_teacher
@@ -171,6 +172,24 @@ def test_another_kind_of_proxy_is_named(ask: Ask, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
     with pytest.raises(UserError, match="ALL_PROXY is a socks5 proxy"):
         ask(f"http://{HOST}/v1", tmp_path)
+
+
+class Slow(Habit):
+    """Its headers come late."""
+
+    def chat(self, body: Json, number: int) -> Answer:
+        time.sleep(0 if is_check(body) else 0.5)
+        return super().chat(body, number)
+
+
+@EVERYBODY
+def test_a_long_silence_is_said(
+    ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("grading.endpoint.transport._SILENCE", 0.2)
+    with serving(Slow()) as visited:
+        ask(visited.base_url, tmp_path)
+    assert "No reply has come for 0 s from judge-1." in caplog.text
 
 
 def test_batches_go_through_the_proxy(chat_server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

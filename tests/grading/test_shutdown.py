@@ -33,8 +33,9 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 @pytest.mark.parametrize("days", [0, 1, 59])
 def test_a_day_that_is_near_is_a_warning_in_days(chat_server, tmp_path, caplog, days: int):
     check(chat_server, tmp_path, endpoint=in_days(days))
+    check(chat_server, tmp_path, endpoint=f"{in_days(days)}T00:00:00Z")
     check(chat_server, tmp_path, spec=in_days(days))
-    assert len(warnings(caplog)) == 2
+    assert len(warnings(caplog)) == 3
     for warning in warnings(caplog):
         assert f"judge-1 is shut down on {in_days(days)}, in {days} days" in warning
 

@@ -102,8 +102,8 @@ def test_the_commands_serve_a_server(
     monkeypatch.setenv("SKILLMIX_STORE", place.address)
     said = call("copy", "--from", str(file))
     assert said == (
-        f"2,100 votes, 1 failed calls and 2 open batches of {file} are now in {place}, too. 0 votes were there "
-        "before; 0 damaged votes are left out.\n"
+        f"Copied from {file} to {place}: 2,100 votes, 1 failed call and 2 open batches. Already there: 0 votes. "
+        "Damaged and left out: 0 votes.\n"
     )
     summary = json.loads(call("stats", "--json"))
     assert (summary["file"], summary["votes"]) == (str(place), NUMBER)
@@ -111,9 +111,9 @@ def test_the_commands_serve_a_server(
     assert sum(one["votes"] for one in summary["open_batches"]) == 4
     assert "2,100 votes" in call("stats")
     assert len(call("export").splitlines()) == NUMBER
-    assert "1 calls to judge-1 failed" in call("failures")
-    assert call("prune", "--judge", "judge-0") == "Add --yes to delete 1050 votes.\n"
-    assert call("prune", "--judge", "judge-0", "--yes") == "Deleted 1050 votes.\n"
+    assert "1 call to judge-1 failed" in call("failures")
+    assert call("prune", "--judge", "judge-0") == "Add --yes to delete 1,050 votes.\n"
+    assert call("prune", "--judge", "judge-0", "--yes") == "Deleted 1,050 votes.\n"
     assert call("prune", "--batches", "--yes") == "Gave up 2 batches of 4 votes.\n"
     with pytest.raises(UserError, match="is no file"):
         call("repair")

@@ -13,6 +13,7 @@ from tenacity import wait_fixed
 from grading import Criterion, Grader, GradingRequest, UserError, resolve_judge
 from grading.endpoint import check, transport
 from grading.failure import Cause
+from grading.models.judge import default_judge, known_judges
 from grading.store.replies import VerdictStore
 from tests.servers.zoo import bodies, limits, lists, refusals, replies
 from tests.servers.zoo.habit import (
@@ -91,6 +92,30 @@ def test_a_judge_with_a_habit(kind: type[Habit], tmp_path: Path, caplog: pytest.
         assert len(visited.chats) <= kind.wasted
     elif kind.__module__.endswith("refusals"):
         assert visited.refused <= kind.wasted
+
+
+class NoEffort(Habit):
+    """A model that always reasons takes neither the default judge's effort nor its temperature."""
+
+    def chat(self, body: Json, number: int) -> Answer:
+        for name in ("reasoning_effort", "temperature"):
+            if name in body:
+                message = f"Unsupported value: '{name}' does not support {body[name]!r} with this model."
+                return answer(400, error(message, param=name, code="unsupported_value"))
+        return super().chat(body, number)
+
+
+def test_the_parameters_of_the_default_judge_are_found_out(tmp_path: Path):
+    default = known_judges()[default_judge()].model_dump(include={"temperature", "reasoning_effort"})
+    assert default["reasoning_effort"]
+    with serving(NoEffort()) as visited:
+        judge = resolve_judge({"model": MODEL, **default}, base_url=visited.base_url)
+        grader = Grader(judge, tmp_path / "store")
+        verdicts = grader.grade(requests(3), progress=False)
+        assert grader.record()["refused_parameters"] == ["reasoning_effort", "temperature"]
+        grader.close()
+    assert [{name: one.earned for name, one in verdict.decisions.items()} for verdict in verdicts] == [EARNED] * 3
+    assert visited.refused == 2
 
 
 class Mixed(Habit):

@@ -97,12 +97,12 @@ def test_other_weights_lose_the_evaluation_of_the_earlier_ones(told: dict[str, A
 @pytest.mark.parametrize(
     ("mistake", "sentence"),
     [
-        ("no license", "The card lacks the fact license: type --license apache-2.0."),
-        ("no data", "The card lacks the fact datasets: type --training-data ORG/NAME."),
+        ("no license", "license (type --license apache-2.0)"),
+        ("no data", "training data (type --training-data ORG/NAME)"),
         ("not ours", "The model org/base is not empty and has no card that `skillmix push model` made"),
         ("merged too early", "is not done, and only a run that is done is merged: leave --merged out."),
         ("no run", "name a folder that `skillmix train` made."),
-        ("no specs", "The card lacks the fact judge: run.json does not have it."),
+        ("no specs", "judge (run.json of"),
         ("other model", "has the results of org/merged, not of org/adapter"),
         ("no samples", "evaluate with --log_samples"),
         ("not pushed", "There is no model org/none, or your token may not see it: push it first"),

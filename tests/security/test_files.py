@@ -21,13 +21,13 @@ from grading.safety.whole import whole_file, write_whole
 from hub_cards.evaluations import read_evaluations
 from hub_cards.hub.files import open_within
 from hub_cards.report.page.write import write_report
-from hub_cards.report.results.find import find_results
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.study import Study, make_study
 from skillmix_tasks.calibration.agreement import compare, mean, repeated, share
 from skillmix_tasks.calibration.corrected import correct_results
 from skillmix_tasks.calibration.correction import ErrorRates
 from skillmix_tasks.calibration.record import conclude, load_calibration
+from skillmix_tasks.stored.find_results import find_results
 from skillmix_tasks.stored.places import find_answers
 from tests.forks import Fork, skillmix
 from tests.hub_cards.driving import drive

@@ -300,7 +300,9 @@ class TestRedirects:
 
     @pytest.mark.parametrize("status", [302, 307, 308])
     def test_the_check_beforehand_stays(self, status: int, pointing, elsewhere: ToldServer):
-        with pytest.raises(UserError, match="set SKILLMIX_JUDGE_BASE_URL to the right address"):
+        with pytest.raises(
+            UserError, match=r"set --judge-base-url \(or SKILLMIX_JUDGE_BASE_URL\) to the right address"
+        ):
             open_backend(resolve_judge("judge", base_url=pointing(status).base_url), 1).check()
         assert not elsewhere.came
 

@@ -435,7 +435,7 @@ def test_a_setting_out_of_its_range_is_refused_in_one_sentence(key: str, text: s
     ids=lambda value: str(value)[:12],
 )
 def test_a_field_of_a_judge_out_of_its_range(field: str, value: Any):
-    with pytest.raises(UserError, match=f"setting '{field}' is wrong"):
+    with pytest.raises(UserError, match=f"judge's {field} cannot be used"):
         resolve_judge({"model": "m", field: value}, base_url="http://127.0.0.1:9/v1")
 
 
@@ -448,9 +448,9 @@ def test_a_budget_takes_no_cap_that_is_no_amount(cap: Any):
 def test_numbers_of_other_commands():
     for scale in (math.nan, math.inf, -1.0, 1e300):
         with pytest.raises(UserError, match="cannot be scaled"):
-            choose_plan("paper", None, None, scale)
+            choose_plan("paper", [], None, scale)
     with pytest.raises(UserError, match="Name each k once"):
-        choose_plan(None, "1", 10**400, 1.0)
+        choose_plan(None, [1], 10**400, 1.0)
     for change in ("learning_rate=.inf", "learning_rate=.nan", "epochs=.inf", "weight_decay=.inf"):
         with pytest.raises(UserError, match="finite number"):
             load_recipe("mistral-7b-instruct-lora", [change])

@@ -37,7 +37,6 @@ from grading.store.cli import _place as store_path
 from grading.store.replies import VerdictStore
 from hub_cards.hub.key_scan import find_key
 from hub_cards.hub.records import read_record
-from hub_cards.report.results.find import find_results
 from hub_cards.report.results.runs import read_results as read_run_results
 from skillmix_tasks.calibration.corrected import correct_results
 from skillmix_tasks.calibration.record import load_calibration
@@ -50,6 +49,7 @@ from skillmix_tasks.items.pack_files import read_pack
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.points import MOST_ANSWER, check_reply
 from skillmix_tasks.scoring.reply import clean
+from skillmix_tasks.stored.find_results import find_results
 from skillmix_tasks.stored.places import find_answers
 from skillmix_tasks.stored.samples import read_samples
 from tests.servers.hostile import HostileServer

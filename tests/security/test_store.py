@@ -387,5 +387,5 @@ def test_a_store_in_use_is_not_repaired(store: Path):
 
 def test_a_sound_store_stays(store: Path):
     done = CliRunner().invoke(app, ["repair", "--file", str(store)])
-    assert "is not damaged: 600 votes and 1 batches" in done.stdout.replace("\n", " ")
+    assert "is not damaged: 600 votes and 1 batch can" in done.stdout.replace("\n", " ")
     assert sorted(file.name for file in store.parent.iterdir()) == [store.name]

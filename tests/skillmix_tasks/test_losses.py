@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from grading import UserError
 from skillmix_tasks.checks import WORDS
 from skillmix_tasks.items.draw import sample_items
 from skillmix_tasks.items.loading import load_pack
@@ -55,6 +56,13 @@ def test_sentences_of_earlier_results_read_as_codes(sentence: str, record: dict[
 def test_a_reason_that_is_none(spoiled: Any):
     with pytest.raises(ValidationError):
         Loss.model_validate(spoiled)
+
+
+def test_a_text_in_place_of_a_list_of_replies_is_refused():
+    pack = load_pack("language")
+    [item] = sample_items(pack, task="t", k=2, split="all", seed=0, number=1)
+    with pytest.raises(UserError, match=r"'Answer: Bees\.': write \[text\]"):
+        judge_replies(pack, [(item, ["Write."], "Answer: Bees.")], None)
 
 
 def test_a_record_holds_codes():

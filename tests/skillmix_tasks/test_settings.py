@@ -12,7 +12,7 @@ from skillmix_tasks.harness.settings import read_settings
     [
         ({"skillmix": {"k": 2}}, "no setting 'k'.*judge, judge_base_url"),
         ({"skillmix": {"version": "9"}}, "no setting 'version'"),
-        ({"skillmix": {"items": 0}}, "'items'.*greater than or equal to 1"),
+        ({"skillmix": {"items": 0}}, "'items'.*1 or more is expected, not 0"),
         ({"skillmix": "judge=x"}, "not a JSON object"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from grading import UserError
-from skillmix_tasks.stored.places import StoredTask, find_answers
+from skillmix_tasks.stored.places import StoredTask, find_answers, runs_in
 
 GENERATIONS = 3
 
@@ -78,3 +78,28 @@ def test_a_file_that_changes_meanwhile_is_noticed(write):
     task.path.unlink()
     with pytest.raises(UserError, match=r"a\.jsonl cannot be read \(No such file"):
         task.replies(["hash1"])
+
+
+def test_a_folder_is_sorted_into_runs(tmp_path: Path):
+    lines = {
+        "one/samples_skillmix_k2_1.jsonl": sample(0, replies()),
+        "one/samples_skillmix_k3_1.jsonl": sample(0, replies(), task="skillmix_k3"),
+        "one/samples_skillmix_k2_2.jsonl": sample(0, replies()),
+        "two/samples_skillmix_k2_1.jsonl": sample(0, replies()),
+        "two/samples_skillmix_k2_3.jsonl": sample(0, replies(turns=1)),
+        "two/samples_arc_easy_1.jsonl": {"doc": {"question": "?"}},
+        "two/notes.jsonl": "no sample",
+    }
+    for name, line in lines.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(line) + "\n")
+    runs = runs_in([tmp_path])
+    assert [[str(path.relative_to(tmp_path)) for path in files] for files in runs] == [
+        ["one/samples_skillmix_k2_1.jsonl", "one/samples_skillmix_k3_1.jsonl"],
+        ["one/samples_skillmix_k2_2.jsonl"],
+        ["two/samples_skillmix_k2_1.jsonl"],
+        ["two/samples_skillmix_k2_3.jsonl"],
+    ]
+    assert runs_in([tmp_path / "one" / "samples_skillmix_k2_1.jsonl"]) == [runs[0][:1]]
+    with pytest.raises(UserError, match="There is no file or folder"):
+        runs_in([tmp_path / "none"])

@@ -42,8 +42,9 @@ FORMS: list[tuple[str, Body]] = [
     ("reasoning_only", said({"content": "<think>Let me see"})),
     ("reasoning_only", said({"content": "", "reasoning": "Let me see"})),
     ("filtered", said({"content": None}, "content_filter")),
-    ("api_failed", {"choices": [], "usage": {}}),
-    ("api_failed", {"error": {"message": "Provider returned error", "metadata": {"raw": "overloaded"}}}),
+    # With a usage that is charged and with a code that is final, so that no retry is waited for.
+    ("api_failed", {"choices": [], "usage": {"prompt_tokens": 50, "completion_tokens": 1}}),
+    ("api_failed", {"error": {"message": "Provider error", "code": 400, "metadata": {"raw": "overloaded"}}}),
     ("refused", said({"content": None, "refusal": "I cannot help with that."})),
     ("empty", said({"content": ""})),
     ("empty", said({})),
@@ -217,21 +218,100 @@ BROKEN: dict[str, tuple[Answer, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_an_endpoint_that_cannot_work_is_found_out_by_one_request(name: str, tmp_path: Path) -> None:
+def sentence(done: CompletedProcess[str]) -> str:
+    """The one sentence of a run that could not begin."""
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr, done.stderr
+    [found] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    return found
+
+
+@pytest.mark.parametrize(("name", "kind"), [*((name, "local-chat") for name in BROKEN), ("401", "openai-chat")])
+def test_an_endpoint_that_cannot_work_is_found_out_by_one_request(name: str, kind: str, tmp_path: Path) -> None:
     answer, words = BROKEN[name]
     with ToldServer(lambda _: answer) as server:
         command = evaluate(server.base_url, tmp_path, "--limit", "2", "--predict_only")
-        done = run("skillmix", *command, env=environment(tmp_path / "home"), cwd=tmp_path)
+        command[command.index("local-chat-completions")] = f"{kind}-completions"
+        done = run("skillmix", *command, env=environment(tmp_path / "home", OPENAI_API_KEY="k"), cwd=tmp_path)
         requests = {json.dumps(asked(came)["messages"]) for came in server.came}
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr, done.stderr
-    [sentence] = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
-    assert words in sentence
+    assert words in sentence(done)
     assert len(requests) == 1
 
 
-KILLS = (2, 9, 16, 20, 27, 34)  # requests after which the run is killed: three in each turn
+@pytest.mark.parametrize(
+    ("kind", "arguments", "words"),
+    [
+        ("local-chat-completions", "model=m,base_url=localhost:9/v1", "base_url"),
+        ("local-chat-completions", "model=m,base_url=http://127.0.0.1:9/v1", "cannot be reached"),
+        ("local-chat-completions", "model=m", "base_url"),
+        ("openai-chat-completions", "model=m,base_url=http://127.0.0.1:9/v1", "OPENAI_API_KEY"),
+    ],
+)
+def test_an_address_that_cannot_work(kind: str, arguments: str, words: str, tmp_path: Path) -> None:
+    command = evaluate("", tmp_path, "--limit", "1", "--predict_only")
+    command[command.index("local-chat-completions")] = kind
+    command[command.index("--model_args") + 1] = arguments
+    done = run("skillmix", *command, env=environment(tmp_path / "home"), cwd=tmp_path)
+    assert words in sentence(done)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "words"),
+    [
+        ("hf", "pretrained=/nowhere/model", "The student /nowhere/model is no folder"),
+        ("hf", "pretrained=nobody/nothing", "The student nobody/nothing is no folder here, and the Hub"),
+        ("vllm", "pretrained=nobody/nothing", "No module named 'vllm'"),
+        ("hff", "pretrained=nobody/nothing", "--model hff"),
+    ],
+)
+def test_a_local_model_that_is_not_there(kind: str, arguments: str, words: str, tmp_path: Path) -> None:
+    command = evaluate("", tmp_path, "--limit", "1", "--predict_only")
+    command[command.index("local-chat-completions")] = kind
+    command[command.index("--model_args") + 1] = arguments
+    done = run("skillmix", *command, env=environment(tmp_path / "home"), cwd=tmp_path)
+    assert words in sentence(done)
+
+
+def test_samples_need_a_place(tmp_path: Path) -> None:
+    command = evaluate("http://127.0.0.1:9/v1", tmp_path, "--limit", "1", "--predict_only")
+    place = command.index("--output_path")
+    del command[place : place + 2]
+    done = run("skillmix", *command, env=environment(tmp_path / "home"), cwd=tmp_path)
+    assert "--output_path FOLDER" in sentence(done)
+
+
+@pytest.mark.parametrize("kind", ["local-chat-completions", "openai-chat-completions"])
+def test_a_chat_endpoint_needs_the_template(kind: str, tmp_path: Path) -> None:
+    command = evaluate("http://127.0.0.1:9/v1", tmp_path, "--limit", "1", "--predict_only")
+    command[command.index("local-chat-completions")] = kind
+    command.remove("--apply_chat_template")
+    done = run("skillmix", *command, env=environment(tmp_path / "home", OPENAI_API_KEY="k"), cwd=tmp_path)
+    assert "--apply_chat_template" in sentence(done)
+
+
+def test_a_request_that_failed_is_sent_again_by_the_same_command(tmp_path: Path) -> None:
+    failing = [True]
+
+    def answer(came: Came) -> Answer:
+        if failing[0] and asked(came)["seed"] == 2:
+            return replied({"error": {"message": "Provider error", "code": 400}})
+        return ordinary(came)
+
+    with ToldServer(answer) as server:
+        command = evaluate(server.base_url, tmp_path, "--limit", "2", "--predict_only")
+        done = run("skillmix", *command, env=environment(tmp_path / "home"), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "api_failed: 2" in done.stderr
+        assert "run the same command again" in done.stderr
+        failing[0], before = False, len(server.came)
+        done = run("skillmix", *command, env=environment(tmp_path / "home"), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "hold no text" not in done.stderr
+        again = [(asked(came)["seed"], len(asked(came)["messages"])) for came in server.came[before:]]
+    assert sorted(again) == [(2, 1), (2, 1), (2, 3), (2, 3)]
+
+
+KILLS = (2, 9, 20, 27)  # requests after which the run is killed: two in each turn (benchmarks.student_kills: 30)
 ITEMS, CONCURRENT = 6, 3
 
 

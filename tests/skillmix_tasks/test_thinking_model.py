@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from skillmix_tasks.harness.task_files import harness_folder
+from tests import stand_ins
 from tests.tiny_model import byte_tokenizer
 
 pytestmark = pytest.mark.slow
@@ -21,12 +24,12 @@ TEMPLATE = (
 )
 
 
-def write_chain_model(folder: Path, chain: list[str]) -> None:
+def write_chain_model(folder: Path, chain: list[str], template: str = TEMPLATE) -> None:
     """A model that says the next token of `chain` after each of them, whatever stood before."""
     import torch
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-    tokenizer = byte_tokenizer(("<|user|>", "<|assistant|>"), TEMPLATE)
+    tokenizer = byte_tokenizer(("<|user|>", "<|assistant|>"), template)
     tokenizer.add_tokens(["<think>", "</think>", THOUGHT, ANSWER])
     size = len(tokenizer)
     config = LlamaConfig(
@@ -97,6 +100,43 @@ def evaluate(
         gen_kwargs="max_gen_toks=16",
     )
     return results, prompts, called
+
+
+@pytest.fixture
+def vllm() -> Iterator[Any]:
+    """The stand-in for vLLM's package."""
+    with stand_ins.used():
+        yield importlib.import_module("vllm")
+
+
+def test_a_vllm_model_gets_and_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vllm: Any):
+    """lm-eval's own class for vLLM, on the stand-in for the package: see tests.stand_ins."""
+    from lm_eval import simple_evaluate
+    from lm_eval.models.vllm_causallms import VLLM
+    from lm_eval.tasks import TaskManager
+
+    folder = tmp_path / "model"
+    write_chain_model(folder, ["<think>", THOUGHT, "</think>", ANSWER, "</s>"])
+    monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path / "home"))
+    given = {"skillmix": {"reasoning_tokens": 10}, "pretrained": str(folder)}
+    results = simple_evaluate(
+        model=VLLM(pretrained=str(folder), batch_size=2, max_model_len=4000),
+        tasks=["skillmix_k1"],
+        task_manager=TaskManager(include_path=str(harness_folder()), include_defaults=False, metadata=given),
+        limit=1,
+        apply_chat_template=True,
+        predict_only=True,
+        gen_kwargs="max_gen_toks=16",
+    )
+    for record in answers(results):
+        assert record["answer"] == ANSWER.removeprefix("Answer: ")
+        assert record["student"]["state"] == "answered"
+        assert record["student"]["reasoning_tokens"] == 2
+    assert len(vllm.LLM.asked) == 6
+    for one in vllm.LLM.asked:
+        assert (one.temperature, one.top_p, one.top_k, one.repetition_penalty) == (0.7, 1.0, -1, 1.0)
+        assert (one.max_tokens, one.skip_special_tokens) == (26, False)
+    assert sorted(one.seed for one in vllm.LLM.asked) == [0, 0, 1, 1, 2, 2]
 
 
 def answers(results: Any) -> list[dict[str, Any]]:

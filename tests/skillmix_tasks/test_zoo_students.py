@@ -8,7 +8,7 @@ from grading import State, UserError
 from skillmix_tasks.scoring.reply import AnswerState
 from tests.grading.test_zoo import HABITS, short_waits
 from tests.servers.zoo import lists
-from tests.servers.zoo.habit import MODEL, TEXT, Ended, Habit, Lost, Whole
+from tests.servers.zoo.habit import MODEL, TEXT, Answer, Ended, Habit, Json, Lost, Whole, answer, good
 from tests.servers.zoo.serving import serving
 from tests.skillmix_tasks.asked_student import asked_student
 
@@ -46,3 +46,19 @@ def test_a_student_with_a_habit(kind: type[Habit]):
     elif isinstance(outcome, Lost):
         assert {reply.state for reply in replies} <= STATES[outcome.state]
         assert all(reply.cut for reply in replies) == (outcome.state in (State.TRUNCATED, State.REASONING_ONLY))
+
+
+class FailsAtTopK(Habit):
+    """Fails with 500 at a parameter, with nothing to tell it from an outage."""
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(500, {"error": "Internal Server Error"}) if "top_k" in body else good(body)
+
+
+def test_a_parameter_at_which_a_server_fails_is_left_out_alone():
+    with serving(FailsAtTopK()) as visited:
+        student, replies = asked_student(visited.base_url, 3, top_k=-1, repetition_penalty=1.0, top_p=1.0)
+    assert [reply.state for reply in replies] == [AnswerState.ANSWERED] * 3
+    assert student.refused == {"top_k"}
+    for body in visited.chats[-3:]:
+        assert {"seed", "temperature", "repetition_penalty", "top_p"} < body.keys()

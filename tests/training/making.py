@@ -6,11 +6,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from skillmix_tasks.cells import evaluation_cells
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.points import check_reply
-from training.data.cells import evaluation_cells
 from training.data.rows import Check, Evidence, Point, Row, Tokens, rows_file
 from training.texts.plan import cells, own_plan
 

@@ -93,9 +93,9 @@ def test_both_models_are_compared_and_a_stopped_comparison_goes_on(
     slower = [*SMALL[:4], "-b", "1"]
     assert compare(read_run(trained), tasks[::-1], settings, arguments=slower).text() == made.text()
     assert chat_server.counts().received["judge"] == asked
-    with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another tasks"):
+    with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another list of tasks"):
         compare(read_run(trained), tasks[:1], settings, arguments=SMALL)
-    with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another arguments"):
+    with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another list of arguments"):
         compare(read_run(trained), tasks, settings, arguments=["--limit", "3", *SMALL[2:]])
 
 
@@ -117,7 +117,7 @@ def test_several_runs_share_their_base(
     befores = [rows[0].metrics["full_marks"].before for rows in made.runs.values()]
     assert befores[0] == befores[1]
     text = (out / "comparison.md").read_text()
-    assert text.index("## run\n\n| task |") < text.index("## other\n\n| task |")
+    assert text.index("## run\n\nskillmix_k1 (") < text.index("## other\n\nskillmix_k1 (")
     record = json.loads((out / "comparison.json").read_text())
     assert [one["task"] for one in record["runs"]["other"]["tasks"]] == ["skillmix_k1"]
 

@@ -55,9 +55,12 @@ def test_the_change_is_that_of_the_items():
     assert change.interval is not None
     assert change.interval.low < 0.5 < change.interval.high
     text = comparison_text({"run": rows}, ["A sentence."])
-    cell = "0.25 ± 0.25 -> 0.75 ± 0.25 (+0.50 ± 0.29)"
-    assert f"| skillmix_heldout_k3 | held-out | 3 | 4 | {cell} | {cell} | {cell} |\n" in text
-    assert text.startswith("# Before and after training\n\nA sentence.\n\n| task |")
+    assert "\nskillmix_heldout_k3 (held-out, k = 3), 4 items\n\n| metric | before | after | change |\n" in text
+    assert "| full marks     | 0.25 ± 0.25 | 0.75 ± 0.25 | +0.50 ± 0.29 |\n" in text
+    assert text.startswith("# Before and after training\n\nA sentence.\n\nskillmix_k2 (all, k = 2), 4 items\n")
+    assert "chance (items with a verdict: skillmix_k2 4, skillmix_k3 4, skillmix_heldout_k3 4; 50 are" in text
+    many = compare_halves(half([0, 1] * 25), half([1, 1] * 25))
+    assert "Too few items" not in comparison_text({"run": many}, [])
     assert comparison_record(rows, {"judge": JUDGE})["tasks"][2]["metrics"]["full_marks"]["change"] == 0.5
 
 
@@ -66,9 +69,11 @@ def test_items_without_a_verdict_count_on_neither_side():
     change = row.metrics["skill_fraction"]
     assert (change.before, change.after, change.change, change.pairs) == (0.5, 1, 1, 1)
     assert change.change_stderr is None
-    assert "| 2/3, 2/3 | 0.50 ± 0.25 -> 1.00 ± 0.25 (+1.00) |" in comparison_text({"run": [row]}, [])
+    text = comparison_text({"run": [row]}, [])
+    assert "a (all, k = 2), 2/3, 2/3 items" in text
+    assert "| skill fraction | 0.50 ± 0.25 | 1.00 ± 0.25 | +1.00        |" in text
     [row] = compare_halves(half([math.nan], {"a": ("all", 2)}), half([1], {"a": ("all", 2)}))
-    assert row.metrics["full_marks"].cell() == "no verdict -> 1.00 ± 0.25 (no verdict)"
+    assert row.metrics["full_marks"].cells() == ("no verdict", "1.00 ± 0.25", "no verdict")
     assert (
         json.loads(json.dumps(comparison_record([row], {})))["tasks"][0]["metrics"]["full_marks"]["before"] is None
     )

@@ -73,7 +73,7 @@ def test_a_row_with_nothing_to_learn(empty: dict[str, object]):
             "none `text`: it has prompt, completion",
         ),
         ({"messages": ["a chat"]}, "The row number 0 is invalid: `messages` is a list"),
-        ({"messages": [[{"role": "assistant", "content": None}]]}, r"\(0.content: Input should be a valid string"),
+        ({"messages": [[{"role": "assistant", "content": None}]]}, r"\(entry 1, content: text is expected"),
         ({"text": [1]}, "`text` is text"),
     ],
 )

@@ -47,7 +47,7 @@ def load(folder: Path, **changes: Any) -> Experiment:
             {"arms": {"D(4)": [{"texts": "made", "config": "k4"}]}},
             "takes the config k4 of the texts made, whose plan",
         ),
-        ({"arms": {"D(1)": [{"texts": "made", "count": 0}]}}, "greater than or equal to 1, not 0"),
+        ({"arms": {"D(1)": [{"texts": "made", "count": 0}]}}, "1 or more is expected, not 0"),
         ({"arms": {"base": [{"texts": "made"}]}}, "the arm base is always measured"),
         ({"arms": {"D(1)": [{"texts": "made"}], "d 1": [{"texts": "made"}]}}, "give the same folder d-1"),
         ({"models": {"Small": {"gpus": 1}}}, "the model Small has no recipe: add `recipe: NAME`"),
@@ -61,9 +61,9 @@ def load(folder: Path, **changes: Any) -> Experiment:
         ({"settings": {"judge": "x"}}, "settings.judge is not a setting of an experiment"),
         ({"settings": {"item": 3}}, "There is no setting 'item'"),
         ({"judges": ["judge-1", {"model": "judge-1"}]}, "two judges have the same model id"),
-        ({"seeds": []}, "seeds: Tuple should have at least 1 item"),
-        ({"gpu": {"name": "H100"}}, "gpu.memory_gb: Field required"),
-        ({"epochs": 3}, "epochs: Extra inputs are not permitted"),
+        ({"seeds": []}, "seeds: the list is too short: 1 is the least"),
+        ({"gpu": {"name": "H100"}}, "gpu.memory_gb: it is missing"),
+        ({"epochs": 3}, "epochs: nothing reads a field of this name"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(tmp_path: Path, changes: dict[str, Any], sentence: str):

@@ -239,12 +239,20 @@ def test_duplicates_are_sought_among_all_k(server: ChatServer, tmp_path: Path):
     assert [config.name for config in report.configs] == ["k1"]
 
 
-def test_what_is_too_much_is_in_surplus(server: ChatServer, tmp_path: Path):
+def test_no_more_texts_are_bought_than_are_wanted(server: ChatServer, tmp_path: Path):
     server.set(earn=1, student="one sentence")
-    report = make(run_at(server.base_url, own_plan([1], 5)), tmp_path / "out")
-    assert report.outcome.endings == {1: "5 texts are accepted"}
-    assert rejected(report) == {"surplus": 5}  # half of the tries were expected to do
-    assert len(list(read_rows(rows_file(tmp_path / "out", 1)))) == 5
+    report = make(run_at(server.base_url, own_plan([1, 2], 15)), tmp_path / "out")
+    assert report.outcome.endings == {1: "15 texts are accepted", 2: "15 texts are accepted"}
+    assert (rejected(report, 1), rejected(report, 2)) == ({}, {})
+    assert received(server) == 30 * 2 + 30 * 3  # two turns, three votes
+    assert report.notes()[0] == "k1 has 15 rows and no validation split: one begins at 20 rows."
+
+
+def test_a_pack_with_too_few_texts_is_refused_before_anything_is_bought(server: ChatServer, tmp_path: Path):
+    with pytest.raises(UserError, match=r"gives 4,555 texts with k = 1, and 5,000 are wanted: .* hold back 495"):
+        make(run_at(server.base_url, own_plan([1], 5_000)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert received(server) == 0
 
 
 def test_a_hopeless_kind_is_given_up(server: ChatServer, tmp_path: Path):
@@ -264,7 +272,7 @@ def test_a_cap_stops_the_run_and_a_higher_one_goes_on(server: ChatServer, tmp_pa
     report = make(run, out, budget=capped)
     asked = received(server)
     assert report.outcome.endings[2] == (
-        "max_tokens = 20000 is reached; with a higher cap the same command goes on from here"
+        "max_tokens = 20000 is reached; with a higher cap the same command resumes"
     )
     tally = report.outcome.counts.kinds[2].tally
     assert rejected(report, 2)["over_budget"] > 0
@@ -322,7 +330,7 @@ def test_another_limit_is_tried_in_the_same_folder_as_long_as_it_has_no_text(ser
     server.set(student="one sentence", student_faults={}, earn=1)
     higher = replace(run, teacher=resolve_teacher("teacher-1", base_url=server.base_url, max_tokens=16384))
     assert make(higher, out).outcome.counts.accepted == 2
-    with pytest.raises(UserError, match=r"another teacher\.max_tokens \(1024, was 16384\)"):
+    with pytest.raises(UserError, match=r"another teacher \(--teacher\): max_tokens 1024, was 16384"):
         make(run, out)
 
 

@@ -54,9 +54,9 @@ def test_no_teacher(start: Start, monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--k", "1,two", "--accept", "2"), "--k 1,two is no list of numbers: type --k 1,2,3."),
+        (("--k", "1,two", "--accept", "2"), "--k 1,two is no list of numbers from 1: type --k 1,2,3."),
         (("--k", "1,1", "--accept", "2"), "Name each k once"),
-        (("--k", "0", "--accept", "2"), "Name each k once, from 1"),
+        (("--k", "0", "--accept", "2"), "--k 0 is no list of numbers from 1"),
         (("--k", "1"), "--k and --accept go together"),
         (("--accept", "5"), "--k and --accept go together"),
         (("--plan", "paper", "--k", "1"), "--plan NAME, or --k 1,2,3 --accept 4000"),
@@ -82,7 +82,7 @@ def test_a_plan_that_is_none(start: Start, arguments: tuple[str, ...], sentence:
         (("--judge-base-url", "http://127.0.0.1:9/v1"), "cannot be reached"),
         (("--teacher-base-url", "not an address"), "it is not an http or https address"),
         (("--teacher-prefix", "Answer:"), "--teacher-prefix is for a teacher in this process"),
-        (("--teacher-temperature", "0"), "'temperature' is wrong"),
+        (("--teacher-temperature", "0"), "temperature cannot be used"),
         (("--votes", "2"), "a majority needs an odd number of votes"),
         (("--pack", "esperanto"), "no pack 'esperanto'"),
         (("--max-usd", "1"), "max_usd needs the price of the"),
@@ -134,7 +134,10 @@ def test_a_folder_with_another_run(chat_server: ChatServer, start: Start, tmp_pa
     asked = sum(chat_server.counts().received.values())
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     sentence = start(*START, "--seed", "1", "--turns", "1", asked=asked)
-    assert "with another seed and turns: name another folder with --out, or give the same options" in sentence
+    assert (
+        "with another seed (--seed) and number of turns (--turns): name another folder with --out, or give the "
+        "same options" in sentence
+    )
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
 
 

@@ -11,10 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from grading import UserError
+from skillmix_tasks.cells import cell_of, evaluation_cells, task_cells, tasks_of
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item, sample_items
 from skillmix_tasks.items.loading import load_pack
-from training.data.cells import cell_of, evaluation_cells, task_cells, tasks_of
 from training.texts.plan import Kind, Plan, cells, load_plan, number_of_cells, own_plan, plan_names, scaled
 
 PACK = load_pack("language")
@@ -266,7 +266,7 @@ def test_a_plan_from_a_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("kinds: [{k: 4, skills: some, accept: 7}]", "is wrong at .*kinds.0.skills"),
+        ("kinds: [{k: 4, skills: some, accept: 7}]", "is wrong at .*kinds, entry 1, skills"),
         ("kinds: [{k: 4, skills: train}]", "a kind needs an end"),
         ("kinds: []", "is wrong at .*kinds"),
         ("[1, 2]", "is wrong"),

@@ -53,12 +53,12 @@ def test_fields_changed_on_the_command_line(tmp_path: Path):
     [
         ("step=4", "there is no field step; the fields are model, revision, method"),
         ("lora.rank=4", "there is no field lora.rank; the fields are r, alpha, dropout, targets"),
-        ("steps=many", "steps (input should be a valid integer"),
-        ("steps=0", "steps (input should be greater than or equal to 1)"),
+        ("steps=many", "steps (a whole number is expected"),
+        ("steps=0", "steps (1 or more is expected, not 0)"),
         ("steps=null", "it needs an end: either `steps` or `epochs`"),
         ("epochs=1", "it needs an end: either `steps` or `epochs`"),
         ("method=full", "`lora` belongs to the method lora"),
-        ("schedule=cyclic", "schedule (input should be 'constant', 'linear' or 'cosine')"),
+        ("schedule=cyclic", "schedule ('constant', 'linear' or 'cosine' is expected)"),
         ("steps", "--set steps sets nothing: type --set FIELD=VALUE"),
         ("steps.more=4", "steps has no fields of its own"),
         ("steps=[", "--set steps=[ has a value that cannot be read"),
@@ -77,7 +77,7 @@ def test_what_is_no_field_or_value(change: str, sentence: str):
         (None, "There is no recipe"),
         ("- steps", "holds no fields"),
         ("steps: [", "is no YAML"),
-        ("steps: 4", "model (field required)"),
+        ("steps: 4", "model (it is missing)"),
     ],
 )
 def test_a_file_that_is_no_recipe(tmp_path: Path, content: str | None, sentence: str):

@@ -144,8 +144,8 @@ def test_a_whole_run_is_left_alone_and_can_be_merged(server: TrainServer, model:
         assert not {"training_args.bin", "README.md"} & {path.name for path in folder.iterdir()}
 
     for change, words in (
-        (("--set", "lora.r=8"), "another recipe.lora.r (8, was 4)"),
-        (("--on-too-long", "drop"), "another data.on_too_long (drop, was fail)"),
+        (("--set", "lora.r=8"), "another recipe (--recipe, --set): lora.r 8, was 4"),
+        (("--on-too-long", "drop"), "another data set (--data): on_too_long drop, was fail"),
     ):
         refused = server.start(*train_arguments(recipe, data, out, *change))
         assert refused.wait() == 1

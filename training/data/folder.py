@@ -83,27 +83,57 @@ def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], b
     if there.keys() != record.keys():
         raise _foreign(out, command)
     changed = list(_changes(there, json.loads(json.dumps(record))))  # as a file has it, without tuples
-    if changed and all(name.startswith("versions.") for name in changed):
+    if not changed:
+        return
+    shown = " and ".join(_typed(changed))
+    if all(name.startswith("versions.") for name, _ in changed):
         raise UserError(
-            f"{out} holds a run of `{command}` with another {' and '.join(changed)}: install these releases again "
-            "to resume it, or name another folder with --out."
+            f"{out} holds a run of `{command}` with other {shown}: install these releases again to resume it, or "
+            "name another folder with --out."
         )
-    if changed:
-        raise UserError(
-            f"{out} holds a run of `{command}` with another {' and '.join(changed)}: name another folder with "
-            "--out, or give the same options to resume it."
-        )
+    raise UserError(
+        f"{out} holds a run of `{command}` with another {shown}: name another folder with --out, or give the same "
+        "options to resume it."
+    )
 
 
-def _changes(there: dict[str, Any], mine: dict[str, Any], within: str = "") -> Iterator[str]:
-    """The places, as recipe.steps, at which two records differ; short values are shown."""
+# What a command's options call the parts of a run's record.
+_TYPED = {
+    "plan": "plan (--plan, or --k and --accept)",
+    "pack": "pack (--pack)",
+    "seed": "seed (--seed)",
+    "turns": "number of turns (--turns)",
+    "least_rate": "lowest rate (--least-rate)",
+    "teacher": "teacher (--teacher)",
+    "judge": "judge (--judge, --votes)",
+    "recipe": "recipe (--recipe, --set)",
+    "data": "data set (--data)",
+    "tasks": "list of tasks (--tasks)",
+    "arguments": "list of arguments for lm_eval",
+    "settings": "list of settings (--set)",
+    "versions": "releases of packages",
+}
+
+
+def _typed(changed: list[tuple[str, str]]) -> Iterator[str]:
+    """The changes by the option that makes them, with the values that are short."""
+    parts: dict[str, list[str]] = {}
+    for name, values in changed:
+        part, _, field = name.partition(".")
+        parts.setdefault(part, []).extend([f"{field} {values}"] if field and values else [])
+    for part, details in parts.items():
+        yield _TYPED.get(part, part) + (f": {', '.join(details)}" if details else "")
+
+
+def _changes(there: dict[str, Any], mine: dict[str, Any], within: str = "") -> Iterator[tuple[str, str]]:
+    """The places, as recipe.steps, at which two records differ, and both values if they are short."""
     for name in dict.fromkeys((*mine, *there)):
         old, new = there.get(name), mine.get(name)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _changes(old, new, f"{within}{name}.")
         elif old != new:
-            told = isinstance(old, int | float | str) and isinstance(new, int | float | str) and within
-            yield f"{within}{name}" + (f" ({new}, was {old})" if told else "")
+            told = isinstance(old, int | float | str) and isinstance(new, int | float | str)
+            yield f"{within}{name}", f"{new}, was {old}" if told else ""
 
 
 def _foreign(out: Path, command: str) -> UserError:

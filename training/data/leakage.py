@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 
 from grading import UserError
 from grading.words import many
+from skillmix_tasks.cells import FIRST_ITEMS, Cell, task_cells, tasks_of
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack, bundled_packs
-from training.data.cells import FIRST_ITEMS, Cell, task_cells, tasks_of
 from training.data.rows import read_rows, rows_files
 
 HELDOUT_TOPIC: Final = "held-out topic"

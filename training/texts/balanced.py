@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import combinations_with_replacement, count
 
+from skillmix_tasks.cells import Cell
 from skillmix_tasks.items.draw import ranked
 from skillmix_tasks.items.pack import Skill
-from training.data.cells import Cell
 
 Compatible = Callable[[Iterable[str]], Iterator[str]]
 

@@ -83,7 +83,8 @@ def write_drafts(
     drafts = [Draft(item, [render(pack, name, item) for name in names]) for item in items]
     for turn in range(turns):
         going = [draft for draft in drafts if draft.reason is None]
-        replies = teacher.write([_conversation(draft, turn) for draft in going], progress=progress)
+        title = f"k = {items[0].k}: writing turn {turn + 1} of {turns}" if items else ""
+        replies = teacher.write([_conversation(draft, turn) for draft in going], progress=progress and title)
         for draft, reply in zip(going, replies, strict=True):
             _take(draft, reply)
     return drafts
@@ -107,7 +108,8 @@ def check_draft(draft: Draft) -> None:
 def judge_drafts(panel: Panel, pack: Pack, drafts: Sequence[Draft], *, progress: bool) -> None:
     """Have all of `drafts` judged at once; those without full marks get the reason."""
     requests = [grading_request(pack, draft.item, draft.text) for draft in drafts]
-    verdicts = panel.grade(requests, progress=progress) if requests else []
+    title = f"k = {drafts[0].item.k}: judging" if drafts else ""
+    verdicts = panel.grade(requests, progress=progress and title) if requests else []
     for draft, verdict in zip(drafts, verdicts, strict=True):
         draft.votes = verdict.votes
         draft.judge_usage = sum((vote.usage for vote in verdict.votes), Usage())

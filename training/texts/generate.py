@@ -28,10 +28,10 @@ from grading import Budget, JudgeSpec, Panel, UserError
 from grading.home import verdict_store
 from grading.panel import panel_record
 from grading.safety.whole import whole_file, write_whole
+from skillmix_tasks.cells import evaluation_cells
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
-from training.data.cells import evaluation_cells
 from training.data.folder import claimed
 from training.data.rows import rows_file, rows_files
 from training.texts.counts import Counts, Tally
@@ -111,6 +111,7 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
     Raises UserError if `out` holds another run, or a model cannot answer.
     """
     limits = limits or Limits()
+    _check_cells(run)
     if not 0 <= run.least_rate <= 1:
         raise UserError(f"--least-rate {run.least_rate} is no rate: give a number from 0 to 1.")
     options: dict[str, Any] = {
@@ -137,6 +138,27 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
         panel.close()
 
 
+def _check_cells(run: Run) -> None:
+    """Raise UserError if the pack cannot give what the plan wants; log what is wanted."""
+    excluded = evaluation_cells(run.pack, run.plan.ks)
+    for kind in run.plan.kinds:
+        cells(run.pack, kind, run.plan, run.seed, excluded)  # raises if the pack lacks skills or topics
+        there, left = (number_of_cells(run.pack, kind, some) for some in (frozenset(), excluded))
+        wanted = kind.accept or 1
+        if left < wanted:
+            split = "" if kind.skills == "all" else "train "
+            raise UserError(
+                f"The pack {run.pack.about.id!r} gives {left:,} texts with k = {kind.k}, and {wanted:,} are "
+                f"wanted: it has {there:,} combinations of {split}skills and a train topic, of which the items of "
+                f"the tasks hold back {there - left:,}. Add skills or topics, or make fewer texts (`skillmix pack "
+                "check` prints the numbers)."
+            )
+    wants = [f"{kind.accept:,} texts with k = {kind.k}" for kind in run.plan.kinds if kind.accept]
+    if wants:
+        total = sum(kind.accept or 0 for kind in run.plan.kinds)
+        logger.info("Wanted: %s%s.", ", ".join(wants), f"; {total:,} in all" if len(wants) > 1 else "")
+
+
 class _Loop:
     """The kinds of one run, one after another; duplicates are sought among all of them."""
 
@@ -156,7 +178,6 @@ class _Loop:
 
     def fill(self, kind: Kind) -> str:
         """Try cells until the kind is full or has to end; the reason for the end, as a sentence."""
-        self._warn_of_few_cells(kind)
         stream = cells(self._run.pack, kind, self._run.plan, self._run.seed, self._excluded)
         with (
             whole_file(rows_file(self._out, kind.k)) as draft,
@@ -182,17 +203,6 @@ class _Loop:
         logger.info("k = %d: %s", kind.k, ending)
         return ending
 
-    def _warn_of_few_cells(self, kind: Kind) -> None:
-        number = number_of_cells(self._run.pack, kind, self._excluded)
-        if kind.accept is not None and kind.accept > number:
-            logger.warning(
-                "k = %d has %d cells beside those of the tasks, so %d texts cannot be accepted; it ends when all "
-                "cells were tried.",
-                kind.k,
-                number,
-                kind.accept,
-            )
-
     def _tally(self, kind: Kind) -> Tally:
         counted = self.counts.kinds.get(kind.k)
         return counted.tally if counted else Tally()
@@ -201,7 +211,7 @@ class _Loop:
         tally = self._tally(kind)
         rejected = {k: counted.rejected for k, counted in self.counts.kinds.items()}
         if any(reasons[Reason.OVER_BUDGET] for reasons in rejected.values()):
-            return f"{self._limits.budget.reason}; with a higher cap the same command goes on from here"
+            return f"{self._limits.budget.reason}; with a higher cap the same command resumes"
         if kind.accept is not None and tally.accepted >= kind.accept:
             return f"{tally.accepted} texts are accepted"
         if kind.tries is not None and tally.attempted >= kind.tries:
@@ -215,14 +225,14 @@ class _Loop:
         return None
 
     def _size(self, kind: Kind) -> int:
-        """How many cells to try next: as many as the target will need at the present rate."""
+        """How many cells to try next: so many that hardly more texts are accepted than are wanted."""
         tally = self._tally(kind)
         size = _BATCH_WAVE if self._limits.batch else _WAVE
         if not self.counts.accepted and (tally.attempted < _PROBE or not self._limits.batch):
             size = max(_PROBE - tally.attempted, _PROBE // 2)
         if kind.accept is not None:
-            rate = (tally.accepted + 1) / (tally.decided + 2)
-            size = min(size, math.ceil((kind.accept - tally.accepted) / rate))
+            most = interval(tally)[1] if tally.decided else 1.0  # the rate of acceptance, at the most
+            size = min(size, math.ceil((kind.accept - tally.accepted) / most))
         return size if kind.tries is None else min(size, kind.tries - tally.attempted)
 
     def _try(self, kind: Kind, wave: list[Item], rows: TextIO) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from grading.panel import panel_name
-from training.data.dataset import Config, build_dataset
+from skillmix_tasks.stored.facts import cost_of
+from training.data.dataset import FEW, Config, build_dataset
 from training.data.leakage import Leakage, check_leaks
 from training.data.mix import Mix
 from training.texts.generate import Outcome, Run
@@ -19,10 +20,12 @@ from training.texts.summary import write_summary
 class Report:
     """What a run made. Without an accepted text there is no data set, and nothing that could leak."""
 
+    run: Run
     out: Path
     outcome: Outcome
     configs: list[Config]
     leakage: Leakage | None
+    validation: float
 
     def record(self) -> dict[str, Any]:
         """The report as JSON; `teacher` and `judge` are what this process spent, `counts` what the texts cost."""
@@ -32,6 +35,7 @@ class Report:
             "counts": self.outcome.counts.model_dump(mode="json"),
             "configs": {config.name: config.splits for config in self.configs},
             "leakage": self.leakage.record() if self.leakage else None,
+            "notes": self.notes(),
             "teacher": self.outcome.teacher,
             "judge": self.outcome.judge,
         }
@@ -54,8 +58,36 @@ class Report:
             names = ", ".join(f"{one.name} ({sum(one.splits.values()):,})" for one in self.configs)
             verdict = "it leaks: see `skillmix leaks`" if self.leakage.leaks else "no leak"
             lines.append(f'load_dataset("{self.out}", CONFIG) with {names}; {verdict}.')
-        lines.append(f"The summary is {self.out / 'summary.md'}.")
+        lines += self.notes()
         return "\n".join(lines)
+
+    def notes(self) -> list[str]:
+        """What a reader would look for and does not find, with the reason."""
+        small = [
+            f"{one.name} has {one.splits['train']} rows and no validation split: one begins at {FEW} rows."
+            for one in self.configs
+            if len(one.ks) == 1 and "validation" not in one.splits and one.splits["train"] < FEW
+        ]
+        return small if self.validation else []
+
+    def closing(self) -> dict[str, object]:
+        """What is told at the end of the command."""
+        texts = {k: counted.tally.accepted for k, counted in sorted(self.outcome.counts.kinds.items())}
+        spent = (
+            f"{who} {words}"
+            for who, cost in (("teacher", self.outcome.teacher), ("judge", self.outcome.judge))
+            if (words := cost_of([cost]))
+        )
+        return {
+            "teacher": self.run.teacher.model,
+            "judge": panel_name(self.run.judges),
+            "turns": self.run.turns,
+            "votes": f"{sum(judge.votes for judge in self.run.judges)} for each text",
+            "texts": ", ".join(f"{number:,} with k = {k}" for k, number in texts.items()),
+            "cost": "; ".join(spent),
+            "results": self.out,
+            "summary": self.out / "summary.md",
+        }
 
 
 def finish(run: Run, out: Path, outcome: Outcome, *, validation: float, mix: Mix | None) -> Report:
@@ -71,4 +103,4 @@ def finish(run: Run, out: Path, outcome: Outcome, *, validation: float, mix: Mix
         *(f"k = {k} ended: {ending}." for k, ending in outcome.endings.items()),
     ]
     write_summary(out, outcome.counts, run.pack, about=about)
-    return Report(out, outcome, configs, leakage)
+    return Report(run, out, outcome, configs, leakage, validation)

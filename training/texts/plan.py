@@ -25,9 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from grading import UserError
 from grading.errors import first_fault
 from grading.safety.bounds import MOST_YAML, load_yaml, read_text
+from skillmix_tasks.cells import Cell, cells_left
 from skillmix_tasks.items.draw import Item, draw_items, make_item
 from skillmix_tasks.items.pack import Pack, Skill, Topic
-from training.data.cells import Cell
 from training.texts.balanced import balanced_cells
 
 Draw = Literal["random", "balanced"]
@@ -120,22 +120,18 @@ def own_plan(ks: Sequence[int], accept: int) -> Plan:
         ) from error
 
 
-def choose_plan(name: str | None, ks: str | None, accept: int | None, scale: float) -> Plan:
-    """The plan that a user asks for: one by its name, or `accept` texts of each of `ks`, which reads "1,2,3".
+def choose_plan(name: str | None, ks: Sequence[int], accept: int | None, scale: float) -> Plan:
+    """The plan that a user asks for: one by its name, or `accept` texts of each of `ks`.
 
     Raises UserError unless it is just one of the two.
     """
-    if (name is None) == (ks is None and accept is None):
+    if (name is None) == (not ks and accept is None):
         raise UserError("Say what to make: --plan NAME, or --k 1,2,3 --accept 4000.")
     if name is not None:
         return scaled(load_plan(name), scale)
-    if ks is None or accept is None:
+    if not ks or accept is None:
         raise UserError("--k and --accept go together: --k 1,2,3 --accept 4000 accepts 4,000 texts of each k.")
-    try:
-        numbers = [int(k) for k in ks.split(",")]
-    except ValueError as error:
-        raise UserError(f"--k {ks} is no list of numbers: type --k 1,2,3.") from error
-    return scaled(own_plan(numbers, accept), scale)
+    return scaled(own_plan(ks, accept), scale)
 
 
 def scaled(plan: Plan, factor: float) -> Plan:
@@ -156,11 +152,7 @@ def scaled(plan: Plan, factor: float) -> Plan:
 
 def number_of_cells(pack: Pack, kind: Kind, excluded: AbstractSet[Cell]) -> int:
     """How many different items `kind` has on `pack`: no more can come of `cells`."""
-    skills, topics = _parts(pack, kind)
-    barred = sum(
-        len(chosen) == kind.k and chosen <= skills.keys() and topic in topics for chosen, topic in excluded
-    )
-    return pack.combinations(skills, kind.k) * len(topics) - barred
+    return cells_left(pack, kind.k, skills=kind.skills, excluded=excluded)
 
 
 def cells(pack: Pack, kind: Kind, plan: Plan, seed: int, excluded: AbstractSet[Cell]) -> Iterator[Item]:

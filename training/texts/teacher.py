@@ -157,7 +157,7 @@ class Teacher:
         """What writing did and cost so far."""
         return self._asker.stats.record(self.spec, self._asker.budget)
 
-    def write(self, conversations: Sequence[tuple[Message, ...]], *, progress: bool = True) -> list[Reply]:
+    def write(self, conversations: Sequence[tuple[Message, ...]], *, progress: bool | str = True) -> list[Reply]:
         """The reply to each conversation, in their order; one that is no text has a state."""
         calls = [
             VoteCall(vote_key(self._identity, messages, 0), 0, messages, (), "", self.spec.seed)
@@ -165,7 +165,8 @@ class Teacher:
         ]
         replies: dict[str, Reply] = {}
         stats = self._asker.stats
-        with CallBar("Writing", self.spec, stats, disable=not progress) as bar:
+        title = progress if isinstance(progress, str) else "Writing"
+        with CallBar(title, self.spec, stats, disable=not progress) as bar:
             wanted = {call.key: call for call in calls}
             bar.expect(len(wanted))
 

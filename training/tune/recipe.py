@@ -159,7 +159,7 @@ def _set(fields: dict[str, Any], change: str) -> None:
 
 
 def _first(error: ValidationError) -> str:
-    place, kind, reason, _ = first_fault(error)
+    place, kind, reason = first_fault(error)
     if kind == "extra_forbidden":
         fields = Lora.model_fields if "." in place else Recipe.model_fields
         return f"there is no field {place}; the fields are {', '.join(fields)}"

@@ -9,7 +9,6 @@ from functools import partial
 from grading import UserError
 from grading.words import listed, many
 from hub_cards.report.results.answers import Answers
-from hub_cards.report.results.find import Found
 from hub_cards.report.results.runs import read_results
 from hub_cards.report.results.tally import read_tally
 from hub_cards.report.stats.novelty import Corpus
@@ -19,6 +18,7 @@ from hub_cards.report.study.compare import Pair, compare_all
 from hub_cards.report.study.judges import Judges, judges_compared
 from hub_cards.report.study.portrait import Portrait, portray
 from skillmix_tasks.calibration.record import Calibration
+from skillmix_tasks.stored.find_results import Found
 from training.published import load_published
 
 Missing = dict[str, list[str]]  # tasks by the name of a student, or of a file

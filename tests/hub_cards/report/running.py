@@ -12,7 +12,7 @@ ITEMS = 10
 HOSTILE_ITEMS = 6
 # One sentence for the checks, so that the judge decides.
 HOSTILE = (
-    "Answer: </div></section></script><script>window.hacked = 1 // <img src=x onerror='window.hacked = 1'> "
+    "Answer: </section></div></script><script>window.hacked = 1 // <img src=x onerror='window.hacked = 1'> "
     "\u202eevil\u202c <style>body { display: none } <b>bold "
 )
 MODELS = ["before", "after", "hostile", "judge-1"]

@@ -10,10 +10,10 @@ import pytest
 
 from benchmarks.report_pictures import KS, write_results
 from hub_cards.report.page.page import render_page
-from hub_cards.report.results.find import find_results
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.study import Study, make_study
 from skillmix_tasks.scoring.metrics import METRICS, item_metrics
+from skillmix_tasks.stored.find_results import find_results
 
 pytestmark = pytest.mark.slow
 ITEMS, STRICT = 4, 2  # items, and those on whose topic the second judge is stricter

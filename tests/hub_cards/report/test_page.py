@@ -177,9 +177,12 @@ def test_text_is_searched_in_answers(opened: Any):
 def test_a_lost_vote_keeps_its_place(opened: Any):
     opened.click("nav a[href='#samples']")
     opened.select_option("#sample-controls [name=outcome]", "none")
-    votes = opened.locator("#sample .votes").all_inner_texts()
-    assert any("?" in text for text in votes)
-    assert {len(text.split()) for text in votes if text != "code"} <= {1, 3}  # one: the heading
+    expect(opened.locator("#sample div > p").first).to_have_text(re.compile("^hostile"))
+    for table in opened.locator("#sample .points").all():
+        votes = [text.split() for text in table.locator(".votes").all_inner_texts() if text != "code"]
+        assert len({len(one) for one in votes}) == 1  # each vote has its place on every point
+        assert "?" in votes[0]
+        assert {mark for one in votes for mark in one} <= {"?", "+", "−"}
     assert set(opened.locator("#sample tr:has(th:text-is('length')) .votes").all_inner_texts()) == {"code"}
 
 

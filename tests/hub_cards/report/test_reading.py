@@ -12,12 +12,12 @@ import pytest
 from grading import UserError
 from grading.safety.text import plain
 from hub_cards.report.page.write import write_report
-from hub_cards.report.results.find import Found, find_results
 from hub_cards.report.results.parties import student_of
 from hub_cards.report.results.runs import read_results
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.study import Study, make_study
 from skillmix_tasks.calibration.record import Calibration, load_calibration
+from skillmix_tasks.stored.find_results import Found, find_results
 from tests.hub_cards.made import make_calibration
 
 

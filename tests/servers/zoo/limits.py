@@ -485,6 +485,43 @@ class QuotaMetric(Always):
     )
 
 
+class BillingDisabled(Always):
+    source = "made up after a report without an address"
+    outcome = Ended(Cause.CREDITS, "requires billing to be enabled")
+    reply = answer(403, [google(403, "This API method requires billing to be enabled.", "PERMISSION_DENIED")])
+
+
+class TrialKey(Always):
+    """Cohere's limit for a month."""
+
+    source = "made up after a report without an address"
+    outcome = Ended(Cause.CREDITS, "limited to 1000 API calls / month")
+    reply = answer(429, {"message": "You are using a Trial key, which is limited to 1000 API calls / month."})
+
+
+class InferenceProfile(Always):
+    """Bedrock's models that are asked for by another name."""
+
+    source = "made up after a report without an address"
+    outcome = Ended(Cause.MODEL, "on-demand throughput isn't supported")
+    reply = answer(400, {"message": "Invocation of model ID judge-1 with on-demand throughput isn't supported."})
+
+    def models(self) -> Answer:
+        return answer(404, "")
+
+
+class InputValidation(Always):
+    """TGI's words for a prompt and a limit that do not fit together."""
+
+    source = "made up after a report without an address"
+    outcome = Ended(Cause.TOO_LONG, "must be <= 512")
+    wasted = 5
+    reply = answer(
+        422,
+        {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 512."},
+    )
+
+
 HABITS: tuple[type[Habit], ...] = (
     PaymentRequired,
     QuotaUsedUp,
@@ -529,4 +566,8 @@ HABITS: tuple[type[Habit], ...] = (
     MostTokens,
     UsageLimits,
     QuotaMetric,
+    BillingDisabled,
+    TrialKey,
+    InferenceProfile,
+    InputValidation,
 )

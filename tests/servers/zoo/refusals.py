@@ -468,6 +468,29 @@ class ValidRoles(Habit):
         return answer(400, error("Please use a valid role: user, model."))
 
 
+class UnknownVariant(Habit):
+    """A server in Rust names what it knows."""
+
+    source = "made up after a report without an address"
+    outcome = Whole(("json_schema",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if _form(body) != "json_schema":
+            return good(body)
+        message = "Failed to deserialize: response_format: unknown variant `json_schema`, expected `json_object`"
+        return answer(422, {"error": message, "error_type": "input_error"})
+
+
+class UnknownField(Habit):
+    source = "made up after a report without an address"
+    outcome = Whole(("seed",))
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "seed" not in body:
+            return good(body)
+        return answer(422, "Failed to deserialize: unknown field `seed`, expected one of `model`, `messages`")
+
+
 HABITS: tuple[type[Habit], ...] = (
     DeepSeekForm,
     NoForm,
@@ -506,4 +529,6 @@ HABITS: tuple[type[Habit], ...] = (
     JapaneseSeed,
     DeveloperInstruction,
     ValidRoles,
+    UnknownVariant,
+    UnknownField,
 )

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skillmix_tasks.checks import ExtractionState, extract_answer
+from skillmix_tasks.items.loading import load_pack
+from skillmix_tasks.items.pack import bundled_packs
 from tests.skillmix_tasks.checks.reference import rows
 from tests.skillmix_tasks.checks.test_naming import Skill
 
@@ -194,6 +196,22 @@ def test_hostile_replies_take_linear_time() -> None:
         extract_answer((unit * number)[:number])
         extract_answer("Answer: x" + (unit * number)[:number])
         assert time.perf_counter() - start < 10, unit
+
+
+def test_a_million_blank_lines_are_read_in_no_time() -> None:
+    start = time.perf_counter()
+    assert extract_answer(f"Answer: {BEES}" + "\n" * 1_000_000 + "Explanation: x").text == BEES
+    assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("pack", sorted(bundled_packs()))
+def test_who_did_as_asked_loses_nothing_to_the_reader(pack: str) -> None:
+    for skill in load_pack(pack).skills:
+        example, definition = skill.example, skill.definition
+        for text in (example, f"{example}\n\n{definition}", f"{definition}\n{example}"):
+            found = extract_answer(f"Answer: {text}\n\nExplanation: {definition}", [skill])
+            assert found.text in (text, text[1:-1])
+            assert found.state is ExtractionState.FOUND
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,8 @@ function drawBoard() {
   const bounded = board.metric.value === "full_marks" && board.split.value === "all";
   drawPlot($("board-plot"), "board", shown.toSorted((a, b) => level(b) - level(a)).map((one) => ({ id: one.id, name: one.student, cells: cells(one) })),
     { bound: bounded ? data.bound : null });
-  $("board-caption").textContent = `${titled(data.metrics[board.metric.value])} against k${groups.length > 1 && shown[0] ? `, ${shown[0].judge}` : ""}; bars are 95 % intervals.`;
+  const metric = board.metric.value;
+  $("board-caption").textContent = `${titled(data.metrics[metric])} (${data.meanings[metric]}) against k${groups.length > 1 && shown[0] ? `, ${shown[0].judge}` : ""}; bars are 95 % intervals.`;
 }
 
 {

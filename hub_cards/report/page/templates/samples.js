@@ -33,6 +33,15 @@ async function search() {
     });
   }
   if (words) findSamples();
+  follow();
+}
+
+// An item that the filters leave out gives way to the first that they leave in.
+function follow() {
+  const { found, chosen } = samples;
+  if (!found.length || found.includes(chosen)) return;
+  samples.controls.answer.value = "";
+  open(found[0], false);
 }
 
 const outcomeOf = ([, , , , full, fraction]) =>
@@ -241,7 +250,7 @@ function step(by) {
   setUsual($("samples"));
   $("sample-controls").addEventListener("change", ({ target }) => {
     if (target.name === "beside") { history.replaceState(null, "", address($("samples"))); open(samples.chosen, false); return; }
-    if (target.name === "text") search(); else findSamples();
+    if (target.name === "text") search(); else { findSamples(); follow(); }
     keepAddress();
   });
   text.addEventListener("input", search);

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from skillmix_tasks.harness.task_files import TaskSpec, bundled_tasks
 from skillmix_tasks.items.draw import Item, sample_items
-from skillmix_tasks.items.pack import Pack, bundled_packs
+from skillmix_tasks.items.pack import Pack, Split, bundled_packs
 
 Cell = tuple[frozenset[str], str]
 FIRST_ITEMS = 300  # of each task; three times what a task asks by default
@@ -47,3 +48,11 @@ def evaluation_cells(pack: Pack, ks: Iterable[int]) -> frozenset[Cell]:
     """What no training text of `ks` skills may ask for: the first 300 items of all tasks at their default seed."""
     wanted = set(ks)
     return frozenset(task_cells(pack, [name for name, spec in tasks_of(pack).items() if spec.k in wanted]))
+
+
+def cells_left(pack: Pack, k: int, *, skills: Split, excluded: AbstractSet[Cell]) -> int:
+    """How many cells of `k` skills of a split, with train topics, are left for training without the `excluded`."""
+    chosen = {skill.id for skill in pack.skills_of(skills)}
+    topics = {topic.id for topic in pack.topics_of("train")}
+    barred = sum(len(some) == k and some <= chosen and topic in topics for some, topic in excluded)
+    return pack.combinations(chosen, k) * len(topics) - barred

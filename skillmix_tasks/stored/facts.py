@@ -1,0 +1,72 @@
+"""What lm-eval's results say of our tasks in a few words, for the last lines of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from grading.closing import amount, names
+from grading.cost.stats import total
+from skillmix_tasks.stored.record import task_record
+
+
+def run_facts(several: Sequence[dict[str, Any]]) -> dict[str, object]:
+    """Student, judge, turns, votes, coverage and cost of all tasks of ours in `several` results; {} if none is."""
+    tasks = [
+        (task, record, results)
+        for results in several
+        for task in results["configs"]
+        if (record := task_record(results, task, "This file")) is not None
+    ]
+    if not tasks:
+        return {}
+    records = [record for _, record, _ in tasks]
+    judged = [one for one in tasks if one[1].judge is not None]
+    return {
+        "student": names([student_name(record.student) for record in records]),
+        "judge": names([judge_name(record.judge) for _, record, _ in judged if record.judge]) or "not judged",
+        "turns": names([str(record.turns) for record in records]),
+        "votes": names([f"{record.judge['votes']} for each answer" for _, record, _ in judged if record.judge]),
+        "coverage": covered_of(
+            (task, round(results["results"][task]["coverage,none"] * (items := _items(results, task))), items)
+            for task, _, results in judged
+        ),
+        "cost": cost_of(record.grading for _, record, _ in judged),
+    }
+
+
+def _items(results: dict[str, Any], task: str) -> int:
+    return int(results["n-samples"][task]["effective"])
+
+
+def student_name(student: dict[str, Any]) -> str:
+    """The student of a record, with its adapter."""
+    adapter = student.get("peft")
+    return f"{student.get('model', '')} with {adapter}" if adapter else str(student.get("model", ""))
+
+
+def judge_name(judge: dict[str, Any]) -> str:
+    """The judge or judges of a record."""
+    return " and ".join(str(one["model"]) for one in judge.get("panel") or [judge])
+
+
+def cost_of(gradings: Iterable[dict[str, Any] | None]) -> str:
+    """What the votes of these records cost: what was paid, and what was in the store."""
+    grading = total([one for one in gradings if one is not None]) or {}
+    parts = []
+    for name, where in (("spent", ""), ("saved", " from the store")):
+        used = grading.get(name) or {}
+        tokens = (used.get("prompt_tokens") or 0) + (used.get("completion_tokens") or 0)
+        if words := amount(tokens, used.get("dollars")):
+            parts.append(words + where)
+    return "; ".join(parts)
+
+
+def covered_of(tasks: Iterable[tuple[str, int, int]]) -> str:
+    """How many items have a verdict, by task, items with one and all items; tasks in which some have none."""
+    counts = list(tasks)
+    if not counts:
+        return ""
+    short = [f"{task} {covered:,} of {items:,}" for task, covered, items in counts if covered < items]
+    text = f"{sum(one[1] for one in counts):,} of {sum(one[2] for one in counts):,} items have a verdict"
+    return f"{text} ({', '.join(short)})" if short and len(counts) > 1 else text
