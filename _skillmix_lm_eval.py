@@ -114,7 +114,7 @@ def _checks() -> ModuleType | None:
     """Our checks, whose errors print one line; None if they cannot be imported: lm-eval runs without them."""
     try:
         from grading.errors import show_user_errors_in_one_line
-        from skillmix_tasks.harness import evaluate
+        from skillmix_tasks.commands import evaluate
     except ImportError:
         return None
     show_user_errors_in_one_line()

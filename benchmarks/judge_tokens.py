@@ -25,7 +25,7 @@ from grading.protocol.prompt import PROMPT_VERSION, build_messages
 from grading.protocol.untrusted import shown
 from grading.verdict import State
 from skillmix_tasks.calibration.reference_answers import RecordedAnswer, read_answers
-from skillmix_tasks.harness.embedded import find_gguf
+from skillmix_tasks.commands.embedded import find_gguf
 
 VOTES = 3
 OUTPUT_PRICE = 4.0  # of the input price

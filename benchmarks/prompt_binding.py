@@ -28,7 +28,7 @@ from grading import UserError
 from grading.home import home
 from skillmix_tasks.calibration.series import read_series
 from skillmix_tasks.calibration.tree import read_table
-from skillmix_tasks.harness.embedded import convert_embedded_model
+from skillmix_tasks.commands.embedded import convert_embedded_model
 from training.tune.encode import encode
 from training.tune.marking import marked_template
 

@@ -71,7 +71,7 @@ def _write(path: Path, number: int) -> None:
 
 
 def _grade(samples: Path, base_url: str, number: int, votes: int) -> None:
-    from skillmix_tasks.regrade import regrade
+    from skillmix_tasks.commands.regrade import regrade
 
     logging.disable(logging.INFO)
     started = time.perf_counter()

@@ -40,7 +40,7 @@ _FORKS.set_forkserver_preload(
         "lm_eval.evaluator",
         "lm_eval.models.openai_completions",
         "torch.distributed",
-        "skillmix_tasks.harness.evaluate",
+        "skillmix_tasks.commands.evaluate",
     ]
 )
 

@@ -27,7 +27,7 @@ import yaml
 from datasets import Dataset
 
 from grading.home import home
-from skillmix_tasks.harness.embedded import convert_embedded_model
+from skillmix_tasks.commands.embedded import convert_embedded_model
 from skillmix_tasks.items.draw import sample_items
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.prompts import render

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from grading.options import AsJson, Concurrency, Judge, JudgeBaseUrl, MaxTokens, MaxUsd, Votes
+from grading.commands.options import AsJson, Concurrency, Judge, JudgeBaseUrl, MaxTokens, MaxUsd, Votes
 
 app = typer.Typer()
 
@@ -86,7 +86,7 @@ def judges(as_json: AsJson = False) -> None:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    from grading.tables import print_table
+    from grading.commands.tables import print_table
 
     lines = []
     for row in rows:

@@ -83,7 +83,7 @@ _WRONG = {
 }
 # The parts of a place that name the types between which a value may choose, as pydantic writes them.
 _TYPE = re.compile(
-    r"(str|int|float|bool|none)|(dict|list|tuple|union|nullable|function|constrained|lax|model)[\[(-].*"
+    r"(str|int|float|bool|none|\[key\])|(dict|list|tuple|union|nullable|function|constrained|lax|model)[\[(-].*"
 )
 
 

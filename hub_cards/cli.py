@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grading.options import AsJson, Items, Judge, Pack, PackIfAny
+from grading.commands.options import AsJson, Items, Judge, Pack, PackIfAny
 
 if TYPE_CHECKING:
     from hub_cards.evaluations import Evaluation

@@ -10,8 +10,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from grading import options
-from grading.options import AsJson, JudgeBaseUrl, Judges, MaxTokens, MaxUsd, OutIfAny, PackIfAny, Sets, Votes
+from grading.commands import options
+from grading.commands.options import (
+    AsJson,
+    JudgeBaseUrl,
+    Judges,
+    MaxTokens,
+    MaxUsd,
+    OutIfAny,
+    PackIfAny,
+    Sets,
+    Votes,
+)
 from skillmix_tasks.calibration.cli import app as reference_app
 
 app = typer.Typer()
@@ -42,7 +52,7 @@ def evaluate(
     --apply_chat_template, --limit, --batch_size, --device.
     --out DIR is lm_eval's --output_path DIR --log_samples.
     """
-    from skillmix_tasks.harness.evaluate import run_lm_eval
+    from skillmix_tasks.commands.evaluate import run_lm_eval
     from skillmix_tasks.harness.settings import given_settings
 
     overrides = given_settings(
@@ -85,10 +95,10 @@ def grade(
     """
     from lm_eval.utils import make_table, setup_logging
 
-    from grading.closing import same_command, show_closing
-    from skillmix_tasks.harness.evaluate import strict_json
+    from grading.commands.closing import same_command, show_closing
+    from skillmix_tasks.commands.evaluate import strict_json
+    from skillmix_tasks.commands.regrade import regrade_all
     from skillmix_tasks.harness.settings import given_settings
-    from skillmix_tasks.regrade import regrade_all
     from skillmix_tasks.scoring.controls import take_failures
     from skillmix_tasks.stored.facts import run_facts
 
@@ -126,7 +136,7 @@ def grade(
 @app.command()
 def tasks(as_json: AsJson = False) -> None:
     """List the tasks and groups."""
-    from skillmix_tasks.harness.evaluate import own_names
+    from skillmix_tasks.commands.evaluate import own_names
 
     names = own_names()
     typer.echo(json.dumps(names) if as_json else "\n".join(names))
@@ -148,7 +158,7 @@ def quickstart(
     as_json: AsJson = False,
 ) -> None:
     """Run skillmix_k2 here and now with a small embedded model as student and judge (a minute)."""
-    from skillmix_tasks.harness.quickstart import quickstart as run
+    from skillmix_tasks.commands.quickstart import quickstart as run
 
     run(out, items, seed, as_json=as_json)
 
@@ -157,7 +167,7 @@ def quickstart(
 def embedded() -> None:
     """Print the directory of the small chat model of `quickstart`, made there if it is missing (half a minute)."""
     from grading.home import home
-    from skillmix_tasks.harness.embedded import convert_embedded_model
+    from skillmix_tasks.commands.embedded import convert_embedded_model
 
     typer.echo(convert_embedded_model(home() / "models" / "smollm2-135m-instruct"))
 

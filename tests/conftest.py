@@ -13,7 +13,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from skillmix_tasks.harness.embedded import convert_embedded_model
+from skillmix_tasks.commands.embedded import convert_embedded_model
 from tests.skillmix_tasks.running import copy_lm_eval
 
 # Workers side by side, each with a thread for every core, would wait for one another. Before torch is imported.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from skillmix_tasks.harness.evaluate import own_names
+from skillmix_tasks.commands.evaluate import own_names
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment
 

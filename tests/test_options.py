@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from grading import UserError
-from grading.options import numbers
+from grading.commands.options import numbers
 from skillmix import app, mount
 
 ONE_JUDGE = "A judge's name (`skillmix judges`), a model id, or hf:DIRECTORY."

@@ -15,8 +15,8 @@ import grading.cli
 import hub_cards.cli
 import hub_cards.report.cli
 import skillmix_tasks.cli
-import skillmix_tasks.harness.evaluate
-import skillmix_tasks.regrade
+import skillmix_tasks.commands.evaluate
+import skillmix_tasks.commands.regrade
 import tests.grading.batch_run
 import tests.grading.graded_run
 import tests.skillmix_tasks.ranked_model

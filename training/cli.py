@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from grading import options
+from grading.commands import options
 
 app = typer.Typer()
 _Accept = Annotated[int | None, typer.Option(min=1, metavar="N", help="Texts to accept of each k of --k.")]
@@ -108,7 +108,7 @@ def generate(
     from lm_eval.utils import setup_logging
 
     from grading import Budget
-    from grading.closing import same_command, show_closing
+    from grading.commands.closing import same_command, show_closing
     from skillmix_tasks.harness.logs import show_our_logs
     from skillmix_tasks.harness.settings import given_settings, read_settings
     from training.data.dataset import check_share
@@ -182,7 +182,7 @@ def train(
     """
     from lm_eval.utils import setup_logging
 
-    from grading.closing import show_closing
+    from grading.commands.closing import show_closing
     from skillmix_tasks.harness.logs import show_our_logs
     from training.tune.distributed import is_main
     from training.tune.lengths import check_policy
@@ -255,7 +255,7 @@ def compare(
     """
     from lm_eval.utils import setup_logging
 
-    from grading.closing import show_closing
+    from grading.commands.closing import show_closing
     from skillmix_tasks.harness.logs import show_our_logs
     from skillmix_tasks.harness.settings import given_settings
     from training.compare import compare as compare_models

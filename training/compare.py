@@ -249,7 +249,7 @@ def _judge_sides(sides: Sequence[Path], settings: dict[str, Any], read: Settings
 
     Sides share a cap in equal parts, as they are judged one after the other.
     """
-    from skillmix_tasks.regrade import regrade
+    from skillmix_tasks.commands.regrade import regrade
     from skillmix_tasks.scoring.controls import take_failures
 
     missing = [side for side in sides if not (side / _WHOLE).exists()]

@@ -19,11 +19,11 @@ from typing import Any
 import yaml
 
 from grading import JudgeSpec, Usage, UserError
+from grading.commands.words import many
 from grading.cost.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETION_PER_CRITERION
 from grading.models.price import PRICES_VARIABLE
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
-from grading.words import many
 from skillmix_tasks.cells import evaluation_cells
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item, sample_items

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from grading import UserError
 from grading.home import home, is_own
-from skillmix_tasks.harness.embedded import convert_embedded_model
+from skillmix_tasks.commands.embedded import convert_embedded_model
 from training.data.folder import record_bytes, record_of
 from training.tune.recipe import EMBEDDED, Recipe, load_recipe, recipe_names
 from training.tune.whole import check_model

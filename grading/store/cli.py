@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grading.options import AsJson, Judge, OutFileIfAny
-from grading.words import many
+from grading.commands.options import AsJson, Judge, OutFileIfAny
+from grading.commands.words import many
 
 if TYPE_CHECKING:
     from grading.home import StorePlace
@@ -279,7 +279,7 @@ def _summary(store: VerdictStore) -> dict[str, Any]:
 
 
 def _print(summary: dict[str, Any]) -> None:
-    from grading.tables import print_table
+    from grading.commands.tables import print_table
 
     typer.echo(f"{summary['file']}: {summary['votes']:,} votes, {summary['bytes'] / 1e6:,.1f} MB")
     for one in summary["judges"]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from grading.options import AsJson, Ks, Out, numbers
+from grading.commands.options import AsJson, Ks, Out, numbers
 
 app = typer.Typer()
 _Tokens = Annotated[float | None, typer.Option("--corpus-tokens", help="The corpus in tokens, as 2e12.")]
@@ -45,8 +45,8 @@ def report(
 
     skillmix report results --out report
     """
-    from grading.closing import names, show_closing
-    from grading.words import many
+    from grading.commands.closing import names, show_closing
+    from grading.commands.words import many
     from hub_cards.report.page.experiment import read_experiment
     from hub_cards.report.page.write import write_report
     from hub_cards.report.stats.novelty import corpus_of

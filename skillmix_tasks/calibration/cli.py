@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grading import options
-from grading.options import AsJson, JudgeBaseUrl, Judges, MaxTokens, MaxUsd, OutIfAny, Votes
+from grading.commands import options
+from grading.commands.options import AsJson, JudgeBaseUrl, Judges, MaxTokens, MaxUsd, OutIfAny, Votes
 
 if TYPE_CHECKING:
     from skillmix_tasks.calibration.tree import Fault
@@ -34,7 +34,7 @@ def metrics(folder: _Folder, as_json: AsJson = False) -> None:
 
     The notes are counted by student and k; with --json each is a line.
     """
-    from grading.tables import print_table
+    from grading.commands.tables import print_table
     from skillmix_tasks.calibration.reference_metrics import reference_metrics
 
     report = reference_metrics(folder)
@@ -100,7 +100,7 @@ def calibrate(
     from lm_eval.utils import setup_logging
 
     from grading import JudgeSpec, Panel, UserError
-    from grading.closing import same_command, show_closing
+    from grading.commands.closing import same_command, show_closing
     from grading.home import verdict_store
     from grading.panel import panel_name
     from grading.safety.whole import write_whole
@@ -153,7 +153,9 @@ def calibrate(
         "judge": panel_name(judges),
         "votes": f"{sum(judge.votes for judge in judges)} for each answer",
         "coverage": f"{decisions} of {decisions + undecided} decisions on {found.answers} answers",
-        "cost": cost_of(panel.record() for panel in panels),
+        "cost": cost_of(
+            (panel.record() for panel in panels), free=all(judge.kind == "transformers" for judge in judges)
+        ),
         "results": out or "not saved",
     }
     following = (
@@ -172,7 +174,7 @@ def correct(
 
     skillmix correct results --calibration OUT
     """
-    from grading.closing import show_closing
+    from grading.commands.closing import show_closing
     from skillmix_tasks.calibration.corrected import correct_results, read_results
     from skillmix_tasks.calibration.record import load_calibration
     from skillmix_tasks.stored.facts import run_facts

@@ -14,8 +14,8 @@ from math import sqrt
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from grading.commands.words import many
 from grading.intervals import CONFIDENCE
-from grading.words import many
 
 LEAST = 10  # units of each class that a calibration must have
 

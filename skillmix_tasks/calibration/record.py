@@ -10,10 +10,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from grading import UserError
+from grading.commands.words import many
 from grading.protocol.prompt import PROMPT_VERSION
 from grading.safety.bounds import read_bytes
 from grading.safety.templates import environment
-from grading.words import many
 from skillmix_tasks.calibration.agreement import Agreement, Estimate
 from skillmix_tasks.calibration.correction import ErrorRates
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from grading.words import many
+from grading.commands.words import many
 from skillmix_tasks.calibration.rows import GradedRow, ItemKey, read_rows
 from skillmix_tasks.calibration.tree import Fault, GradingFile, Series, find_gradings
 

@@ -10,8 +10,8 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from grading import UserError
+from grading.commands.words import listed, many
 from grading.safety.bounds import MOST_FILE, open_file
-from grading.words import listed, many
 
 _RUN = re.compile(r"k(?P<k>\d+)_s(?P<seed>-?\d+)_v(?P<version>.+)_r(?P<generation>\d+)")
 _GRADED = re.compile(r"by_(?P<grader>.+)_on_(?P<column>\D+_\d+)_(?P<grading>\d+)_(?P<prompt>[^_]+)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from grading.closing import amount, names
+from grading.commands.closing import amount, names
 from grading.cost.stats import total
 from skillmix_tasks.stored.record import task_record
 
@@ -31,8 +31,15 @@ def run_facts(several: Sequence[dict[str, Any]]) -> dict[str, object]:
             (task, round(results["results"][task]["coverage,none"] * (items := _items(results, task))), items)
             for task, _, results in judged
         ),
-        "cost": cost_of(record.grading for _, record, _ in judged),
+        "cost": cost_of(
+            (record.grading for _, record, _ in judged),
+            free=all(_in_process(record.judge) for _, record, _ in judged if record.judge),
+        ),
     }
+
+
+def _in_process(judge: dict[str, Any]) -> bool:
+    return all(one.get("endpoint") == "transformers" for one in judge.get("panel") or [judge])
 
 
 def _items(results: dict[str, Any], task: str) -> int:
@@ -50,14 +57,14 @@ def judge_name(judge: dict[str, Any]) -> str:
     return " and ".join(str(one["model"]) for one in judge.get("panel") or [judge])
 
 
-def cost_of(gradings: Iterable[dict[str, Any] | None]) -> str:
-    """What the votes of these records cost: what was paid, and what was in the store."""
+def cost_of(gradings: Iterable[dict[str, Any] | None], *, free: bool = False) -> str:
+    """What the votes of these records cost: what was paid, and what was in the store; `free` ones cost nothing."""
     grading = total([one for one in gradings if one is not None]) or {}
     parts = []
     for name, where in (("spent", ""), ("saved", " from the store")):
         used = grading.get(name) or {}
         tokens = (used.get("prompt_tokens") or 0) + (used.get("completion_tokens") or 0)
-        if words := amount(tokens, used.get("dollars")):
+        if words := amount(tokens, 0.0 if free else used.get("dollars")):
             parts.append(words + where)
     return "; ".join(parts)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from grading.errors import first_fault
 from skillmix_tasks.harness.settings import Settings
@@ -20,6 +20,10 @@ class Inner(BaseModel):
     skills: Literal["all", "train"] = "all"
 
 
+def known(state: str) -> str:
+    raise ValueError(f"there is no state {state}")
+
+
 class Data(BaseModel):
     model_config = ConfigDict(extra="forbid")
     title: str = "A"
@@ -27,6 +31,7 @@ class Data(BaseModel):
     day: datetime.date | None = None
     names: tuple[str, ...] = Field(default=("a",), min_length=1, max_length=2)
     kinds: list[Inner] = []
+    counts: dict[Annotated[str, AfterValidator(known)], int] = {}
     judge: str | dict[str, Any] | list[str | dict[str, Any]] | None = None
     short: str = Field(default="a", min_length=1, max_length=3)
 
@@ -51,6 +56,7 @@ class Data(BaseModel):
         ({"judge": 5}, "judge: text or an object of names and values or a list is expected, not 5"),
         ({"judge": [5]}, "judge, entry 1: text or an object of names and values is expected, not 5"),
         ({"colour": "red"}, "colour: nothing reads a field of this name"),
+        ({"counts": {"dreamt": 1}}, "counts.dreamt: there is no state dreamt"),
         ({"short": ""}, "short: the text is too short"),
         ({"short": "abcd"}, "short: the text is too long: 3 characters are the most"),
         ([], "an object of names and values is expected"),

@@ -374,7 +374,7 @@ def test_report_correction_and_comparison_read_the_same_record(
         lambda: correct_results(results_of(copy), calibration),
         lambda: compare_halves(half, half),
     ):
-        with pytest.raises(UserError, match=f"no results file of a SKILL-MIX run .*{words}"):
+        with pytest.raises(UserError, match=f"not a results file of a SKILL-MIX run .*{words}"):
             read()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from grading import UserError
-from skillmix_tasks.harness.evaluate import check_json
+from skillmix_tasks.commands.evaluate import check_json
 from skillmix_tasks.harness.settings import read_settings
 from skillmix_tasks.harness.task_files import harness_folder
 from tests.skillmix_tasks.running import copy_lm_eval, environment, run

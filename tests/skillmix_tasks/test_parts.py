@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from grading import UserError
-from skillmix_tasks import regrade as regrade_module
+from skillmix_tasks.commands import regrade as regrade_module
+from skillmix_tasks.commands.regrade import regrade
 from skillmix_tasks.items.draw import sample_items
 from skillmix_tasks.items.loading import load_pack
-from skillmix_tasks.regrade import regrade
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, write_answers
 from tests.servers.chat import ChatServer, student_text
 from tests.skillmix_tasks.running import MODELS, Results, read_output

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grading import UserError
-from grading.words import many
+from grading.commands.words import many
 from skillmix_tasks.cells import FIRST_ITEMS, Cell, task_cells, tasks_of
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.loading import load_pack

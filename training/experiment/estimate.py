@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
-from grading.words import many
+from grading.commands.words import many
 from skillmix_tasks.harness.settings import Settings
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack

@@ -75,8 +75,11 @@ class Report:
         texts = {k: counted.tally.accepted for k, counted in sorted(self.outcome.counts.kinds.items())}
         spent = (
             f"{who} {words}"
-            for who, cost in (("teacher", self.outcome.teacher), ("judge", self.outcome.judge))
-            if (words := cost_of([cost]))
+            for who, cost, specs in (
+                ("teacher", self.outcome.teacher, [self.run.teacher]),
+                ("judge", self.outcome.judge, self.run.judges),
+            )
+            if (words := cost_of([cost], free=all(spec.kind == "transformers" for spec in specs)))
         )
         return {
             "teacher": self.run.teacher.model,

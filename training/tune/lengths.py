@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from grading import UserError
-from grading.words import many
+from grading.commands.words import many
 from training.tune.encode import IGNORED, Encoded
 
 if TYPE_CHECKING:

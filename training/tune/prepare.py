@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
+from grading.commands.words import many
 from grading.home import home
 from grading.models.fingerprint import cached_commit, check_model_path, weights_fingerprint
-from grading.words import many
-from skillmix_tasks.harness.embedded import convert_embedded_model
+from skillmix_tasks.commands.embedded import convert_embedded_model
 from training.data.leakage import Leakage
 from training.data.source import Data, open_data
 from training.tune.distributed import asked_for, say, world_size

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
+from grading.commands.words import many
 from grading.safety.whole import whole_file, write_whole
-from grading.words import many
 from training.data.folder import claimed, record_of
 from training.tune.distributed import accumulation, asked_for, check_devices, is_main, say, warn, world_size
 from training.tune.export import export_model, merge

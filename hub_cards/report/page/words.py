@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from grading.words import listed, many
+from grading.commands.words import listed, many
 from hub_cards.report.study.board import NOT_STATED, SPLITS, Cell
 from hub_cards.report.study.study import Study
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from grading.commands.words import many
 from grading.safety.bounds import load_json, read_text
-from grading.words import many
 from hub_cards.report.results.parties import Party, digest, judge_of, student_of
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.output_files import samples_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from grading import UserError
-from grading.words import listed, many
+from grading.commands.words import listed, many
 from hub_cards.report.results.answers import Answers
 from hub_cards.report.results.runs import read_results
 from hub_cards.report.results.tally import read_tally

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from grading.errors import UserError
 from grading.home import home
-from skillmix_tasks.harness.embedded import convert_embedded_model
+from skillmix_tasks.commands.embedded import convert_embedded_model
 from skillmix_tasks.harness.task_files import harness_folder
 
 _TASK = "skillmix_k2"
@@ -41,9 +41,9 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
     from lm_eval.tasks import TaskManager
     from lm_eval.utils import make_table, setup_logging
 
-    from grading.closing import show_closing
+    from grading.commands.closing import show_closing
     from grading.local.backend import load_judge
-    from skillmix_tasks.harness.evaluate import strict_json
+    from skillmix_tasks.commands.evaluate import strict_json
     from skillmix_tasks.harness.logs import no_loading_bars, quiet_lm_eval
     from skillmix_tasks.stored.facts import run_facts
 

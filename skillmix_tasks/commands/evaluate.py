@@ -76,7 +76,7 @@ def run_lm_eval(
 
 def _close(made: Sequence[dict[str, Any]], output: str | None, *, as_json: bool) -> None:
     """Print the last lines of a run with tasks of ours; other ranks than the first have no results."""
-    from grading.closing import show_closing
+    from grading.commands.closing import show_closing
     from skillmix_tasks.stored.answers import take_written
     from skillmix_tasks.stored.facts import run_facts
 
