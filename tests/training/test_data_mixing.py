@@ -132,5 +132,5 @@ def test_a_training_on_several_resumes_and_notices_changed_data(server: TrainSer
     write_short_rows(tmp_path / "first", 1, 13)
     refused = start(broken)
     assert refused.wait() == 1
-    assert "data.fingerprint" in refused.said()
-    assert "data.rows (18, was 17)" in refused.said()
+    assert "with another data set (--data)" in refused.said()
+    assert "rows 18, was 17" in refused.said()
