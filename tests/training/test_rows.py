@@ -82,7 +82,9 @@ def test_a_line_that_is_no_row_is_named(tmp_path: Path):
     path = rows_file(tmp_path, 1)
     whole = path.read_text()
     path.write_text(whole[:-40])  # a process was killed while it wrote
-    with pytest.raises(UserError, match=r"rows_k1.jsonl, line 2, is not a row of a data set \(it is not valid JSON"):
+    with pytest.raises(
+        UserError, match=r"rows_k1.jsonl, line 2, is not a row of a data set \(it is not valid JSON"
+    ):
         list(read_rows(path))
     path.write_text(whole.replace('"turns":2', '"turns":7', 1))
     with pytest.raises(UserError, match="line 1, is not a row of a data set \\(turns: "):
