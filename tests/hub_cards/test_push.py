@@ -93,7 +93,7 @@ def test_what_was_sent_is_not_sent_again(told: dict[str, Any]):
 @pytest.mark.parametrize(
     ("case", "sentence"),
     [
-        ("public already", "The dataset org/set is public: add --public if what you push may be seen by all"),
+        ("public already", "The dataset org/set is public: add --public if the files may be public"),
         ("no right", "Your token may not write to forbidden/set (403): take one with that right"),
         ("no name", "'a b/c' is not the name of a repository: type ORG/NAME."),
         ("no org", "'skillmix' is not the name of a repository: type ORG/NAME."),
