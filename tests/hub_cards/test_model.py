@@ -102,7 +102,7 @@ def test_other_weights_lose_the_evaluation_of_the_earlier_ones(told: dict[str, A
         ("not ours", "The model org/base is not empty and has no card that `skillmix push model` made"),
         ("merged too early", "is incomplete, and only a complete run is merged: leave --merged out."),
         ("no run", "name a folder that `skillmix train` made."),
-        ("no specs", "judge (run.json of"),
+        ("no specs", "judge (run.json does not have it)"),
         ("other model", "has the results of org/merged, not of org/adapter"),
         ("no samples", "evaluate with --log_samples"),
         ("not pushed", "There is no model org/none, or your token may not see it: push it first"),

@@ -161,7 +161,7 @@ def test_a_whole_run_is_left_alone_and_can_be_merged(server: TrainServer, model:
     (out / "result.json").unlink()
     refused = server.start(*train_arguments(recipe, data, out))
     assert refused.wait() == 1
-    for name in ("world_size", "versions.trl"):
+    for name in ("number of processes", "releases of packages: trl"):
         assert name in refused.said()
     record["world_size"] = 1
     (out / "run.json").write_text(json.dumps(record))
@@ -174,7 +174,7 @@ def test_a_whole_run_is_left_alone_and_can_be_merged(server: TrainServer, model:
     (out / "run.json").write_text(json.dumps(record))
     refused = server.start(*train_arguments(recipe, data, out))
     assert refused.wait() == 1
-    for name in ("template", "data.fingerprint"):
+    for name in ("template", "data set (--data)"):
         assert name in refused.said()
 
 

@@ -129,6 +129,7 @@ def test_an_experiment_that_is_wrong_is_refused_in_one_sentence(tmp_path: Path):
     assert "Traceback" not in said
 
 
+@pytest.mark.skipif(why_not() is None, reason="the test on SLURM shows the same")
 def test_killed_twice_it_ends_with_the_same_tables_and_pays_for_nothing_twice(unbroken: Unbroken, tmp_path: Path):
     break_twice(unbroken, Workflow(tmp_path / "run", unbroken.experiment, tmp_path / "home"))
 

@@ -112,6 +112,7 @@ _TYPED = {
     "arguments": "list of arguments for lm_eval",
     "settings": "list of settings (--set)",
     "versions": "releases of packages",
+    "world_size": "number of processes",
 }
 
 
