@@ -31,7 +31,7 @@ test: ## all tests, with the wheel installed in an environment of its own
 	SKILLMIX_TEST_INSTALL=1 PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pytest -n 3 --dist loadfile
 
 check: install ## all that has to pass, from an empty checkout
-	$(MAKE) -j 2 -O lint test
+	$(MAKE) -j 2 -Oline lint test
 
 lock: ## renew constraints.txt
 	$(COMPILE) --universal --python-version 3.11 --upgrade --custom-compile-command 'make lock' -o constraints.txt
