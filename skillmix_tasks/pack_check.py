@@ -44,10 +44,13 @@ def items_by_task(pack: Pack) -> dict[str, int]:
 
 
 def cells_for_training(pack: Pack) -> dict[int, int]:
-    """How many texts of each k can be made of train skills and topics, without the items of the tasks."""
+    """How many texts of each k can be made for train topics, without the items of the tasks.
+
+    As in own plans: of all skills with k = 1, of the train skills with more.
+    """
     ks = sorted({spec.k for spec in tasks_of(pack).values()})
     excluded = evaluation_cells(pack, ks)
-    return {k: cells_left(pack, k, skills="train", excluded=excluded) for k in ks}
+    return {k: cells_left(pack, k, skills="all" if k == 1 else "train", excluded=excluded) for k in ks}
 
 
 def _other_than_the_paper(pack: Pack) -> Iterator[str]:

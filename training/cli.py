@@ -111,6 +111,7 @@ def generate(
     from grading.commands.closing import same_command, show_closing
     from skillmix_tasks.harness.logs import show_our_logs
     from skillmix_tasks.harness.settings import given_settings, read_settings
+    from skillmix_tasks.items.pack import bundled_packs
     from training.data.dataset import check_share
     from training.data.mix import Mix
     from training.texts.generate import Limits, Run
@@ -149,7 +150,8 @@ def generate(
     report = finish(run, out, outcome, validation=validation, mix=mixed)
     typer.echo(json.dumps(report.record()) if as_json else report.text())
     made = bool(outcome.counts.accepted)
-    next_step = ["train", "--recipe", "mistral-7b-instruct-lora", "--data", out, "--out", f"{out}-run"]
+    own = [] if pack in bundled_packs() else ["--pack", pack]
+    next_step = ["train", "--recipe", "mistral-7b-instruct-lora", "--data", out, *own, "--out", f"{out}-run"]
     show_closing(report.closing(), next_step if made else same_command(), as_json=as_json)
     if not made:
         raise typer.Exit(1)
@@ -171,6 +173,7 @@ def train(
         str, typer.Option(help="What becomes of rows over max_length: fail, drop or truncate.")
     ] = "fail",
     allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help="Train on data that leaks.")] = False,
+    pack: options.PackIfAny = None,
     merge: Annotated[bool, typer.Option("--merge", help="Also write adapter and base as one model.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -178,7 +181,8 @@ def train(
 
     skillmix train --recipe mistral-7b-instruct-lora --data DIR --out RUN
 
-    --set changes a field of the recipe: --set steps=100 --set lora.r=8.
+    --set changes a field of the recipe: --set steps=100 --set lora.r=8. Rows of a pack of your own need --pack,
+    as they are searched for items of the recipe's tasks.
     """
     from lm_eval.utils import setup_logging
 
@@ -193,7 +197,7 @@ def train(
 
     setup_logging()
     show_our_logs()
-    chosen = Options(on_too_long=check_policy(on_too_long), allow_leaks=allow_leaks, merge=merge)
+    chosen = Options(on_too_long=check_policy(on_too_long), allow_leaks=allow_leaks, pack=pack, merge=merge)
     chosen_recipe = load_recipe(recipe, settings or ())
     result = run(chosen_recipe, data, out, chosen)
     if is_main():

@@ -98,6 +98,8 @@ def _resampled(first: Sequence[float], second: Sequence[float]) -> tuple[Interva
     import numpy as np
     from scipy.stats import DegenerateDataWarning, bootstrap, permutation_test
 
+    if len(first) < 2:  # one item: its two orders are equally likely
+        return None, 1.0
     one, other = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
 
     def difference(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:

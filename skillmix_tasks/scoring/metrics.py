@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from grading import UserError
 from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
 
 Points = Mapping[str, bool | None]
@@ -48,8 +49,11 @@ def item_metrics(generations: Sequence[Points]) -> dict[str, float]:
 
     An item with a point undecided in any generation has no score (NaN) and coverage 0; its full marks then lie
     between `full_marks_low`, with every undecided point lost, and `full_marks_high`, with every one earned.
-    Every lost point lowers each metric or leaves it, so these are the exact bounds.
+    Every lost point lowers each metric or leaves it, so these are the exact bounds. Raises UserError without a
+    generation.
     """
+    if not generations:
+        raise UserError("An item without generations has no metrics: give the points of at least one.")
     covered = all(earned is not None for points in generations for earned in points.values())
     low = _best(generations, undecided=False)
     high = _best(generations, undecided=True)

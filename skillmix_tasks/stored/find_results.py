@@ -9,6 +9,7 @@ from pathlib import Path
 
 from grading import UserError
 from grading.safety.bounds import load_json, read_bytes
+from skillmix_tasks.stored.record import RunRecord, no_results, task_record
 
 _SAMPLES = re.compile(r"samples_.+_(?P<date>\d{4}-\d\d-\d\dT[^_]+)\.jsonl")
 _RESULTS = re.compile(r".+_\d{4}-\d\d-\d\dT[^_]+\.json")
@@ -40,6 +41,20 @@ def find_results(arguments: Sequence[str]) -> list[Found]:
         for file in files:
             found.setdefault(file.resolve(), Found(file, label))
     return list(found.values())
+
+
+def record_beside(samples: Path, task: str) -> RunRecord | None:
+    """The record of `task` in the results beside a samples file; None without results of ours.
+
+    Raises UserError if they are damaged.
+    """
+    for file in _files(samples):
+        try:
+            results = load_json(read_bytes(file))
+        except (OSError, ValueError) as error:
+            raise no_results(file, error) from error
+        return task_record(results, task, file)
+    return None
 
 
 def _read(argument: str) -> tuple[Path, str | None]:

@@ -18,6 +18,7 @@ from grading import UserError
 from grading.safety.bounds import load_json, open_file, read_lines
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
+from skillmix_tasks.stored.find_results import record_beside
 from skillmix_tasks.stored.output_files import all_samples_of
 
 logger = logging.getLogger(__name__)
@@ -252,6 +253,10 @@ class _File:
         """A task of this file, still without its items."""
         header = self.header
         if header is None:
+            if record := record_beside(self.path, name):
+                return StoredTask(
+                    name, files, self.path, turns, {}, record.student, sampling=record.sampling, ranks=[0]
+                )
             # lm-eval names the folder after the model.
             student = {"model": self.path.resolve().parent.name}
             return StoredTask(name, files, self.path, turns, {}, student, ranks=[0])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lm_eval import evaluator_utils
 from lm_eval.api.metrics import mean, mean_stderr
 
+from grading import UserError
 from skillmix_tasks.harness.lm_eval_internals import scored_mean
 from skillmix_tasks.scoring.metrics import METRICS, generation_metrics, item_metrics
 
@@ -74,3 +75,8 @@ def test_the_standard_error_is_that_of_the_scored_items():
     assert math.isnan(scored_mean([math.nan]))
     assert math.isnan(error([math.nan, 1.0]))
     assert evaluator_utils.stderr_for_metric(metric=mean, bootstrap_iters=1) is mean_stderr
+
+
+def test_an_item_has_a_generation():
+    with pytest.raises(UserError, match="at least one"):
+        item_metrics([])

@@ -166,7 +166,12 @@ def test_logged_answers_can_be_graded_again_for_nothing(whole_run: Run, tmp_path
     assert [s["resps"] for s in again.samples["skillmix_k4"]] == [
         s["resps"] for s in whole_run.output.samples["skillmix_k4"]
     ]
-    assert again.results["configs"]["skillmix_k4"]["metadata"]["skillmix"]["judge"]["model"] == "judge-2"
+    before, after = (
+        one.results["configs"]["skillmix_k4"]["metadata"]["skillmix"] for one in (whole_run.output, again)
+    )
+    assert after["judge"]["model"] == "judge-2"
+    for name in ("student", "sampling"):  # so that a report knows the student again
+        assert after[name] == before[name]
 
 
 @pytest.fixture

@@ -102,3 +102,9 @@ def test_the_newest_results_are_read(tmp_path: Path):
     (tmp_path / "model" / "samples_skillmix_k2_2026-01-02T00.jsonl").unlink()
     with pytest.raises(UserError, match="has no samples of skillmix_k2 beside it"):
         read_half(tmp_path)
+
+
+def test_one_item_whose_score_changed_says_nothing():
+    [row] = compare_halves(half([0.0], {"a": ("all", 2)}), half([0.5], {"a": ("all", 2)}))
+    change = row.metrics["skill_fraction"]
+    assert (change.change, change.interval, change.p) == (0.5, None, 1)

@@ -49,11 +49,14 @@ class Source:
         """The data set's identity in a run's record."""
         return {"name": self.name, "revision": self.revision, "config": self.config}
 
-    def leaks(self, tasks: tuple[str, ...]) -> Leakage:
-        """The items of `tasks` that the rows hold; UserError if that cannot be checked."""
+    def leaks(self, tasks: tuple[str, ...], pack: str | None) -> Leakage:
+        """The items of `tasks` that the rows hold; UserError if that cannot be checked.
+
+        `pack` is the pack of the rows, which has to be named if it is not a bundled one.
+        """
         own = self.folder / "data" / self.config  # where `skillmix generate` puts a config's files
         try:
-            return check_leaks(own if own.is_dir() else self.folder, tasks=tasks)
+            return check_leaks(own if own.is_dir() else self.folder, tasks=tasks, pack=pack)
         except UserError as error:
             raise UserError(
                 f"{self.name} cannot be checked for leaks into {', '.join(tasks)}: {error} Add --allow-leaks to "
@@ -122,9 +125,9 @@ class Data:
             "parts": [source.record() | {"rows": len(source.train)} for source in self.sources],
         }
 
-    def leaks(self, tasks: tuple[str, ...]) -> Leakage:
+    def leaks(self, tasks: tuple[str, ...], pack: str | None) -> Leakage:
         """The items of `tasks` that the rows' configs hold; UserError if that cannot be checked."""
-        found = [source.leaks(tasks) for source in self.sources]
+        found = [source.leaks(tasks, pack) for source in self.sources]
         for other in found[1:]:
             found[0].add(other)
         return found[0]

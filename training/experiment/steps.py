@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from grading.cost.ledger import BUDGET_VARIABLE
+from skillmix_tasks.items.pack import bundled_packs
 from skillmix_tasks.stored.answers import ANSWERS_VARIABLE
 from training.experiment.measured import BASE, Measured
 from training.experiment.spec import Data, Experiment, Judge, Needs, embedded_folder, slug
@@ -187,6 +188,8 @@ def _train(experiment: Experiment, student: Student, out: Path) -> str:
     for change in experiment.changes(student.model, student.seed):
         arguments += ["--set", change]
     arguments += ["--on-too-long", model.on_too_long, *(["--merge"] if recipe.method == "lora" else [])]
+    if experiment.pack not in bundled_packs():
+        arguments += ["--pack", experiment.pack]
     arguments += ["--out", str(_run(out, student))]
     if model.gpus > 1:
         launch = f'{shlex.join([sys.executable, "-m", *_LAUNCH])} "$({_skillmix("fsdp2")})"'

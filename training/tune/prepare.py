@@ -37,6 +37,7 @@ class Options:
 
     on_too_long: OnTooLong = "fail"
     allow_leaks: bool = False
+    pack: str | None = None  # of the rows, for the check for leaks
     merge: bool = False
 
 
@@ -180,7 +181,7 @@ def _leaks(recipe: Recipe, source: Data, options: Options) -> Leakage | None:
     if not recipe.checked_tasks:
         return None
     try:
-        found = source.leaks(recipe.checked_tasks)
+        found = source.leaks(recipe.checked_tasks, options.pack)
     except UserError:
         if options.allow_leaks:
             return None
