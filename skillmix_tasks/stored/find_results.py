@@ -48,7 +48,7 @@ def record_beside(samples: Path, task: str) -> RunRecord | None:
 
     Raises UserError if they are damaged.
     """
-    for file in _files(samples):
+    for file in _beside(samples):
         try:
             results = load_json(read_bytes(file))
         except (OSError, ValueError) as error:
@@ -78,10 +78,15 @@ def _files(path: Path) -> Iterator[Path]:
         for file in sorted(path.rglob("*.json")):
             if _RESULTS.fullmatch(file.name) and _is_results(file):
                 yield file
-    elif match := _SAMPLES.fullmatch(path.name):
-        yield from (file for file in sorted(path.parent.glob(f"*_{match['date']}.json")) if _is_results(file))
+    elif _SAMPLES.fullmatch(path.name):
+        yield from _beside(path)
     else:
         yield path
+
+
+def _beside(samples: Path) -> Iterator[Path]:
+    if match := _SAMPLES.fullmatch(samples.name):
+        yield from (file for file in sorted(samples.parent.glob(f"*_{match['date']}.json")) if _is_results(file))
 
 
 def _is_results(file: Path) -> bool:

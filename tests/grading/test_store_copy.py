@@ -115,7 +115,7 @@ def test_the_commands_serve_a_server(
     assert call("prune", "--judge", "judge-0") == "Add --yes to delete 1,050 votes.\n"
     assert call("prune", "--judge", "judge-0", "--yes") == "Deleted 1,050 votes.\n"
     assert call("prune", "--batches", "--yes") == "Gave up 2 batches of 4 votes.\n"
-    with pytest.raises(UserError, match="is no file"):
+    with pytest.raises(UserError, match="is not a file"):
         call("repair")
     assert json.loads(call("copy", "--to", str(out), "--json"))["votes"] == NUMBER / 2
     assert content(out) == content(place)

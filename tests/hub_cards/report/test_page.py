@@ -127,6 +127,10 @@ def test_it_opens_on_the_comparison_of_before_and_after(opened: Any):
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 def test_the_first_screen_shows_title_rows_with_error_bars_and_the_plot(opened: Any, width: int, height: int):
     opened.set_viewport_size({"width": width, "height": height})
+    # The plot is drawn anew for the width.
+    opened.wait_for_function(
+        "document.querySelector('#board-plot .canvas svg').getBoundingClientRect().right <= innerWidth"
+    )
     shown = ["h1", "#headline", "#board-plot .canvas svg", "#board-caption", "#board tr[data-row] .range >> nth=2"]
     for one in shown:
         box = opened.locator(one).bounding_box()
