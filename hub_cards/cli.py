@@ -139,7 +139,7 @@ def results(
     from hub_cards.evaluations import read_evaluations, refuse_others
     from hub_cards.hub.publication import Target
     from hub_cards.hub.push import read_benchmark
-    from hub_cards.leaderboards import read_pinned
+    from hub_cards.leaderboards import RESULTS, read_pinned
     from hub_cards.model import MARK
     from hub_cards.model import results as plan
 
@@ -155,6 +155,7 @@ def results(
         lambda remote: plan(evaluations, remote, repo=repo, benchmark=ranked, pull_request=pull_request),
         dry_run=dry_run,
         as_json=as_json,
+        unseen="" if named is None else f" Nor is {RESULTS}: {named} says on the Hub which results it ranks.",
     )
 
 
@@ -198,7 +199,9 @@ def _items_from(evaluations: Sequence[Evaluation]) -> str | None:
     return sources.pop() if len(sources) == 1 else None
 
 
-def _push(target: Target, plan: Callable[[Remote], Publication], *, dry_run: bool, as_json: bool) -> None:
+def _push(
+    target: Target, plan: Callable[[Remote], Publication], *, dry_run: bool, as_json: bool, unseen: str = ""
+) -> None:
     from dataclasses import asdict
 
     from hub_cards.hub.files import refuse_keys
@@ -208,12 +211,12 @@ def _push(target: Target, plan: Callable[[Remote], Publication], *, dry_run: boo
     if dry_run:
         publication = plan(Remote())
         refuse_keys(publication.all_files)
-        unseen = f"Nothing was looked at on the Hub: what {target.repo} holds already is not in this list."
+        note = f"Nothing was looked at on the Hub: what {target.repo} holds already is not in this list.{unseen}"
         if as_json:
             record = publication.record()
-            typer.echo(json.dumps(record | {"notes": [*record["notes"], unseen]}))
+            typer.echo(json.dumps(record | {"notes": [*record["notes"], note]}))
         else:
-            typer.echo(f"{publication.text()}\n\n{unseen}")
+            typer.echo(f"{publication.text()}\n\n{note}")
         return
     pushed = push(target, plan)
     typer.echo(json.dumps(asdict(pushed)) if as_json else "\n".join([pushed.text(), *pushed.notes]))
