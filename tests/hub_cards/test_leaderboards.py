@@ -109,8 +109,7 @@ def test_a_space_shows_the_hubs_rows_beside_local_results(told: dict[str, Any]):
 
 def test_a_dry_run_needs_no_token_and_says_what_it_did_not_look_at(told: dict[str, Any], tmp_path: Path):
     assert "evaluation/skillmix_k2/synthetic-judge/samples.jsonl" in told["dry"]["files"]
-    assert any(
-        "Nothing was looked at on the Hub" in note and "Nor is .eval_results" in note for note in told["dry"]["notes"]
-    )
+    [note] = (note for note in told["dry"]["notes"] if "Nothing was looked at on the Hub" in note)
+    assert "Nor is .eval_results/skillmix.yaml" in note
     assert "eval.yaml" in told["dry set"]["files"]
     assert told["dry space"] == 0
