@@ -49,7 +49,7 @@ class Source:
         """The data set's identity in a run's record."""
         return {"name": self.name, "revision": self.revision, "config": self.config}
 
-    def leaks(self, tasks: tuple[str, ...], pack: str | None) -> Leakage:
+    def leaks(self, tasks: tuple[str, ...], pack: str | None = None) -> Leakage:
         """The items of `tasks` that the rows hold; UserError if that cannot be checked.
 
         `pack` is the pack of the rows, which has to be named if it is not a bundled one.
@@ -125,7 +125,7 @@ class Data:
             "parts": [source.record() | {"rows": len(source.train)} for source in self.sources],
         }
 
-    def leaks(self, tasks: tuple[str, ...], pack: str | None) -> Leakage:
+    def leaks(self, tasks: tuple[str, ...], pack: str | None = None) -> Leakage:
         """The items of `tasks` that the rows' configs hold; UserError if that cannot be checked."""
         found = [source.leaks(tasks, pack) for source in self.sources]
         for other in found[1:]:
