@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from grading.backend import Reply, VoteCall
 from grading.endpoint import transport
 from grading.opening import open_backend
 from tests.grading.taking import Taking
+from tests.servers.threaded import Handler, serving
 
 pytestmark = pytest.mark.slow
 
@@ -44,10 +44,8 @@ def endpoint() -> Iterator[Endpoint]:
     told = Endpoint()
     lock = threading.Lock()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
+    class Counting(Handler):
+        def do_POST(self) -> None:  # noqa: N802 - the name that the base class looks for
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with lock:
                 number = len(told.came)
@@ -67,22 +65,9 @@ def endpoint() -> Iterator[Endpoint]:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        request_queue_size = 128
-
-        def handle_error(self, *_: Any) -> None:
-            pass  # clients that leave
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        told.base_url = f"http://127.0.0.1:{server.server_port}/v1"
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Counting) as port:
+        told.base_url = f"http://127.0.0.1:{port}/v1"
         yield told
-        server.shutdown()
-        thread.join()
 
 
 def ask(endpoint: Endpoint, number: int = 1, *, concurrency: int = 8, adaptive: bool = True) -> list[Reply]:

@@ -146,7 +146,7 @@ MOUNTS = r"""
 36 22 0:55 / /mnt/archive rw - fuse.squashfuse archive rw
 37 22 0:56 / /proj rw - gpfs proj rw
 38 22 0:57 / /work rw - beegfs beegfs_nodev rw
-a line that is none
+an invalid line
 """
 
 

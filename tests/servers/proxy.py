@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import select
 import socket
-import threading
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Self
+
+from tests.servers.threaded import Handler, serving
 
 _SKIPPED = frozenset({"host", "proxy-authorization", "proxy-connection", "connection", "transfer-encoding"})
 
@@ -27,9 +27,7 @@ class Proxy:
         proxy = self
         wanted = "" if self.user is None else f"Basic {base64.b64encode(self.user.encode()).decode()}"
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Forwarding(Handler):
             def _let_in(self) -> bool:
                 proxy.asked.append(f"{self.command} {self.path}")
                 for_itself = self.command == "CONNECT"
@@ -41,7 +39,7 @@ class Proxy:
                 self.send_error(407)
                 return False
 
-            def do_CONNECT(self) -> None:
+            def do_CONNECT(self) -> None:  # noqa: N802
                 self.close_connection = True
                 if not self._let_in():
                     return
@@ -77,20 +75,14 @@ class Proxy:
 
             do_GET = do_POST = _forward  # noqa: N815
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
+        self._serving = serving(Forwarding)
+        self._own = self._serving.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._serving.__exit__(None, None, None)
 
     @property
     def url(self) -> str:
         user = "" if self.user is None else f"{self.user}@"
-        return f"http://{user}127.0.0.1:{self._server.server_port}"
+        return f"http://{user}127.0.0.1:{self._own}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Self
+
+from tests.servers.threaded import Handler, serving
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,7 @@ class ToldServer:
     def __enter__(self) -> Self:
         told = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
+        class Told(Handler):
             def _answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 came = Came(self.command, self.path, dict(self.headers), body)
@@ -51,24 +49,12 @@ class ToldServer:
 
             do_GET = do_POST = _answer  # noqa: N815 - the names that the base class looks for
 
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        if self.tls is not None:
-            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
+        self._serving = serving(Told, self.tls)
+        self.port = self._serving.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def port(self) -> int:
-        return self._server.server_port
+        self._serving.__exit__(None, None, None)
 
     @property
     def base_url(self) -> str:

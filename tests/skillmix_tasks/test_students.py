@@ -245,26 +245,13 @@ def test_an_endpoint_that_cannot_work_is_found_out_by_one_request(name: str, kin
         ("local-chat-completions", "model=m,base_url=http://127.0.0.1:9/v1", "cannot be reached"),
         ("local-chat-completions", "model=m", "base_url"),
         ("openai-chat-completions", "model=m,base_url=http://127.0.0.1:9/v1", "OPENAI_API_KEY"),
-    ],
-)
-def test_an_address_that_cannot_work(kind: str, arguments: str, words: str, tmp_path: Path) -> None:
-    command = evaluate("", tmp_path, "--limit", "1", "--predict_only")
-    command[command.index("local-chat-completions")] = kind
-    command[command.index("--model_args") + 1] = arguments
-    done = run("skillmix", *command, env=environment(tmp_path / "home"), cwd=tmp_path)
-    assert words in sentence(done)
-
-
-@pytest.mark.parametrize(
-    ("kind", "arguments", "words"),
-    [
         ("hf", "pretrained=/nowhere/model", "The student /nowhere/model is neither a folder"),
         ("hf", "pretrained=nobody/nothing", "The student nobody/nothing is not a folder here, and the Hub"),
         ("vllm", "pretrained=nobody/nothing", "No module named 'vllm'"),
         ("hff", "pretrained=nobody/nothing", "--model hff"),
     ],
 )
-def test_a_local_model_that_is_not_there(kind: str, arguments: str, words: str, tmp_path: Path) -> None:
+def test_a_student_that_is_not_there(kind: str, arguments: str, words: str, tmp_path: Path) -> None:
     command = evaluate("", tmp_path, "--limit", "1", "--predict_only")
     command[command.index("local-chat-completions")] = kind
     command[command.index("--model_args") + 1] = arguments

@@ -68,13 +68,28 @@ def write_chain_model(folder: Path, chain: list[str], template: str = TEMPLATE) 
     own.save_pretrained(folder)
 
 
+def answered(model: Any, folder: Path, settings: dict[str, Any]) -> Any:
+    """lm-eval's results of one item that `model` answers, without a judge."""
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    given = {"skillmix": settings, "pretrained": str(folder)}
+    return simple_evaluate(
+        model=model,
+        tasks=["skillmix_k1"],
+        task_manager=TaskManager(include_path=str(harness_folder()), include_defaults=False, metadata=given),
+        limit=1,
+        apply_chat_template=True,
+        predict_only=True,
+        gen_kwargs="max_gen_toks=16",
+    )
+
+
 def evaluate(
     folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any
 ) -> tuple[Any, list[str], list[Any]]:
     """Results, the prompts that the model saw, and what its generations were called with."""
-    from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
-    from lm_eval.tasks import TaskManager
 
     prompts: list[str] = []
     called: list[Any] = []
@@ -89,16 +104,7 @@ def evaluate(
             return super()._model_generate(*args, **kwargs)
 
     monkeypatch.setenv("SKILLMIX_HOME", str(home))
-    given = {"skillmix": settings, "pretrained": str(folder)}
-    results = simple_evaluate(
-        model=Watched(pretrained=str(folder), batch_size=4, device="cpu"),
-        tasks=["skillmix_k1"],
-        task_manager=TaskManager(include_path=str(harness_folder()), include_defaults=False, metadata=given),
-        limit=1,
-        apply_chat_template=True,
-        predict_only=True,
-        gen_kwargs="max_gen_toks=16",
-    )
+    results = answered(Watched(pretrained=str(folder), batch_size=4, device="cpu"), folder, settings)
     return results, prompts, called
 
 
@@ -111,23 +117,13 @@ def vllm() -> Iterator[Any]:
 
 def test_a_vllm_model_gets_and_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vllm: Any):
     """lm-eval's own class for vLLM, on the stand-in for the package: see tests.stand_ins."""
-    from lm_eval import simple_evaluate
     from lm_eval.models.vllm_causallms import VLLM
-    from lm_eval.tasks import TaskManager
 
     folder = tmp_path / "model"
     write_chain_model(folder, ["<think>", THOUGHT, "</think>", ANSWER, "</s>"])
     monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path / "home"))
-    given = {"skillmix": {"reasoning_tokens": 10}, "pretrained": str(folder)}
-    results = simple_evaluate(
-        model=VLLM(pretrained=str(folder), batch_size=2, max_model_len=4000),
-        tasks=["skillmix_k1"],
-        task_manager=TaskManager(include_path=str(harness_folder()), include_defaults=False, metadata=given),
-        limit=1,
-        apply_chat_template=True,
-        predict_only=True,
-        gen_kwargs="max_gen_toks=16",
-    )
+    model = VLLM(pretrained=str(folder), batch_size=2, max_model_len=4000)
+    results = answered(model, folder, {"reasoning_tokens": 10})
     for record in answers(results):
         assert record["answer"] == ANSWER.removeprefix("Answer: ")
         assert record["student"]["state"] == "answered"

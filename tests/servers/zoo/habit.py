@@ -62,6 +62,11 @@ def google(code: int, message: str, status: str, **fields: Any) -> Json:
     return {"error": {"code": code, "message": message, "status": status, **fields}}
 
 
+def anthropic(message: str, kind: str = "invalid_request_error") -> Json:
+    """An error as Anthropic writes one."""
+    return {"type": "error", "error": {"type": kind, "message": message}}
+
+
 def choice(content: object, **message: Any) -> Json:
     return {"message": {"role": "assistant", "content": content, **message}, "finish_reason": "stop"}
 

@@ -7,7 +7,20 @@ from time import time
 
 from grading import State
 from grading.failure import Cause
-from tests.servers.zoo.habit import MODEL, Always, Answer, Ended, Habit, Json, Lost, answer, error, good, google
+from tests.servers.zoo.habit import (
+    MODEL,
+    Always,
+    Answer,
+    Ended,
+    Habit,
+    Json,
+    Lost,
+    answer,
+    anthropic,
+    error,
+    good,
+    google,
+)
 
 
 class PaymentRequired(Always):
@@ -31,16 +44,7 @@ class QuotaUsedUp(Always):
 class AnthropicCredits(Always):
     source = "https://github.com/continuedev/continue/issues/5499"
     outcome = Ended(Cause.CREDITS, "credit balance is too low")
-    reply = answer(
-        400,
-        {
-            "type": "error",
-            "error": {
-                "type": "invalid_request_error",
-                "message": "Your credit balance is too low to access the Anthropic API. ",
-            },
-        },
-    )
+    reply = answer(400, anthropic("Your credit balance is too low to access the Anthropic API. "))
 
 
 class GeminiLimitZero(Always):
@@ -143,7 +147,7 @@ class Overloaded(Habit):
 
     def chat(self, body: Json, number: int) -> Answer:
         if number in (0, 2):
-            return answer(529, {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
+            return answer(529, anthropic("Overloaded", "overloaded_error"))
         return good(body)
 
 
@@ -337,9 +341,7 @@ class Arrearage(Always):
 class BalanceAsServerError(Always):
     source = "https://github.com/MiniMax-AI/MiniMax-M2/issues/62"
     outcome = Ended(Cause.CREDITS, "insufficient balance (1008)")
-    reply = answer(
-        500, {"type": "error", "error": {"type": "api_error", "message": "insufficient balance (1008)"}}
-    )
+    reply = answer(500, anthropic("insufficient balance (1008)", "api_error"))
 
 
 class BalanceAsLimit(Always):
@@ -456,16 +458,7 @@ class UsageLimits(Always):
 
     source = "made up after a report without an address"
     outcome = Ended(Cause.CREDITS, "You have reached your specified API usage limits")
-    reply = answer(
-        400,
-        {
-            "type": "error",
-            "error": {
-                "type": "invalid_request_error",
-                "message": "You have reached your specified API usage limits.",
-            },
-        },
-    )
+    reply = answer(400, anthropic("You have reached your specified API usage limits."))
 
 
 class QuotaMetric(Always):
@@ -474,13 +467,11 @@ class QuotaMetric(Always):
     reply = answer(
         429,
         [
-            {
-                "error": {
-                    "code": 429,
-                    "message": "Quota exceeded for quota metric 'Requests' and limit 'Requests per day'",
-                    "status": "RESOURCE_EXHAUSTED",
-                }
-            }
+            google(
+                429,
+                "Quota exceeded for quota metric 'Requests' and limit 'Requests per day'",
+                "RESOURCE_EXHAUSTED",
+            )
         ],
     )
 

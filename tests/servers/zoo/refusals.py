@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.servers.zoo.habit import Answer, Habit, Json, Whole, answer, error, good, google
+from tests.servers.zoo.habit import Answer, Habit, Json, Whole, answer, anthropic, error, good, google
 
 
 def _form(body: Json) -> str | None:
@@ -142,9 +142,7 @@ class AnthropicChoices(Habit):
 
     def chat(self, body: Json, number: int) -> Answer:
         if body.get("n", 1) != 1:
-            return answer(
-                400, {"type": "error", "error": {"type": "invalid_request_error", "message": "n: must be 1"}}
-            )
+            return answer(400, anthropic("n: must be 1"))
         return good(body)
 
 
@@ -394,7 +392,7 @@ class SchemaTooLarge(Habit):
         if (body.get("response_format") or {}).get("type") != "json_schema":
             return good(body)
         message = "The specified schema produces a constraint that has too many states for serving."
-        return answer(400, [{"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}])
+        return answer(400, [google(400, message, "INVALID_ARGUMENT")])
 
 
 class DropParameters(Habit):
@@ -455,7 +453,7 @@ class DeveloperInstruction(Habit):
         if body["messages"][0]["role"] == "user":
             return good(body)
         message = "Developer instruction is not enabled for models/gemma-3-27b-it"
-        return answer(400, [{"error": {"code": 400, "message": message, "status": "INVALID_ARGUMENT"}}])
+        return answer(400, [google(400, message, "INVALID_ARGUMENT")])
 
 
 class ValidRoles(Habit):
