@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from grading import State, UserError
 from grading.errors import first_fault
+from grading.safety.bounds import load_json, read_text
 from skillmix_tasks.checks.extract import ExtractionState
 from skillmix_tasks.items.pack import Lists, Split
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState
@@ -159,6 +161,16 @@ def task_record(results: Any, task: str, source: object) -> RunRecord | None:
         return None if own is None else RunRecord.model_validate(own)
     except (ValidationError, KeyError, TypeError, AttributeError) as error:
         raise no_results(source, error) from error
+
+
+def read_records(path: Path) -> tuple[dict[str, Any], dict[str, RunRecord]]:
+    """lm-eval's results in a file, and the records of our tasks in it; UserError if it cannot be understood."""
+    try:
+        data: dict[str, Any] = load_json(read_text(path))
+        records = {name: task_record(data, name, path) for name in data["configs"]}
+    except (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
+        raise no_results(path, error) from error
+    return data, {name: record for name, record in records.items() if record is not None}
 
 
 def no_results(source: object, error: Exception) -> UserError:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from grading import UserError
-from grading.safety.bounds import load_json, read_bytes
 from skillmix_tasks.items.pack import Split
 from skillmix_tasks.scoring.metrics import Scores
 from skillmix_tasks.stored.output_files import samples_of
-from skillmix_tasks.stored.record import RunRecord, no_results, task_record
+from skillmix_tasks.stored.record import RunRecord, read_records
 from skillmix_tasks.stored.samples import Generation, read_samples
 
 BASE = "base"  # the arm of a model as it was before training
@@ -79,16 +78,12 @@ def read_all(measured: Sequence[Measured]) -> Read:
 
 
 def read_scores(folder: Path) -> dict[TaskKey, TaskScores]:
-    """The newest judged results of each task under `folder`; UserError if there are none."""
+    """The newest judged results of each task under `folder`; UserError if it holds no results."""
     found: dict[TaskKey, TaskScores] = {}
     for path in sorted(folder.rglob("results_*.json"), key=lambda file: file.name):
-        try:
-            data = load_json(read_bytes(path))
-            records = {name: task_record(data, name, path) for name in data["configs"]}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise no_results(path, error) from error
+        data, records = read_records(path)
         for name, record in records.items():
-            if record is not None and record.judge is not None:
+            if record.judge is not None:
                 key = TaskKey(record.split, record.k, record.drop_common)
                 found[key] = _read(path, name, record, data)
     if not found:

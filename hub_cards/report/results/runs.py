@@ -11,11 +11,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from grading.commands.words import many
-from grading.safety.bounds import load_json, read_text
 from hub_cards.report.results.parties import Party, digest, judge_of, student_of
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.output_files import samples_of
-from skillmix_tasks.stored.record import RunRecord, no_results, number, task_record
+from skillmix_tasks.stored.record import RunRecord, no_results, number, read_records
 
 
 class Protocol(BaseModel):
@@ -91,13 +90,11 @@ def read_results(path: Path, label: str | None = None) -> tuple[list[Run], list[
 
     `label` is the student's name. Other tasks are left out. UserError if the file cannot be understood.
     """
+    data, found = read_records(path)
+    judged = [name for name, record in found.items() if record.judge is not None]
     try:
-        data = load_json(read_text(path))
-        records = {name: task_record(data, name, path) for name in data["configs"]}
-        found = {name: record for name, record in records.items() if record is not None}
-        judged = [name for name, record in found.items() if record.judge is not None]
         runs = [_run(path, data, name, found[name], label) for name in judged]
-    except (OSError, ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError) as error:
         raise no_results(path, error) from error
     return runs, [name for name in found if name not in judged]
 
