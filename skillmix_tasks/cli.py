@@ -166,10 +166,9 @@ def quickstart(
 @app.command()
 def embedded() -> None:
     """Print the directory of the small chat model of `quickstart`, made there if it is missing (half a minute)."""
-    from grading.home import home
-    from skillmix_tasks.commands.embedded import convert_embedded_model
+    from skillmix_tasks.commands.embedded import convert_embedded_model, embedded_folder
 
-    typer.echo(convert_embedded_model(home() / "models" / "smollm2-135m-instruct"))
+    typer.echo(convert_embedded_model(embedded_folder()))
 
 
 _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a directory.")]

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
+from grading.commands.options import listed
 from grading.keys import know_text, redacted
 from grading.models.fingerprint import weights_fingerprint
 from grading.panel import panel_name, panel_record
@@ -194,7 +195,7 @@ def _sides(runs: Sequence[TrainedRun], model: str) -> dict[str, str]:
 
 
 def _task_names(run: TrainedRun, tasks: Sequence[str]) -> list[str]:
-    named = [name for entry in tasks for name in entry.split(",") if name] or run.recipe.eval_tasks
+    named = listed(list(tasks)) or run.recipe.eval_tasks
     if not named:
         raise UserError("The run's recipe names no tasks: type --tasks skillmix_k2,skillmix_heldout_k2.")
     return sorted({task for name in named for task in tasks_named(name)})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import sqrt
-
 from grading import UserError
 from grading.intervals import CONFIDENCE
 
@@ -72,14 +70,3 @@ def items_needed(
         else:
             high = middle
     return low
-
-
-def least_difference(items: int, rate: float) -> float:
-    """About the smallest difference that `items` items show with the chance POWER, for independent students.
-
-    From the normal approximation, whose error is below that of the assumption.
-    """
-    from scipy.stats import norm
-
-    spread = float(norm.ppf((1 + CONFIDENCE) / 2) + norm.ppf(POWER))
-    return spread * sqrt(2 * rate * (1 - rate) / items)

@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from grading import UserError
-from grading.home import home, is_own
-from skillmix_tasks.commands.embedded import convert_embedded_model
+from grading.home import is_own
+from skillmix_tasks.commands.embedded import convert_embedded_model, embedded_folder
 from training.data.folder import record_bytes, record_of
 from training.tune.recipe import EMBEDDED, Recipe, load_recipe, recipe_names
 from training.tune.whole import check_model
@@ -84,5 +84,5 @@ def read_run(folder: Path) -> TrainedRun:
         )
     base = recipe.model
     if base == EMBEDDED:
-        base = str(convert_embedded_model(home() / "models" / "smollm2-135m-instruct"))
+        base = str(convert_embedded_model(embedded_folder()))
     return TrainedRun(folder, recipe, base, revision, fingerprint)

@@ -13,7 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from grading.errors import UserError
+from grading.home import home
 from skillmix_tasks.harness.logs import no_loading_bars
+
+
+def embedded_folder() -> Path:
+    """The directory of the model that commands share."""
+    return home() / "models" / "smollm2-135m-instruct"
 
 
 def convert_embedded_model(target: Path) -> Path:

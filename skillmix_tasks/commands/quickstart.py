@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 from grading.errors import UserError
-from grading.home import home
-from skillmix_tasks.commands.embedded import convert_embedded_model
+from skillmix_tasks.commands.embedded import convert_embedded_model, embedded_folder
 from skillmix_tasks.harness.task_files import harness_folder
 
 _TASK = "skillmix_k2"
@@ -33,7 +32,7 @@ def quickstart(output: Path, items: int, seed: int, *, as_json: bool = False) ->
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(output, error.strerror) from error
-    model = convert_embedded_model(home() / "models" / "smollm2-135m-instruct")
+    model = convert_embedded_model(embedded_folder())
     import torch
     from lm_eval import simple_evaluate
     from lm_eval.loggers import EvaluationTracker

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -176,10 +175,8 @@ def _kinds_of(
     """The kinds of text that an arm trains on; of data that is not made here, the first kinds that there are."""
     own: dict[Kind, list[Item]] = {}
     for one in experiment.arms[arm]:
-        named = re.fullmatch(r"k(\d+(?:-\d+)*)", one.config or "")
-        ks = {int(k) for k in named[1].split("-")} if named else None
         for made in [kinds[one.texts]] if one.texts else list(kinds.values())[:1]:
-            own |= {kind: items for kind, items in made.items() if ks is None or kind.k in ks}
+            own |= {kind: items for kind, items in made.items() if one.ks is None or kind.k in one.ks}
     return own or looked_at(pack, own_plan([2], 1))
 
 

@@ -71,7 +71,7 @@ def write_all(written: Written, out: Path) -> Path:
 
 
 def read_tables(folder: Path) -> Written:
-    """The tables that `skillmix tables` wrote to `folder`; UserError if there are none."""
+    """The tables that `skillmix tables` wrote to `folder`; UserError if it holds no tables."""
     try:
         return _WRITTEN.validate_json(read_bytes(folder / "tables.json"))
     except (OSError, ValidationError) as error:

@@ -31,9 +31,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from grading import JudgeSpec, UserError, resolve_judge
 from grading.cost.budget import require_price
 from grading.errors import first_fault
-from grading.home import home
 from grading.models.spec import LOCAL_PREFIX
 from grading.safety.bounds import MOST_YAML, load_yaml, read_text
+from skillmix_tasks.commands.embedded import embedded_folder
 from skillmix_tasks.harness.settings import Settings, read_settings
 from skillmix_tasks.harness.task_files import bundled_tasks
 from skillmix_tasks.items.pack import Split, bundled_packs
@@ -109,6 +109,12 @@ class Data(_Part):
     config: str | None = None
     count: _Count | None = None
 
+    @property
+    def ks(self) -> set[int] | None:
+        """The numbers of skills in a config such as k1-2; None if its name does not say so."""
+        named = re.fullmatch(r"k(\d+(?:-\d+)*)", self.config or "")
+        return {int(k) for k in named[1].split("-")} if named else None
+
 
 class Answering(Needs):
     """How models answer: lm-eval's kind of model, its model_args beside the model's name, further arguments."""
@@ -155,7 +161,7 @@ class Experiment(_Part):
 
     @cached_property
     def tasks(self) -> tuple[str, ...]:
-        """The task of each split and k; UserError if there is none."""
+        """The task of each split and k; UserError if one does not exist."""
         return self._tasks(self.ks)
 
     @cached_property
@@ -188,9 +194,8 @@ class Experiment(_Part):
         """The judges by their names, in order: their model ids, or of local ones their folders' names."""
         specs = {}
         for one in self.judges:
-            judge = Judge(model=one) if isinstance(one, str) else one
-            name = _local(judge.model)
-            spec = resolve_judge(name, base_url=judge.base_url, votes=self.votes)
+            judge = as_judge(one)
+            spec = resolve_judge(named_model(judge.model), base_url=judge.base_url, votes=self.votes)
             specs[Path(spec.model).name if spec.kind == "transformers" else spec.model] = spec
         return specs
 
@@ -198,7 +203,7 @@ class Experiment(_Part):
         """The teacher."""
         known = self.teacher
         return resolve_teacher(
-            _local(known.model),
+            named_model(known.model),
             lm_args=known.args,
             base_url=known.base_url,
             temperature=known.temperature,
@@ -317,10 +322,9 @@ def _check_arm(name: str, arm: tuple[Data, ...], experiment: Experiment) -> None
         if one.texts is not None and one.texts not in experiment.texts:
             known = ", ".join(experiment.texts) or "none"
             raise UserError(f"the arm {name} names the texts {one.texts}, and `texts` has {known}")
-        ks = re.fullmatch(r"k(\d+(?:-\d+)*)", one.config or "")
-        if one.texts is not None and ks:
+        if one.texts is not None and one.ks:
             made = set(experiment.plan(one.texts).ks)
-            if not {int(k) for k in ks[1].split("-")} <= made:
+            if not one.ks <= made:
                 raise UserError(
                     f"the arm {name} takes the config {one.config} of the texts {one.texts}, whose plan makes "
                     f"k = {', '.join(map(str, sorted(made)))}"
@@ -345,16 +349,16 @@ def _check_names(names: Iterable[str]) -> None:
         seen[short] = name
 
 
+def as_judge(judge: Judge | str) -> Judge:
+    """The judge; a name alone is that of a model."""
+    return Judge(model=judge) if isinstance(judge, str) else judge
+
+
 def slug(name: str) -> str:
     """`name` as a folder: 8,000 of D(1,2,3) becomes 8-000-of-d-1-2-3, and + becomes plus."""
     return re.sub(r"[^a-z0-9.]+", "-", name.lower().replace("+", "plus")).strip("-.")
 
 
-def _local(model: str) -> str:
+def named_model(model: str) -> str:
     """The model's name; of the small model `embedded`, where its directory is or will be."""
     return f"{LOCAL_PREFIX}{embedded_folder()}" if model == EMBEDDED else model
-
-
-def embedded_folder() -> Path:
-    """Where `skillmix embedded` puts the small model."""
-    return home() / "models" / "smollm2-135m-instruct"

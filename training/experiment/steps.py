@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from grading.cost.ledger import BUDGET_VARIABLE
+from skillmix_tasks.commands.embedded import embedded_folder
 from skillmix_tasks.items.pack import bundled_packs
 from skillmix_tasks.stored.answers import ANSWERS_VARIABLE
 from training.experiment.measured import BASE, Measured
-from training.experiment.spec import Data, Experiment, Judge, Needs, embedded_folder, slug
+from training.experiment.spec import Data, Experiment, Judge, Needs, as_judge, named_model, slug
 from training.tune.recipe import EMBEDDED, Recipe
 
 _LIGHT = Needs(hours=1, memory_gb=4)
@@ -153,7 +154,7 @@ def _step(
 
 
 def _generate(experiment: Experiment, name: str, out: Path) -> str:
-    texts, teacher, judge = experiment.texts[name], experiment.teacher, _judge(experiment.judges[0])
+    texts, teacher, judge = experiment.texts[name], experiment.teacher, as_judge(experiment.judges[0])
     options: list[str] = []
     for option, value in (
         ("--teacher-args", teacher.args),
@@ -175,7 +176,14 @@ def _generate(experiment: Experiment, name: str, out: Path) -> str:
         "generate",
         *("--plan", texts.plan, "--scale", str(texts.scale), "--pack", experiment.pack),
         *("--seed", str(texts.seed), "--turns", str(texts.turns)),
-        *("--teacher", _named(teacher.model), "--judge", _named(judge.model), *options, *_cap(experiment)),
+        *(
+            "--teacher",
+            named_model(teacher.model),
+            "--judge",
+            named_model(judge.model),
+            *options,
+            *_cap(experiment),
+        ),
         *("--out", str(out / "texts" / slug(name))),
     )
 
@@ -242,13 +250,13 @@ def _pretrained(recipe: Recipe, student: Student, out: Path) -> str:
 
 
 def _grade(experiment: Experiment, judge: Judge | str, results: Path, answers: Path, out: Path) -> str:
-    known = _judge(judge)
+    known = as_judge(judge)
     options = [] if known.base_url is None else ["--judge-base-url", known.base_url]
     if experiment.votes is not None:
         options += ["--votes", str(experiment.votes)]
     commands = [f"rm -rf {shlex.quote(str(results))}"]
     for folder, _, sets in _parts(experiment, answers):
-        grade = _skillmix("grade", "--judge", _named(known.model), *options, *_cap(experiment), *sets)
+        grade = _skillmix("grade", "--judge", named_model(known.model), *options, *_cap(experiment), *sets)
         target = shlex.quote(str(results / folder.name))
         commands.append(f"{_paid(experiment, out)}{grade} -o {target} {shlex.quote(str(folder))}/*.jsonl")
     return " && ".join(commands)
@@ -283,14 +291,6 @@ def _sets(settings: Mapping[str, Any]) -> list[str]:
 
 def _skillmix(*arguments: str) -> str:
     return shlex.join([sys.executable, "-P", "-m", "skillmix", *arguments])
-
-
-def _named(model: str) -> str:
-    return f"hf:{embedded_folder()}" if model == EMBEDDED else model
-
-
-def _judge(judge: Judge | str) -> Judge:
-    return Judge(model=judge) if isinstance(judge, str) else judge
 
 
 def _run(out: Path, student: Student) -> Path:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from grading import UserError
 from grading.commands.words import many
-from grading.home import home
 from grading.models.fingerprint import cached_commit, check_model_path, weights_fingerprint
-from skillmix_tasks.commands.embedded import convert_embedded_model
+from skillmix_tasks.commands.embedded import convert_embedded_model, embedded_folder
 from training.data.leakage import Leakage
 from training.data.source import Data, open_data
 from training.tune.distributed import asked_for, say, world_size
@@ -69,7 +68,7 @@ class Prepared:
 def find_base(recipe: Recipe, before: dict[str, Any] | None = None) -> Base:
     """The base model of a recipe; `before` is the record of the resumed run. UserError if it cannot be loaded."""
     if recipe.model == EMBEDDED:
-        directory = convert_embedded_model(home() / "models" / "smollm2-135m-instruct")
+        directory = convert_embedded_model(embedded_folder())
         # Its files are made anew on each machine; what they are made of is one release of one package.
         return Base(str(directory), directory.name, None, EMBEDDED)
     check_model_path(recipe.model)

@@ -22,7 +22,7 @@ class Experiment:
 
 
 def read_experiment(folder: Path) -> Experiment:
-    """The tables in `folder`; UserError if there are none, or if a picture is not a PNG."""
+    """The tables in `folder`; UserError if it holds no tables, or if a picture is not a PNG."""
     pictures = {}
     for path in sorted(folder.glob("figure-2-*.png")):
         image = read_bytes(path)
