@@ -1,4 +1,4 @@
-"""Calls to one model, answered from the store, or by the model within a budget."""
+"""Opens a model as its spec says, and answers calls to it from the store, or by the model within a budget."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from grading.backend import Backend, Reply, VoteCall
 from grading.cost.budget import Budget, Cost, Gate, cost_of, require_price
 from grading.cost.estimate import CallEstimator
 from grading.cost.stats import GradingStats
+from grading.errors import UserError
 from grading.failure import Failures, sentence
 from grading.home import StorePlace
-from grading.models.spec import Spec
+from grading.models.spec import LOCAL_PREFIX, ModelSpec, Spec
 from grading.store.batches import BatchStore
 from grading.store.claims import Claims
 from grading.store.replies import VerdictStore
@@ -25,6 +26,37 @@ _LOOK = 0.2  # seconds between two looks for the replies that another run pays f
 _SAY_WAITING = 45.0  # seconds between two log lines about that
 
 logger = logging.getLogger(__name__)
+
+
+def open_backend(
+    spec: ModelSpec, concurrency: int, *, adaptive: bool = True, batches: StorePlace | None = None
+) -> Backend:
+    """Return the model; `concurrency` bounds the requests in flight of an HTTP endpoint, see Asker.
+
+    With `batches`, where the verdict store is, calls go through the endpoint's Batch API.
+    """
+    if spec.kind == "transformers":
+        if batches:
+            raise UserError(
+                f"The {spec.role} {LOCAL_PREFIX}{spec.model} runs in this process and has no Batch API: leave out "
+                "the setting `batch`."
+            )
+        from grading.local.backend import LocalBackend  # needs torch
+
+        return LocalBackend(
+            spec.model,
+            temperature=spec.temperature or 0.0,
+            max_tokens=spec.max_tokens,
+            batch_size=spec.batch_size,
+            dtype=spec.dtype,
+        )
+    if batches:
+        from grading.batch.backend import BatchBackend
+
+        return BatchBackend(spec, api_key=spec.api_key(), store=batches)
+    from grading.endpoint.backend import OpenAIBackend
+
+    return OpenAIBackend(spec, api_key=spec.api_key(), concurrency=concurrency, adaptive=adaptive)
 
 
 class Keep(Protocol):

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from grading.asker import Asker
+from grading.asker import Asker, open_backend
 from grading.backend import Reply, VoteCall
 from grading.cost.budget import Budget
 from grading.cost.progress import CallBar
@@ -17,13 +17,11 @@ from grading.errors import UserError
 from grading.failure import limit_hint
 from grading.home import StorePlace
 from grading.models.judge import JudgeSpec
-from grading.opening import open_backend
 from grading.protocol.parse import read_vote
 from grading.protocol.prompt import build_messages
 from grading.protocol.untrusted import shown
 from grading.store.replies import vote_key
-from grading.verdict import GradingRequest, State, UngroundedRule, Verdict, Vote
-from grading.votes import Ballot, decide
+from grading.verdict import Ballot, GradingRequest, State, UngroundedRule, Verdict, Vote, decide
 
 logger = logging.getLogger(__name__)
 

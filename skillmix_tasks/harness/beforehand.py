@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from grading import JudgeSpec, UserError
+from grading.asker import open_backend
 from grading.home import verdict_store
 from grading.keys import redact
-from grading.opening import open_backend
 
 _LOCAL = ("hf", "hf-auto", "huggingface", "vllm")  # whose argument `pretrained` names a folder or a repository
 

@@ -19,11 +19,11 @@ import pytest
 
 import skillmix
 from grading import Criterion, Grader, GradingRequest, State, UserError, resolve_judge
+from grading.asker import open_backend
 from grading.backend import Reply, VoteCall
 from grading.batch.api import BatchApi, NotSubmittedError
 from grading.batch.file import read_results
 from grading.keys import MARK, know_arguments, redact, redact_logs, without_keys
-from grading.opening import open_backend
 from tests.grading.taking import Taking
 from tests.security.foreign import write_answers_file, write_pack
 from tests.servers.chat import ChatServer

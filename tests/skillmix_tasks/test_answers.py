@@ -78,7 +78,7 @@ def test_a_missing_verdict_is_none(judge_of, chat_server: ChatServer):
 
 
 def test_quotes_are_of_the_votes_that_granted():
-    from grading.votes import Ballot, decide
+    from grading.verdict import Ballot, decide
 
     def vote(number: int, earned: bool, quote: str) -> Vote:
         return Vote(number, State.GRADED, {"rain": Mark(State.GRADED, earned, quote)}, usage=Usage(1, 1))

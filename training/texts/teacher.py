@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from grading import Budget, State, Usage, UserError
-from grading.asker import Asker
+from grading.asker import Asker, open_backend
 from grading.backend import Backend, Message, Reply, Sink, VoteCall, save_and_read
 from grading.cost.progress import CallBar
 from grading.home import StorePlace
 from grading.keys import know_text, redact
 from grading.models.fingerprint import check_model_path
 from grading.models.spec import LOCAL_PREFIX, ModelSpec, make_spec
-from grading.opening import open_backend
 from grading.store.replies import vote_key
 
 if TYPE_CHECKING:
