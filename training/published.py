@@ -8,13 +8,11 @@ from importlib.resources import files
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
-class PublishedSource(BaseModel):
+class PublishedSource(BaseModel, extra="forbid", frozen=True):
     """The source of figures: the paper, its arXiv id, the page with the figures, and the page's date."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     paper: str
     arxiv: str
@@ -22,15 +20,13 @@ class PublishedSource(BaseModel):
     date: datetime.date
 
 
-class PublishedRow(BaseModel):
+class PublishedRow(BaseModel, extra="forbid", frozen=True):
     """One student's scores at one k, as shares from 0 to 1; None if the source does not state it.
 
     `training` is None or the name of a training set, such as D(1,2,3) in the second paper. `names_deducted`: a
     skill that the text names earns no point. `common_dropped`: items with a very common skill were left out.
     `items` is their number.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: PublishedSource
     student: str

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from grading.backend import Reply, VoteCall
 from grading.errors import first_fault
@@ -20,9 +20,7 @@ from grading.protocol.untrusted import comparable
 from grading.verdict import Mark, State, Vote
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class _Entry(BaseModel, extra="forbid", strict=True):
     quote: str
     earned: bool
 

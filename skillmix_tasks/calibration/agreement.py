@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from grading.intervals import CONFIDENCE, effective_wilson, few_units, wilson
 
@@ -30,7 +30,7 @@ Pairs = Sequence[tuple[bool, bool]]  # the decisions of the reference and the ju
 _Counts = NDArray[np.float64]
 
 
-class Estimate(BaseModel):
+class Estimate(BaseModel, extra="forbid", frozen=True):
     """A figure with its 95 % interval, or the reason why there is none.
 
     estimated      value and interval
@@ -40,8 +40,6 @@ class Estimate(BaseModel):
     one_class      no value: both granted all, or both denied all, so that chance explains everything
     nothing        no value: there was nothing to compare
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     value: float | None = None
     low: float | None = None
@@ -58,15 +56,13 @@ class Estimate(BaseModel):
         return f"{value} ({self.low:.{places}f} to {self.high:.{places}f})"
 
 
-class Agreement(BaseModel):
+class Agreement(BaseModel, extra="forbid", frozen=True):
     """A judge against a reference on the same decisions.
 
     The counts are decisions by who granted them. `precision` is the share of the judge's grants that the reference
     grants too, `recall` the share of the reference's grants that the judge grants, `surplus` the share that the
     judge grants less the share that the reference grants: below 0 the judge is stricter.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     answers: int
     decisions: int

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from math import sqrt
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from grading.commands.words import many
 from grading.intervals import CONFIDENCE
@@ -20,10 +20,8 @@ from grading.intervals import CONFIDENCE
 LEAST = 10  # units of each class that a calibration must have
 
 
-class ErrorRates(BaseModel):
+class ErrorRates(BaseModel, extra="forbid", frozen=True):
     """Units of a calibration by who granted them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     both: int = Field(ge=0)
     judge_only: int = Field(ge=0)
@@ -58,10 +56,8 @@ class ErrorRates(BaseModel):
         return None
 
 
-class Corrected(BaseModel):
+class Corrected(BaseModel, extra="forbid", frozen=True):
     """A share corrected for a judge's errors, from 0 to 1, with its 95 % interval; or why there is none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     raw: float
     units: int

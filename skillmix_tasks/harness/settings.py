@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError
 from grading.cost.budget import require_price
@@ -30,10 +30,8 @@ PINNED = {"temperature": 0.7, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.
 """How every student is sampled that has no sampling of its own; top_k 0 is off."""
 
 
-class Sampling(BaseModel):
+class Sampling(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """A student's own sampling; fields that are None stay pinned."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     temperature: float | None = Field(default=None, ge=0, le=2, strict=True)
     top_p: float | None = Field(default=None, gt=0, le=1, strict=True)
@@ -43,7 +41,7 @@ class Sampling(BaseModel):
     presence_penalty: float | None = Field(default=None, ge=-2, le=2, strict=True)
 
 
-class Settings(BaseModel):
+class Settings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """The settings of one run.
 
     `judge` is a name in grading/models/judges.yaml, a model id of `judge_base_url`, `hf:DIRECTORY`, or the fields
@@ -60,8 +58,6 @@ class Settings(BaseModel):
     reasoning, beside that of its visible answer; `reasoning_effort` goes to its endpoint unchanged; `sampling`
     replaces the pinned sampling, and marks the results.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     judge: str | dict[str, Any] | Annotated[list[str | dict[str, Any]], Field(min_length=1)] | None = None
     judge_base_url: str | None = None

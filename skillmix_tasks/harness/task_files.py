@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from grading import UserError
 from skillmix_tasks.items.pack import Split
 
 
-class TaskSpec(BaseModel):
+class TaskSpec(BaseModel, extra="forbid", frozen=True):
     """The numbers and names of one YAML file; no user setting changes them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     k: int = Field(ge=1)
     split: Split

@@ -13,7 +13,7 @@ import re
 from enum import StrEnum
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
+from pydantic import BaseModel, model_serializer, model_validator
 
 from skillmix_tasks.checks import WORDS
 
@@ -35,10 +35,8 @@ class LossCode(StrEnum):
     """It shows what is in a private pack, so that the results do not say more."""
 
 
-class Loss(BaseModel):
+class Loss(BaseModel, frozen=True, extra="forbid"):
     """Why code took a point. `found` are the answer's words that name the skill or copy its `part`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     code: LossCode
     found: str | None = None

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
 from grading import UserError
 from grading.errors import first_fault
@@ -33,13 +33,11 @@ def answers_folder() -> Path:
     return Path(os.environ.get(ANSWERS_VARIABLE) or home() / "answers")
 
 
-class AnswerHeader(BaseModel):
+class AnswerHeader(BaseModel, extra="ignore", frozen=True):
     """The head of a run's answers: the task, the student, and the settings with which items were drawn.
 
     A run of several ranks writes one file for each.
     """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     skillmix_answers: int = _FORMAT
     task: str
@@ -68,10 +66,8 @@ class AnswerHeader(BaseModel):
         return self.model_dump_json(exclude={"rank"})
 
 
-class ReplyRecord(BaseModel):
+class ReplyRecord(BaseModel, extra="forbid", frozen=True):
     """The facts of a reply beside its text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     state: AnswerState = AnswerState.ANSWERED
     cut: bool = False
@@ -97,14 +93,12 @@ def stored_answer(index: int, item_hash: str, generation: int, replies: Sequence
     )
 
 
-class StoredAnswer(BaseModel):
+# A newer release's facts of a reply, such as that it was cut off, must not be skipped.
+class StoredAnswer(BaseModel, extra="forbid", frozen=True):
     """One generation: the item's index in its task and content hash, and the replies of its turns.
 
     `students` are the facts of the replies beside their texts, if they are not the defaults.
     """
-
-    # A newer release's facts of a reply, such as that it was cut off, must not be skipped.
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     index: int
     hash: str

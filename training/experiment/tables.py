@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from grading import UserError
 from grading.intervals import Interval, wilson
@@ -44,10 +44,8 @@ _INFERRED = (
 )
 
 
-class TableSpec(BaseModel):
+class TableSpec(BaseModel, extra="forbid", frozen=True):
     """An entry of tables.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     number: int
     title: str

@@ -9,17 +9,15 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from grading import Usage
 from skillmix_tasks.items.draw import Item
 from training.texts.reasons import is_decided, is_reason
 
 
-class Tally(BaseModel):
+class Tally(BaseModel, extra="forbid"):
     """Tries: all of them, those that were decided (training.texts.reasons.is_decided), and those accepted."""
-
-    model_config = ConfigDict(extra="forbid")
 
     attempted: int = 0
     decided: int = 0
@@ -38,10 +36,8 @@ class Tally(BaseModel):
         self.accepted += other.accepted
 
 
-class Spending(BaseModel):
+class Spending(BaseModel, extra="forbid"):
     """Tokens, of which `cached` are part of `prompt`, and dollars: None if a price is unknown."""
-
-    model_config = ConfigDict(extra="forbid")
 
     prompt: int = Field(default=0, ge=0)
     completion: int = Field(default=0, ge=0)
@@ -56,14 +52,12 @@ class Spending(BaseModel):
         self.dollars = None if self.dollars is None or dollars is None else self.dollars + dollars
 
 
-class KindCounts(BaseModel):
+class KindCounts(BaseModel, extra="forbid"):
     """The counts of one k.
 
     `skills` has a tally for each skill's id. `pairs` has one for each pair of categories, "a + b" in the order of
     the alphabet, and only where k = 2. `sentences` and `words` count accepted texts by their length.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     tally: Tally = Field(default_factory=Tally)
     rejected: Counter[str] = Field(default_factory=Counter)
@@ -75,10 +69,8 @@ class KindCounts(BaseModel):
     judge: Spending = Field(default_factory=Spending)
 
 
-class Counts(BaseModel):
+class Counts(BaseModel, extra="forbid"):
     """The counts of a run, by k."""
-
-    model_config = ConfigDict(extra="forbid")
 
     kinds: dict[int, KindCounts] = Field(default_factory=dict)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from grading import UserError
 from grading.errors import first_fault
@@ -33,14 +33,12 @@ Draw = Literal["random", "balanced"]
 _MOST = 10**9  # texts, tries, and times as many of either
 
 
-class Kind(BaseModel):
+class Kind(BaseModel, extra="forbid", frozen=True):
     """Texts of one k.
 
     It ends when `accept` texts have been accepted or `tries` cells have been tried, whichever is first; None means
     no such end. `skills` and `topics` name splits of the pack.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     k: int = Field(ge=1)
     skills: Literal["all", "train"]
@@ -55,10 +53,8 @@ class Kind(BaseModel):
         return self
 
 
-class Plan(BaseModel):
+class Plan(BaseModel, extra="forbid", frozen=True):
     """A plan: its kinds, one for each k, and how their cells are drawn."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     draw: Draw = "random"
     kinds: tuple[Kind, ...] = Field(min_length=1, max_length=20)

@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from grading import UserError
 from grading.errors import first_fault
@@ -26,10 +26,8 @@ from grading.safety.bounds import MOST_YAML, load_yaml, read_text
 EMBEDDED = "embedded"  # as a model's name: the small chat model of `skillmix quickstart`
 
 
-class Lora(BaseModel):
+class Lora(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """The adapter: its rank, scale and dropout, and the linear layers that it changes ("all-linear", or names)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     r: int = Field(default=64, ge=1)
     alpha: int = Field(default=128, ge=1)
@@ -37,7 +35,7 @@ class Lora(BaseModel):
     targets: str | tuple[str, ...] = "all-linear"
 
 
-class Recipe(BaseModel):
+class Recipe(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Everything that decides a training run, except its data.
 
     A batch element is a row, or with `packing` a bin of `max_length` tokens filled with complete rows.
@@ -45,8 +43,6 @@ class Recipe(BaseModel):
     `global_batch`. `dtype` is that of products and of a saved full fine-tune: weights that are trained are float32
     until then. With a validation split its loss is measured at every save.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = Field(min_length=1)
     revision: str | None = None
