@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Generic, Protocol
 
@@ -230,11 +231,8 @@ class Asker(Generic[Spec]):
 
     def _warn_of_batches(self, missing: set[str]) -> None:
         """Warn if an open batch holds a call that is about to be paid for."""
-        batches = BatchStore(self._store.place)
-        try:
+        with closing(BatchStore(self._store.place)) as batches:
             held = [batch for batch in batches.open() if not missing.isdisjoint(batch.keys)]
-        finally:
-            batches.close()
         if held:
             logger.warning(
                 "%d of these %ss are in open batches (%s) and are now paid for a second time: with the setting "

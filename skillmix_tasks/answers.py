@@ -13,7 +13,7 @@ from typing import Any
 
 from grading import Panel, UserError
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
-from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
 from skillmix_tasks.items.prompts import render
@@ -67,10 +67,7 @@ def task_items(
         raise UserError(f"{task} is a group: name one of its tasks, {', '.join(tasks_named(task))}.")
     spec = bundled_tasks()[task]
     own = load_pack(pack or spec.pack)
-    drawn = sample_items(
-        own, task=task, k=spec.k, split=spec.split, seed=seed, number=number, drop_common=drop_common
-    )
-    return [TaskItem(item, own) for item in drawn]
+    return [TaskItem(item, own) for item in spec.draw(own, task, number, seed=seed, drop_common=drop_common)]
 
 
 def score_answers(

@@ -12,6 +12,7 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -23,11 +24,10 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from grading import Panel, UserError
 from grading.errors import show_user_errors_in_one_line
-from grading.home import verdict_store
 from grading.protocol.reasoning import Split, split_reasoning
 from skillmix_tasks.harness.settings import MOST_TOKENS, Settings, read_settings
 from skillmix_tasks.harness.task_files import TaskSpec, bundled_tasks
-from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
 from skillmix_tasks.items.prompts import render
@@ -152,27 +152,8 @@ def make_task(name: str, spec: TaskSpec, settings: Settings) -> Task:
     """A task of ours as inspect_ai runs it."""
     judges, budget = settings.judges(), settings.budget(1)
     pack = load_pack(settings.pack or spec.pack)
-    drawn = sample_items(
-        pack,
-        task=name,
-        k=spec.k,
-        split=spec.split,
-        seed=settings.seed,
-        number=settings.items,
-        drop_common=settings.drop_common,
-    )
+    drawn = spec.draw(pack, name, settings.items, seed=settings.seed, drop_common=settings.drop_common)
     items = {item.hash: item for item in drawn}
-
-    def open_panel() -> Panel:
-        return Panel(
-            judges,
-            verdict_store(),
-            concurrency=settings.concurrency,
-            adaptive=settings.adaptive,
-            budget=budget,
-            ungrounded=settings.ungrounded,
-        )
-
     samples = [
         Sample(
             id=item.hash,
@@ -185,7 +166,7 @@ def make_task(name: str, spec: TaskSpec, settings: Settings) -> Task:
     return Task(
         dataset=MemoryDataset(samples, name=name),
         solver=turns(settings.seed),
-        scorer=points(Desk(pack, open_panel), items),
+        scorer=points(Desk(pack, partial(settings.open_panel, judges, budget)), items),
         epochs=Epochs(GENERATIONS, best()),
         config=GenerateConfig(temperature=0.7, max_tokens=MOST_TOKENS + settings.reasoning_tokens),
         name=name,

@@ -26,7 +26,7 @@ from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
 from skillmix_tasks.cells import evaluation_cells
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
-from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
@@ -270,9 +270,9 @@ def judging(pack: Pack, judges: Sequence[JudgeSpec], names: Sequence[str], numbe
     specs = bundled_tasks()
     used: _Used = {}
     for name in names:
-        k, split = specs[name].k, specs[name].split
+        k = specs[name].k
         asked = pack if pack.about.id not in bundled_packs() else load_pack(specs[name].pack)
-        drawn = sample_items(asked, task=name, k=k, split=split, seed=0, number=_LOOKED_AT)
+        drawn = specs[name].draw(asked, name, _LOOKED_AT)
         for place, judge in enumerate(judges):
             one = _sum(_votes(asked, item, judge) for item in drawn).times(number / len(drawn))
             used[place, k] = used.get((place, k), Usage()) + one

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -81,13 +82,12 @@ class BatchBackend:
             return
         from grading.batch.api import BatchApi  # the package openai takes a second of every start
 
-        batches, verdicts = BatchStore(self.store), VerdictStore(self.store)
-        try:
-            with BatchApi(self.spec, self._api_key) as api:
-                _Run(self, api, batches, verdicts, waiting, sink).finish()
-        finally:
-            verdicts.close()
-            batches.close()
+        with (
+            closing(BatchStore(self.store)) as batches,
+            closing(VerdictStore(self.store)) as verdicts,
+            BatchApi(self.spec, self._api_key) as api,
+        ):
+            _Run(self, api, batches, verdicts, waiting, sink).finish()
 
 
 class _Run:

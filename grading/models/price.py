@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Self
 
 import yaml
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from grading.errors import UserError, first_fault
 from grading.safety.bounds import MOST_YAML, load_yaml, read_text
@@ -21,12 +21,14 @@ PRICES_VARIABLE = "SKILLMIX_PRICES"
 _Dollars = Annotated[float, Field(ge=0, le=1e6, strict=True, allow_inf_nan=False)]
 
 
-class Price(BaseModel, extra="forbid", frozen=True):
+class Price(BaseModel):
     """Dollars per million tokens, with the day and the place where they were read.
 
     `cached_input`, for the part of a prompt that the provider read from its cache, is `input` where it is None.
     `batch` is the share of the price that a call in a batch costs; where it is None, the full price is counted.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     input: _Dollars
     cached_input: _Dollars | None = None

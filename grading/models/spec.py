@@ -8,7 +8,7 @@ import re
 from typing import Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from grading.errors import UserError, first_fault
 from grading.keys import key_in_address, know, redact
@@ -23,7 +23,7 @@ Spec = TypeVar("Spec", bound="ModelSpec")
 MOST_SEED = 2**53  # up to which every reader of JSON takes an integer as it is
 
 
-class ModelSpec(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
+class ModelSpec(BaseModel):
     """Everything that identifies a model, whatever its role.
 
     `model` is the endpoint's model id, or, with kind "transformers", a Hugging Face directory or id that runs
@@ -33,6 +33,8 @@ class ModelSpec(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     provider's own, is in the environment variable SKILLMIX_<ROLE>_API_KEY; a `keyless` endpoint gets none,
     because a file has named it and not the user.
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     role: ClassVar[str] = "model"
     product: ClassVar[str] = "reply"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -183,14 +182,10 @@ def copy_(
 def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
     from grading.store.batches import BatchStore
 
-    with _open(file) as store:
-        found = BatchStore(store.place)
-        try:
-            given_up = found.open()
-            for batch in given_up if yes else ():
-                found.finish(batch)
-        finally:
-            found.close()
+    with _open(file) as store, closing(BatchStore(store.place)) as found:
+        given_up = found.open()
+        for batch in given_up if yes else ():
+            found.finish(batch)
     votes = sum(len(batch.keys) for batch in given_up)
     if as_json:
         typer.echo(json.dumps({"batches": len(given_up), "votes": votes, "given_up": yes}))
@@ -202,8 +197,7 @@ def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
 def _open_batches(place: StorePlace) -> list[dict[str, Any]]:
     from grading.store.batches import BatchStore
 
-    batches = BatchStore(place)
-    try:
+    with closing(BatchStore(place)) as batches:
         return [
             {
                 "batch": batch.remote or None,
@@ -213,8 +207,6 @@ def _open_batches(place: StorePlace) -> list[dict[str, Any]]:
             }
             for batch in batches.open()
         ]
-    finally:
-        batches.close()
 
 
 def _model(judge: str | None) -> str | None:
@@ -236,15 +228,10 @@ def _place(file: Path | None) -> StorePlace:
     return place
 
 
-@contextmanager
-def _open(file: Path | None) -> Iterator[VerdictStore]:
+def _open(file: Path | None) -> closing[VerdictStore]:
     from grading.store.replies import VerdictStore
 
-    store = VerdictStore(_place(file))
-    try:
-        yield store
-    finally:
-        store.close()
+    return closing(VerdictStore(_place(file)))
 
 
 def _summary(store: VerdictStore) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from statistics import fmean
 
 from grading import JudgeSpec, Panel, Verdict
@@ -30,13 +31,10 @@ def calibrate(
     Several judges are measured one by one, and then together, which needs no further vote. Raises UserError,
     before anything is paid for, if a judge cannot answer.
     """
-    whole = panel_of(judges)
-    try:
+    with closing(panel_of(judges)) as whole:
         whole.check()
         members = tuple(calibrate(yardstick, [judge], panel_of) for judge in judges) if len(judges) > 1 else ()
         verdicts = whole.grade([answer.request for answer in yardstick.answers], progress="Judging the reference")
-    finally:
-        whole.close()
     return _measured(yardstick, judges, verdicts, members)
 
 

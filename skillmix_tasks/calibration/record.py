@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from grading import UserError
 from grading.commands.words import many
@@ -27,8 +27,8 @@ MOST_UNDECIDED = 0.1  # as many points may lack a verdict
 VerdictName = Literal["interchangeable", "stricter", "more lenient", "not usable", "not settled"]
 
 
-class _Part(BaseModel, extra="forbid", frozen=True):
-    """Known fields only."""
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class MetricShift(_Part):

@@ -14,7 +14,6 @@ from lm_eval.api.instance import Instance
 from grading import Budget, Panel, State, UserError
 from grading.cost.stats import total
 from grading.failure import limit_hint, sentence
-from grading.home import verdict_store
 from grading.keys import know_arguments
 from grading.panel import panel_name, panel_record
 from skillmix_tasks.checks import splitter_versions
@@ -24,7 +23,7 @@ from skillmix_tasks.harness.private import hide_texts
 from skillmix_tasks.harness.settings import MOST_TOKENS, PINNED, read_settings
 from skillmix_tasks.harness.student import Student
 from skillmix_tasks.harness.task_files import TaskSpec
-from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.hub import read_hub_items
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack, bundled_packs
@@ -99,14 +98,8 @@ class TaskRun:
         settings, spec = self.settings, self.spec
         if settings.items_from is None:
             pack = load_pack(settings.pack or spec.pack)
-            drawn = sample_items(
-                pack,
-                task=self.task,
-                k=spec.k,
-                split=spec.split,
-                seed=settings.seed,
-                number=settings.items,
-                drop_common=settings.drop_common,
+            drawn = spec.draw(
+                pack, self.task, settings.items, seed=settings.seed, drop_common=settings.drop_common
             )
             if len(drawn) < settings.items:
                 logger.warning(
@@ -191,7 +184,7 @@ class TaskRun:
         if not judged:
             records = judge_replies(self.pack, asked, None)
         else:
-            panel = self._panel or self._new_panel()
+            panel = self._panel or self.settings.open_panel(self.judges, self.budget)
             if self.parts:
                 self._panel = panel
             try:
@@ -208,17 +201,6 @@ class TaskRun:
         if self.pack.about.private:
             hide_texts(instances, records)
         return [json.dumps(record, ensure_ascii=False) for record in records]
-
-    def _new_panel(self) -> Panel:
-        return Panel(
-            self.judges,
-            verdict_store(),
-            concurrency=self.settings.concurrency,
-            adaptive=self.settings.adaptive,
-            budget=self.budget,
-            ungrounded=self.settings.ungrounded,
-            batch=self.settings.batch,
-        )
 
     # -- results
 

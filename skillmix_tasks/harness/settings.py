@@ -14,10 +14,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError
+from grading import Budget, JudgeSpec, Panel, Price, UngroundedRule, UserError
 from grading.cost.budget import require_price
 from grading.endpoint.throttle import MOST_IN_FLIGHT
 from grading.errors import first_fault
+from grading.home import verdict_store
 from grading.models.judge import chosen_judges
 from grading.models.spec import MOST_SEED
 from grading.panel import check_panel
@@ -102,6 +103,18 @@ class Settings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
         return Budget(
             max_usd=None if self.max_usd is None else self.max_usd / ranks,
             max_tokens=None if self.max_tokens is None else self.max_tokens // ranks,
+        )
+
+    def open_panel(self, judges: Sequence[JudgeSpec], budget: Budget) -> Panel:
+        """The judges with the verdict store, under `budget`; no model is loaded yet."""
+        return Panel(
+            judges,
+            verdict_store(),
+            concurrency=self.concurrency,
+            adaptive=self.adaptive,
+            budget=budget,
+            ungrounded=self.ungrounded,
+            batch=self.batch,
         )
 
 

@@ -12,7 +12,7 @@ from math import comb
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from skillmix_tasks.checks.normalise import words
 
@@ -46,8 +46,10 @@ _MOST_WORDS = 8
 _MOST_ALIASES = 50
 
 
-class PackPart(BaseModel, extra="forbid", frozen=True, str_strip_whitespace=True):
+class PackPart(BaseModel):
     """The base of all parts of a pack: known fields only, and texts without white space around them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 class Skill(PackPart):

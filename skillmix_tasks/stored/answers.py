@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from grading import UserError
 from grading.errors import first_fault
@@ -33,11 +33,13 @@ def answers_folder() -> Path:
     return Path(os.environ.get(ANSWERS_VARIABLE) or home() / "answers")
 
 
-class AnswerHeader(BaseModel, extra="ignore", frozen=True):
+class AnswerHeader(BaseModel):
     """The head of a run's answers: the task, the student, and the settings with which items were drawn.
 
     A run of several ranks writes one file for each.
     """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     skillmix_answers: int = _FORMAT
     task: str

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from datasets import Features, List, Value
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from grading import UserError
 from grading.errors import first_fault
@@ -30,8 +30,8 @@ _NAME: Final = re.compile(r"rows_k(\d+)\.jsonl")
 _Text = Annotated[str, BeforeValidator(lambda text: encodable(text) if isinstance(text, str) else text)]
 
 
-class _Part(BaseModel, extra="forbid", frozen=True):
-    """Known fields only."""
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TopicName(_Part):

@@ -26,7 +26,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grading import JudgeSpec, UserError, resolve_judge
 from grading.cost.budget import require_price
@@ -46,8 +46,8 @@ _Name = Annotated[str, Field(min_length=1, max_length=100)]
 _Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 
 
-class _Part(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
-    """Known fields only."""
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Needs(_Part):
