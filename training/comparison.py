@@ -19,7 +19,7 @@ from grading.intervals import Interval
 from grading.safety.bounds import load_json, read_bytes, readable
 from grading.safety.templates import environment
 from skillmix_tasks.scoring.metrics import METRICS
-from skillmix_tasks.stored.output_files import samples_of
+from skillmix_tasks.stored.find_results import samples_of
 from skillmix_tasks.stored.record import RunRecord, task_record
 from training.paired import compare
 

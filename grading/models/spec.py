@@ -35,7 +35,6 @@ class ModelSpec(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     role: ClassVar[str] = "model"
     product: ClassVar[str] = "reply"
 

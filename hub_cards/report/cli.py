@@ -47,7 +47,7 @@ def report(
     """
     from grading.commands.closing import names, show_closing
     from grading.commands.words import many
-    from hub_cards.report.page.experiment import read_experiment
+    from hub_cards.report.page.page import read_experiment
     from hub_cards.report.page.write import write_report
     from hub_cards.report.stats.novelty import corpus_of
     from hub_cards.report.study.study import make_study

@@ -175,10 +175,11 @@ def correct(
     skillmix correct results --calibration OUT
     """
     from grading.commands.closing import show_closing
-    from skillmix_tasks.calibration.corrected import correct_results, read_results
+    from skillmix_tasks.calibration.corrected import correct_results
     from skillmix_tasks.calibration.record import load_calibration
     from skillmix_tasks.stored.facts import run_facts
     from skillmix_tasks.stored.find_results import find_results
+    from skillmix_tasks.stored.record import read_records
 
     known = load_calibration(calibration)
     files = [found.path for found in find_results(results)]
@@ -190,4 +191,4 @@ def correct(
             where = f"{path.parent.name}: " if len(files) > 1 else ""
             typer.echo(f"{where}{score.task} {score.metric}: {score.corrected.text()}")
     following = ["report", *results, "--calibration", calibration, "--out", "report"]
-    show_closing(run_facts([read_results(path) for path in files]), following, as_json=as_json)
+    show_closing(run_facts([read_records(path)[0] for path in files]), following, as_json=as_json)

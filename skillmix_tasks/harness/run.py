@@ -16,10 +16,10 @@ from grading.cost.stats import total
 from grading.failure import limit_hint, sentence
 from grading.keys import know_arguments
 from grading.panel import panel_name, panel_record
+from grading.protocol.parse import is_quoted, normalise
 from skillmix_tasks.checks import splitter_versions
 from skillmix_tasks.checks.extract import ExtractionState
 from skillmix_tasks.harness.gathered import GatheredCoverage
-from skillmix_tasks.harness.private import hide_texts
 from skillmix_tasks.harness.settings import MOST_TOKENS, PINNED, read_settings
 from skillmix_tasks.harness.student import Student
 from skillmix_tasks.harness.task_files import TaskSpec
@@ -29,9 +29,11 @@ from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.controls import ControlReport, judge_controls
+from skillmix_tasks.scoring.losses import Loss, LossCode
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.points import judge_replies, student_record
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState, StudentReply, count_answers
+from skillmix_tasks.scoring.rubric import LENGTH
 from skillmix_tasks.stored.answers import AnswerHeader
 from skillmix_tasks.stored.record import Answers, Controls, PackRecord, RunRecord, Ungrounded
 
@@ -44,6 +46,7 @@ _ADVICE = {
     AnswerState.REFUSED: "look at the samples: the student declines, which counts as zero points",
     AnswerState.EMPTY: "look at the samples: the student says nothing, which counts as zero points",
 }
+_PRIVATE = "[of a private pack]"
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +202,7 @@ class TaskRun:
                     panel.close()
             self.costs = [panel.record()]
         if self.pack.about.private:
-            hide_texts(instances, records)
+            _hide_texts(instances, records)
         return [json.dumps(record, ensure_ascii=False) for record in records]
 
     # -- results
@@ -352,3 +355,26 @@ class TaskRun:
             judged_points=judged,
             share=points / judged if judged else None,
         )
+
+
+def _hide_texts(instances: list[Instance], records: list[dict[str, Any]]) -> None:
+    """Remove a private pack's texts from the samples: prompts, explanations, copies."""
+    for instance, record in zip(instances, records, strict=True):
+        instance.arguments = (_PRIVATE, instance.arguments[1])
+        instance.resps = [_PRIVATE]
+        own = not record["void"] and not set(record["lost_in_code"]) - {LENGTH}
+        if not own:  # it names or copies a text of the pack
+            record["answer"] = _PRIVATE
+            record["lost_in_code"] = dict.fromkeys(
+                record["lost_in_code"], Loss(code=LossCode.PRIVATE).model_dump()
+            )
+        for name in ("reasoning", "detail"):  # they repeat the prompt
+            record["student"].pop(name, None)
+        shown = normalise(record["answer"] if own else "")
+        for vote in record.get("votes", ()):
+            # An invalid reply of the judge or an invalid quotation may repeat the criteria.
+            vote.pop("reply", None)
+            vote.pop("detail", None)
+            for mark in vote["marks"].values():
+                if not is_quoted(mark["evidence"], shown):
+                    mark["evidence"] = _PRIVATE if mark["evidence"] else ""

@@ -18,8 +18,7 @@ from grading import UserError
 from grading.safety.bounds import load_json, open_file, read_lines
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
-from skillmix_tasks.stored.find_results import record_beside
-from skillmix_tasks.stored.output_files import all_samples_of
+from skillmix_tasks.stored.find_results import all_samples_of, record_beside
 
 logger = logging.getLogger(__name__)
 

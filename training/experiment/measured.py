@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from grading import UserError
 from skillmix_tasks.items.pack import Split
 from skillmix_tasks.scoring.metrics import Scores
-from skillmix_tasks.stored.output_files import samples_of
+from skillmix_tasks.stored.find_results import samples_of
 from skillmix_tasks.stored.record import RunRecord, read_records
 from skillmix_tasks.stored.samples import Generation, read_samples
 

@@ -10,8 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from skillmix_tasks.items.pack import Pack
-from training.texts.counts import Counts, Tally
-from training.texts.rates import interval, pair_tallies, skill_tallies
+from training.texts.counts import Counts, Tally, interval, pair_tallies, skill_tallies
 
 _BAR = "#4c72b0"
 _WIDTH = 14  # inches

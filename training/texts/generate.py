@@ -34,11 +34,10 @@ from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
 from training.data.folder import claimed
 from training.data.rows import rows_file, rows_files
-from training.texts.counts import Counts, Tally
+from training.texts.counts import Counts, Tally, interval
 from training.texts.drafts import Draft, check_draft, judge_drafts, write_drafts
 from training.texts.duplicates import Duplicates
 from training.texts.plan import Kind, Plan, cells, number_of_cells
-from training.texts.rates import interval
 from training.texts.reasons import Reason, advice
 from training.texts.teacher import Teacher, TeacherSpec
 

@@ -12,8 +12,7 @@ from grading.safety.templates import environment
 from grading.safety.whole import whole_file, write_whole
 from skillmix_tasks.items.pack import Pack
 from training.texts.charts import draw
-from training.texts.counts import Counts, KindCounts, Spending
-from training.texts.rates import pair_tallies, rate, skill_tallies
+from training.texts.counts import Counts, KindCounts, Spending, pair_tallies, rate, skill_tallies
 
 
 def write_summary(folder: Path, counts: Counts, pack: Pack, *, about: Sequence[str] = ()) -> list[Path]:

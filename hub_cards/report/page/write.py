@@ -7,8 +7,7 @@ from tempfile import TemporaryDirectory
 
 from grading import UserError
 from grading.safety.whole import sync
-from hub_cards.report.page.experiment import Experiment
-from hub_cards.report.page.page import render_page
+from hub_cards.report.page.page import Experiment, render_page
 from hub_cards.report.page.pictures import draw_pictures
 from hub_cards.report.page.tables import write_tables
 from hub_cards.report.study.study import Study

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from grading.commands.words import many
 from hub_cards.report.results.parties import Party, digest, judge_of, student_of
 from skillmix_tasks.scoring.metrics import METRICS
-from skillmix_tasks.stored.output_files import samples_of
+from skillmix_tasks.stored.find_results import samples_of
 from skillmix_tasks.stored.record import RunRecord, no_results, number, read_records
 
 

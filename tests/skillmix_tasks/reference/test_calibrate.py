@@ -288,7 +288,7 @@ def test_a_correction_needs_the_judge_of_the_calibration(server: ChatServer, che
         (json.dumps(results_of(found.judge, 0.4, 0)), "no item with a verdict"),
         (json.dumps({"results": {}, "configs": {}, "n-samples": {}}), "no results of a judged SKILL-MIX task"),
         ("[]", "is not a results file"),
-        ("{", "is not JSON"),
+        ("{", "it is cut short, or no JSON"),
     ):
         results.write_text(content)
         with pytest.raises(UserError, match=said):
