@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from statistics import stdev
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 from grading import UserError
 from grading.intervals import Interval
 from grading.safety.bounds import load_json, read_bytes, readable
-from grading.safety.templates import environment
+from grading.safety.templates import own_template
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.find_results import samples_of
 from skillmix_tasks.stored.record import RunRecord, task_record
@@ -158,9 +157,7 @@ def comparison_record(rows: Sequence[ComparedTask], about: Mapping[str, Any]) ->
 
 def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[str]) -> str:
     """The comparison of each run, by its name, as a page of Markdown; `about` are sentences for its beginning."""
-    source = files("training").joinpath("templates", "comparison.md.jinja").read_text(encoding="utf-8")
-    template = environment().from_string(source)
-    return template.render(
+    return own_template("training", "templates", "comparison.md.jinja").render(
         about=about,
         runs={
             name: [

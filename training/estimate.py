@@ -12,11 +12,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.resources import files
 from itertools import islice
 from typing import Any
-
-import yaml
 
 from grading import JudgeSpec, Usage, UserError
 from grading.commands.words import many
@@ -24,6 +21,7 @@ from grading.cost.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETIO
 from grading.models.price import PRICES_VARIABLE
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
+from grading.safety.bounds import own_yaml
 from skillmix_tasks.cells import evaluation_cells
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item
@@ -339,5 +337,5 @@ def _hours(hours: float | None) -> str:
 
 @cache
 def _known() -> dict[str, Any]:
-    known: dict[str, Any] = yaml.safe_load(files("training").joinpath("estimate.yaml").read_text(encoding="utf-8"))
+    known: dict[str, Any] = own_yaml("training", "estimate.yaml")
     return known

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any, ClassVar
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from grading.errors import UserError
 from grading.models.price import Price
 from grading.models.spec import LOCAL_PREFIX, ModelSpec, make_spec
 from grading.protocol.prompt import PROMPT_VERSION
+from grading.safety.bounds import own_yaml
 
 MOST_VOTES = 999  # of a judge on an answer
 
@@ -63,7 +62,7 @@ Judge = str | Mapping[str, Any] | JudgeSpec
 
 @cache
 def _table() -> Any:
-    return yaml.safe_load(files("grading.models").joinpath("judges.yaml").read_text(encoding="utf-8"))
+    return own_yaml("grading.models", "judges.yaml")
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ from grading import UserError
 from grading.commands.words import many
 from grading.protocol.prompt import PROMPT_VERSION
 from grading.safety.bounds import read_bytes
-from grading.safety.templates import environment
+from grading.safety.templates import own_template
 from skillmix_tasks.calibration.agreement import Agreement, Estimate
 from skillmix_tasks.calibration.correction import ErrorRates
 
@@ -160,8 +159,9 @@ def _identity(judge: dict[str, Any]) -> dict[str, Any]:
 
 def card(one: Calibration) -> str:
     """All figures of a calibration, with the thresholds of its verdict."""
-    source = files("skillmix_tasks.calibration").joinpath("calibration.md.jinja").read_text(encoding="utf-8")
-    template = environment(lstrip_blocks=True, keep_trailing_newline=True).from_string(source)
+    template = own_template(
+        "skillmix_tasks.calibration", "calibration.md.jinja", lstrip_blocks=True, keep_trailing_newline=True
+    )
     return template.render(
         one=one,
         prompt=PROMPT_VERSION,

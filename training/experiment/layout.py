@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from grading import UserError
 from grading.errors import first_fault
 from grading.safety.bounds import read_bytes
-from grading.safety.templates import environment
+from grading.safety.templates import own_template
 from grading.safety.text import csv_cell, plain
 from grading.safety.whole import whole_file, write_whole
 
@@ -93,8 +92,8 @@ def write_table(table: Table, out: Path) -> list[Path]:
 
 def write_text(table: Table, out: Path, pictures: Sequence[Path] = ()) -> list[Path]:
     """Write a table as .md, which shows `pictures`, and .csv; the paths."""
-    source = files("training").joinpath("templates", "table.md.jinja").read_text(encoding="utf-8")
-    text = environment().from_string(source).render(table=table, pictures=[path.name for path in pictures])
+    template = own_template("training", "templates", "table.md.jinja")
+    text = template.render(table=table, pictures=[path.name for path in pictures])
     markdown, lines = out / f"{table.stem}.md", out / f"{table.stem}.csv"
     write_whole(markdown, text.rstrip() + "\n")
     with whole_file(lines) as draft, draft.open("w", encoding="utf-8", newline="") as file:

@@ -32,7 +32,7 @@ from grading import JudgeSpec, UserError, resolve_judge
 from grading.cost.budget import require_price
 from grading.errors import first_fault
 from grading.models.spec import LOCAL_PREFIX
-from grading.safety.bounds import MOST_YAML, load_yaml, read_text
+from grading.safety.bounds import user_yaml
 from skillmix_tasks.commands.embedded import embedded_folder
 from skillmix_tasks.harness.settings import Settings, read_settings
 from skillmix_tasks.harness.task_files import bundled_tasks
@@ -233,11 +233,7 @@ def load_experiment(path: Path) -> Experiment:
 
     Raises UserError, in one sentence, for whatever can be known to fail by its text alone.
     """
-    try:
-        fields = load_yaml(read_text(path, MOST_YAML))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"The experiment {path} cannot be read ({reason}): name a YAML file.") from error
+    fields = user_yaml(path, "experiment")
     try:
         experiment = Experiment.model_validate(fields)
         experiment = _found(experiment, path.resolve().parent)

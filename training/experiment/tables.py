@@ -12,16 +12,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import yaml
 from pydantic import BaseModel
 
 from grading import UserError
 from grading.intervals import Interval, wilson
-from grading.safety.bounds import read_bytes
+from grading.safety.bounds import own_yaml, read_bytes
 from grading.safety.text import plain
 from skillmix_tasks.items.pack import Split
 from skillmix_tasks.scoring.metrics import METRICS
@@ -126,8 +124,7 @@ def write_tables(
 @cache
 def table_specs() -> tuple[TableSpec, ...]:
     """The tables of tables.yaml."""
-    text = files("training.experiment").joinpath("tables.yaml").read_text(encoding="utf-8")
-    return tuple(TableSpec.model_validate(entry) for entry in yaml.safe_load(text))
+    return tuple(TableSpec.model_validate(entry) for entry in own_yaml("training.experiment", "tables.yaml"))
 
 
 _FIGURE = TableSpec(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +103,7 @@ def _lengths(axes: Any, counts: Counts) -> None:
 
 
 def _reasons(axes: Any, counts: Counts) -> None:
-    total: Counter[str] = Counter()
-    for kind in counts.kinds.values():
-        total.update(kind.rejected)
-    shown = sorted(total, key=lambda reason: (-total[reason], reason))[:_REASONS]
+    shown = counts.reasons()[:_REASONS]
     left = [0] * len(shown)
     for k, kind in sorted(counts.kinds.items()):
         numbers = [kind.rejected[reason] for reason in shown]

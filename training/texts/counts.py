@@ -75,6 +75,11 @@ class Counts(BaseModel, extra="forbid"):
 
     kinds: dict[int, KindCounts] = Field(default_factory=dict)
 
+    def reasons(self) -> list[str]:
+        """The reasons of all rejections, the most frequent first."""
+        total = sum((kind.rejected for kind in self.kinds.values()), Counter())
+        return sorted(total, key=lambda reason: (-total[reason], reason))
+
     @property
     def accepted(self) -> int:
         """Accepted texts of all k."""

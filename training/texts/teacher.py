@@ -67,17 +67,6 @@ class TeacherSpec(ModelSpec):
         return record | {name: self.lm_args[name] for name in _TOLD if name in self.lm_args}
 
 
-def open_teacher(
-    spec: TeacherSpec, concurrency: int, *, adaptive: bool = True, batches: StorePlace | None = None
-) -> Backend:
-    """Return the model, as `open_backend` does."""
-    if spec.lm is None:
-        return open_backend(spec, concurrency, adaptive=adaptive, batches=batches)
-    if batches:
-        raise UserError("A teacher in this process has no Batch API: leave out --batch.")
-    return LmEvalBackend(spec)
-
-
 def resolve_teacher(
     teacher: str | None, *, lm_args: str | None = None, base_url: str | None = None, **fields: Any
 ) -> TeacherSpec:
@@ -143,7 +132,13 @@ class Teacher:
         budget: Budget | None = None,
         batch: bool = False,
     ) -> None:
-        backend = open_teacher(spec, concurrency, adaptive=adaptive, batches=store if batch else None)
+        backend: Backend
+        if spec.lm is None:
+            backend = open_backend(spec, concurrency, adaptive=adaptive, batches=store if batch else None)
+        elif batch:
+            raise UserError("A teacher in this process has no Batch API: leave out --batch.")
+        else:
+            backend = LmEvalBackend(spec)
         self._asker = Asker(spec, store, backend, budget=budget or Budget(), batch=batch)
         self.spec = self._asker.spec
         self._identity = spec.identity()
