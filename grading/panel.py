@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from grading.cost.budget import Budget, require_price
-from grading.cost.stats import total
+from grading.cost.stats import sum_known, total
 from grading.endpoint.throttle import MOST_IN_FLIGHT
 from grading.engine import Grader, refuse_others
 from grading.errors import UserError
@@ -112,9 +112,7 @@ class Panel:
     def dollars(self, votes: Iterable[Vote]) -> float | None:
         """The cost of `votes` of this panel; None if a price is unknown."""
         judges = {grader.judge.model: grader.judge for grader in self._graders}
-        costs = [judges[vote.judge].dollars(vote.usage) for vote in votes]
-        known = [cost for cost in costs if cost is not None]
-        return sum(known) if len(known) == len(costs) else None
+        return sum_known(judges[vote.judge].dollars(vote.usage) for vote in votes)
 
     def record(self) -> dict[str, Any]:
         """The work and cost so far, as results record them; with several judges also for each."""

@@ -18,6 +18,7 @@ from typing import Any
 from grading import JudgeSpec, Usage, UserError
 from grading.commands.words import many
 from grading.cost.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETION_PER_CRITERION
+from grading.cost.stats import sum_known
 from grading.models.price import PRICES_VARIABLE
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
@@ -78,8 +79,7 @@ class Part:
     @property
     def dollars(self) -> float | None:
         """The cost of all calls; None if a price is unknown."""
-        dollars = [one.dollars for one in self.calls]
-        return None if None in dollars else sum(filter(None, dollars))
+        return sum_known(one.dollars for one in self.calls)
 
     def record(self) -> dict[str, Any]:
         """The part as JSON."""
@@ -107,8 +107,7 @@ class Estimate:
     @property
     def gpu_hours(self) -> float | None:
         """Hours of a GPU; None if a model's size is not known."""
-        hours = [part.gpu_hours for part in self.parts]
-        return None if None in hours else sum(filter(None, hours))
+        return sum_known(part.gpu_hours for part in self.parts)
 
     def record(self) -> dict[str, Any]:
         """The estimate as JSON; `dollars` leaves out the models in `unpriced`."""

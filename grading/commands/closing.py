@@ -32,12 +32,6 @@ def amount(tokens: float | None, dollars: float | None) -> str:
     return f"${dollars:,.2f} ({counted})" if counted else f"${dollars:,.2f}"
 
 
-def names(several: Sequence[str]) -> str:
-    """The names, each once; from the fourth on their number."""
-    once = list(dict.fromkeys(several))
-    return ", ".join(once) if len(once) <= 4 else f"{', '.join(once[:3])} and {len(once) - 3} more"
-
-
 def same_command(*more: object) -> list[str]:
     """The arguments of the command at hand, and `more`."""
     return [*sys.argv[1:], *map(str, more)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from grading import UserError
 from grading.errors import first_fault
 from grading.safety.bounds import read_bytes
 from grading.safety.templates import own_template
-from grading.safety.text import csv_cell, plain
+from grading.safety.text import plain, write_csv
 from grading.safety.whole import whole_file, write_whole
 
 DASH = "-"  # what is not known
@@ -96,10 +95,8 @@ def write_text(table: Table, out: Path, pictures: Sequence[Path] = ()) -> list[P
     text = template.render(table=table, pictures=[path.name for path in pictures])
     markdown, lines = out / f"{table.stem}.md", out / f"{table.stem}.csv"
     write_whole(markdown, text.rstrip() + "\n")
-    with whole_file(lines) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(table.records[0]) if table.records else [])
-        writer.writeheader()
-        writer.writerows({name: csv_cell(value) for name, value in one.items()} for one in table.records)
+    with whole_file(lines) as draft:
+        write_csv(draft, list(table.records[0]) if table.records else [], table.records)
     return [markdown, lines]
 
 

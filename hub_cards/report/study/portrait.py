@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from grading.cost.stats import sum_known
 from hub_cards.report.results.answers import AnswerRow
 from hub_cards.report.results.tally import KINDS, Points
 from hub_cards.report.stats.saturation import Saturation, saturation
@@ -80,15 +81,10 @@ def portray(row: Row, entries: Sequence[Measured], answers: Sequence[AnswerRow])
         code=dict(sum((tally.code for tally in tallies), Counter()).most_common()),
         states=dict(sum((Counter(one.points_without_verdict) for one in records), Counter()).most_common()),
         ungrounded=(sum(one.points for one in ungrounded), sum(one.judged_points for one in ungrounded)),
-        spent={name: _total([one.cost(name) for one in records]) for name in names},
-        seconds=_total(list(files.values())),
+        spent={name: sum_known(one.cost(name) for one in records) for name in names},
+        seconds=sum_known(files.values()),
         examples=_examples(set(runs), answers),
     )
-
-
-def _total(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
 
 
 def _saturation(row: Row) -> dict[str, Saturation]:

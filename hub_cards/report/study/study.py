@@ -115,10 +115,8 @@ def make_study(
 def _listed(missing: Missing) -> str:
     """Whose tasks, as "m (skillmix_k2)" and "m (8 tasks)"."""
     return listed(
-        [
-            f"{name} ({listed(tasks) if len(tasks) <= 3 else many(len(tasks), 'task')})"
-            for name, tasks in missing.items()
-        ]
+        f"{name} ({listed(tasks) if len(tasks) <= 3 else many(len(tasks), 'task')})"
+        for name, tasks in missing.items()
     )
 
 
