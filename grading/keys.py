@@ -24,7 +24,7 @@ _SHORTEST = 8  # characters
 _SHORTEST_OF_OTHERS = 12  # of variables that this project does not read, such as a database's password
 _OURS = re.compile(r"SKILLMIX_|OPENAI_|HF_|HUGGING|PGPASSWORD$")
 _VARIABLE = re.compile(r"(^|_)(TOKEN|KEY|APIKEY|SECRET|PASSWORD)$|^PGPASSWORD$")
-_ARGUMENT = re.compile(
+KEY_NAME = re.compile(
     r"(^|[_-])(token|key|apikey|secret|password|credentials?|auth|authorization|headers?)$", re.IGNORECASE
 )
 _PUBLIC = frozenset({"api-version"})  # parameters of an address that are not keys
@@ -59,7 +59,7 @@ def know(*values: str) -> None:
 def know_arguments(arguments: Mapping[str, Any]) -> None:
     """From now on the keys among a model's arguments are known: tokens, headers, and those in addresses."""
     for name, value in arguments.items():
-        if _ARGUMENT.search(name):
+        if KEY_NAME.search(name):
             for text in _texts(value):
                 know(text, text.rpartition(" ")[2])  # a header's value may begin with a scheme: "Bearer KEY"
         elif isinstance(value, str) and "://" in value:
@@ -69,7 +69,7 @@ def know_arguments(arguments: Mapping[str, Any]) -> None:
 def without_keys(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A model's arguments with MARK in place of each that is named like a key or holds headers."""
     return {
-        name: MARK if _ARGUMENT.search(name) else _without_address_keys(redacted(value))
+        name: MARK if KEY_NAME.search(name) else _without_address_keys(redacted(value))
         for name, value in arguments.items()
     }
 
@@ -96,13 +96,19 @@ def _texts(value: object) -> Iterator[str]:
         yield value
 
 
+def key_variables() -> dict[str, str]:
+    """The environment variables that hold a key, by their names."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if len(value) >= (_SHORTEST if _OURS.match(name) else _SHORTEST_OF_OTHERS)
+        and _VARIABLE.search(name.upper())
+    }
+
+
 def known_keys() -> frozenset[str]:
     """The keys that are known now."""
-    found = set(_given)
-    for name, value in os.environ.items():
-        least = _SHORTEST if _OURS.match(name) else _SHORTEST_OF_OTHERS
-        if len(value) >= least and _VARIABLE.search(name.upper()):
-            found.add(value)
+    found = _given | set(key_variables().values())
     for address in getproxies().values():
         found.update(part for part in _in_address(address) if len(part) >= _SHORTEST)
     return frozenset(found)
@@ -189,7 +195,7 @@ def _in_address(url: str) -> list[str]:
         password = parts.password
     except ValueError:
         return []
-    values = [value for name, value in parse_qsl(parts.query) if _ARGUMENT.search(name)]
+    values = [value for name, value in parse_qsl(parts.query) if KEY_NAME.search(name)]
     return [one for one in (password, parts.fragment, *values) if one]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
-from grading.intervals import Interval
+from grading.intervals import Interval, wilson
 from grading.safety.bounds import load_json, read_text
 from hub_cards.hub.files import File, open_within
 from hub_cards.hub.publication import Remote
@@ -29,7 +29,7 @@ from skillmix_tasks.calibration.record import Calibration, calibration_file, loa
 from skillmix_tasks.items.hub import config_of
 from skillmix_tasks.stored.find_results import find_results
 from skillmix_tasks.stored.record import RunRecord, task_record
-from training.intervals import mean_interval, wilson
+from training.intervals import mean_interval
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

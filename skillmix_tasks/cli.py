@@ -11,17 +11,6 @@ from typing import Annotated, Literal
 import typer
 
 from grading.commands import options
-from grading.commands.options import (
-    AsJson,
-    JudgeBaseUrl,
-    Judges,
-    MaxTokens,
-    MaxUsd,
-    OutIfAny,
-    PackIfAny,
-    Sets,
-    Votes,
-)
 from skillmix_tasks.calibration.cli import app as reference_app
 
 app = typer.Typer()
@@ -33,15 +22,15 @@ app.add_typer(pack_app, name="pack", rich_help_panel="Evaluate")
 @app.command("eval", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def evaluate(
     context: typer.Context,
-    out: OutIfAny = None,
-    judge: Judges = None,
-    judge_base_url: JudgeBaseUrl = None,
-    votes: Votes = None,
-    max_usd: MaxUsd = None,
-    max_tokens: MaxTokens = None,
-    pack: PackIfAny = None,
-    settings: Sets = None,
-    as_json: AsJson = False,
+    out: options.OutIfAny = None,
+    judge: options.Judges = None,
+    judge_base_url: options.JudgeBaseUrl = None,
+    votes: options.Votes = None,
+    max_usd: options.MaxUsd = None,
+    max_tokens: options.MaxTokens = None,
+    pack: options.PackIfAny = None,
+    settings: options.Sets = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Evaluate a model: takes lm_eval's own arguments, knows our tasks, and starts fast.
 
@@ -73,18 +62,18 @@ def grade(
     files: Annotated[
         list[Path], typer.Argument(help="Stored answers, samples_*.jsonl of lm_eval, or folders with some.")
     ],
-    out: OutIfAny = None,
-    judge: Judges = None,
-    judge_base_url: JudgeBaseUrl = None,
-    votes: Votes = None,
+    out: options.OutIfAny = None,
+    judge: options.Judges = None,
+    judge_base_url: options.JudgeBaseUrl = None,
+    votes: options.Votes = None,
     max_missing: Annotated[float | None, typer.Option(help="Share of items that may lack a verdict.")] = None,
-    max_usd: MaxUsd = None,
-    max_tokens: MaxTokens = None,
-    pack: PackIfAny = None,
-    settings: Sets = None,
+    max_usd: options.MaxUsd = None,
+    max_tokens: options.MaxTokens = None,
+    pack: options.PackIfAny = None,
+    settings: options.Sets = None,
     include_path: Annotated[Path | None, typer.Option(help="Folder of YAML files of tasks of your own.")] = None,
     trust_file: options.Trust = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Judge answers that are on disk: finish a run that died, or grade logged samples with another judge.
 
@@ -134,7 +123,7 @@ def grade(
 
 
 @app.command()
-def tasks(as_json: AsJson = False) -> None:
+def tasks(as_json: options.AsJson = False) -> None:
     """List the tasks and groups."""
     from skillmix_tasks.commands.evaluate import own_names
 
@@ -155,7 +144,7 @@ def quickstart(
     out: options.Out = Path("quickstart-results"),
     items: options.Items = 2,
     seed: options.Seed = 0,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Run skillmix_k2 here and now with a small embedded model as student and judge (a minute)."""
     from skillmix_tasks.commands.quickstart import quickstart as run
@@ -177,7 +166,7 @@ _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a director
 @pack_app.command("new")
 def make_pack(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new folder of the pack.")],
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write a small complete pack into a new folder, to change into your own.
 
@@ -194,7 +183,7 @@ def make_pack(
 
 
 @pack_app.command("check")
-def check_pack(pack: _Pack, as_json: AsJson = False) -> None:
+def check_pack(pack: _Pack, as_json: options.AsJson = False) -> None:
     """Validate a pack, count what it holds, and list what its author should look at."""
     from skillmix_tasks.items.licenses import known_license
     from skillmix_tasks.items.loading import load_pack
@@ -232,7 +221,7 @@ def import_pack(
         typer.Argument(help="SKILLS.csv and TOPICS.csv, or the page (.html) or source (.tex) of the paper."),
     ],
     out: options.Out,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Make a private pack of the papers' own skills and topics, from tables that you downloaded.
 
@@ -245,7 +234,7 @@ def import_pack(
 
 
 @pack_app.command("show")
-def show_pack(pack: _Pack = "language", as_json: AsJson = False) -> None:
+def show_pack(pack: _Pack = "language", as_json: options.AsJson = False) -> None:
     """List a pack's skills and topics."""
     from rich.console import Console
     from rich.table import Table

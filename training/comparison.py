@@ -19,7 +19,7 @@ from grading.safety.bounds import load_json, read_bytes, readable
 from grading.safety.templates import own_template
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.find_results import samples_of
-from skillmix_tasks.stored.record import RunRecord, task_record
+from skillmix_tasks.stored.record import RunRecord, judge_identity, task_record
 from training.paired import compare
 
 # With fewer, two standard errors of a change are more than 0.2, where half of the items differ.
@@ -122,7 +122,7 @@ def compare_halves(before: Half, after: Half) -> list[ComparedTask]:
         raise UserError("The two halves are of different tasks: compare the same ones.")
     rows = []
     for task, record in tasks.items():
-        if _judge(record) != _judge(_record(after, task)):
+        if judge_identity(record.judge or {}) != judge_identity(_record(after, task).judge or {}):
             raise UserError(f"{task} was judged by different judges before and after: its scores do not compare.")
         first, second = ({one["doc"]["hash"]: one for one in half.samples[task]} for half in (before, after))
         if first.keys() != second.keys():
@@ -202,11 +202,6 @@ def _record(half: Half, task: str) -> RunRecord:
 
 def _answers(record: RunRecord) -> str:
     return record.answers.line() if record.answers else ""
-
-
-def _judge(record: RunRecord) -> dict[str, Any]:
-    """The judge without its refused parameters, which are unknown on a side whose votes were all stored."""
-    return {name: value for name, value in (record.judge or {}).items() if name != "refused_parameters"}
 
 
 def _covered(samples: Mapping[str, dict[str, Any]]) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel
 
-from grading.intervals import CONFIDENCE, effective_wilson, few_units, wilson
+from grading.intervals import CONFIDENCE, few_units, wilson
 
 DRAWS = 2000
 LEAST = 5  # answers below which no interval is given
@@ -105,8 +105,8 @@ def share(parts: ArrayLike, wholes: ArrayLike) -> Estimate:
         return Estimate(state="nothing")
     value = float(part.sum() / whole.sum())
     if value in (0.0, 1.0):
-        low, high = wilson(len(whole) if value else 0, len(whole))
-        return Estimate(value=value, low=low, high=high, state="unvaried")
+        certain = wilson(len(whole) if value else 0, len(whole))
+        return Estimate(value=value, low=certain.low, high=certain.high, state="unvaried")
     if len(whole) < LEAST:
         return Estimate(value=value, state="few")
     units = len(whole)
@@ -114,8 +114,8 @@ def share(parts: ArrayLike, wholes: ArrayLike) -> Estimate:
     # Where all answers have the same share, each counts once; and no decision counts for more than one.
     size = value * (1 - value) / error**2 * (units - 1) / units if error > 1e-12 else float(units)
     size = min(size, float(whole.sum())) * few_units(units)
-    low, high = effective_wilson(value * size, size)
-    return Estimate(value=value, low=low, high=high, state="estimated")
+    found = wilson(value * size, size)
+    return Estimate(value=value, low=found.low, high=found.high, state="estimated")
 
 
 def mean(values: ArrayLike) -> Estimate:
@@ -174,7 +174,7 @@ def _surplus(judge_only: _Counts, reference_only: _Counts, total: _Counts) -> Es
     value = float((judge_only - reference_only).sum() / total.sum())
     if not differing.any():
         # It cannot be larger than the share of answers on which the two differ at all.
-        _, most = wilson(0, len(total))
+        most = wilson(0, len(total)).high
         return Estimate(value=value, low=-most, high=most, state="unvaried")
     return _drawn(value, (judge_only - reference_only, total), _ratio)
 

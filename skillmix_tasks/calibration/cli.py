@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grading.commands import options
-from grading.commands.options import AsJson, JudgeBaseUrl, Judges, MaxTokens, MaxUsd, OutIfAny, Votes
 
 if TYPE_CHECKING:
     from skillmix_tasks.calibration.tree import Fault
@@ -29,7 +28,7 @@ def _show(faults: Sequence[Fault], *, one_by_one: bool) -> None:
 
 
 @reference_app.command()
-def metrics(folder: _Folder, as_json: AsJson = False) -> None:
+def metrics(folder: _Folder, as_json: options.AsJson = False) -> None:
     """Print the reference's three metrics from its own gradings; faults of its files go to stderr.
 
     The notes are counted by student and k; with --json each is a line.
@@ -56,7 +55,7 @@ def metrics(folder: _Folder, as_json: AsJson = False) -> None:
 def sheet(
     folder: _Folder,
     out: options.OutFile,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write a table in which people decide about the reference's answers, for `skillmix calibrate --labels`."""
     from grading import UserError
@@ -82,16 +81,16 @@ def sheet(
 @app.command(rich_help_panel="Judges")
 def calibrate(
     reference: Annotated[Path, typer.Option(metavar="DIR", help="A checkout of LeoYu/skill-mix or of a fork.")],
-    out: OutIfAny = None,
-    judge: Judges = None,
+    out: options.OutIfAny = None,
+    judge: options.Judges = None,
     labels: Annotated[Path | None, typer.Option(help="Verdicts of people, as CSV, in place of GPT-4's.")] = None,
-    judge_base_url: JudgeBaseUrl = None,
-    votes: Votes = None,
-    max_usd: MaxUsd = None,
-    max_tokens: MaxTokens = None,
+    judge_base_url: options.JudgeBaseUrl = None,
+    votes: options.Votes = None,
+    max_usd: options.MaxUsd = None,
+    max_tokens: options.MaxTokens = None,
     concurrency: options.Concurrency = 32,
     batch: options.Batch = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure a judge, or a panel and each of its judges, against GPT-4's recorded verdicts or against people.
 
@@ -168,7 +167,7 @@ def calibrate(
 def correct(
     results: Annotated[list[str], typer.Argument(help="Folders or files that `skillmix eval` wrote.")],
     calibration: Annotated[Path, typer.Option(help="A judge's calibration.json, or its folder.")],
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Print raw scores beside corrected ones, if the calibration is large enough.
 

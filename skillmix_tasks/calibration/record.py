@@ -15,6 +15,7 @@ from grading.safety.bounds import read_bytes
 from grading.safety.templates import own_template
 from skillmix_tasks.calibration.agreement import Agreement, Estimate
 from skillmix_tasks.calibration.correction import ErrorRates
+from skillmix_tasks.stored.record import judge_identity
 
 KINDS = ("all", "skills", "topic", "sense")
 CORRECTABLE = ("full_marks", "all_skills")  # an item has them or not; skill fraction is not a yes or no
@@ -93,7 +94,7 @@ class Calibration(_Part):
 
     def is_of(self, judge: dict[str, Any]) -> bool:
         """Whether `judge`, as results record it, is the judge of this calibration, prompt and votes included."""
-        return _identity(self.judge) == _identity(judge)
+        return judge_identity(self.judge) == judge_identity(judge)
 
 
 def calibration_file(path: Path) -> Path:
@@ -148,13 +149,6 @@ def conclude(name: str, yardstick: str, found: Agreement, undecided: dict[str, i
     if agreement.low < LEAST_AGREEMENT or max(-surplus.low, surplus.high) > MOST_SURPLUS:
         return "not settled", f"{name} is not settled: these answers are too few; {grants}; {figures}."
     return "interchangeable", f"{name} is interchangeable with {yardstick} for such answers: {figures}."
-
-
-def _identity(judge: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in judge.items() if key not in ("shutdown", "refused_parameters")}
-    if "panel" in kept:
-        kept["panel"] = [_identity(member) for member in kept["panel"]]
-    return kept
 
 
 def card(one: Calibration) -> str:

@@ -29,7 +29,7 @@ from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.controls import ControlReport, judge_controls
-from skillmix_tasks.scoring.losses import Loss, LossCode
+from skillmix_tasks.scoring.losses import PRIVATE, Loss, LossCode
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.points import judge_replies, student_record
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState, StudentReply, count_answers
@@ -46,7 +46,6 @@ _ADVICE = {
     AnswerState.REFUSED: "look at the samples: the student declines, which counts as zero points",
     AnswerState.EMPTY: "look at the samples: the student says nothing, which counts as zero points",
 }
-_PRIVATE = "[of a private pack]"
 
 logger = logging.getLogger(__name__)
 
@@ -360,11 +359,11 @@ class TaskRun:
 def _hide_texts(instances: list[Instance], records: list[dict[str, Any]]) -> None:
     """Remove a private pack's texts from the samples: prompts, explanations, copies."""
     for instance, record in zip(instances, records, strict=True):
-        instance.arguments = (_PRIVATE, instance.arguments[1])
-        instance.resps = [_PRIVATE]
+        instance.arguments = (PRIVATE, instance.arguments[1])
+        instance.resps = [PRIVATE]
         own = not record["void"] and not set(record["lost_in_code"]) - {LENGTH}
         if not own:  # it names or copies a text of the pack
-            record["answer"] = _PRIVATE
+            record["answer"] = PRIVATE
             record["lost_in_code"] = dict.fromkeys(
                 record["lost_in_code"], Loss(code=LossCode.PRIVATE).model_dump()
             )
@@ -377,4 +376,4 @@ def _hide_texts(instances: list[Instance], records: list[dict[str, Any]]) -> Non
             vote.pop("detail", None)
             for mark in vote["marks"].values():
                 if not is_quoted(mark["evidence"], shown):
-                    mark["evidence"] = _PRIVATE if mark["evidence"] else ""
+                    mark["evidence"] = PRIVATE if mark["evidence"] else ""

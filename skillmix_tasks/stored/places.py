@@ -252,13 +252,11 @@ class _File:
         """A task of this file, still without its items."""
         header = self.header
         if header is None:
-            if record := record_beside(self.path, name):
-                return StoredTask(
-                    name, files, self.path, turns, {}, record.student, sampling=record.sampling, ranks=[0]
-                )
+            record = record_beside(self.path, name)
             # lm-eval names the folder after the model.
-            student = {"model": self.path.resolve().parent.name}
-            return StoredTask(name, files, self.path, turns, {}, student, ranks=[0])
+            student = record.student if record else {"model": self.path.resolve().parent.name}
+            sampling = record.sampling if record else None
+            return StoredTask(name, files, self.path, turns, {}, student, sampling=sampling, ranks=[0])
         return StoredTask(
             name,
             files,

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel
 
 from grading import UserError
-from grading.intervals import Interval, wilson
+from grading.intervals import Interval
 from grading.safety.bounds import own_yaml, read_bytes
 from grading.safety.text import plain
 from skillmix_tasks.items.pack import Split
@@ -382,10 +382,7 @@ def _counts(folders: Iterable[Path]) -> Counts:
 def _kept(counts: Counts) -> dict[int, Kept]:
     """The share of decided texts that was kept, for each k whose texts show train skills alone."""
     tallies = {k: kind.tally for k, kind in sorted(counts.kinds.items()) if k > 1 and kind.tally.decided}
-    return {
-        k: Kept(tally.accepted / tally.decided, Interval(*wilson(tally.accepted, tally.decided)))
-        for k, tally in tallies.items()
-    }
+    return {k: Kept(tally.share, tally.interval) for k, tally in tallies.items()}
 
 
 def _texts_table(counts: Counts) -> Table:
@@ -395,8 +392,7 @@ def _texts_table(counts: Counts) -> Table:
         tally = counts.kinds[k].tally if k in counts.kinds else None
         share = DASH
         if tally is not None and tally.decided:
-            low, high = wilson(tally.accepted, tally.decided)
-            share = f"{tally.accepted / tally.decided:.2f} [{low:.2f}, {high:.2f}]"
+            share = f"{tally.share:.2f} [{tally.interval.low:.2f}, {tally.interval.high:.2f}]"
         tried = _TRIED.get(k)
         ours = [f"{tally.attempted:,}", f"{tally.accepted:,}"] if tally else [DASH, DASH]
         rows.append([str(k), f"{ours[0]} / {f'{tried:,}' if tried else DASH}", f"{ours[1]} / {DASH}", share])

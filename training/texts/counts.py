@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from grading import Usage
-from grading.intervals import wilson
+from grading.intervals import Interval, wilson
 from skillmix_tasks.items.draw import Item
 from training.texts.reasons import is_decided, is_reason
 
@@ -23,6 +23,16 @@ class Tally(BaseModel, extra="forbid"):
     attempted: int = 0
     decided: int = 0
     accepted: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of accepted among decided, of which there is at least one."""
+        return self.accepted / self.decided
+
+    @property
+    def interval(self) -> Interval:
+        """The Wilson interval of the share."""
+        return wilson(self.accepted, self.decided)
 
     def count(self, reason: str | None) -> None:
         """Add one try; None is an acceptance."""
@@ -157,14 +167,9 @@ def rate(tally: Tally) -> str:
     """Accepted of decided, as a share with its 95 % Wilson interval."""
     if not tally.decided:
         return "none decided"
-    low, high = interval(tally)
-    share = tally.accepted / tally.decided
-    return f"{tally.accepted:,} of {tally.decided:,} = {share:.2f} ({low:.2f} to {high:.2f})"
-
-
-def interval(tally: Tally) -> tuple[float, float]:
-    """The 95 % Wilson interval of the share of accepted among decided, of which there is at least one."""
-    return wilson(tally.accepted, tally.decided)
+    found = tally.interval
+    share = f"{tally.share:.2f} ({found.low:.2f} to {found.high:.2f})"
+    return f"{tally.accepted:,} of {tally.decided:,} = {share}"
 
 
 def skill_tallies(counts: Counts) -> dict[str, Tally]:

@@ -34,7 +34,7 @@ from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
 from training.data.folder import claimed
 from training.data.rows import rows_file, rows_files
-from training.texts.counts import Counts, Tally, interval
+from training.texts.counts import Counts, Tally
 from training.texts.drafts import Draft, check_draft, judge_drafts, write_drafts
 from training.texts.duplicates import Duplicates
 from training.texts.plan import Kind, Plan, cells, number_of_cells
@@ -215,7 +215,7 @@ class _Loop:
             return f"{tally.accepted} texts are accepted"
         if kind.tries is not None and tally.attempted >= kind.tries:
             return f"{tally.attempted} cells were tried"
-        if tally.decided >= _ENOUGH and (high := interval(tally)[1]) < self._run.least_rate:
+        if tally.decided >= _ENOUGH and (high := tally.interval.high) < self._run.least_rate:
             return (
                 f"hopeless: {tally.accepted} of {tally.decided} texts have full marks, at most {high:.1%} of all "
                 f"(95 % Wilson interval), less than the {self._run.least_rate:.1%} that were set; the commonest "
@@ -230,7 +230,7 @@ class _Loop:
         if not self.counts.accepted and (tally.attempted < _PROBE or not self._limits.batch):
             size = max(_PROBE - tally.attempted, _PROBE // 2)
         if kind.accept is not None:
-            most = interval(tally)[1] if tally.decided else 1.0  # the rate of acceptance, at most
+            most = tally.interval.high if tally.decided else 1.0  # the rate of acceptance, at most
             size = min(size, math.ceil((kind.accept - tally.accepted) / most))
         return size if kind.tries is None else min(size, kind.tries - tally.attempted)
 

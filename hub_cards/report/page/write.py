@@ -23,7 +23,9 @@ def write_report(study: Study, folder: Path, experiment: Experiment | None = Non
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".report-", dir=folder) as hidden:
-            drafts = _write(study, Path(hidden), experiment)
+            page = Path(hidden, "index.html")
+            page.write_text(render_page(study, experiment), encoding="utf-8")
+            drafts = [page, *write_tables(study, page.parent), *draw_pictures(study, page.parent / "plots")]
             for draft in drafts:
                 sync(draft)
             written = [folder / draft.relative_to(hidden) for draft in drafts]
@@ -38,10 +40,3 @@ def write_report(study: Study, folder: Path, experiment: Experiment | None = Non
             "as it was. Free space, fix its permissions, or name another folder with -o."
         ) from error
     return written
-
-
-def _write(study: Study, folder: Path, experiment: Experiment | None) -> list[Path]:
-    plots = draw_pictures(study, folder / "plots")
-    page = folder / "index.html"
-    page.write_text(render_page(study, experiment), encoding="utf-8")
-    return [page, *write_tables(study, folder), *plots]
