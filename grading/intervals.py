@@ -26,7 +26,9 @@ def wilson(successes: float, trials: float) -> Interval:
     middle = share + square / (2 * trials)
     spread = Z * sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
     scale = 1 + square / trials
-    return Interval(max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale))
+    # Where the formula gives 0 or 1, rounding may miss them by a hair.
+    low = max(0.0, (middle - spread) / scale) if share > 0 else 0.0
+    return Interval(low, min(1.0, (middle + spread) / scale) if share < 1 else 1.0)
 
 
 @cache
