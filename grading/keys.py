@@ -114,12 +114,9 @@ def known_keys() -> frozenset[str]:
     return frozenset(found)
 
 
-def redact(text: str, keys: frozenset[str] | None = None) -> str:
-    """`text` with MARK in place of each known key, also of one that is encoded or broken by white space.
-
-    `keys` are those of `known_keys`, for a caller that has many texts.
-    """
-    return _redact(text, known_keys() if keys is None else keys)
+def redact(text: str) -> str:
+    """`text` with MARK in place of each known key, also of one that is encoded or broken by white space."""
+    return _redact(text, known_keys())
 
 
 def redacted(value: _Value, keys: frozenset[str] | None = None) -> _Value:

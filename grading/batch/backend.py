@@ -43,21 +43,12 @@ class BatchBackend:
     between two looks, in seconds.
     """
 
-    def __init__(
-        self,
-        spec: ModelSpec,
-        *,
-        api_key: str,
-        store: StorePlace,
-        most_requests: int = MOST_REQUESTS,
-        most_bytes: int = MOST_BYTES,
-        waits: tuple[float, float] = (_FIRST_WAIT, _LONGEST_WAIT),
-    ) -> None:
+    most_requests, most_bytes = MOST_REQUESTS, MOST_BYTES
+    waits = (_FIRST_WAIT, _LONGEST_WAIT)
+
+    def __init__(self, spec: ModelSpec, *, api_key: str, store: StorePlace) -> None:
         self.spec = spec
         self.store = store
-        self.most_requests = most_requests
-        self.most_bytes = most_bytes
-        self.waits = waits
         # Parameters that the endpoint refused: further batches go without them.
         self.found_refused: set[str] = set()
         self._api_key = api_key

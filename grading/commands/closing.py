@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import typer
+
+from grading.commands.words import listed
 
 
 def show_closing(facts: Mapping[str, object], following: Sequence[object], *, as_json: bool) -> None:
@@ -30,6 +32,11 @@ def amount(tokens: float | None, dollars: float | None) -> str:
     if dollars is None:
         return f"{counted} of unknown price"
     return f"${dollars:,.2f} ({counted})" if counted else f"${dollars:,.2f}"
+
+
+def names(several: Iterable[str]) -> str:
+    """The names, each once, with commas: "and" joins the judges of one panel."""
+    return listed(several, last=", ")
 
 
 def same_command(*more: object) -> list[str]:

@@ -10,9 +10,9 @@ def many(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def listed(names: Iterable[str]) -> str:
-    """The names, each once, with commas and "and"; of more than six the first three, and the number of others."""
+def listed(names: Iterable[str], last: str = " and ") -> str:
+    """The names, each once, with `last` before the last; of more than six the first three, and how many others."""
     once = list(dict.fromkeys(names))
     if len(once) > 6:
         return f"{', '.join(once[:3])} and {len(once) - 3} others"
-    return " and ".join(filter(None, (", ".join(once[:-1]), *once[-1:])))
+    return last.join(filter(None, (", ".join(once[:-1]), *once[-1:])))

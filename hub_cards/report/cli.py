@@ -45,8 +45,8 @@ def report(
 
     skillmix report results --out report
     """
-    from grading.commands.closing import show_closing
-    from grading.commands.words import listed, many
+    from grading.commands.closing import names, show_closing
+    from grading.commands.words import many
     from hub_cards.report.page.page import read_experiment
     from hub_cards.report.page.write import write_report
     from hub_cards.report.stats.novelty import corpus_of
@@ -78,10 +78,10 @@ def report(
         )
     runs = [entry.run for entry in study.entries]
     facts = {
-        "student": listed(run.student.name for run in runs),
-        "judge": listed(run.judge.name for run in runs),
-        "turns": listed(str(run.protocol.turns) for run in runs),
-        "votes": listed(f"{run.protocol.votes} for each answer" for run in runs),
+        "student": names(run.student.name for run in runs),
+        "judge": names(run.judge.name for run in runs),
+        "turns": names(str(run.protocol.turns) for run in runs),
+        "votes": names(f"{run.protocol.votes} for each answer" for run in runs),
         "coverage": covered_of((run.task, run.covered, run.items) for run in runs),
         "cost": cost_of(run.record.grading for run in runs),
         "results": out,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from grading.commands.closing import amount
-from grading.commands.words import listed
+from grading.commands.closing import amount, names
 from grading.cost.stats import total
 from skillmix_tasks.stored.record import task_record
 
@@ -24,10 +23,10 @@ def run_facts(several: Sequence[dict[str, Any]]) -> dict[str, object]:
     records = [record for _, record, _ in tasks]
     judged = [one for one in tasks if one[1].judge is not None]
     return {
-        "student": listed(student_name(record.student) for record in records),
-        "judge": listed(judge_name(record.judge) for _, record, _ in judged if record.judge) or "not judged",
-        "turns": listed(str(record.turns) for record in records),
-        "votes": listed(f"{record.judge['votes']} for each answer" for _, record, _ in judged if record.judge),
+        "student": names(student_name(record.student) for record in records),
+        "judge": names(judge_name(record.judge) for _, record, _ in judged if record.judge) or "not judged",
+        "turns": names(str(record.turns) for record in records),
+        "votes": names(f"{record.judge['votes']} for each answer" for _, record, _ in judged if record.judge),
         "coverage": covered_of(
             (task, round(results["results"][task]["coverage,none"] * (items := _items(results, task))), items)
             for task, _, results in judged

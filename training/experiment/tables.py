@@ -334,17 +334,8 @@ def full_from_both(first: TaskScores, second: TaskScores, model: str, arm: str) 
 
 
 def _record(cell: Cell | None) -> dict[str, Any]:
-    if cell is None:
-        return dict.fromkeys(("value", "error", "low", "high", "items", "asked", "seeds"))
-    return {
-        "value": cell.value,
-        "error": cell.error,
-        "low": cell.interval.low,
-        "high": cell.interval.high,
-        "items": cell.items,
-        "asked": cell.asked,
-        "seeds": cell.seeds,
-    }
+    figures = {} if cell is None else vars(cell) | vars(cell.interval)
+    return {name: figures.get(name) for name in ("value", "error", "low", "high", "items", "asked", "seeds")}
 
 
 def _paper(row: _Row, metric: str, k: int, spec: TableSpec) -> float | None:

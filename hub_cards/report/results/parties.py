@@ -52,14 +52,7 @@ def judge_of(record: dict[str, Any]) -> Party:
 
 
 _TOLD = (
-    "temperature",
-    "top_p",
-    "seed",
-    "max_tokens",
-    "reasoning_effort",
-    "prompt_version",
-    "revision",
-    "dtype",
+    *("temperature", "top_p", "seed", "max_tokens", "reasoning_effort", "prompt_version", "revision", "dtype"),
     "class",
 )
 
