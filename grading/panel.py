@@ -34,7 +34,7 @@ class Panel:
         budget: Budget | None = None,
         ungrounded: UngroundedRule = "no_verdict",
         batch: bool = False,
-        steadfast: bool = False,
+        single_retry: bool = False,
     ) -> None:
         check_panel(judges)
         self.name = panel_name(judges)
@@ -50,7 +50,7 @@ class Panel:
                 budget=self.budget,
                 ungrounded=ungrounded,
                 batch=batch,
-                steadfast=steadfast,
+                single_retry=single_retry,
             )
             for judge in judges
         ]

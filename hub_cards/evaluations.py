@@ -145,17 +145,17 @@ def read_evaluations(
         runs, unjudged = read_results(file)
         if unjudged:
             raise UserError(f"{file} has answers to {', '.join(unjudged)} that were not judged: `skillmix grade`.")
-        whole = read_record(file, "`skillmix eval`")
+        record = read_record(file, "`skillmix eval`")
         for run in runs:
             student = run.record.student
-            one = Evaluation(run, _public(whole, run.task), str(student.get("peft") or student["model"]))
+            one = Evaluation(run, _public(record, run.task), str(student.get("peft") or student["model"]))
             if one.folder in found:
                 raise UserError(
                     f"{found[one.folder].run.source} and {file} are both of {run.task} and the judge "
                     f"{run.judge.name}: name the one to publish."
                 )
             path = next((path for path, calibration in known.items() if calibration.is_of(run.judge_record)), None)
-            files = _files(one, whole, root)
+            files = _files(one, record, root)
             if path is not None:
                 used.add(path)
                 calibration = scrub(load_json(read_text(path)))
@@ -199,13 +199,13 @@ def published_evaluations(remote: Remote) -> list[Evaluation]:
     return found
 
 
-def untouched(remote: Remote, new: Sequence[Evaluation]) -> tuple[str, ...]:
+def unreplaced_files(remote: Remote, new: Sequence[Evaluation]) -> tuple[str, ...]:
     """The files of a repository except those that the new evaluations replace."""
     replaced = tuple(f"{one.folder}/" for one in new)
     return tuple(path for path in remote.files if not path.startswith(replaced))
 
 
-def joined(new: Sequence[Evaluation], old: Sequence[Evaluation]) -> list[Evaluation]:
+def merged(new: Sequence[Evaluation], old: Sequence[Evaluation]) -> list[Evaluation]:
     """The new evaluations, and the old ones that none of them replaces."""
     by_folder = {one.folder: one for one in (*old, *new)}
     return sorted(by_folder.values(), key=lambda one: (one.run.record.split, one.run.record.k, one.folder))
@@ -222,36 +222,36 @@ def refuse_others(evaluations: Sequence[Evaluation], names: Sequence[str]) -> No
             )
 
 
-def _public(whole: dict[str, Any], task: str) -> dict[str, Any]:
-    kept = {name: value for name, value in whole.items() if name not in _OF_THE_MACHINE}
+def _public(record: dict[str, Any], task: str) -> dict[str, Any]:
+    kept = {name: value for name, value in record.items() if name not in _OF_THE_MACHINE}
     for name in _BY_TASK:
         if isinstance(kept.get(name), dict):
             kept[name] = {task: kept[name][task]} if task in kept[name] else {}
     kept.pop("groups", None)
     kept.pop("group_subtasks", None)
-    arguments = scrub_model_args(whole.get("config", {}).get("model_args"))
+    arguments = scrub_model_args(record.get("config", {}).get("model_args"))
     public: dict[str, Any] = scrub(kept)
     public["config"]["model_args"] = arguments
     return public
 
 
-def _files(one: Evaluation, whole: dict[str, Any], root: Path) -> tuple[File, ...]:
+def _files(one: Evaluation, record: dict[str, Any], root: Path) -> tuple[File, ...]:
     if one.run.samples is None:
         raise UserError(
             f"The samples of {one.run.task} are not beside {one.run.source}: evaluate with --log_samples, because "
             "a score without its verdicts cannot be checked."
         )
     samples = open_within(root, one.run.samples)
-    paths = set(local_paths(whole)) | _local_arguments(whole)
+    paths = set(local_paths(record)) | _local_arguments(record)
     return (
         File(f"{one.folder}/results.json", json_file(one.record)),
         File(f"{one.folder}/samples.jsonl", _samples_without(samples, paths)),
     )
 
 
-def _local_arguments(whole: dict[str, Any]) -> set[str]:
+def _local_arguments(record: dict[str, Any]) -> set[str]:
     """The paths in model arguments that are one text."""
-    given = whole.get("config", {}).get("model_args")
+    given = record.get("config", {}).get("model_args")
     parts = given.split(",") if isinstance(given, str) else []
     return {value for part in parts if is_local(value := part.partition("=")[2])}
 

@@ -190,7 +190,7 @@ def estimate(
     estimated. Raises UserError for an unknown task.
     """
     pack = load_pack(pack_name)
-    kinds = looked_at(pack, plan)
+    kinds = sampled_cells(pack, plan)
     parts = [texts_part("Texts", pack, kinds, teacher, judges)]
     # The rows of a training are weighted by it, and otherwise it says how many tries texts take.
     weighted = [kind.k for kind in kinds if recipe is not None or kind.accept is not None]
@@ -226,8 +226,8 @@ def assumptions(ks: Iterable[int], recipes: Sequence[Recipe]) -> dict[str, Any]:
     return used
 
 
-def looked_at(pack: Pack, plan: Plan) -> dict[Kind, list[Item]]:
-    """The first cells of each kind of a plan."""
+def sampled_cells(pack: Pack, plan: Plan) -> dict[Kind, list[Item]]:
+    """The first cells of each kind of a plan, as a sample of all."""
     excluded = evaluation_cells(pack, plan.ks)
     return {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from grading.errors import UserError, first_fault
-from grading.keys import key_in_address, know, redact
+from grading.keys import key_in_address, redact, register_keys
 from grading.models.fingerprint import weights_fingerprint
 from grading.models.price import Price, price_table
 from grading.verdict import MOST_TOKENS, Usage
@@ -201,7 +201,7 @@ def clean_key(variable: str) -> str:
                 f"The key in {variable} has a character that no key has (U+{ord(char):04X} at place {place}): "
                 "copy the key again, without anything around it."
             )
-    know(key)
+    register_keys(key)
     return key
 
 

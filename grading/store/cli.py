@@ -71,7 +71,7 @@ def export(
 ) -> None:
     """Write all stored replies, or those of --judge, as JSON Lines, one column of the store a field."""
     from grading.errors import UserError
-    from grading.safety.whole import whole_file
+    from grading.safety.atomic import atomic_file
 
     with _open(file) as store:
         lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in store.records(_model(judge)))
@@ -79,7 +79,7 @@ def export(
             if out is None:
                 sys.stdout.writelines(lines)
             else:
-                with whole_file(out) as draft, draft.open("w", encoding="utf-8") as target:
+                with atomic_file(out) as draft, draft.open("w", encoding="utf-8") as target:
                     target.writelines(lines)
         except OSError as error:
             raise UserError(f"The votes cannot be written to {out or 'standard output'}: {error}.") from error
@@ -132,15 +132,15 @@ def repair(file: _File = None, as_json: AsJson = False) -> None:
             "--file, or restore the server's backup."
         )
     found = repair_store(path)
-    whole = f"{many(found.votes, 'vote')} and {many(found.batches, 'batch', 'batches')}"
+    readable = f"{many(found.votes, 'vote')} and {many(found.batches, 'batch', 'batches')}"
     if as_json:
         typer.echo(json.dumps(asdict(found) | {"old": found.old and str(found.old)}))
     elif found.old is None:
-        typer.echo(f"{path} is not damaged: {whole} can be read.")
+        typer.echo(f"{path} is not damaged: {readable} can be read.")
     else:
         parts = ", and parts of the file could not be read" if found.incomplete else ""
         typer.echo(
-            f"{path} is a new store with the {whole} that could be read; left out: "
+            f"{path} is a new store with the {readable} that could be read; left out: "
             f"{many(found.damaged, 'damaged vote')}{parts}. The next run requests them again. The damaged file is "
             f"{found.old}: delete it when you do not need it."
         )

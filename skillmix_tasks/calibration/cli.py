@@ -60,7 +60,7 @@ def sheet(
 ) -> None:
     """Write a table in which people decide about the reference's answers, for `skillmix calibrate --labels`."""
     from grading import UserError
-    from grading.safety.whole import whole_file
+    from grading.safety.atomic import atomic_file
     from skillmix_tasks.calibration.reference_answers import read_answers
     from skillmix_tasks.calibration.yardstick import write_sheet
 
@@ -68,7 +68,7 @@ def sheet(
     if out.exists():
         raise UserError(f"{out} exists and may hold labels: name another file.")
     try:
-        with whole_file(out) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        with atomic_file(out) as draft, draft.open("w", encoding="utf-8", newline="") as file:
             write_sheet(answers, file)
     except OSError as error:
         raise UserError(f"{out} cannot be written to ({error.strerror}).") from error
@@ -103,7 +103,7 @@ def calibrate(
     from grading.commands.closing import same_command, show_closing
     from grading.home import verdict_store
     from grading.panel import panel_name
-    from grading.safety.whole import write_whole
+    from grading.safety.atomic import write_atomic
     from skillmix_tasks.calibration.calibrate import calibrate as measure
     from skillmix_tasks.calibration.record import card
     from skillmix_tasks.calibration.reference_answers import read_answers
@@ -131,17 +131,17 @@ def calibrate(
     panels: list[Panel] = []
 
     def panel_of(specs: Sequence[JudgeSpec]) -> Panel:
-        # Steadfast, so that the same command gives the same figures again.
+        # So that the same command gives the same figures again.
         panels.append(
-            Panel(specs, verdict_store(), concurrency=concurrency, budget=budget, batch=batch, steadfast=True)
+            Panel(specs, verdict_store(), concurrency=concurrency, budget=budget, batch=batch, single_retry=True)
         )
         return panels[-1]
 
     found = measure(yardstick, judges, panel_of)
     if out is not None:
         try:
-            write_whole(out / "calibration.json", found.model_dump_json(indent=2) + "\n")
-            write_whole(out / "calibration.md", card(found))
+            write_atomic(out / "calibration.json", found.model_dump_json(indent=2) + "\n")
+            write_atomic(out / "calibration.md", card(found))
         except OSError as error:
             raise UserError(
                 f"{out} cannot be written to ({error.strerror}): the votes are kept, name another folder."

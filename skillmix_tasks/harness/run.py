@@ -15,7 +15,7 @@ from grading import Budget, Panel, State, UserError
 from grading.cost.stats import total
 from grading.failure import limit_hint, sentence
 from grading.home import verdict_store
-from grading.keys import know_arguments
+from grading.keys import register_argument_keys
 from grading.panel import panel_name, panel_record
 from skillmix_tasks.checks import splitter_versions
 from skillmix_tasks.checks.extract import ExtractionState
@@ -63,7 +63,7 @@ class TaskRun:
         # results.
         self.settings = read_settings(metadata)
         self.model_args = {key: value for key, value in metadata.items() if key != "skillmix"}
-        know_arguments(self.model_args)
+        register_argument_keys(self.model_args)
         self.judges = self.settings.judges()
         self.pack, self.items, self.items_commit = self._draw()
         if self.settings.controls and not self.pack.controls:

@@ -29,11 +29,11 @@ from grading import UserError
 from grading.errors import first_fault, show_user_errors_in_one_line
 from grading.home import verdict_store
 from grading.store.replies import VerdictStore
-from skillmix_tasks.harness.beforehand import check_judges, refuse_chat_api, warn_of_one_turn
 from skillmix_tasks.harness.documents import Documents
 from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.lm_eval_internals import evaluated_model, scored_mean
 from skillmix_tasks.harness.logs import show_our_logs
+from skillmix_tasks.harness.preflight import check_judges, refuse_chat_api, warn_of_one_turn
 from skillmix_tasks.harness.run import TaskRun
 from skillmix_tasks.harness.student import attach, check_template, student_identity
 from skillmix_tasks.harness.task_files import TaskSpec

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from grading import UserError
-from grading.safety.whole import write_whole
+from grading.safety.atomic import write_atomic
 from skillmix_tasks.checks.normalise import words
 from skillmix_tasks.items.pack import About, Pack, Skill, Topic, bundled_packs
 from skillmix_tasks.items.pack_files import pack_sources, read_pack, read_prompts, validated
@@ -84,7 +84,7 @@ def import_paper_pack(sources: Sequence[Path], out: Path) -> Pack:
     out.mkdir(parents=True, exist_ok=True)
     for name, text in pack_sources(pack).items():
         if not name.startswith("prompts/"):  # those of `language` are used
-            write_whole(out / name, text)
+            write_atomic(out / name, text)
     return pack
 
 

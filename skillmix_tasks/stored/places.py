@@ -88,7 +88,7 @@ def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
         for number in range(len(files)):
             _look_through(files, number, tasks, generations)
     for one in tasks.values():
-        _check_whole(one)
+        _check_complete(one)
     return list(tasks.values())
 
 
@@ -216,7 +216,7 @@ def _add_answer(task: StoredTask, answer: StoredAnswer, place: tuple[int, int], 
     item.places[answer.generation] = place
 
 
-def _check_whole(task: StoredTask) -> None:
+def _check_complete(task: StoredTask) -> None:
     if task.world_size > 1 and sorted(task.ranks) != list(range(task.world_size)):
         raise UserError(
             f"{task.path} is of a run of {task.world_size} ranks: name the files of all of them, each once "

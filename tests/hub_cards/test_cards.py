@@ -14,7 +14,7 @@ import pytest
 from grading import UserError
 from hub_cards.benchmark import benchmark
 from hub_cards.cards import find_gaps, is_ours, need
-from hub_cards.evaluations import read_evaluations, untouched
+from hub_cards.evaluations import read_evaluations, unreplaced_files
 from hub_cards.hub.key_scan import find_key
 from hub_cards.hub.publication import Publication, Remote
 from hub_cards.hub.scrub import scrub, scrub_model_args
@@ -237,7 +237,7 @@ def test_a_model_card_shows_results_and_calibration_and_no_path(tmp_path: Path):
     # The same evaluation again, without a calibration, takes the place of all that stood there.
     folder = "evaluation/skillmix_k2/small"
     there = Remote("c", files=("x.safetensors", f"{folder}/calibration.json", f"{folder}-2/results.json"))
-    assert untouched(there, evaluations) == ("x.safetensors", f"{folder}-2/results.json")
+    assert unreplaced_files(there, evaluations) == ("x.safetensors", f"{folder}-2/results.json")
     other = make_calibration(tmp_path, judge | {"model": "other"})
     with pytest.raises(UserError, match="which did not judge these results"):
         read_evaluations([results], [other])

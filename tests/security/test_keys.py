@@ -22,7 +22,7 @@ from grading import Criterion, Grader, GradingRequest, State, UserError, resolve
 from grading.backend import Reply, VoteCall
 from grading.batch.api import BatchApi, NotSubmittedError
 from grading.batch.file import read_results
-from grading.keys import MARK, know_arguments, redact, redact_logs, without_keys
+from grading.keys import MARK, redact, redact_logs, register_argument_keys, without_keys
 from grading.opening import open_backend
 from tests.grading.taking import Taking
 from tests.security.foreign import write_answers_file, write_pack
@@ -124,7 +124,7 @@ class TestRedaction:
         ],
     )
     def test_the_keys_among_a_model_s_arguments_are_known(self, arguments: dict[str, Any]):
-        know_arguments(arguments)
+        register_argument_keys(arguments)
         assert redact("It said: not-in-the-environment!") == f"It said: {MARK}!"
         assert "not-in-the-environment" not in json.dumps(without_keys(arguments))
 

@@ -98,9 +98,9 @@ def _read(path: Path, task: str, record: RunRecord, data: dict[str, Any]) -> Tas
     scores: dict[str, Scores | None] = {}
     answers: dict[str, tuple[Answered, ...]] = {}
     for sample, generations in read_samples(samples, samples):
-        whole = sample.coverage == 1
+        complete = sample.coverage == 1
         mine = Scores(sample.full_marks, sample.all_skills, sample.skill_fraction)
-        scores[sample.doc.hash] = mine if whole else None
+        scores[sample.doc.hash] = mine if complete else None
         answers[sample.doc.hash] = tuple(map(_answered, generations))
     stated = data["results"].get(task, {}).get("sample_len")
     if len(scores) != stated:

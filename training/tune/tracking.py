@@ -30,8 +30,8 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from grading import UserError
+from training.tune.checksums import mark_complete
 from training.tune.resume import Stop
-from training.tune.whole import mark_whole
 
 _WINDOW = 20  # steps over which the speed on the screen is taken
 
@@ -167,7 +167,7 @@ class Tracker(TrainerCallback):
         if broken.item():
             raise _came_apart(f"Weights are not finite after step {state.global_step}")
         if state.is_world_process_zero:
-            mark_whole(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+            mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -16,7 +16,7 @@ from hub_cards.report.study.board import Measured, Row, measured_rows, published
 from hub_cards.report.study.change import Training, trainings
 from hub_cards.report.study.compare import Pair, compare_all
 from hub_cards.report.study.judges import Judges, judges_compared
-from hub_cards.report.study.portrait import Portrait, portray
+from hub_cards.report.study.student_report import StudentReport, make_student_report
 from skillmix_tasks.calibration.record import Calibration
 from skillmix_tasks.stored.find_results import Found
 from training.published import load_published
@@ -30,7 +30,7 @@ class Study:
 
     entries: list[Measured]
     rows: list[Row]
-    portraits: list[Portrait]
+    student_reports: list[StudentReport]
     pairs: list[Pair]
     trainings: list[Training]
     agreements: list[Judges]
@@ -102,7 +102,7 @@ def make_study(
     return Study(
         entries=entries,
         rows=[*rows, *others, *(published_rows(stated) if published else [])],
-        portraits=[portray(row, entries, answers.rows) for row in rows],
+        student_reports=[make_student_report(row, entries, answers.rows) for row in rows],
         pairs=pairs,
         trainings=trainings(rows, pairs, stated, before, after),
         agreements=judges_compared(rows, entries),

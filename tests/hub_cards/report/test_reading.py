@@ -116,7 +116,7 @@ def test_without_samples_scores_stay_and_the_report_says_what_is_missing(hostile
     assert found.notes == [
         "Without samples (--log_samples), and so without answers, points and comparisons: hostile (skillmix_k2)."
     ]
-    assert found.portraits[0].kinds == {}
+    assert found.student_reports[0].kinds == {}
 
 
 @pytest.mark.slow
