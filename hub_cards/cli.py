@@ -22,10 +22,10 @@ app = typer.Typer(
 )
 
 _Repo = Annotated[str, typer.Argument(help="The repository, as ORG/NAME.")]
-_Public = Annotated[bool, typer.Option("--public", help="Make it public; the default is private.")]
+_Public = Annotated[bool, typer.Option("--public", help="Make the repository public; the default is private.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the files and the card, and push nothing.")]
 _License = Annotated[
-    str | None, typer.Option("--license", help="Its license, as the Hub calls it: cc-by-4.0, llama2 ...")
+    str | None, typer.Option("--license", help="The license by its name on the Hub: cc-by-4.0, llama2 ...")
 ]
 _Benchmark = Annotated[
     str | None, typer.Option(help="The benchmark's data set, as ORG/NAME, for the Hub's leaderboards.")
@@ -84,12 +84,12 @@ def model(
     base_model: Annotated[
         str | None, typer.Option(help="The base model's ORG/NAME, if the run has a directory.")
     ] = None,
-    merged: Annotated[bool, typer.Option("--merged", help="The adapter merged into its base.")] = False,
+    merged: Annotated[bool, typer.Option("--merged", help="Push the adapter merged into its base.")] = False,
     public: _Public = False,
     dry_run: _DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Push a model or adapter; while the training runs, its last complete checkpoint."""
+    """Push a model or adapter; during training, push the last complete checkpoint."""
     from hub_cards.evaluations import read_evaluations
     from hub_cards.hub.publication import Target
     from hub_cards.hub.push import read_data_run
@@ -135,7 +135,7 @@ def results(
     dry_run: _DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Push results and samples of a model, into its card and, with --benchmark, the Hub's leaderboards."""
+    """Push a model's results and samples, and add them to its card; --benchmark adds the Hub's leaderboards."""
     from hub_cards.evaluations import read_evaluations, refuse_others
     from hub_cards.hub.publication import Target
     from hub_cards.hub.push import read_benchmark
@@ -164,7 +164,7 @@ def space(
     repo: _Repo,
     results: Annotated[
         list[Path] | None,
-        typer.Option(help="Results files or folders of `skillmix eval`; several times for more."),
+        typer.Option(help="Results files or folders of `skillmix eval`. Repeatable."),
     ] = None,
     benchmark: _Benchmark = None,
     public: _Public = False,

@@ -26,7 +26,7 @@ from skillmix_tasks.calibration.cli import app as reference_app
 
 app = typer.Typer()
 app.add_typer(reference_app)
-pack_app = typer.Typer(help="Look at packs of skills and topics.", no_args_is_help=True)
+pack_app = typer.Typer(help="Make, check, import and list packs of skills and topics.", no_args_is_help=True)
 app.add_typer(pack_app, name="pack", rich_help_panel="Evaluate")
 
 
@@ -43,7 +43,7 @@ def evaluate(
     settings: Sets = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a model: takes lm_eval's own arguments, knows our tasks, and starts fast.
+    """Evaluate a model on SKILL-MIX tasks; takes lm_eval's own arguments.
 
     skillmix eval --model hf --model_args pretrained=MODEL --tasks skillmix_k4 --apply_chat_template --out results
 
@@ -86,12 +86,12 @@ def grade(
     trust_file: options.Trust = False,
     as_json: AsJson = False,
 ) -> None:
-    """Judge answers that are on disk: finish a run that died, or grade logged samples with another judge.
+    """Judge stored answers: finish a stopped run, or grade logged samples with another judge.
 
     skillmix grade results --judge MODEL --out graded
 
-    Answers of several students, or of several runs of one, are graded one after another, each to results of its
-    own; --json then prints a list.
+    Several students or runs are graded one after another, and each gets its own results; --json then prints a
+    list.
     """
     from lm_eval.utils import make_table, setup_logging
 
@@ -157,7 +157,7 @@ def quickstart(
     seed: options.Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Run skillmix_k2 here and now with a small embedded model as student and judge (a minute)."""
+    """Run skillmix_k2 with a small bundled model as student and judge; takes about a minute."""
     from skillmix_tasks.commands.quickstart import quickstart as run
 
     run(out, items, seed, as_json=as_json)
@@ -165,7 +165,7 @@ def quickstart(
 
 @app.command()
 def embedded() -> None:
-    """Print the directory of the small chat model of `quickstart`, made there if it is missing (half a minute)."""
+    """Print the directory of `quickstart`'s small model; if it is missing, make it first (half a minute)."""
     from skillmix_tasks.commands.embedded import convert_embedded_model, embedded_folder
 
     typer.echo(convert_embedded_model(embedded_folder()))
@@ -179,7 +179,7 @@ def make_pack(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new folder of the pack.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write a small complete pack into a new folder, to change into your own.
+    """Write a small complete pack into a new folder, as a start for your own.
 
     skillmix pack new my-pack
     """
@@ -195,7 +195,7 @@ def make_pack(
 
 @pack_app.command("check")
 def check_pack(pack: _Pack, as_json: AsJson = False) -> None:
-    """Validate a pack, count what it holds, and list what its author should look at."""
+    """Validate a pack, count its parts, and list points that its author should review."""
     from skillmix_tasks.items.licenses import known_license
     from skillmix_tasks.items.loading import load_pack
     from skillmix_tasks.pack_check import cells_for_training, counts, findings, items_by_task

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from grading.home import StorePlace
     from grading.store.replies import VerdictStore
 
-app = typer.Typer(
-    help="The verdict store: what is in it, copies of it, its pruning and repair.", no_args_is_help=True
-)
+app = typer.Typer(help="Inspect, export, copy, prune and repair the verdict store.", no_args_is_help=True)
 
 _File = Annotated[
     Path | None,
@@ -32,7 +30,7 @@ _MOST_DAYS = 700_000.0  # before which the calendar has dates
 
 @app.command()
 def stats(file: _File = None, as_json: AsJson = False) -> None:
-    """Votes, tokens and dollars by judge, the file's size, the first and the last vote, and open batches."""
+    """Print votes, tokens and dollars by judge, the file's size, the first and last vote, and open batches."""
     with _open(file) as store:
         summary = _summary(store) | {"open_batches": _open_batches(store.place)}
     if as_json:
@@ -43,9 +41,9 @@ def stats(file: _File = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def failures(file: _File = None, judge: Judge = None, as_json: AsJson = False) -> None:
-    """Calls that failed and have no reply yet, by kind, in the endpoint's words; with --json one by one.
+    """List failed calls without a reply by kind, with the endpoint's messages; --json lists each call.
 
-    With --judge those to this judge only.
+    --judge limits the list to one judge.
     """
     from collections import Counter
 
@@ -69,7 +67,7 @@ def export(
     judge: Judge = None,
     out: OutFileIfAny = None,
 ) -> None:
-    """Write all stored replies, or those of --judge, as JSON Lines, one column of the store a field."""
+    """Write all stored replies, or those of --judge, as JSON Lines, with a field for each column."""
     from grading.errors import UserError
     from grading.safety.atomic import atomic_file
 
@@ -89,14 +87,16 @@ def export(
 def prune(
     file: _File = None,
     judge: Judge = None,
-    older_than: Annotated[float | None, typer.Option(min=0, help="Only votes older than so many days.")] = None,
-    batches: Annotated[bool, typer.Option("--batches", help="Give up open batches, and delete no votes.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only the number is shown.")] = False,
+    older_than: Annotated[
+        float | None, typer.Option(min=0, help="Only votes older than this number of days.")
+    ] = None,
+    batches: Annotated[bool, typer.Option("--batches", help="Abandon open batches, and delete no votes.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without --yes only the number is printed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete votes by judge, by age, or by both. What is deleted has to be paid for again.
+    """Delete votes by judge, by age, or by both. Deleted votes must be paid for again.
 
-    Batches that are still at the provider stay, unless --batches says that nobody waits for them any more.
+    Open batches at the provider stay; --batches abandons them.
     """
     from grading.errors import UserError
 

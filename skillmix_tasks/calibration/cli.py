@@ -32,7 +32,7 @@ def _show(faults: Sequence[Fault], *, one_by_one: bool) -> None:
 def metrics(folder: _Folder, as_json: AsJson = False) -> None:
     """Print the reference's three metrics from its own gradings; faults of its files go to stderr.
 
-    The notes are counted by student and k; with --json each is a line.
+    Faults are counted by student and k; --json prints a line for each.
     """
     from grading.commands.tables import print_table
     from skillmix_tasks.calibration.reference_metrics import reference_metrics
