@@ -155,7 +155,7 @@ class Asker(Generic[Spec]):
             most = sum((self._estimator.most(call) for call in missing), Usage()).times(factor)
             dollars = f", about ${price.dollars(expected):.2f} and at most ${price.dollars(most):.2f}"
         logger.info(
-            "%s gives %d %ss (%d more are stored): about %s prompt and %s completion tokens%s%s",
+            "%s: %d %ss to request (%d more are stored), about %s prompt and %s completion tokens%s%s",
             self.spec.model,
             round(len(missing) * factor),
             self.spec.product,
@@ -166,14 +166,14 @@ class Asker(Generic[Spec]):
             f"; estimated from the first {texts:,} of {self.total_texts:,} answers" if factor > 1 else "",
         )
         if self.budget.exceeded_by(cost_of(expected, self.spec)):
-            logger.warning("That is more than %s allows: the run will stop there.", self.budget.caps)
+            logger.warning("This estimate is above %s: the run will stop at the cap.", self.budget.caps)
 
     def _warn_of_usage(self, replies: int) -> None:
         if self._told_usage:
             return
         self._told_usage = self.total_texts is not None
         logger.warning(
-            "%s of %s came without countable usage: `spent` holds an estimate by their length%s.",
+            "%s of %s reported no valid token usage: `spent` holds an estimate from their length%s.",
             f"{replies} replies" if self.total_texts is None else "Replies",
             self.spec.model,
             f", and under {self.budget.caps} each counts with the most that it may have cost"
@@ -205,8 +205,8 @@ class Asker(Generic[Spec]):
             batches.close()
         if held:
             logger.warning(
-                "%d of these %ss are in open batches (%s) and are now paid for a second time: with the setting "
-                "`batch` they would be fetched from there.",
+                "%d of these %ss are in open batches (%s) and are now paid for a second time. The setting `batch` "
+                "fetches them instead.",
                 sum(key in missing for batch in held for key in batch.keys),
                 self.spec.product,
                 ", ".join(batch.remote or "not known to be submitted" for batch in held),

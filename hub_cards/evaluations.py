@@ -144,7 +144,10 @@ def read_evaluations(
     for file, root in results_within(paths, within):
         runs, unjudged = read_results(file)
         if unjudged:
-            raise UserError(f"{file} has answers to {', '.join(unjudged)} that were not judged: `skillmix grade`.")
+            raise UserError(
+                f"{file} has answers to {', '.join(unjudged)} that were not judged: run "
+                f"`skillmix grade {file.parent}`."
+            )
         record = read_record(file, "`skillmix eval`")
         for run in runs:
             student = run.record.student

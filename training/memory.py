@@ -129,7 +129,9 @@ def _empty(recipe: Recipe, config: PreTrainedConfig, layers: int) -> PreTrainedM
                 config, attn_implementation=recipe.attention
             )
         except (ValueError, ImportError) as error:
-            raise UserError(f"{recipe.model} is not a model for text ({' '.join(str(error).split())}).") from error
+            raise UserError(
+                f"{recipe.model} is not a causal language model ({' '.join(str(error).split())})."
+            ) from error
         return _adapted(model, recipe) if recipe.lora is not None and layers != 0 else model
 
 

@@ -171,7 +171,7 @@ def refuse_other_address(what: str, advice: str) -> None:
     if other and other != OPENAI_URL:
         shown = redact(other) if key_in_address(other) is None else "another address"
         raise UserError(
-            f"OPENAI_BASE_URL is {shown}, and {what} is asked at {OPENAI_URL}: {advice}, or unset OPENAI_BASE_URL."
+            f"OPENAI_BASE_URL is {shown}, and {what} uses {OPENAI_URL}: {advice}, or unset OPENAI_BASE_URL."
         )
 
 
@@ -198,8 +198,8 @@ def clean_key(variable: str) -> str:
     for place, char in enumerate(key, start=1):
         if not "!" <= char <= "~":
             raise UserError(
-                f"The key in {variable} has a character that no key has (U+{ord(char):04X} at place {place}): "
-                "copy the key again, without anything around it."
+                f"The key in {variable} has an invalid character (U+{ord(char):04X} at position {place}): "
+                "copy the key again, without quotation marks or spaces."
             )
     register_keys(key)
     return key

@@ -126,7 +126,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         """Refuse invalid runs before anything is generated, then build the requests of the first turn."""
         if kwargs.get("cache_requests"):
             raise UserError(
-                "SKILL-MIX tasks do not work with --cache_requests, whose key knows neither pack nor seed: "
+                "SKILL-MIX tasks do not work with --cache_requests, whose key has neither pack nor seed: "
                 "leave it out; building the requests takes no time."
             )
         run = self.run

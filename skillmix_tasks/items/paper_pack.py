@@ -109,7 +109,7 @@ def _skills(tables: Sequence[Table]) -> tuple[Skill, ...]:
             category = cells.get("category") or (category if table.path.suffix.lower() != ".csv" else "")
             cells["category"] = category
             if empty := [name for name in _SKILL if not cells[name]]:
-                raise UserError(f"{place} ({_short(cells['skill'])}) has nothing under {empty[0]!r}.")
+                raise UserError(f"{place} ({_short(cells['skill'])}) has an empty {empty[0]!r}: fill it in.")
             known = _category(category)
             if known is None:
                 raise UserError(
@@ -164,7 +164,7 @@ def _topic_cells(table: Table) -> Iterator[tuple[str, _TopicSplit, str]]:
                 row[columns[column]] if columns[column] < len(row) else "" for column in ("topic", "split")
             )
             if not name:
-                raise UserError(f"{table.place(number)} has nothing under 'topic'.")
+                raise UserError(f"{table.place(number)} has an empty 'topic': fill it in.")
             known = _split(split)
             if known is None:
                 raise UserError(

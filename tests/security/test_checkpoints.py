@@ -260,7 +260,7 @@ def test_weights_that_are_no_numbers_at_the_last_step_end_the_run(trained: Train
     status, said = trained.again(out, *broken, "--set", "max_grad_norm=0")
     assert status == 1
     assert "Traceback" not in said
-    assert "Weights are not finite after step 2, so the training came apart" in said
+    assert "Weights are not finite after step 2, so the training diverged" in said
     assert not (out / "result.json").exists()
     kept = last_complete(out / "checkpoints")
     assert kept is not None

@@ -306,7 +306,7 @@ def _check(experiment: Experiment) -> None:
         experiment.recipe(name)
     judges = list(experiment.judge_specs().values())
     if len(judges) < len(experiment.judges):
-        raise UserError("two judges have the same model id: their results could not be told apart")
+        raise UserError("two judges have the same model id: their results would be mixed")
     for spec in [*judges, experiment.teacher_spec()] if experiment.budget is not None else []:
         require_price(spec)
 

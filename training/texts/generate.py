@@ -301,5 +301,5 @@ def _stop_if_down(drafts: list[Draft]) -> None:
         said = "; ".join(f"{count} times {cause}" for cause, count in causes)
         raise UserError(
             f"{len(failed)} of {len(drafts)} texts failed at the teacher's or the judge's endpoint "
-            f"({said}): fix it, then run the same command again; nothing is lost."
+            f"({said}): fix it, then run the same command again. All replies are saved."
         )

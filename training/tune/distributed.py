@@ -75,7 +75,7 @@ def check_devices(*, four_bit: bool) -> None:
             f"CUDA_VISIBLE_DEVICES=0 for one of them, or with {ADVICE} -m for all."
         )
     if launch_mode() == "deepspeed":
-        raise UserError(f"DeepSpeed is not tried with this command: type {ADVICE}.")
+        raise UserError(f"DeepSpeed is not supported: type {ADVICE}.")
 
 
 def check_running(distributed_type: str, world: int, *, precision: str, dtype: str) -> None:

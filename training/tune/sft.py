@@ -105,7 +105,7 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
         )
     except NoMatchingPeftModuleError as error:
         raise UserError(
-            f"lora.targets fits no layer of the model {job.recipe.model}: name its layers, as "
+            f"lora.targets matches no layer of the model {job.recipe.model}: name its layers, as "
             "--set 'lora.targets=[q_proj, v_proj]', or all-linear."
         ) from error
     running = trainer.accelerator
@@ -127,8 +127,8 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
             trainer.train(resume_from_checkpoint=str(start) if start else None)
         except torch.OutOfMemoryError as error:
             raise UserError(
-                "The GPU's memory does not hold this: take a lower micro_batch or max_length, --set "
-                "activation_checkpointing=true, or more GPUs. What was saved is kept."
+                "The GPU ran out of memory: take a lower micro_batch or max_length, --set "
+                "activation_checkpointing=true, or more GPUs. Saved checkpoints are kept."
             ) from error
     if stop.signal is not None:
         raise UserError(

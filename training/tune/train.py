@@ -120,7 +120,8 @@ def _train(recipe: Recipe, prepared: Prepared, out: Path) -> None:
         say(f"Resumes from step {start.step}.")
     if start is None or not start.is_last:
         rows = len(prepared.train)
-        say(f"{many(rows, 'row')}, {recipe.method}, {recipe.dtype}, {launch_mode()}, {world_size()} at work.")
+        processes = many(world_size(), "process", "processes")
+        say(f"{many(rows, 'row')}, {recipe.method}, {recipe.dtype}, {launch_mode()}, {processes}.")
         fit(Job(recipe, prepared, checkpoints, log), start.path if start else None, Totals.of(line))
     if is_main():
         _finish(recipe, prepared, out)
