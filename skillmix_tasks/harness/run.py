@@ -38,7 +38,7 @@ from skillmix_tasks.stored.record import Answers, Controls, PackRecord, RunRecor
 
 _WORTH_A_WARNING = 0.02  # of the answers
 _ADVICE = {
-    AnswerState.CUT_OFF: "give reasoning room of its own with the setting reasoning_tokens",
+    AnswerState.CUT_OFF: "set reasoning_tokens, a separate limit for reasoning",
     AnswerState.REASONING_ONLY: "look at the samples: the answer may have gone into the reasoning",
     AnswerState.FILTERED: "use another endpoint, as this one's filter stops replies",
     AnswerState.API_FAILED: "run the same command again: only missing replies are requested",
