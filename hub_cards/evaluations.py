@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
+from grading.commands.words import listed
 from grading.intervals import Interval
 from grading.safety.bounds import load_json, read_text
 from hub_cards.hub.files import File, open_within
@@ -131,12 +132,17 @@ class Evaluation:
 
 
 def read_evaluations(
-    paths: Sequence[Path], calibrations: Sequence[Path] = (), *, within: Path | None = None
+    paths: Sequence[Path],
+    calibrations: Sequence[Path] = (),
+    *,
+    students: Sequence[str] = (),
+    within: Path | None = None,
 ) -> list[Evaluation]:
     """The evaluations in results files, or in all below folders, by task, with the judges' `calibrations`.
 
-    UserError if none is found, one has no samples or no verdicts, a link leads out of `within` (None: the folder
-    of each path), two are of the same task and judge, or a calibration is of none of the judges.
+    With `students`, only those of the model with one of these names. UserError if none is found, one has no
+    samples or no verdicts, a link leads out of `within` (None: the folder of each path), two are of the same task
+    and judge, or a calibration is of none of the judges.
     """
     known = {path: load_calibration(path) for path in map(calibration_file, calibrations)}
     used = set()
@@ -147,8 +153,9 @@ def read_evaluations(
             raise UserError(f"{file} has answers to {', '.join(unjudged)} that were not judged: `skillmix grade`.")
         whole = read_record(file, "`skillmix eval`")
         for run in runs:
-            student = run.record.student
-            one = Evaluation(run, _public(whole, run.task), str(student.get("peft") or student["model"]))
+            one = Evaluation(run, _public(whole, run.task), _student(run))
+            if students and one.student not in students:
+                continue
             if one.folder in found:
                 raise UserError(
                     f"{found[one.folder].run.source} and {file} are both of {run.task} and the judge "
@@ -211,15 +218,25 @@ def joined(new: Sequence[Evaluation], old: Sequence[Evaluation]) -> list[Evaluat
     return sorted(by_folder.values(), key=lambda one: (one.run.record.split, one.run.record.k, one.folder))
 
 
-def refuse_others(evaluations: Sequence[Evaluation], names: Sequence[str]) -> None:
-    """Raise UserError if a student is not the model with one of these names."""
-    for one in evaluations:
-        called = one.student
-        if called not in names:
-            raise UserError(
-                f"{one.run.source} has the results of {called}, not of {names[0]}: if that is this model, type "
-                f"--student {called}."
-            )
+def other_students(paths: Sequence[Path], names: Sequence[str]) -> list[str]:
+    """The students in results files, or in all below folders, that are not the model with one of these names.
+
+    UserError, with the students that there are, if none of them is this model.
+    """
+    runs = [run for file, _ in results_within(paths) for run in read_results(file)[0]]
+    found = list(dict.fromkeys(map(_student, runs)))
+    if found and not set(found) & set(names):
+        which = "that" if len(found) == 1 else "one of them"
+        raise UserError(
+            f"{' '.join(map(str, paths))} has the results of {listed(found)}, not of {names[0]}: if {which} is "
+            f"this model, type --student {found[0]}{'' if len(found) == 1 else ' or another of these names'}."
+        )
+    return [one for one in found if one not in names]
+
+
+def _student(run: Run) -> str:
+    student = run.record.student
+    return str(student.get("peft") or student["model"])
 
 
 def _public(whole: dict[str, Any], task: str) -> dict[str, Any]:
