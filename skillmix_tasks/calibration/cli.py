@@ -173,11 +173,13 @@ def correct(
     """Print raw scores beside corrected ones, if the calibration is large enough.
 
     skillmix correct results --calibration OUT
+
+    The exit status is 1 if no score was corrected.
     """
     from grading.commands.closing import show_closing
     from skillmix_tasks.calibration.corrected import correct_results, read_results
     from skillmix_tasks.calibration.record import load_calibration
-    from skillmix_tasks.stored.facts import run_facts
+    from skillmix_tasks.stored.facts import cost_before, run_facts
     from skillmix_tasks.stored.find_results import find_results
 
     known = load_calibration(calibration)
@@ -189,5 +191,9 @@ def correct(
         for path, score in scores:
             where = f"{path.parent.name}: " if len(files) > 1 else ""
             typer.echo(f"{where}{score.task} {score.metric}: {score.corrected.text()}")
-    following = ["report", *results, "--calibration", calibration, "--out", "report"]
-    show_closing(run_facts([read_results(path) for path in files]), following, as_json=as_json)
+    corrected = any(score.corrected.refused is None for _, score in scores)
+    facts = run_facts([read_results(path) for path in files])
+    following = ["report", *results, "--calibration", calibration, "--out", "report"] if corrected else []
+    show_closing(facts | {"cost": cost_before(str(facts["cost"]))}, following, as_json=as_json)
+    if not corrected:
+        raise typer.Exit(1)

@@ -33,12 +33,13 @@ def run_facts(several: Sequence[dict[str, Any]]) -> dict[str, object]:
         ),
         "cost": cost_of(
             (record.grading for _, record, _ in judged),
-            free=all(_in_process(record.judge) for _, record, _ in judged if record.judge),
+            free=all(in_process(record.judge) for _, record, _ in judged if record.judge),
         ),
     }
 
 
-def _in_process(judge: dict[str, Any]) -> bool:
+def in_process(judge: dict[str, Any]) -> bool:
+    """Whether the judge or judges of a record run in the process of the command."""
     return all(one.get("endpoint") == "transformers" for one in judge.get("panel") or [judge])
 
 
@@ -67,6 +68,11 @@ def cost_of(gradings: Iterable[dict[str, Any] | None], *, free: bool = False) ->
         if words := amount(tokens, 0.0 if free else used.get("dollars")):
             parts.append(words + where)
     return "; ".join(parts)
+
+
+def cost_before(cost: str) -> str:
+    """The cost of earlier runs, for the last lines of a command that spends nothing."""
+    return f"nothing now; the runs spent {cost}" if cost else ""
 
 
 def covered_of(tasks: Iterable[tuple[str, int, int]]) -> str:

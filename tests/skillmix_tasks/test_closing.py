@@ -99,6 +99,7 @@ def test_a_folder_of_two_students_is_graded_to_results_of_each(runs: Runs):
     told = block(report.stdout)
     assert told["judge"] == "judge-1, judge-2"
     assert told["coverage"] == "4 of 4 items have a verdict"
+    assert told["cost"].startswith("nothing now; the runs spent ")
     assert (runs.folder / told["page"]).is_file()
 
 
