@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -185,12 +186,12 @@ def make_pack(
     """
     from skillmix_tasks.items.loading import new_pack
 
-    new_pack(folder)
+    name = new_pack(folder)
     if as_json:
-        typer.echo(json.dumps({"pack": str(folder)}))
+        typer.echo(json.dumps({"pack": str(folder), "id": name}))
         return
-    typer.echo(f"{folder} holds a pack of 14 skills and 24 topics: change its texts, then run\n")
-    typer.echo(f"    skillmix pack check {folder}")
+    typer.echo(f"{folder} holds the pack {name} of 14 skills and 24 topics: change its texts, then run\n")
+    typer.echo(f"    skillmix pack check {shlex.quote(str(folder))}")
 
 
 @pack_app.command("check")
