@@ -93,9 +93,14 @@ def test_quotes_are_of_the_votes_that_granted():
 @pytest.mark.parametrize(
     ("judge", "options", "said"),
     [
-        ("judge-none", {}, "does not serve the model judge-none"),
-        ("my-judge", {"base_url": "http://127.0.0.1:9/v1"}, "cannot be reached"),
-        ("my-judge", {"base_url": "127.0.0.1/v1"}, "not an http or https address"),
+        (
+            "judge-none",
+            {},
+            r"does not serve the model judge-none .*: set `judge` \(or SKILLMIX_JUDGE_MODEL\) to one",
+        ),
+        ("my-judge", {"base_url": "http://127.0.0.1:9/v1"}, "cannot be reached .*, or set `base_url`"),
+        ("my-judge", {"base_url": "127.0.0.1/v1"}, r"address \(`base_url`\) .* not an http or https address"),
+        ("my-judge", {"base_url": None}, r'add base_url="URL" \(or .*this process with judge="hf:DIRECTORY"'),
         ("my-judge", {"votes": 2}, "odd"),
         ("my-judge", {"max_usd": 1.0}, "needs the price of the judge my-judge"),
         (["my-judge", "my-judge"], {}, "names a judge twice"),
@@ -108,8 +113,9 @@ def test_quotes_are_of_the_votes_that_granted():
     ],
 )
 def test_a_wrong_judge_is_our_error_before_anything_is_asked(judge_of, chat_server, judge, options, said):
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=said) as raised:
         judge_of(judge, **options)
+    assert "--" not in str(raised.value)
     assert [entry for entry in chat_server.log("judge") if entry.body.get("max_tokens", 1) > 1] == []
 
 
