@@ -107,6 +107,7 @@ def test_quotes_are_of_the_votes_that_granted():
         ({"model": "my-judge", "temprature": 1}, {}, "temprature"),
         ([], {}, "The list of judges is empty"),
         ("my-judge", {"concurrency": 0}, "take 1 to"),
+        ("my-judge", {"concurrency": "2"}, "take 1 to"),
         ("my-judge", {"ungrounded": "zero"}, "no_verdict or not_earned"),
         (3, {}, "of the type int"),
         (["my-judge", 3], {}, "of the type int"),
@@ -128,10 +129,19 @@ def test_what_is_no_list_is_one_sentence(judge_of, chat_server: ChatServer, tmp_
     wrong: list[tuple[Callable[[], object], str]] = [
         (lambda: judge.grade_texts(TEXTS[0], CRITERIA), "give a list of texts"),
         (lambda: judge.grade_texts(TEXTS, {}), "There are no criteria"),
-        (lambda: judge.grade_texts(TEXTS, ["It is about rain."]), "There are no criteria"),
+        (
+            lambda: judge.grade_texts(TEXTS, ["rain"]),
+            "The criteria are of the type list: give a dict .* such as {",
+        ),  # type: ignore[arg-type]
+        (lambda: judge.grade_texts(TEXTS, "rain"), "The criteria are of the type str: give a dict"),  # type: ignore[arg-type]
+        (lambda: judge.grade_texts(None, CRITERIA), "are of the type NoneType: give a list of texts"),  # type: ignore[arg-type]
+        (
+            lambda: judge.grade_texts(TEXTS, CRITERIA, context=None),
+            "The context is of the type NoneType: give one",
+        ),  # type: ignore[arg-type]
         (lambda: judge.grade_texts([{"content": "x"}], CRITERIA), "is a dict, not a str"),
         (lambda: judge.grade_texts(TEXTS, CRITERIA, context=["one"]), "6 texts and 1 contexts"),
-        (lambda: judge.grade_texts(TEXTS, {"rain": 3}), "a tuple of Criterion"),
+        (lambda: judge.grade_texts(TEXTS, {"rain": 3}), "The criterion 'rain': 3 is not a name with a sentence"),
         (lambda: judge.grade(request), "type grade"),
         (lambda: judge.grade(["It rained."]), "not of str"),
         (lambda: grader.grade(request), "type grade"),  # type: ignore[arg-type]
@@ -140,6 +150,10 @@ def test_what_is_no_list_is_one_sentence(judge_of, chat_server: ChatServer, tmp_
         (lambda: GradingRequest("", ("rain",), "x"), "a tuple of Criterion"),  # type: ignore[arg-type]
         (lambda: score_answers(items, ["one"], judge), "2 items and 1 answers"),
         (lambda: score_answers(items, "one", judge), "a list of answers"),
+        (lambda: score_answers(items, None, judge), "a list of answers"),  # type: ignore[arg-type]
+        (lambda: score_answers(items, ["one", "two"], "my-judge"), r"give open_judge\('my-judge'\)"),  # type: ignore[arg-type]
+        (lambda: task_items("skillmix_k2", number=0), "number = 0 is not a number of items"),
+        (lambda: judge.grade(None), "a list of requests"),  # type: ignore[arg-type]
         (lambda: score_answers(items[0], ["one"], judge), "a list of items"),  # type: ignore[arg-type]
         (lambda: score_answers(items, ["one", 2], judge), "An answer is a str"),  # type: ignore[list-item]
         (lambda: score_answers(items[:1], ["one"], judge, turns=3), "1 or 2 turns"),
