@@ -141,8 +141,8 @@ def _requests(
     example = '{"rain": "It is about rain."}'
     if not isinstance(criteria, Mapping):
         raise UserError(
-            f"The criteria are of the type {type(criteria).__name__}: give a dict that maps a name to a sentence, such as "
-            f"{example}."
+            f"The criteria are of the type {type(criteria).__name__}: give a dict that maps a name to a "
+            f"sentence, such as {example}."
         )
     if not criteria:
         raise UserError(f"There are no criteria: give at least one, such as {example}.")
@@ -151,7 +151,8 @@ def _requests(
             raise UserError(f"The criterion {name!r}: {text!r} is not a name with a sentence, such as {example}.")
     if not isinstance(context, Sequence):
         raise UserError(
-            f"The context is of the type {type(context).__name__}: give one text for all, or a list with one for each text."
+            f"The context is of the type {type(context).__name__}: give one text for all, or a list with one for "
+            "each text."
         )
     wanted = tuple(Criterion(name, text) for name, text in criteria.items())
     contexts = [context] * len(texts) if isinstance(context, str) else context
