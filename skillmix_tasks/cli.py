@@ -48,9 +48,15 @@ def evaluate(
 
     skillmix eval --model hf --model_args pretrained=MODEL --tasks skillmix_k4 --apply_chat_template --out results
 
-    The arguments of lm_eval used most (`lm_eval run --help` lists all):
-    --model, --model_args, --tasks (`skillmix tasks` lists ours),
-    --apply_chat_template, --limit, --batch_size, --device.
+    \b
+    Options of lm_eval used most (`lm_eval run --help` lists all):
+      --model KIND             hf, vllm, local-chat-completions, ...
+      --model_args KEY=VALUE   pretrained=MODEL, or model=NAME,base_url=URL
+      --tasks TASK,TASK        tasks and groups (`skillmix tasks` lists ours)
+      --apply_chat_template    two turns, as the paper has them
+      --limit N                items of each task, from the first
+      --batch_size N           answers at once; auto for hf
+      --device DEVICE          cuda, cpu, ...
     --out DIR is lm_eval's --output_path DIR --log_samples.
     """
     from skillmix_tasks.commands.evaluate import run_lm_eval
