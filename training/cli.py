@@ -42,7 +42,7 @@ def leaks(
     pack: options.PackIfAny = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Prove that a data set holds no held-out topic, no held-out skill among several, and no item of a task.
+    """Search a data set for items of a task, held-out topics, and held-out skills in texts with several skills.
 
     Without --tasks it looks at all tasks of the pack. --pack is for rows of a pack that is not a bundled one. The
     exit status is 1 if the data set leaks.
