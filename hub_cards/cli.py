@@ -155,8 +155,8 @@ def results(
     pinned = None if named is None or dry_run else read_pinned(read_benchmark(named), named)
     ranked = None if named is None or pinned is None else (named, pinned)
     note = (
-        f"These are the results of {evaluations[0].student}; those of {listed(others)} in the same files or "
-        "folders are not pushed."
+        f"These are the results of {evaluations[0].run.student.name}; those of {listed(others)} in the same files "
+        "or folders are not pushed."
     )
 
     def publication(remote: Remote) -> Publication:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -154,7 +155,7 @@ def read_evaluations(
         whole = read_record(file, "`skillmix eval`")
         for run in runs:
             one = Evaluation(run, _public(whole, run.task), _student(run))
-            if students and one.student not in students:
+            if students and not {one.student, run.student.name} & set(students):
                 continue
             if one.folder in found:
                 raise UserError(
@@ -224,14 +225,16 @@ def other_students(paths: Sequence[Path], names: Sequence[str]) -> list[str]:
     UserError, with the students that there are, if none of them is this model.
     """
     runs = [run for file, _ in results_within(paths) for run in read_results(file)[0]]
-    found = list(dict.fromkeys(map(_student, runs)))
-    if found and not set(found) & set(names):
-        which = "that" if len(found) == 1 else "one of them"
+    names_of = {run.student.name: {run.student.name, _student(run)} for run in runs}
+    others = [name for name, known in names_of.items() if not known & set(names)]
+    if others and len(others) == len(names_of):
+        which = "that" if len(others) == 1 else "one of them"
         raise UserError(
-            f"{' '.join(map(str, paths))} has the results of {listed(found)}, not of {names[0]}: if {which} is "
-            f"this model, type --student {found[0]}{'' if len(found) == 1 else ' or another of these names'}."
+            f"{' '.join(map(str, paths))} has the results of {listed(others)}, not of {names[0]}: if {which} is "
+            f"this model, type --student {shlex.quote(others[0])}"
+            f"{'' if len(others) == 1 else ' or another of these names'}."
         )
-    return [one for one in found if one not in names]
+    return others
 
 
 def _student(run: Run) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from grading.commands.closing import amount, names
@@ -48,14 +49,22 @@ def _items(results: dict[str, Any], task: str) -> int:
 
 
 def student_name(student: dict[str, Any]) -> str:
-    """The student of a record, with its adapter."""
-    adapter = student.get("peft")
-    return f"{student.get('model', '')} with {adapter}" if adapter else str(student.get("model", ""))
+    """The name of the student of a record, with its adapter and revision."""
+    name = model_name(str(student.get("model", "")))
+    if student.get("peft"):
+        name += f" + {PurePath(str(student['peft'])).name}"
+    return f"{name} ({student['revision']})" if student.get("revision") else name
 
 
 def judge_name(judge: dict[str, Any]) -> str:
     """The judge or judges of a record."""
-    return " and ".join(str(one["model"]) for one in judge.get("panel") or [judge])
+    return " and ".join(model_name(str(one["model"])) for one in judge.get("panel") or [judge])
+
+
+def model_name(model: str) -> str:
+    """A model's name for people; of a path the last folder, for paths are private."""
+    on_disk = PurePath(model).is_absolute() or model.startswith((".", "~"))
+    return PurePath(model).name if on_disk else model
 
 
 def cost_of(gradings: Iterable[dict[str, Any] | None], *, free: bool = False) -> str:

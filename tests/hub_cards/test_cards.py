@@ -275,6 +275,7 @@ def test_of_two_students_in_a_folder_one_is_published(tmp_path: Path):
         (tmp_path / name).mkdir()
         results_in(tmp_path / name, results)
     assert other_students([tmp_path], ["org/small"]) == ["org/large"]
+    assert other_students([tmp_path / "small"], ["org/small"]) == []
     [one] = read_evaluations([tmp_path], students=["org/small"])
     assert one.run.source.parent.name == "small"
     with pytest.raises(

@@ -117,3 +117,14 @@ def test_a_results_file_stands_for_its_samples(runs: Runs):
     told = block(done.stdout)
     assert told["student"] == "student-2"
     assert told["next"].endswith("--judge judge-1 --votes 1 --out results")
+
+
+def test_samples_without_results_beside_them_have_the_student_of_their_folder(runs: Runs, tmp_path: Path):
+    folder = tmp_path / "__tmp__models__tiny"
+    folder.mkdir()
+    for file in runs.folder.glob("results/student-2/samples_*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    done = runs.run("grade", str(tmp_path), "--judge", "judge-1", "--votes", "1", "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert block(done.stdout)["student"] == "tiny"
+    assert list((tmp_path / "out").glob("__tmp__models__tiny/results_*.json"))
