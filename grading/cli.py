@@ -40,6 +40,7 @@ def redteam(
         judge or os.environ.get("SKILLMIX_JUDGE_MODEL") or default_judge(),
         base_url=judge_base_url or os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None,
         votes=votes,
+        options=True,
     )
     budget = Budget(max_usd=max_usd, max_tokens=max_tokens)
     grader = Grader(spec, verdict_store(), concurrency=concurrency, budget=budget)

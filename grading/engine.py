@@ -144,6 +144,8 @@ def refuse_others(requests: Sequence[GradingRequest]) -> None:
     """Raise UserError for a single request in place of a list, and for values that are not requests."""
     if isinstance(requests, GradingRequest):
         raise UserError("grade takes a list of requests and got a single one: type grade([request]).")
+    if not isinstance(requests, Sequence):
+        raise UserError("grade takes a list of requests: type grade([request]).")
     if wrong := next((one for one in requests if not isinstance(one, GradingRequest)), None):
         raise UserError(
             f"grade takes a list of GradingRequest, not of {type(wrong).__name__}: for texts type "

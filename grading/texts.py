@@ -37,8 +37,10 @@ def open_judge(
     file or the address of a database (None: the commands' store), and never paid for twice. `max_usd` and
     `max_tokens` cap what it spends. Raises UserError before anything is asked if the judge cannot answer.
     """
-    if not 1 <= concurrency <= MOST_IN_FLIGHT:
-        raise UserError(f"concurrency = {concurrency} is not a number of requests: take 1 to {MOST_IN_FLIGHT:,}.")
+    if not isinstance(concurrency, int) or not 1 <= concurrency <= MOST_IN_FLIGHT:
+        raise UserError(
+            f"concurrency = {concurrency!r} is not a number of requests: take 1 to {MOST_IN_FLIGHT:,}."
+        )
     if ungrounded not in get_args(UngroundedRule):
         raise UserError(
             f"ungrounded = {ungrounded!r} is not a rule: take {' or '.join(get_args(UngroundedRule))}."

@@ -136,23 +136,36 @@ def results(
     as_json: AsJson = False,
 ) -> None:
     """Push a model's results and samples, and add them to its card; --benchmark adds the Hub's leaderboards."""
-    from hub_cards.evaluations import read_evaluations, refuse_others
+    from dataclasses import replace
+
+    from grading.commands.words import listed
+    from hub_cards.evaluations import other_students, read_evaluations
     from hub_cards.hub.publication import Target
     from hub_cards.hub.push import read_benchmark
     from hub_cards.leaderboards import RESULTS, read_pinned
     from hub_cards.model import MARK
     from hub_cards.model import results as plan
 
-    evaluations = read_evaluations(files, calibration or ())
-    refuse_others(evaluations, [repo, *([student] if student else [])])
+    names = [repo, *([student] if student else [])]
+    others = other_students(files, names)
+    evaluations = read_evaluations(files, calibration or (), students=names)
     for one in evaluations:
         one.check_samples()
     named = benchmark or _items_from(evaluations)
     pinned = None if named is None or dry_run else read_pinned(read_benchmark(named), named)
     ranked = None if named is None or pinned is None else (named, pinned)
+    note = (
+        f"These are the results of {evaluations[0].run.student.name}; those of {listed(others)} in the same files "
+        "or folders are not pushed."
+    )
+
+    def publication(remote: Remote) -> Publication:
+        made = plan(evaluations, remote, repo=repo, benchmark=ranked, pull_request=pull_request)
+        return replace(made, notes=(note, *made.notes)) if others else made
+
     _push(
         Target(repo, "model", MARK, public, must_exist=True, pull_request=pull_request),
-        lambda remote: plan(evaluations, remote, repo=repo, benchmark=ranked, pull_request=pull_request),
+        publication,
         dry_run=dry_run,
         as_json=as_json,
         unseen="" if named is None else f" Nor is {RESULTS}: {named} says on the Hub which results it ranks.",

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
+from grading.commands.words import listed
 from grading.intervals import Interval
 from grading.safety.bounds import load_json, read_text
 from hub_cards.hub.files import File, open_within
@@ -131,12 +133,17 @@ class Evaluation:
 
 
 def read_evaluations(
-    paths: Sequence[Path], calibrations: Sequence[Path] = (), *, within: Path | None = None
+    paths: Sequence[Path],
+    calibrations: Sequence[Path] = (),
+    *,
+    students: Sequence[str] = (),
+    within: Path | None = None,
 ) -> list[Evaluation]:
     """The evaluations in results files, or in all below folders, by task, with the judges' `calibrations`.
 
-    UserError if none is found, one has no samples or no verdicts, a link leads out of `within` (None: the folder
-    of each path), two are of the same task and judge, or a calibration is of none of the judges.
+    With `students`, only those of the model with one of these names. UserError if none is found, one has no
+    samples or no verdicts, a link leads out of `within` (None: the folder of each path), two are of the same task
+    and judge, or a calibration is of none of the judges.
     """
     known = {path: load_calibration(path) for path in map(calibration_file, calibrations)}
     used = set()
@@ -150,8 +157,9 @@ def read_evaluations(
             )
         record = read_record(file, "`skillmix eval`")
         for run in runs:
-            student = run.record.student
-            one = Evaluation(run, _public(record, run.task), str(student.get("peft") or student["model"]))
+            one = Evaluation(run, _public(record, run.task), _student(run))
+            if students and not {one.student, run.student.name} & set(students):
+                continue
             if one.folder in found:
                 raise UserError(
                     f"{found[one.folder].run.source} and {file} are both of {run.task} and the judge "
@@ -214,15 +222,27 @@ def merged(new: Sequence[Evaluation], old: Sequence[Evaluation]) -> list[Evaluat
     return sorted(by_folder.values(), key=lambda one: (one.run.record.split, one.run.record.k, one.folder))
 
 
-def refuse_others(evaluations: Sequence[Evaluation], names: Sequence[str]) -> None:
-    """Raise UserError if a student is not the model with one of these names."""
-    for one in evaluations:
-        called = one.student
-        if called not in names:
-            raise UserError(
-                f"{one.run.source} has the results of {called}, not of {names[0]}: if that is this model, type "
-                f"--student {called}."
-            )
+def other_students(paths: Sequence[Path], names: Sequence[str]) -> list[str]:
+    """The students in results files, or in all below folders, that are not the model with one of these names.
+
+    UserError, with the students that there are, if none of them is this model.
+    """
+    runs = [run for file, _ in results_within(paths) for run in read_results(file)[0]]
+    names_of = {run.student.name: {run.student.name, _student(run)} for run in runs}
+    others = [name for name, known in names_of.items() if not known & set(names)]
+    if others and len(others) == len(names_of):
+        which = "that" if len(others) == 1 else "one of them"
+        raise UserError(
+            f"{' '.join(map(str, paths))} has the results of {listed(others)}, not of {names[0]}: if {which} is "
+            f"this model, type --student {shlex.quote(others[0])}"
+            f"{'' if len(others) == 1 else ' or another of these names'}."
+        )
+    return others
+
+
+def _student(run: Run) -> str:
+    student = run.record.student
+    return str(student.get("peft") or student["model"])
 
 
 def _public(record: dict[str, Any], task: str) -> dict[str, Any]:

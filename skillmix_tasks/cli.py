@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -47,9 +48,15 @@ def evaluate(
 
     skillmix eval --model hf --model_args pretrained=MODEL --tasks skillmix_k4 --apply_chat_template --out results
 
-    The arguments of lm_eval used most (`lm_eval run --help` lists all):
-    --model, --model_args, --tasks (`skillmix tasks` lists ours),
-    --apply_chat_template, --limit, --batch_size, --device.
+    \b
+    Options of lm_eval used most (`lm_eval run --help` lists all):
+      --model KIND             hf, vllm, local-chat-completions, ...
+      --model_args KEY=VALUE   pretrained=MODEL, or model=NAME,base_url=URL
+      --tasks TASK,TASK        tasks and groups (`skillmix tasks` lists ours)
+      --apply_chat_template    two turns, as the paper has them
+      --limit N                items of each task, from the first
+      --batch_size N           answers at once; auto for hf
+      --device DEVICE          cuda, cpu, ...
     --out DIR is lm_eval's --output_path DIR --log_samples.
     """
     from skillmix_tasks.commands.evaluate import run_lm_eval
@@ -185,12 +192,12 @@ def make_pack(
     """
     from skillmix_tasks.items.loading import new_pack
 
-    new_pack(folder)
+    name = new_pack(folder)
     if as_json:
-        typer.echo(json.dumps({"pack": str(folder)}))
+        typer.echo(json.dumps({"pack": str(folder), "id": name}))
         return
-    typer.echo(f"{folder} holds a pack of 14 skills and 24 topics: change its texts, then run\n")
-    typer.echo(f"    skillmix pack check {folder}")
+    typer.echo(f"{folder} holds the pack {name} of 14 skills and 24 topics: change its texts, then run\n")
+    typer.echo(f"    skillmix pack check {shlex.quote(str(folder))}")
 
 
 @pack_app.command("check")

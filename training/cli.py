@@ -190,6 +190,7 @@ def train(
 
     from grading.commands.closing import show_closing
     from skillmix_tasks.harness.logs import show_our_logs
+    from training.data.source import judge_options
     from training.tune.distributed import is_main
     from training.tune.lengths import check_policy
     from training.tune.prepare import Options
@@ -211,7 +212,7 @@ def train(
             "results": out,
         }
         tasks = [] if chosen_recipe.eval_tasks else ["--tasks", "skillmix_k2,skillmix_heldout_k2"]
-        show_closing(facts, ["compare", out, *tasks], as_json=as_json)
+        show_closing(facts, ["compare", out, *tasks, *judge_options(data)], as_json=as_json)
 
 
 @app.command()

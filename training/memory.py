@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
+from skillmix_tasks.commands.embedded import embedded_config
 from training.tune.distributed import accumulation
-from training.tune.recipe import Recipe
+from training.tune.recipe import EMBEDDED, Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -102,6 +103,8 @@ def _frozen_bytes(recipe: Recipe, shards: int) -> float:
 
 def model_config(recipe: Recipe) -> PreTrainedConfig:
     """The configuration of the base model; UserError if it cannot be loaded."""
+    if recipe.model == EMBEDDED:
+        return embedded_config()
     from transformers import AutoConfig
 
     from training.tune.prepare import find_base

@@ -54,7 +54,7 @@ def report(
     from hub_cards.report.stats.novelty import corpus_of
     from hub_cards.report.study.study import make_study
     from skillmix_tasks.calibration.record import load_calibration
-    from skillmix_tasks.stored.facts import cost_of, covered_of
+    from skillmix_tasks.stored.facts import cost_before, cost_of, covered_of, in_process
     from skillmix_tasks.stored.find_results import find_results
 
     calibrations = [load_calibration(path) for path in calibration or ()]
@@ -85,7 +85,9 @@ def report(
         "turns": names([str(run.protocol.turns) for run in runs]),
         "votes": names([f"{run.protocol.votes} for each answer" for run in runs]),
         "coverage": covered_of((run.task, run.covered, run.items) for run in runs),
-        "cost": cost_of(run.record.grading for run in runs),
+        "cost": cost_before(
+            cost_of((run.record.grading for run in runs), free=all(in_process(run.judge_record) for run in runs))
+        ),
         "results": out,
         "page": out / "index.html",
     }

@@ -173,21 +173,28 @@ def correct(
     """Print raw scores beside corrected ones, if the calibration is large enough.
 
     skillmix correct results --calibration OUT
+
+    The exit status is 1 if no score was corrected.
     """
     from grading.commands.closing import show_closing
     from skillmix_tasks.calibration.corrected import correct_results, read_results
     from skillmix_tasks.calibration.record import load_calibration
-    from skillmix_tasks.stored.facts import run_facts
+    from skillmix_tasks.stored.facts import cost_before, run_facts
     from skillmix_tasks.stored.find_results import find_results
 
     known = load_calibration(calibration)
     files = [found.path for found in find_results(results)]
+    whole = {path: read_results(path) for path in files}
     scores = [(path, score) for path in files for score in correct_results(path, known)]
     if as_json:
         typer.echo(json.dumps([score.record() for _, score in scores]))
     else:
         for path, score in scores:
-            where = f"{path.parent.name}: " if len(files) > 1 else ""
+            where = f"{run_facts([whole[path]])['student']}: " if len(files) > 1 else ""
             typer.echo(f"{where}{score.task} {score.metric}: {score.corrected.text()}")
-    following = ["report", *results, "--calibration", calibration, "--out", "report"]
-    show_closing(run_facts([read_results(path) for path in files]), following, as_json=as_json)
+    corrected = any(score.corrected.refused is None for _, score in scores)
+    facts = run_facts(list(whole.values()))
+    following = ["report", *results, "--calibration", calibration, "--out", "report"] if corrected else []
+    show_closing(facts | {"cost": cost_before(str(facts["cost"]))}, following, as_json=as_json)
+    if not corrected:
+        raise typer.Exit(1)

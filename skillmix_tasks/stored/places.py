@@ -257,8 +257,8 @@ class _File:
                 return StoredTask(
                     name, files, self.path, turns, {}, record.student, sampling=record.sampling, ranks=[0]
                 )
-            # lm-eval names the folder after the model.
-            student = {"model": self.path.resolve().parent.name}
+            # lm-eval names the folder after the model, with two underscores for each slash.
+            student = {"model": self.path.resolve().parent.name.replace("__", "/")}
             return StoredTask(name, files, self.path, turns, {}, student, ranks=[0])
         return StoredTask(
             name,

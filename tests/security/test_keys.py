@@ -300,10 +300,11 @@ class TestRedirects:
 
     @pytest.mark.parametrize("status", [302, 307, 308])
     def test_the_check_beforehand_stays(self, status: int, pointing, elsewhere: ToldServer):
+        judge = resolve_judge("judge", base_url=pointing(status).base_url, options=True)
         with pytest.raises(
             UserError, match=r"set --judge-base-url \(or SKILLMIX_JUDGE_BASE_URL\) to the right address"
         ):
-            open_backend(resolve_judge("judge", base_url=pointing(status).base_url), 1).check()
+            open_backend(judge, 1).check()
         assert not elsewhere.came
 
     @pytest.mark.parametrize("status", [302, 307, 308])

@@ -114,7 +114,8 @@ class ExperimentEstimate:
 
 def estimate_experiment(experiment: Experiment) -> ExperimentEstimate:
     """What `experiment` takes; UserError if a model's configuration cannot be had."""
-    fits, billions = [], {}
+    fits: list[Fit] = []
+    billions: dict[str, float] = {}
     for name in experiment.models:
         recipe = experiment.recipe(name)
         fits.append(_fit(experiment, name, recipe, model_config(recipe)))
@@ -123,7 +124,7 @@ def estimate_experiment(experiment: Experiment) -> ExperimentEstimate:
     steps = Estimate(
         list(_parts(experiment, billions)),
         unpriced([experiment.teacher_spec(), *experiment.judge_specs().values()]),
-        assumptions(ks, [experiment.recipe(name) for name in experiment.models]),
+        assumptions(ks, [experiment.recipe(name) for name in experiment.models], billions),
     )
     return ExperimentEstimate(steps, fits, experiment.budget)
 

@@ -195,7 +195,7 @@ class Experiment(_Part):
         specs = {}
         for one in self.judges:
             judge = as_judge(one)
-            spec = resolve_judge(named_model(judge.model), base_url=judge.base_url, votes=self.votes)
+            spec = resolve_judge(named_model(judge.model), base_url=judge.base_url, votes=self.votes, options=True)
             specs[Path(spec.model).name if spec.kind == "transformers" else spec.model] = spec
         return specs
 

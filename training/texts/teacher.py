@@ -103,7 +103,7 @@ def resolve_teacher(
                 "it out."
             )
         address = {} if base_url is None else {"base_url": base_url}
-        return make_spec(TeacherSpec, {"model": teacher} | address | given)
+        return make_spec(TeacherSpec, {"model": teacher} | address | given, options=True)
     register_text_keys(lm_args or "")
     arguments = _arguments(lm_args or "")
     if teacher.startswith(LOCAL_PREFIX):
@@ -116,7 +116,7 @@ def resolve_teacher(
             "--teacher-args pretrained=DIRECTORY_OR_HUB_ID."
         )
     local = {"kind": "transformers", "model": str(name), "lm": teacher, "lm_args": arguments}
-    return make_spec(TeacherSpec, local | given)
+    return make_spec(TeacherSpec, local | given, options=True)
 
 
 def _arguments(text: str) -> dict[str, Any]:
