@@ -184,16 +184,16 @@ def correct(
 
     known = load_calibration(calibration)
     files = [found.path for found in find_results(results)]
-    whole = {path: read_results(path) for path in files}
+    records = {path: read_results(path) for path in files}
     scores = [(path, score) for path in files for score in correct_results(path, known)]
     if as_json:
         typer.echo(json.dumps([score.record() for _, score in scores]))
     else:
         for path, score in scores:
-            where = f"{run_facts([whole[path]])['student']}: " if len(files) > 1 else ""
+            where = f"{run_facts([records[path]])['student']}: " if len(files) > 1 else ""
             typer.echo(f"{where}{score.task} {score.metric}: {score.corrected.text()}")
     corrected = any(score.corrected.refused is None for _, score in scores)
-    facts = run_facts(list(whole.values()))
+    facts = run_facts(list(records.values()))
     following = ["report", *results, "--calibration", calibration, "--out", "report"] if corrected else []
     show_closing(facts | {"cost": cost_before(str(facts["cost"]))}, following, as_json=as_json)
     if not corrected:
