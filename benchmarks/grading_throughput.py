@@ -111,19 +111,19 @@ def main() -> None:
     with ConstantServer(CONTENT, _LATENCY) as server:
         for concurrency in (64, 200):
             rates: dict[str, list[float]] = {}
-            cpu: dict[str, list[float]] = {}
+            spent: dict[str, list[Spent]] = {}
             for _ in range(arguments.repeats):
                 for name, work in clients.items():
-                    spent = work(server.base_url, concurrency)
+                    spent.setdefault(name, []).append(work(server.base_url, concurrency))
                     rates.setdefault(name, []).append(server.stats().steady_rate(concurrency))
-                    cpu.setdefault(name, []).append(spent.cpu / _NUMBER)
             for name, measured in rates.items():
                 rate = statistics.median(measured)
                 _say(
                     f"client={name} in_flight={concurrency} rate={rate:.1f}/s "
                     f"share={rate * _LATENCY / concurrency:.3f} "
                     f"shares={[round(one * _LATENCY / concurrency, 3) for one in measured]} "
-                    f"cpu_per_request={statistics.median(cpu[name]) * 1000:.2f}ms"
+                    f"cpu_per_request={statistics.median(one.cpu for one in spent[name]) / _NUMBER * 1000:.2f}ms "
+                    f"seconds={statistics.median(one.wall for one in spent[name]):.1f}"
                 )
             ours[concurrency] = statistics.median(rates["engine"])
         serial = _judge_pattern(server.base_url)

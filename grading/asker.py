@@ -73,8 +73,8 @@ class Asker(Generic[Spec]):
     `store` is where the store is; `concurrency` bounds the requests in flight to an HTTP endpoint; with `adaptive`
     their number follows the endpoint's limits, without it concurrency is fixed. `budget` caps what all askers that
     share it spend. With `batch` calls go through the endpoint's Batch API and are priced accordingly, as `spec`
-    then says. A run that works in parts sets `whole` to the number of all its texts: the estimate is then logged
-    once, in proportion to the first part.
+    then says. A run that works in parts sets `total_texts` to the number of texts in all parts: the estimate is
+    then logged once, in proportion to the first part.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Asker(Generic[Spec]):
         self.spec = spec.in_batches() if batch else spec
         self.stats = GradingStats()
         self.budget = budget
-        self.whole: int | None = None
+        self.total_texts: int | None = None
         self._batch = batch
         self._told_estimate = self._told_cap = self._told_usage = self._told_failures = False
         if budget.max_usd is not None:
@@ -169,7 +169,7 @@ class Asker(Generic[Spec]):
     def _warn_of_failures(self, failures: Failures) -> None:
         if self._told_failures:
             return
-        self._told_failures = self.whole is not None
+        self._told_failures = self.total_texts is not None
         logger.warning("%s: %s.", self.spec.model, sentence(failures.record(self.spec), self.spec.product))
 
     def _announce(self, missing: Sequence[VoteCall], *, stored: int, texts: int) -> None:
@@ -179,8 +179,8 @@ class Asker(Generic[Spec]):
         self.stats.expected += expected
         if self._told_estimate:
             return
-        factor = (self.whole or texts) / texts
-        self._told_estimate = self.whole is not None
+        factor = (self.total_texts or texts) / texts
+        self._told_estimate = self.total_texts is not None
         expected = expected.times(factor)
         price = self.spec.price
         dollars = ""
@@ -188,7 +188,7 @@ class Asker(Generic[Spec]):
             most = sum((self._estimator.most(call) for call in missing), Usage()).times(factor)
             dollars = f", about ${price.dollars(expected):.2f} and at most ${price.dollars(most):.2f}"
         logger.info(
-            "%s gives %d %ss (%d more are stored): about %s prompt and %s completion tokens%s%s",
+            "%s: %d %ss to request (%d more are stored), about %s prompt and %s completion tokens%s%s",
             self.spec.model,
             round(len(missing) * factor),
             self.spec.product,
@@ -196,18 +196,18 @@ class Asker(Generic[Spec]):
             f"{expected.prompt:,}",
             f"{expected.completion:,}",
             dollars,
-            f"; estimated from the first {texts:,} of {self.whole:,} answers" if factor > 1 else "",
+            f"; estimated from the first {texts:,} of {self.total_texts:,} answers" if factor > 1 else "",
         )
         if self.budget.exceeded_by(cost_of(expected, self.spec)):
-            logger.warning("That is more than %s allows: the run will stop there.", self.budget.caps)
+            logger.warning("This estimate is above %s: the run will stop at the cap.", self.budget.caps)
 
     def _warn_of_usage(self, replies: int) -> None:
         if self._told_usage:
             return
-        self._told_usage = self.whole is not None
+        self._told_usage = self.total_texts is not None
         logger.warning(
-            "%s of %s came without countable usage: `spent` holds an estimate by their length%s.",
-            f"{replies} replies" if self.whole is None else "Replies",
+            "%s of %s reported no valid token usage: `spent` holds an estimate from their length%s.",
+            f"{replies} replies" if self.total_texts is None else "Replies",
             self.spec.model,
             f", and under {self.budget.caps} each counts with the most that it may have cost"
             if self.budget.caps
@@ -217,13 +217,13 @@ class Asker(Generic[Spec]):
     def _warn_of_cap(self, turned_away: int, most: Cost) -> None:
         if self._told_cap:
             return
-        self._told_cap = self.whole is not None
+        self._told_cap = self.total_texts is not None
         product = self.spec.product
         logger.warning(
             "%s: %s not requested. The next %s may cost up to %s. A run with a higher cap continues from here; "
             "stored %ss cost nothing.",
             self.budget.reason,
-            f"{turned_away} {product}s were" if self.whole is None else f"further {product}s are",
+            f"{turned_away} {product}s were" if self.total_texts is None else f"further {product}s are",
             product,
             most,
             product,
@@ -235,8 +235,8 @@ class Asker(Generic[Spec]):
             held = [batch for batch in batches.open() if not missing.isdisjoint(batch.keys)]
         if held:
             logger.warning(
-                "%d of these %ss are in open batches (%s) and are now paid for a second time: with the setting "
-                "`batch` they would be fetched from there.",
+                "%d of these %ss are in open batches (%s) and are now paid for a second time. The setting `batch` "
+                "fetches them instead.",
                 sum(key in missing for batch in held for key in batch.keys),
                 self.spec.product,
                 ", ".join(batch.remote or "not known to be submitted" for batch in held),

@@ -36,7 +36,7 @@ def redteam(
     from grading.redteam import run_redteam
     from grading.redteam.outcome import Outcome
 
-    [spec] = chosen_judges(judge, base_url=judge_base_url, votes=votes)
+    [spec] = chosen_judges(judge, base_url=judge_base_url, votes=votes, options=True)
     budget = Budget(max_usd=max_usd, max_tokens=max_tokens)
     with closing(Grader(spec, verdict_store(), concurrency=concurrency, budget=budget)) as grader:
         grader.check()

@@ -1,7 +1,7 @@
 """Removes this process's keys from every text that comes from outside or is written.
 
-Known are the values of environment variables that are named like keys, and the values given to `know`. A short
-value is a placeholder, such as "none", and may be a word of any text.
+Known keys are the values of environment variables that are named like keys, and the values given to
+`register_keys`. A short value is a placeholder, such as "none", and may be a word of any text.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ _Value = TypeVar("_Value")
 _given: set[str] = set()
 
 
-def know(*values: str) -> None:
-    """From now on these values are keys, too."""
+def register_keys(*values: str) -> None:
+    """Treat these values as keys from now on."""
     _given.update(value for value in values if len(value) >= _SHORTEST)
 
 
-def know_arguments(arguments: Mapping[str, Any]) -> None:
-    """From now on the keys among a model's arguments are known: tokens, headers, and those in addresses."""
+def register_argument_keys(arguments: Mapping[str, Any]) -> None:
+    """Register the keys among a model's arguments: tokens, headers, and those in addresses."""
     for name, value in arguments.items():
         if KEY_NAME.search(name):
             for text in _texts(value):
-                know(text, text.rpartition(" ")[2])  # a header's value may begin with a scheme: "Bearer KEY"
+                register_keys(text, text.rpartition(" ")[2])  # a header may begin with a scheme: "Bearer KEY"
         elif isinstance(value, str) and "://" in value:
-            know(*_in_address(value))
+            register_keys(*_in_address(value))
 
 
 def without_keys(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,9 +81,10 @@ def _without_address_keys(value: Any) -> Any:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
-def know_text(text: str) -> None:
-    """From now on the keys in arguments given as text are known: "model=NAME,api_key=KEY"."""
-    know_arguments({name.strip(): value for name, _, value in (part.partition("=") for part in text.split(","))})
+def register_text_keys(text: str) -> None:
+    """Register the keys in arguments given as text: "model=NAME,api_key=KEY"."""
+    pairs = (part.partition("=") for part in text.split(","))
+    register_argument_keys({name.strip(): value for name, _, value in pairs})
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -261,8 +262,8 @@ def _forms_of(key: str) -> Iterator[str]:
     for before in range(3):  # base64 of a text in which the key begins at any byte
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             code = encode(bytes(before) + content).decode().rstrip("=")
-            whole = (before + len(content)) // 3 * 4  # later characters depend on what follows
-            yield code[(0, 2, 3)[before] : whole]
+            fixed = (before + len(content)) // 3 * 4  # later characters depend on what follows
+            yield code[(0, 2, 3)[before] : fixed]
 
 
 @lru_cache(maxsize=16)

@@ -39,7 +39,7 @@ class Panel:
         budget: Budget | None = None,
         ungrounded: UngroundedRule = "no_verdict",
         batch: bool = False,
-        steadfast: bool = False,
+        single_retry: bool = False,
     ) -> None:
         check_panel(judges)
         self.name = panel_name(judges)
@@ -55,7 +55,7 @@ class Panel:
                 budget=self.budget,
                 ungrounded=ungrounded,
                 batch=batch,
-                steadfast=steadfast,
+                single_retry=single_retry,
             )
             for judge in judges
         ]
@@ -150,8 +150,10 @@ def open_judge(
     file or the address of a database (None: the commands' store), and never paid for twice. `max_usd` and
     `max_tokens` cap what it spends. Raises UserError before anything is asked if the judge cannot answer.
     """
-    if not 1 <= concurrency <= MOST_IN_FLIGHT:
-        raise UserError(f"concurrency = {concurrency} is not a number of requests: take 1 to {MOST_IN_FLIGHT:,}.")
+    if not isinstance(concurrency, int) or not 1 <= concurrency <= MOST_IN_FLIGHT:
+        raise UserError(
+            f"concurrency = {concurrency!r} is not a number of requests: take 1 to {MOST_IN_FLIGHT:,}."
+        )
     if ungrounded not in get_args(UngroundedRule):
         raise UserError(
             f"ungrounded = {ungrounded!r} is not a rule: take {' or '.join(get_args(UngroundedRule))}."
@@ -180,8 +182,26 @@ def _requests(
 ) -> list[GradingRequest]:
     if isinstance(texts, str):
         raise UserError("The texts to judge are a single str: give a list of texts, such as [text].")
-    if not isinstance(criteria, Mapping) or not criteria:
-        raise UserError('There are no criteria: give at least one, such as {"rain": "It is about rain."}.')
+    if not isinstance(texts, Sequence):
+        raise UserError(
+            f"The texts to judge are of the type {type(texts).__name__}: give a list of texts, such as [text]."
+        )
+    example = '{"rain": "It is about rain."}'
+    if not isinstance(criteria, Mapping):
+        raise UserError(
+            f"The criteria are of the type {type(criteria).__name__}: give a dict that maps a name to a "
+            f"sentence, such as {example}."
+        )
+    if not criteria:
+        raise UserError(f"There are no criteria: give at least one, such as {example}.")
+    for name, text in criteria.items():
+        if not (isinstance(name, str) and isinstance(text, str)):
+            raise UserError(f"The criterion {name!r}: {text!r} is not a name with a sentence, such as {example}.")
+    if not isinstance(context, Sequence):
+        raise UserError(
+            f"The context is of the type {type(context).__name__}: give one text for all, or a list with one for "
+            "each text."
+        )
     wanted = tuple(Criterion(name, text) for name, text in criteria.items())
     contexts = [context] * len(texts) if isinstance(context, str) else context
     if len(contexts) != len(texts):

@@ -66,7 +66,7 @@ class GradingRequest:
             raise UserError(
                 'A request needs at least one criterion, such as Criterion("rain", "It is about rain.").'
             )
-        wrong = isinstance(self.criteria, Criterion) or not all(
+        wrong = not isinstance(self.criteria, tuple | list) or not all(
             isinstance(one, Criterion) for one in self.criteria
         )
         if wrong or not all(isinstance(text, str) for one in self.criteria for text in (one.id, one.text)):

@@ -39,7 +39,7 @@ _Asked = tuple[Item, Sequence[str], Sequence[StudentReply]]
 _NOT_HERE = ("batch", "controls", "items_from", "max_missing", "reasoning_effort", "sampling")
 
 
-class Desk:
+class JudgeQueue:
     """Judges the answers of many coroutines, all that wait at once, in a thread that calls `open_panel`."""
 
     def __init__(self, pack: Pack, open_panel: Callable[[], Panel]) -> None:
@@ -125,13 +125,13 @@ def best() -> ScoreReducer:
 
 
 @scorer(metrics={metric: [mean(), stderr()] for metric in METRICS})
-def points(desk: Desk, items: dict[str, Item]) -> Scorer:
+def points(queue: JudgeQueue, items: dict[str, Item]) -> Scorer:
     """The checks in code, the judge's votes, and the three metrics of one generation."""
 
     async def score(state: TaskState, target: Target) -> Score:
         replies = [StudentReply.of_record(record) for record in state.store.get("replies")]
         prompts = [state.input_text, state.metadata["second"]]
-        record = await desk.judge((items[target.text], prompts, replies))
+        record = await queue.judge((items[target.text], prompts, replies))
         found = item_metrics([record["points"]])
         return Score(
             value={metric: found[metric] for metric in METRICS},
@@ -166,7 +166,7 @@ def make_task(name: str, spec: TaskSpec, settings: Settings) -> Task:
     return Task(
         dataset=MemoryDataset(samples, name=name),
         solver=turns(settings.seed),
-        scorer=points(Desk(pack, partial(settings.open_panel, judges, budget)), items),
+        scorer=points(JudgeQueue(pack, partial(settings.open_panel, judges, budget)), items),
         epochs=Epochs(GENERATIONS, best()),
         config=GenerateConfig(temperature=0.7, max_tokens=MOST_TOKENS + settings.reasoning_tokens),
         name=name,

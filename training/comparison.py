@@ -123,10 +123,12 @@ def compare_halves(before: Half, after: Half) -> list[ComparedTask]:
     rows = []
     for task, record in tasks.items():
         if judge_identity(record.judge or {}) != judge_identity(_record(after, task).judge or {}):
-            raise UserError(f"{task} was judged by different judges before and after: its scores do not compare.")
+            raise UserError(
+                f"{task} was judged by different judges before and after: grade both with the same judge."
+            )
         first, second = ({one["doc"]["hash"]: one for one in half.samples[task]} for half in (before, after))
         if first.keys() != second.keys():
-            raise UserError(f"{task} has other items before than after: its scores do not compare.")
+            raise UserError(f"{task} has other items before than after: evaluate both on the same items.")
         rows.append(
             ComparedTask(
                 task,

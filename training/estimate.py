@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import islice
@@ -166,7 +166,12 @@ class Estimate:
                 for method, rate in known["train_tokens_per_second"].items()
             ]
             rates.append(f"in generating {known['generate_tokens_per_second']:,} ({known['generate_source']})")
-            said.append(f"tokens a second for {known['billions']:g} billion parameters: {', '.join(rates)}")
+            sizes = {model: size for model, size in known["sizes"].items() if size is not None}
+            said += [f"{model} has {size:.2g} billion parameters" for model, size in sizes.items()]
+            said.append(
+                f"tokens a second of a model of {known['billions']:g} billion parameters, others in proportion: "
+                f"{', '.join(rates)}"
+            )
         return said
 
 
@@ -187,12 +192,13 @@ def estimate(
     estimated. Raises UserError for an unknown task.
     """
     pack = load_pack(pack_name)
-    kinds = looked_at(pack, plan)
+    kinds = sampled_cells(pack, plan)
     parts = [texts_part("Texts", pack, kinds, teacher, judges)]
     # The rows of a training are weighted by it, and otherwise it says how many tries texts take.
     weighted = [kind.k for kind in kinds if recipe is not None or kind.accept is not None]
+    sizes: dict[str, float | None] = {}
     if recipe is not None:
-        billions = _known()["billions_of_parameters"].get(recipe.model)
+        billions = sizes[recipe.model] = _known()["billions_of_parameters"].get(recipe.model)
         parts.append(training_part("Training", pack, kinds, recipe, billions))
         asked = tasks or recipe.eval_tasks
         names = list(dict.fromkeys(name for task in asked for name in tasks_named(task)))
@@ -203,7 +209,7 @@ def estimate(
         parts.append(Part("Evaluation", work, calls, answering_hours(answers, billions)))
     elif tasks:
         raise UserError("--tasks are answered by a trained model: name its recipe, too (`skillmix recipes`).")
-    return Estimate(parts, unpriced((teacher, *judges)), assumptions(weighted, [recipe] if recipe else []))
+    return Estimate(parts, unpriced((teacher, *judges)), assumptions(weighted, [recipe] if recipe else [], sizes))
 
 
 def unpriced(specs: Sequence[ModelSpec]) -> list[ModelSpec]:
@@ -211,20 +217,23 @@ def unpriced(specs: Sequence[ModelSpec]) -> list[ModelSpec]:
     return [spec for spec in specs if spec.dollars(Usage()) is None]
 
 
-def assumptions(ks: Iterable[int], recipes: Sequence[Recipe]) -> dict[str, Any]:
-    """The assumptions of an estimate that weights texts of `ks` by their acceptance, and trains by `recipes`."""
+def assumptions(ks: Iterable[int], recipes: Sequence[Recipe], sizes: Mapping[str, float | None]) -> dict[str, Any]:
+    """The assumptions of an estimate that weights texts of `ks` by their acceptance, and trains by `recipes`.
+
+    `sizes` are billions of parameters by model; None is unknown.
+    """
     used: dict[str, Any] = {"reply_tokens": _REPLY, "answer_tokens": _known()["answer_tokens"]}
     if shares := {k: _acceptance(k) for k in ks}:
         used |= {"acceptance": shares, "acceptance_source": _known()["acceptance_source"]}
     if recipes:
-        used |= {name: _known()[name] for name in _OF_GPU}
+        used |= {name: _known()[name] for name in _OF_GPU} | {"sizes": dict(sizes)}
         rates = _known()["train_tokens_per_second"]
         used["train_tokens_per_second"] = {recipe.method: rates[recipe.method] for recipe in recipes}
     return used
 
 
-def looked_at(pack: Pack, plan: Plan) -> dict[Kind, list[Item]]:
-    """The first cells of each kind of a plan."""
+def sampled_cells(pack: Pack, plan: Plan) -> dict[Kind, list[Item]]:
+    """The first cells of each kind of a plan, as a sample of all."""
     excluded = evaluation_cells(pack, plan.ks)
     return {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
 

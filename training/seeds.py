@@ -149,5 +149,5 @@ def _repeated(chances: np.ndarray, number: int) -> np.ndarray:
     if number == 1:
         return chances
     half = _repeated(chances, number // 2)
-    whole = np.convolve(half, half)
-    return np.convolve(whole, chances) if number % 2 else whole
+    full = np.convolve(half, half)
+    return np.convolve(full, chances) if number % 2 else full

@@ -32,6 +32,7 @@ _GIVE_UP_AT_FIRST = 2  # the same, if none was ever answered
 _SUSPICIOUS = 2  # attempts at a request with a parameter that may be why the server fails
 _LUCK = 2  # retries of a reply that was not JSON, in the same form
 _UNLUCKY = 3  # failed calls after which no form is requested
+_SPACING = 0.004  # seconds, at most, between the first requests of two workers
 _AGAIN = 1.0  # seconds, at most, until a charged failure is retried
 
 logger = logging.getLogger(__name__)
@@ -93,11 +94,21 @@ class VoteClient:
                     pass
                 async with asyncio.TaskGroup() as group:
                     for _ in range(self._throttle.bound):
+                        if waiting.exhausted:
+                            break
                         group.create_task(work())
+                        await asyncio.sleep(self._spacing())
                 if reading.done():
                     await reading  # it ends by an error only
             finally:
                 reading.cancel()
+
+    def _spacing(self) -> float:
+        """Seconds from one worker's start to the next: those that start together have their replies together.
+
+        Each reply would then wait until those before it are read and saved.
+        """
+        return min(self._throttle.latency / self._throttle.bound, _SPACING)
 
     def _known(self) -> bool:
         """Whether the endpoint's parameters are known, or that it accepts no request."""
@@ -238,6 +249,7 @@ class _Waiting:
         self._calls = calls
         self._returned: deque[VoteCall] = deque()
         self._deferred: deque[VoteCall] = deque()
+        self.exhausted = False  # whether all calls were taken at least once
 
     def take(self, *, several: bool) -> list[VoteCall]:
         """The next call, with `several` also those behind it that have the same messages; empty at the end."""
@@ -263,4 +275,5 @@ class _Waiting:
         if self._returned:
             return self._returned.popleft()
         call = next(self._calls, None)
+        self.exhausted = call is None
         return self._deferred.popleft() if call is None and self._deferred else call

@@ -89,7 +89,7 @@ class Throttle:
         self.adaptive = adaptive
         self.open()
         self._proved = math.inf  # when the first reply came
-        self._latency = 0.0  # of that reply
+        self.latency = 0.0  # seconds, of that reply
         self._most = _Curve(longest_probe=5.0)
         self._pace = _Curve(longest_probe=12.0)
         self._told_pace = math.inf  # by the headers
@@ -145,7 +145,7 @@ class Throttle:
         self._recent.append(False)
         if not self.proved:
             self._proved = _now()
-            self._latency = self._proved - sent
+            self.latency = self._proved - sent
             self._changed.set()
 
     def refused(self, sent: float, retry_after: float | None, words: str = "") -> None:
@@ -221,8 +221,8 @@ class Throttle:
         if math.isinf(self._backed_off):  # nothing was refused yet
             if not self.proved:
                 return self._told_pace
-            doublings = (now - self._proved) / min(max(self._latency, _DOUBLING[0]), _DOUBLING[1])
-            start = min(2 * _FIRST / max(self._latency, 1e-3), _FASTEST_START)
+            doublings = (now - self._proved) / min(max(self.latency, _DOUBLING[0]), _DOUBLING[1])
+            start = min(2 * _FIRST / max(self.latency, 1e-3), _FASTEST_START)
             learned = start * math.exp2(min(doublings, 6.0))
         else:
             learned = max(_SLOWEST, self._pace.value(now))

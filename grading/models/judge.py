@@ -76,10 +76,11 @@ def default_judge() -> str:
     return str(_table()["default"])
 
 
-def resolve_judge(judge: Judge, **overrides: Any) -> JudgeSpec:
+def resolve_judge(judge: Judge, *, options: bool = False, **overrides: Any) -> JudgeSpec:
     """The spec of a judge from its name in judges.yaml, a model id, `hf:DIRECTORY`, or its fields.
 
-    `overrides` are further fields; those that are None leave the spec as it is. A spec without a price gets the
+    `overrides` are further fields; those that are None leave the spec as it is. With `options` its messages name
+    the options of a command, else the arguments of open_judge. A spec without a price gets the
     one of the price table (grading.models.price) for its provider and model.
     Raises UserError in one sentence for a field that no spec has or a value that it cannot take.
     """
@@ -100,7 +101,7 @@ def resolve_judge(judge: Judge, **overrides: Any) -> JudgeSpec:
             f"{type(judge).__name__}."
         )
     fields |= {name: value for name, value in overrides.items() if value is not None}
-    return make_spec(JudgeSpec, fields)
+    return make_spec(JudgeSpec, fields, options=options)
 
 
 def chosen_judges(
@@ -109,6 +110,7 @@ def chosen_judges(
     base_url: str | None = None,
     votes: int | None = None,
     price: Price | None = None,
+    options: bool = False,
 ) -> tuple[JudgeSpec, ...]:
     """The judge or judges that are named, else the judge of the environment, else the default one.
 
@@ -120,6 +122,12 @@ def chosen_judges(
         chosen = os.environ.get(JudgeSpec.variable("MODEL")) or default_judge()
     address = base_url or os.environ.get(JudgeSpec.variable("BASE_URL")) or None
     return tuple(
-        resolve_judge(one, base_url=address if isinstance(one, str) else base_url, votes=votes, price=price)
+        resolve_judge(
+            one,
+            base_url=address if isinstance(one, str) else base_url,
+            votes=votes,
+            price=price,
+            options=options,
+        )
         for one in (chosen if isinstance(chosen, list | tuple) else [chosen])
     )

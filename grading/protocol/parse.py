@@ -199,9 +199,9 @@ def is_evidence(quote: str, normalised_answer: str) -> bool:
 
 def _parts(quote: str, normalised_answer: str) -> list[str]:
     """The quote's parts as the answer holds them; none if one of them is missing."""
-    whole = _trim(normalise(quote))
-    if whole and whole in normalised_answer:  # also if the answer itself holds an ellipsis
-        return [whole]
+    full = _trim(normalise(quote))
+    if full and full in normalised_answer:  # also if the answer itself holds an ellipsis
+        return [full]
     parts = [part for part in (_trim(normalise(part)) for part in _ELISION.split(quote)) if part]
     position = 0
     for part in parts:

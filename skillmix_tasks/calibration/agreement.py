@@ -97,23 +97,23 @@ def compare(answers: Sequence[Pairs]) -> Agreement:
     )
 
 
-def share(parts: ArrayLike, wholes: ArrayLike) -> Estimate:
-    """The sum of `parts` over that of `wholes`, both by answer; answers without a whole do not count."""
-    part, whole = np.asarray(parts, dtype=float), np.asarray(wholes, dtype=float)
-    part, whole = part[whole > 0], whole[whole > 0]
-    if not len(whole):
+def share(parts: ArrayLike, totals: ArrayLike) -> Estimate:
+    """The sum of `parts` over that of `totals`, both by answer; answers without a total do not count."""
+    part, total = np.asarray(parts, dtype=float), np.asarray(totals, dtype=float)
+    part, total = part[total > 0], total[total > 0]
+    if not len(total):
         return Estimate(state="nothing")
-    value = float(part.sum() / whole.sum())
+    value = float(part.sum() / total.sum())
     if value in (0.0, 1.0):
-        certain = wilson(len(whole) if value else 0, len(whole))
+        certain = wilson(len(total) if value else 0, len(total))
         return Estimate(value=value, low=certain.low, high=certain.high, state="unvaried")
-    if len(whole) < LEAST:
+    if len(total) < LEAST:
         return Estimate(value=value, state="few")
-    units = len(whole)
-    error = float(_bootstrap((part, whole), _ratio, method="percentile").standard_error)
+    units = len(total)
+    error = float(_bootstrap((part, total), _ratio, method="percentile").standard_error)
     # Where all answers have the same share, each counts once; and no decision counts for more than one.
     size = value * (1 - value) / error**2 * (units - 1) / units if error > 1e-12 else float(units)
-    size = min(size, float(whole.sum())) * few_units(units)
+    size = min(size, float(total.sum())) * few_units(units)
     found = wilson(value * size, size)
     return Estimate(value=value, low=found.low, high=found.high, state="estimated")
 
@@ -179,8 +179,8 @@ def _surplus(judge_only: _Counts, reference_only: _Counts, total: _Counts) -> Es
     return _drawn(value, (judge_only - reference_only, total), _ratio)
 
 
-def _ratio(part: _Counts, whole: _Counts, axis: int = -1) -> Any:
-    return part.sum(axis=axis) / whole.sum(axis=axis)
+def _ratio(part: _Counts, total: _Counts, axis: int = -1) -> Any:
+    return part.sum(axis=axis) / total.sum(axis=axis)
 
 
 def _drawn(value: float, data: tuple[_Counts, ...], statistic: Any, *, vectorized: bool = True) -> Estimate:

@@ -136,7 +136,7 @@ class EndpointStudent:
                 break
         if without:
             logger.warning(
-                "The student's endpoint refuses %s, which is left out; the results say so.",
+                "The student's endpoint refuses %s: requests omit it, and the results record it.",
                 ", ".join(sorted(without)),
             )
         return read_body(body, self.limit)

@@ -14,7 +14,7 @@ from lm_eval.api.instance import Instance
 from grading import Budget, Panel, State, UserError
 from grading.cost.stats import total
 from grading.failure import limit_hint, sentence
-from grading.keys import know_arguments
+from grading.keys import register_argument_keys
 from grading.panel import panel_name, panel_record
 from grading.protocol.parse import is_quoted, normalise
 from skillmix_tasks.checks import splitter_versions
@@ -39,7 +39,7 @@ from skillmix_tasks.stored.record import Answers, Controls, PackRecord, RunRecor
 
 _WORTH_A_WARNING = 0.02  # of the answers
 _ADVICE = {
-    AnswerState.CUT_OFF: "give reasoning room of its own with the setting reasoning_tokens",
+    AnswerState.CUT_OFF: "set reasoning_tokens, a separate limit for reasoning",
     AnswerState.REASONING_ONLY: "look at the samples: the answer may have gone into the reasoning",
     AnswerState.FILTERED: "use another endpoint, as this one's filter stops replies",
     AnswerState.API_FAILED: "run the same command again: only missing replies are requested",
@@ -64,7 +64,7 @@ class TaskRun:
         # results.
         self.settings = read_settings(metadata)
         self.model_args = {key: value for key, value in metadata.items() if key != "skillmix"}
-        know_arguments(self.model_args)
+        register_argument_keys(self.model_args)
         self.judges = self.settings.judges()
         self.pack, self.items, self.items_commit = self._draw()
         if self.settings.controls and not self.pack.controls:

@@ -91,7 +91,9 @@ class Settings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
                 "The setting `price` is of one judge: give each judge of the panel its own, as "
                 '{"model": NAME, "price": {"input": DOLLARS, "output": DOLLARS}}.'
             )
-        specs = chosen_judges(self.judge, base_url=self.judge_base_url, votes=self.votes, price=self.price)
+        specs = chosen_judges(
+            self.judge, base_url=self.judge_base_url, votes=self.votes, price=self.price, options=True
+        )
         check_panel(specs)
         if self.max_usd is not None:
             for spec in specs:

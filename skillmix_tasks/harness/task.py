@@ -29,10 +29,10 @@ from grading import UserError
 from grading.errors import first_fault, show_user_errors_in_one_line
 from grading.home import verdict_store
 from grading.store.replies import VerdictStore
-from skillmix_tasks.harness.beforehand import check_judges, refuse_chat_api, warn_of_one_turn
 from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.lm_eval_internals import evaluated_model, scored_mean
 from skillmix_tasks.harness.logs import show_our_logs
+from skillmix_tasks.harness.preflight import check_judges, refuse_chat_api, warn_of_one_turn
 from skillmix_tasks.harness.run import TaskRun
 from skillmix_tasks.harness.student import attach, check_template, student_identity
 from skillmix_tasks.harness.task_files import TaskSpec
@@ -125,7 +125,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         """Refuse invalid runs before anything is generated, then build the requests of the first turn."""
         if kwargs.get("cache_requests"):
             raise UserError(
-                "SKILL-MIX tasks do not work with --cache_requests, whose key knows neither pack nor seed: "
+                "SKILL-MIX tasks do not work with --cache_requests, whose key has neither pack nor seed: "
                 "leave it out; building the requests takes no time."
             )
         run = self.run

@@ -87,7 +87,7 @@ def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
         for number in range(len(files)):
             _look_through(files, number, tasks, generations)
     for one in tasks.values():
-        _check_whole(one)
+        _check_complete(one)
     return list(tasks.values())
 
 
@@ -215,7 +215,7 @@ def _add_answer(task: StoredTask, answer: StoredAnswer, place: tuple[int, int], 
     item.places[answer.generation] = place
 
 
-def _check_whole(task: StoredTask) -> None:
+def _check_complete(task: StoredTask) -> None:
     if task.world_size > 1 and sorted(task.ranks) != list(range(task.world_size)):
         raise UserError(
             f"{task.path} is of a run of {task.world_size} ranks: name the files of all of them, each once "
@@ -253,8 +253,8 @@ class _File:
         header = self.header
         if header is None:
             record = record_beside(self.path, name)
-            # lm-eval names the folder after the model.
-            student = record.student if record else {"model": self.path.resolve().parent.name}
+            # lm-eval names the folder after the model, with two underscores for each slash.
+            student = record.student if record else {"model": self.path.resolve().parent.name.replace("__", "/")}
             sampling = record.sampling if record else None
             return StoredTask(name, files, self.path, turns, {}, student, sampling=sampling, ranks=[0])
         return StoredTask(

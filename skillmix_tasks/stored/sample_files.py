@@ -12,7 +12,7 @@ from typing import Any, Self
 from lm_eval.loggers import EvaluationTracker
 
 from grading import UserError
-from grading.safety.whole import sync
+from grading.safety.atomic import sync
 
 _DRAFT = "draft"  # where lm-eval's file names have the time
 
@@ -43,10 +43,10 @@ class CheckedTracker(EvaluationTracker):  # type: ignore[misc]
         super().save_results_samples(task_name=task_name, samples=samples)
         self._verify(file, lambda path: _lines(path) == number)
 
-    def _verify(self, file: Path, is_whole: Callable[[Path], bool]) -> None:
+    def _verify(self, file: Path, is_complete: Callable[[Path], bool]) -> None:
         if not file.exists():
             self.lost.append(file.name)
-        elif is_whole(file):
+        elif is_complete(file):
             sync(file)
         else:
             self.lost.append(file.name)

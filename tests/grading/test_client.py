@@ -191,6 +191,19 @@ def test_fixed_mode_has_the_bound_in_flight_after_the_first_reply(endpoint: Endp
     assert endpoint.in_flight_max == 24
 
 
+def test_fixed_mode_does_not_start_all_at_once(endpoint: Endpoint):
+    endpoint.latency = 1.0
+    ask(endpoint, 101, concurrency=100, adaptive=False)
+    assert endpoint.came[100] > endpoint.came[1] + 0.3
+
+
+def test_a_few_calls_do_not_wait_for_workers_that_have_none(endpoint: Endpoint):
+    endpoint.latency = 0.2
+    begun = time.monotonic()
+    ask(endpoint, 5, concurrency=9_000, adaptive=False)
+    assert time.monotonic() < begun + 5
+
+
 def test_adaptive_mode_backs_off(endpoint: Endpoint):
     """Refused whatever goes beyond eight in flight, it soon stays there."""
     endpoint.latency = 0.2

@@ -26,8 +26,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from grading import UserError
+from grading.safety.atomic import sync_all, write_atomic
 from grading.safety.templates import own_template
-from grading.safety.whole import sync_all, write_whole
 from training.data.mix import Mix, draw_texts, read_texts
 from training.data.rows import COLUMNS, FEATURES, Row, read_rows, rows_files
 
@@ -83,7 +83,7 @@ def build_dataset(
         raise UserError(f"The data set cannot be written to {folder} ({error.strerror}).") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    write_whole(folder / "README.md", _readme(configs, mix))
+    write_atomic(folder / "README.md", _readme(configs, mix))
     return configs
 
 

@@ -179,7 +179,7 @@ def _check(row: Labels, pack: Pack, asked: dict[Cell, str], found: Leakage) -> N
     if row.pack != pack.about.id or unknown:
         raise UserError(
             f"The row {row.id} was made with the pack {row.pack!r}"
-            + (f" and has {unknown[0]!r}, which the pack {pack.about.id!r} has not" if unknown else "")
+            + (f" and has {unknown[0]!r}, which the pack {pack.about.id!r} does not have" if unknown else "")
             + ": name that pack with --pack."
         )
     heldout = [name for name in row.skills if skills[name].category in pack.about.heldout_categories]

@@ -11,10 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from grading import UserError
 from grading.errors import first_fault
+from grading.safety.atomic import atomic_file, write_atomic
 from grading.safety.bounds import read_bytes
 from grading.safety.templates import own_template
 from grading.safety.text import plain, write_csv
-from grading.safety.whole import whole_file, write_whole
 
 DASH = "-"  # what is not known
 _LINE, _CHARACTER = 0.26, 0.085  # inches of height and width
@@ -64,7 +64,7 @@ _WRITTEN = TypeAdapter(Written)
 def write_all(written: Written, out: Path) -> Path:
     """Write tables.json; its path."""
     path = out / "tables.json"
-    write_whole(path, _WRITTEN.dump_json(written, indent=1) + b"\n")
+    write_atomic(path, _WRITTEN.dump_json(written, indent=1) + b"\n")
     return path
 
 
@@ -82,7 +82,7 @@ def read_tables(folder: Path) -> Written:
 def write_table(table: Table, out: Path) -> list[Path]:
     """Write a table as .md, .csv and .png; the paths."""
     image = out / f"{table.stem}.png"
-    with whole_file(image) as draft:
+    with atomic_file(image) as draft:
         first = table.sections[0]
         part = f", {first.title.lower()}" if first.title else ""
         _draw(draft, f"{table.name}. {table.title}{part}", first.header, first.rows)
@@ -94,8 +94,8 @@ def write_text(table: Table, out: Path, pictures: Sequence[Path] = ()) -> list[P
     template = own_template("training", "templates", "table.md.jinja")
     text = template.render(table=table, pictures=[path.name for path in pictures])
     markdown, lines = out / f"{table.stem}.md", out / f"{table.stem}.csv"
-    write_whole(markdown, text.rstrip() + "\n")
-    with whole_file(lines) as draft:
+    write_atomic(markdown, text.rstrip() + "\n")
+    with atomic_file(lines) as draft:
         write_csv(draft, list(table.records[0]) if table.records else [], table.records)
     return [markdown, lines]
 

@@ -130,7 +130,7 @@ def _check_alike(
     if differing:
         name = differing[0]
         raise UserError(
-            f"{first.results} and {other.results} have another {name if kind == 'rules' else kind + ' ' + name} "
-            f"({expected.get(name)!r} and {values.get(name)!r}), so their scores do not compare: evaluate both "
-            "alike."
+            f"{first.results} and {other.results} differ in {name if kind == 'rules' else kind + ' ' + name} "
+            f"({expected.get(name)!r} and {values.get(name)!r}), so their scores are not comparable: evaluate "
+            "both with the same one."
         )

@@ -195,7 +195,7 @@ class Experiment(_Part):
         specs = {}
         for one in self.judges:
             judge = as_judge(one)
-            spec = resolve_judge(named_model(judge.model), base_url=judge.base_url, votes=self.votes)
+            spec = resolve_judge(named_model(judge.model), base_url=judge.base_url, votes=self.votes, options=True)
             specs[Path(spec.model).name if spec.kind == "transformers" else spec.model] = spec
         return specs
 
@@ -302,7 +302,7 @@ def _check(experiment: Experiment) -> None:
         experiment.recipe(name)
     judges = list(experiment.judge_specs().values())
     if len(judges) < len(experiment.judges):
-        raise UserError("two judges have the same model id: their results could not be told apart")
+        raise UserError("two judges have the same model id: their results would be mixed")
     for spec in [*judges, experiment.teacher_spec()] if experiment.budget is not None else []:
         require_price(spec)
 

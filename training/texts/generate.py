@@ -27,7 +27,7 @@ from tqdm import tqdm
 from grading import Budget, JudgeSpec, Panel, UserError
 from grading.home import verdict_store
 from grading.panel import panel_record
-from grading.safety.whole import whole_file, write_whole
+from grading.safety.atomic import atomic_file, write_atomic
 from skillmix_tasks.cells import evaluation_cells
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
@@ -121,7 +121,7 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
     }
     teacher = Teacher(run.teacher, verdict_store(), **options)
     # If each process retried a lost vote, a stopped run would get other texts than an unbroken one.
-    panel = Panel(run.judges, verdict_store(), steadfast=True, **options)
+    panel = Panel(run.judges, verdict_store(), single_retry=True, **options)
     panel.expect(sum(kind.tries or 2 * (kind.accept or 0) for kind in run.plan.kinds))
     try:
         teacher.check()
@@ -130,7 +130,7 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
             loop = _Loop(run, out, teacher, panel, limits)
             endings = {kind.k: loop.fill(kind) for kind in run.plan.kinds}
             loop.counts.check()
-            write_whole(out / "counts.json", loop.counts.model_dump_json(indent=1) + "\n")
+            write_atomic(out / "counts.json", loop.counts.model_dump_json(indent=1) + "\n")
         return Outcome(loop.counts, endings, teacher.record(), panel.record())
     finally:
         teacher.close()
@@ -179,7 +179,7 @@ class _Loop:
         """Try cells until the kind is full or has to end; the reason for the end, as a sentence."""
         stream = cells(self._run.pack, kind, self._run.plan, self._run.seed, self._excluded)
         with (
-            whole_file(rows_file(self._out, kind.k)) as draft,
+            atomic_file(rows_file(self._out, kind.k)) as draft,
             draft.open("w", encoding="utf-8") as rows,
             tqdm(
                 total=kind.accept or kind.tries,
@@ -300,5 +300,5 @@ def _stop_if_down(drafts: list[Draft]) -> None:
         said = "; ".join(f"{count} times {cause}" for cause, count in causes)
         raise UserError(
             f"{len(failed)} of {len(drafts)} texts failed at the teacher's or the judge's endpoint "
-            f"({said}): fix it, then run the same command again; nothing is lost."
+            f"({said}): fix it, then run the same command again. All replies are saved."
         )

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from grading.safety.atomic import atomic_file, write_atomic
 from grading.safety.templates import own_template
-from grading.safety.whole import whole_file, write_whole
 from skillmix_tasks.items.pack import Pack
 from training.texts.charts import draw
 from training.texts.counts import Counts, KindCounts, Spending, pair_tallies, rate, skill_tallies
@@ -32,8 +32,8 @@ def write_summary(folder: Path, counts: Counts, pack: Pack, *, about: Sequence[s
         ],
     )
     text, chart = folder / "summary.md", folder / "summary.png"
-    write_whole(text, page + "\n")
-    with whole_file(chart) as draft:
+    write_atomic(text, page + "\n")
+    with atomic_file(chart) as draft:
         draw(draft, counts, pack)
     return [text, chart]
 

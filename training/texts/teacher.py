@@ -15,7 +15,7 @@ from grading.asker import Asker, open_backend
 from grading.backend import Backend, Message, Reply, Sink, VoteCall, save_and_read
 from grading.cost.progress import CallBar
 from grading.home import StorePlace
-from grading.keys import know_text, redact
+from grading.keys import redact, register_text_keys
 from grading.models.fingerprint import check_model_path
 from grading.models.spec import LOCAL_PREFIX, ModelSpec, make_spec
 from grading.store.replies import vote_key
@@ -91,8 +91,8 @@ def resolve_teacher(
                 "it out."
             )
         address = {} if base_url is None else {"base_url": base_url}
-        return make_spec(TeacherSpec, {"model": teacher} | address | given)
-    know_text(lm_args or "")
+        return make_spec(TeacherSpec, {"model": teacher} | address | given, options=True)
+    register_text_keys(lm_args or "")
     arguments = _arguments(lm_args or "")
     if teacher.startswith(LOCAL_PREFIX):
         arguments = {"batch_size": _BATCH} | arguments | {"pretrained": teacher.removeprefix(LOCAL_PREFIX)}
@@ -104,7 +104,7 @@ def resolve_teacher(
             "--teacher-args pretrained=DIRECTORY_OR_HUB_ID."
         )
     local = {"kind": "transformers", "model": str(name), "lm": teacher, "lm_args": arguments}
-    return make_spec(TeacherSpec, local | given)
+    return make_spec(TeacherSpec, local | given, options=True)
 
 
 def _arguments(text: str) -> dict[str, Any]:
@@ -230,10 +230,10 @@ class LmEvalBackend:
         usage = Usage(len(model.tok_encode(prompt)), len(model.tok_encode(text)))
         if not text.strip():
             return Reply(State.EMPTY, text, "the reply holds no text", usage)
-        whole = self._spec.prefix + text
+        full = self._spec.prefix + text
         if usage.completion >= self._spec.max_tokens:
-            return Reply(State.TRUNCATED, whole, "the reply ended at max_tokens", usage)
-        return Reply(State.GRADED, whole, usage=usage)
+            return Reply(State.TRUNCATED, full, "the reply ended at max_tokens", usage)
+        return Reply(State.GRADED, full, usage=usage)
 
     def _loaded(self) -> LM:
         if self._model is None:

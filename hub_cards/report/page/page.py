@@ -74,14 +74,14 @@ def render_page(study: Study, experiment: Experiment | None = None) -> str:
     packed = [(f"chunk-{number}", chunk) for number, chunk in enumerate(study.answers.chunks)]
     packed += [
         (
-            f"student-{portrait.row.id}",
+            f"student-{report.row.id}",
             packed_text(
                 student.render(
-                    portrait=portrait, labels=labels, splits=SPLIT_NAMES, number=number, thousands=_thousands
+                    report=report, labels=labels, splits=SPLIT_NAMES, number=number, thousands=_thousands
                 )
             ),
         )
-        for portrait in study.portraits
+        for report in study.student_reports
     ]
     return ours.get_template("page.html.jinja").render(
         script=script,
@@ -98,7 +98,7 @@ def render_page(study: Study, experiment: Experiment | None = None) -> str:
         notes=study.notes,
         bounded=any(row.by_k("full_marks", "all") for row in study.measured),
         agreements=study.agreements,
-        portraits=study.portraits,
+        student_reports=study.student_reports,
         protocols=len({row.group for row in study.measured}),
         letters=letters,
         groups={row.group: f"{row.judge}; {row.protocol}; pack {row.pack}" for row in study.rows},
@@ -250,7 +250,7 @@ def _cell(cell: Cell) -> list[float | None]:
 
 def _labels(study: Study) -> dict[int, str]:
     """The names of the examples."""
-    shown = {one for portrait in study.portraits for numbers in portrait.examples.values() for one in numbers}
+    shown = {one for report in study.student_reports for numbers in report.examples.values() for one in numbers}
     answers, runs = study.answers.rows, [entry.run for entry in study.entries]
     return {
         one: f"{runs[answers[one].run].task} {answers[one].topic or answers[one].item}" for one in sorted(shown)

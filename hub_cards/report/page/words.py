@@ -137,5 +137,5 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def _range(ks: Sequence[int]) -> str:
-    whole = len(ks) > 2 and list(ks) == list(range(ks[0], ks[-1] + 1))
-    return f"{ks[0]} to {ks[-1]}" if whole else listed(map(str, ks))
+    consecutive = len(ks) > 2 and list(ks) == list(range(ks[0], ks[-1] + 1))
+    return f"{ks[0]} to {ks[-1]}" if consecutive else listed(map(str, ks))

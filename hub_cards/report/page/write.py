@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from grading import UserError
-from grading.safety.whole import sync
+from grading.safety.atomic import sync
 from hub_cards.report.page.page import Experiment, render_page
 from hub_cards.report.page.pictures import draw_pictures
 from hub_cards.report.page.tables import write_tables

@@ -28,7 +28,7 @@ class SkillLine:
 
 
 @dataclass(frozen=True)
-class Portrait:
+class StudentReport:
     """All about one row. Figures without samples are empty; `examples` are numbers of answers on the page.
 
     `kinds` has the share of points earned by kind, for each task's (split, k); `disputed` (points on which votes
@@ -49,8 +49,8 @@ class Portrait:
     examples: dict[str, list[int]]
 
 
-def portray(row: Row, entries: Sequence[Measured], answers: Sequence[AnswerRow]) -> Portrait:
-    """The portrait of a measured row; `answers` are those of all runs."""
+def make_student_report(row: Row, entries: Sequence[Measured], answers: Sequence[AnswerRow]) -> StudentReport:
+    """The report of a measured row's student; `answers` are those of all runs."""
     runs = {number: entries[number] for number in row.runs}
     tallies = [entry.tally for entry in runs.values() if entry.tally is not None]
     kinds: dict[str, dict[tuple[str, int], Share | None]] = {
@@ -71,7 +71,7 @@ def portray(row: Row, entries: Sequence[Measured], answers: Sequence[AnswerRow])
     ungrounded = [one.ungrounded for one in records if one.ungrounded]
     names = ("prompt_tokens", "completion_tokens", "dollars")
     files = {entry.run.source: entry.run.seconds for entry in runs.values()}
-    return Portrait(
+    return StudentReport(
         row=row,
         saturation=_saturation(row),
         kinds=kinds if tallies else {},

@@ -88,5 +88,5 @@ def warn_of_one_turn() -> None:
     """Warn once that a run without a chat template has one turn."""
     logger.warning(
         "Without --apply_chat_template the task has a single turn that states the sentence limit; its scores "
-        "are not comparable with two turns. The results say `turns: 1`."
+        "are not comparable with two turns. The results record `turns: 1`."
     )
