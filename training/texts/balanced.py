@@ -29,8 +29,8 @@ def balanced_cells(
     """Different cells (ids of skills, id of topic) that are not in `excluded`, until they cannot stay even.
 
     The counts of any two topics, and of any two skills, differ by at most 1. For k = 2 so do those of pairs of
-    categories, and then those of the skills of a category. `compatible` leaves out of a list the skills that an earlier one excludes;
-    a skill that waits for that reason may be behind by two.
+    categories, and then those of the skills of a category. `compatible` leaves out of a list the skills that an
+    earlier one excludes; a skill that waits for that reason may be behind by two.
     """
     used = set(excluded)
     sets = _pairs(stream, skills, compatible) if k == 2 else _sets(stream, k, skills, compatible)
