@@ -138,7 +138,6 @@ def results(
     """Push a model's results and samples, and add them to its card; --benchmark adds the Hub's leaderboards."""
     from dataclasses import replace
 
-    from grading.commands.words import listed
     from hub_cards.evaluations import other_students, read_evaluations
     from hub_cards.hub.publication import Target
     from hub_cards.hub.push import read_benchmark
@@ -154,14 +153,15 @@ def results(
     named = benchmark or _items_from(evaluations)
     pinned = None if named is None or dry_run else read_pinned(read_benchmark(named), named)
     ranked = None if named is None or pinned is None else (named, pinned)
-    note = (
-        f"These are the results of {evaluations[0].run.student.name}; those of {listed(others)} in the same files "
-        "or folders are not pushed."
-    )
+    notes = [
+        f"These are the results of {evaluations[0].run.student.name}; those of {other} are in the same files or "
+        "folders, and are not pushed."
+        for other in others
+    ]
 
     def publication(remote: Remote) -> Publication:
         made = plan(evaluations, remote, repo=repo, benchmark=ranked, pull_request=pull_request)
-        return replace(made, notes=(note, *made.notes)) if others else made
+        return replace(made, notes=(*notes, *made.notes))
 
     _push(
         Target(repo, "model", MARK, public, must_exist=True, pull_request=pull_request),

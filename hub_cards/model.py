@@ -55,6 +55,8 @@ def model_facts(
     Raises UserError with the name of a fact that is missing.
     """
     run = read_record(run_folder / "run.json", _MADE_BY, within=run_folder)
+    if "recipe" not in run:
+        raise UserError(f"{run_folder} is no run of {_MADE_BY}: name a folder that it made.")
     named = base_model or str(need(run, "base_model.name", where="run.json"))
     refuse_gaps(
         {

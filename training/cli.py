@@ -94,8 +94,9 @@ def generate(
         Path | None, typer.Option(help="Pre-training text: .txt, .jsonl, .parquet, or a data set.")
     ] = None,
     mix_share: Annotated[
-        float, typer.Option(metavar="SHARE", help="The share of --mix in the training rows.")
-    ] = 0.1,
+        float | None,
+        typer.Option(metavar="SHARE", help="The share of --mix in the training rows; 0.1 by default."),
+    ] = None,
     validation: Annotated[
         float, typer.Option(metavar="SHARE", help="The share of the texts held back for validation.")
     ] = 0.02,
@@ -109,7 +110,7 @@ def generate(
     """
     from lm_eval.utils import setup_logging
 
-    from grading import Budget
+    from grading import Budget, UserError
     from grading.commands.closing import same_command, show_closing
     from skillmix_tasks.harness.logs import show_our_logs
     from skillmix_tasks.harness.settings import given_settings, read_settings
@@ -144,7 +145,9 @@ def generate(
         least_rate=least_rate,
     )
     check_share(validation)  # what comes last is looked at first: it must not fail when all is paid for
-    mixed = Mix(mix, mix_share) if mix is not None else None
+    if mix is None and mix_share is not None:
+        raise UserError(f"--mix-share {mix_share:g} is a share of the text of --mix: name that text, too.")
+    mixed = Mix(mix, 0.1 if mix_share is None else mix_share) if mix is not None else None
     if mixed is not None:
         mixed.check()
     budget = Budget(max_usd=max_usd, max_tokens=max_tokens)
@@ -297,6 +300,7 @@ def compare(
 
 @app.command()
 def estimate(
+    context: typer.Context,
     experiment: Annotated[
         Path | None, typer.Argument(help="The file of an experiment; it takes no option but --json.")
     ] = None,
@@ -324,6 +328,7 @@ def estimate(
     experiment, the memory of each training is printed, too; the exit status is 1 if GPUs or budget do not suffice.
     """
     if experiment is not None:
+        _refuse_options(context, experiment)
         _estimate_experiment(experiment, as_json=as_json)
         return
     from skillmix_tasks.harness.settings import given_settings, read_settings
@@ -344,6 +349,19 @@ def estimate(
         items=items,
     )
     typer.echo(json.dumps(found.record()) if as_json else found.text())
+
+
+def _refuse_options(context: typer.Context, experiment: Path) -> None:
+    from grading import UserError
+    from grading.commands.words import listed
+
+    others = [name for name in context.params if name not in ("experiment", "as_json")]
+    sources = {name: context.get_parameter_source(name) for name in others}
+    typed = [
+        f"--{name.replace('_', '-')}" for name in others if getattr(sources[name], "name", "") == "COMMANDLINE"
+    ]
+    if typed:
+        raise UserError(f"The experiment {experiment} says what {listed(typed)} would: leave the options out.")
 
 
 def _estimate_experiment(file: Path, *, as_json: bool) -> None:

@@ -167,9 +167,17 @@ def read_settings(metadata: dict[str, Any]) -> Settings:
 
 
 def given_settings(changes: Sequence[str] | None = None, **options: object) -> dict[str, Any]:
-    """The settings that a command was given: its `options` that are set, then `changes`, each as `one_setting`."""
+    """The settings that a command was given: its `options` that are set, then `changes`, each as `one_setting`.
+
+    UserError if a change has another value than the option.
+    """
     given = {name: value for name, value in options.items() if value is not None and value != []}
-    return given | dict(one_setting(change) for change in changes or ())
+    for change in changes or ():
+        name, value = one_setting(change)
+        if name in given and given[name] not in (value, [value]):
+            raise UserError(f"--{name.replace('_', '-')} and --set {change} differ: type one of them.")
+        given[name] = value
+    return given
 
 
 def one_setting(text: str) -> tuple[str, Any]:

@@ -114,6 +114,8 @@ def check_leaks(
     `pack` is the name or directory of the rows' pack, which has to be given if it is not a bundled one. Raises
     UserError if the rows cannot be read or are of another pack.
     """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}: name the directory of a data set.")
     rows = read_labels(folder)
     first = next((row for row in rows if row.source != "mix"), None)
     if first is None:

@@ -146,9 +146,8 @@ def judge_options(given: Sequence[str]) -> list[str]:
         return []
     matches = [_GIVEN.fullmatch(one) for one in given]
     folders = [Path(match["data"]) for match in matches if match]
-    record: dict[str, Any] = next(
-        (found["judge"] for folder in folders if (found := record_of(folder)) and "judge" in found), {}
-    )
+    records = (record_of(folder) or {} for folder in folders)
+    record: dict[str, Any] = next((one["judge"] for one in records if "judge" in one), {})
     judges = [one for one in record.get("panel", [record]) if "model" in one]
     if not judges:
         return ["--judge", default_judge()]

@@ -106,8 +106,10 @@ def choose_plan(name: str | None, ks: Sequence[int], accept: int | None, scale: 
 
     Raises UserError unless it is just one of the two.
     """
-    if (name is None) == (not ks and accept is None):
+    if name is None and not ks and accept is None:
         raise UserError("Say what to make: --plan NAME, or --k 1,2,3 --accept 4000.")
+    if name is not None and (ks or accept is not None):
+        raise UserError(f"--plan {name} says how many texts of each k: leave --k and --accept out, or --plan.")
     if name is not None:
         return scaled(load_plan(name), scale)
     if not ks or accept is None:

@@ -85,6 +85,13 @@ def make_study(
         raise UserError("No task in these files is a judged SKILL-MIX task: there is nothing to report.")
     entries = _one_student_for_a_model(entries)
     rows, replaced = measured_rows(entries, calibrations)
+    students = list(dict.fromkeys(row.student for row in rows))
+    for option, name in (("--before", before), *(("--after", one) for one in after)):
+        if name not in (*students, "before", "after"):
+            raise UserError(
+                f"{option} {name} is none of the students in these results ({listed(students)}): name one of "
+                f"them, or give the name with {name}=PATH."
+            )
     notes = [
         f"{what}: {_listed(missing)}."
         for what, missing in (
