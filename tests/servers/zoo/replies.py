@@ -200,12 +200,15 @@ class NegativeUsage(Habit):
 
 
 class OneChoice(Habit):
-    """Replies always with the same choice."""
+    """Replies always with the same choice; one that is `formed`, only where a form was asked for."""
 
     wasted = 99
     one: Json = choice(TEXT)
+    formed = False
 
     def chat(self, body: Json, number: int) -> Answer:
+        if self.formed and "response_format" not in body:
+            return good(body)
         return answer(200, {"choices": [self.one] * body.get("n", 1), "usage": USAGE})
 
 
@@ -213,6 +216,7 @@ class VerdictInReasoning(OneChoice):
     """A server takes the complete reply for reasoning, as vLLM's parser does without a closing tag."""
 
     source = "made up"
+    formless = Lost(State.REASONING_ONLY)
     one = choice(None, reasoning_content=f"Let me look.\n{TEXT}")
 
 
@@ -237,11 +241,13 @@ class ContentObject(OneChoice):
 
 class ContentParsed(OneChoice):
     source = "made up: a gateway that parses the requested JSON"
+    formed = True
     one = choice(json.loads(TEXT))
 
 
 class TwiceEncoded(OneChoice):
     source = "made up"
+    formed = True
     one = choice(json.dumps(TEXT))
 
 
@@ -252,11 +258,13 @@ class ThoughtParts(OneChoice):
 
 class CallWithObject(OneChoice):
     source = "made up after the calls of Ollama"
+    formed = True
     one = choice("", tool_calls=[{"function": {"name": "verdict", "arguments": json.loads(TEXT)}}])
 
 
 class FunctionCall(OneChoice):
     source = "made up: the form before tool_calls"
+    formed = True
     one = choice(None, function_call={"name": "verdict", "arguments": TEXT}) | {"finish_reason": "function_call"}
 
 
