@@ -28,6 +28,7 @@ _QUOTA = re.compile(
     r"insufficient[_ ](\w+[_ ])?(quota|balance|credits?|funds)|exceeded your current quota|credit balance"
     r"|out of credits|(reached|exceeded)\b.{0,40}\busage limits?|usage limits? (reached|exceeded)"
     r"|budget\b.{0,40}\bexceeded|over (the |your )?budget|credit[_ ]limit|top[- ]?up"
+    r"|wallet|recharge|payment method|trial (has |period )?(ended|expired|is over)"
     r"|(no|not|n't) (have )?(any |enough |sufficient )?(remaining )?(credits?|balance|funds)"
     r"|(account|subscription)\b.{0,40}\b(suspended|inactive|not active)|inactive (account|subscription)"
     r"|(credits?|balance|quota|budget|funds)\b.{0,40}"
@@ -43,7 +44,7 @@ _OF_THE_MINUTE = re.compile(r"(per|/)[-_ ]?(min|sec)|\b(RPM|TPM|RPS)\b", re.IGNO
 _OF_THE_DAY = re.compile(r"(per|/)[-_ ]?(day|month)|\b(RPD|TPD)\b|daily|monthly", re.IGNORECASE)
 _KEY = re.compile(
     r"\b(no|invalid|incorrect|wrong|expired|revoked|missing)\b.{0,20}\b(api[-_ ]?key|credentials)"
-    r"|(invalid|incorrect|expired|missing) (access|auth|bearer) token"
+    r"|(invalid|incorrect|expired|missing) (access|auth|bearer) token|invalid_token"
     r"|api[-_ ]?key\b.{0,30}\b(not valid|invalid|expired|not found|incorrect|revoked|missing|required)"
     r"|API_KEY_INVALID|unauthenticated|authentication[_ ](error|failed|fails)",
     re.IGNORECASE,
@@ -54,6 +55,7 @@ _MODEL = re.compile(
     r"|no (allowed |available )?(endpoints?|providers?)\b(?!.{0,60}\bparameters?\b)|no models? (is |are )?loaded"
     r"|(not?|n't|unable|cannot|denied|lacks?)\b.{0,30}\baccess( to)?( the)? models?\b"
     r"|model (id|identifier|name)\b.{0,20}\binvalid|not a chat model"
+    r"|unsupported[_ ]model|model[_ ](is )?(unavailable|not available)|end[- ]of[- ]life|sunset"
     r"|\bmodels?\b.{0,60}(\bnot|n't) support(ed)?\b.{0,20}\b(chat|generat)"
     r"|on-demand throughput"
     r"|\bmodels?\b.{0,120}\b(not found|(does )?not exist|decommissioned"
@@ -79,7 +81,8 @@ _LONG = re.compile(
     r"context[_ ]length|context (window|size|limit)|maximum context|max(imum)?[_ ]?(model[_ ]?len|input)"
     r"|max_(completion_|output_|new_)?tokens\b.{0,60}(\b(less than|at most|maximum|exceeds?|too (large|high))|<=)"
     r"|prompt is too long|too many (input )?tokens|input (is )?too long|exceeds? the available context"
-    r"|exceed\w*\b.{0,40}\b(token limit|number of (input )?tokens)",
+    r"|exceed\w*\b.{0,40}\b(token limit|number of (input )?tokens)"
+    r"|\b(prompt|input|message)s?\b.{0,40}\b(over|exceeds?|above|(longer|larger) than)\b.{0,20}\b(limit|maximum)",
     re.IGNORECASE,
 )
 _LUCK = re.compile(r"json_validate_failed|failed_generation|failed to (generate|validate) json", re.IGNORECASE)
@@ -87,6 +90,11 @@ _TOO_LARGE = re.compile(
     r"request too large", re.IGNORECASE
 )  # for the tokens of a minute, so waiting does not help
 _TOO_FAST = re.compile(r"rate[-_ ]?limit|too many requests|overloaded|try again (later|in)", re.IGNORECASE)
+_FAILING = re.compile(
+    r"upstream (connect|request)|connect(ion)? (error|timeout|reset|refused)|timed out|temporarily unavailable"
+    r"|internal (server )?error|(bad gateway|service unavailable)\b",
+    re.IGNORECASE,
+)
 _LOADING = re.compile(
     r"(?<!error )(?<!failed )(?<!while )\bloading\b|warming[- ]up|starting[- ]up|cold[- ]start|initiali[sz]ing"
     r"|not (yet )?ready|estimated_time",
@@ -95,9 +103,9 @@ _LOADING = re.compile(
 _PARAMETERS = re.compile(r"\b(parameters?|arguments?|options?)\b", re.IGNORECASE)
 _SYSTEM = re.compile(
     r"(system|developer)\b.{0,30}\b(role|message|prompt|instruction)s?\b.{0,40}\bnot (supported|allowed|enabled)"
-    r"|(system|developer) (role|message|instruction) not|not support.{0,30}\bsystem\b"
+    r"|(system|developer) (role|message|instruction) not|(not|n't) support.{0,30}\bsystem\b"
     r"|valid roles?:|roles must alternate|(unexpected|unknown|invalid|unsupported).{0,20}role.{0,20}system"
-    r"|messages\W{1,3}\d*\W{0,2}role\b|only\b.{0,40}\broles\b|first message\b.{0,40}\buser\b"
+    r"|messages\W{1,3}\d*\W{0,2}role\b|only\b.{0,40}\broles\b|\broles? must be\b|first message\b.{0,40}\buser\b"
     r"|must (start|begin) with.{0,20}\buser\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -124,6 +132,8 @@ _WORDS = (
     "message",
     "msg",
     "detail",
+    "error_description",
+    "error",  # as a text it may be no more than a name; as an object it comes first
     "error_message",
     "errorMessage",
     "faultstring",
@@ -324,7 +334,8 @@ def _words(body: object, depth: int) -> str:
     if isinstance(metadata, dict) and metadata.get("raw"):  # a router's own message says only that there is one
         return _words(metadata["raw"], depth + 1)
     values = {str(name).lower(): value for name, value in body.items()}
-    for name in ("error", "errors", "fault", "base_resp", *_WORDS):
+    first = () if isinstance(values.get("error"), str) else ("error",)
+    for name in (*first, "errors", "fault", "base_resp", *_WORDS):
         if words := _words(values.get(name.lower()), depth + 1):
             place = body.get("loc")
             return f"{words}: {'.'.join(map(str, place))}" if isinstance(place, list) else words
@@ -432,8 +443,12 @@ def _cause(status: int, text: str, named: str, after: float | None) -> Cause:
         return Cause.REGION
     if status in (400, 403, 422, 451) and _FILTER.search(text):
         return Cause.REFUSED
+    if status == 451:
+        return Cause.REGION
     if status in (400, 403) and _TOO_FAST.search(named):
         return Cause.BUSY
+    if status in (400, 403) and _FAILING.search(named):
+        return Cause.SERVER
     if status in (400, 413, 422) and _LONG.search(text):
         return Cause.TOO_LONG
     if (status in (400, 403, 404, 410, 422) and _MODEL.search(text)) or (status == 503 and _MODEL.search(named)):
