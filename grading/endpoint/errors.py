@@ -52,11 +52,12 @@ _KEY = re.compile(
 _MODEL = re.compile(
     r"model_not_found|invalid_model|DeploymentNotFound|unknown[_ ]model|no such model|not a valid model"
     r"|invalid model\b|model[_ ]not[_ ](exist|available)|no available channel for model|无可用渠道"
-    r"|no (allowed |available )?(endpoints?|providers?)\b(?!.{0,60}\bparameters?\b)|no models? (is |are )?loaded"
+    r"|no (allowed |available )?(endpoints?|providers?)\b(?!.{0,40}\b(parameters?|support|handle)\b)"
+    r"|no models? (is |are )?loaded"
     r"|(not?|n't|unable|cannot|denied|lacks?)\b.{0,30}\baccess( to)?( the)? models?\b"
     r"|model (id|identifier|name)\b.{0,20}\binvalid|not a chat model"
-    r"|unsupported[_ ]model|model[_ ](is )?(unavailable|not available)|end[- ]of[- ]life|sunset"
-    r"|\bmodels?\b.{0,60}(\bnot|n't) support(ed)?\b.{0,20}\b(chat|generat)"
+    r"|unsupported[_ ]model|model_unavailable|model is not available|end[- ]of[- ]life|sunset"
+    r"|\bmodels?\b.{0,60}(\bnot|n't) support(ed)?( for| in| the)* (v1/)?(chat\b|generateContent)"
     r"|on-demand throughput"
     r"|\bmodels?\b.{0,120}\b(not found|(does )?not exist|decommissioned"
     r"|has been (deprecated|retired|removed|shut ?down))",
@@ -100,7 +101,7 @@ _LOADING = re.compile(
     r"|not (yet )?ready|estimated_time",
     re.IGNORECASE,
 )
-_PARAMETERS = re.compile(r"\b(parameters?|arguments?|options?)\b", re.IGNORECASE)
+_PARAMETERS = re.compile(r"\b(parameters?|arguments?|options?|that (support|can))\b", re.IGNORECASE)
 _SYSTEM = re.compile(
     r"(system|developer)\b.{0,30}\b(role|message|prompt|instruction)s?\b.{0,40}\bnot (supported|allowed|enabled)"
     r"|(system|developer) (role|message|instruction) not|(not|n't) support.{0,30}\bsystem\b"
@@ -232,7 +233,7 @@ class StatusError(CallFailedError):
         self._text = _text_of(body)
         self._body = body
         self.after = _after(headers, body, words)
-        cause = _cause(status, self._text, f"{words} {' '.join(_names_of(body))}", self.after)
+        cause = _cause(status, self._text, f"{words} | {' '.join(_names_of(body))}", self.after)
         self.filtered = cause is Cause.REFUSED and _FILTER.search(self._text) is not None
         self.busy = cause is Cause.BUSY
         self.loading = self.busy and _LOADING.search(self._text) is not None

@@ -398,6 +398,15 @@ class GenerationFailed(EmptyChoices):
         return answer(424, {"error": "Request failed during generation", "error_type": "generation"})
 
 
+class FailureAsBadRequest(EmptyChoices):
+    """The status of the request's mistake, about the server's own."""
+
+    source = "made up after the errors of Envoy"
+
+    def bad(self, body: Json) -> Answer:
+        return answer(400, error("upstream connect error or disconnect/reset before headers"))
+
+
 HABITS: tuple[type[Habit], ...] = (
     EmptyChoices,
     NullChoices,
@@ -442,4 +451,5 @@ HABITS: tuple[type[Habit], ...] = (
     Upsell,
     Cancelled,
     GenerationFailed,
+    FailureAsBadRequest,
 )

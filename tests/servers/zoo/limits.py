@@ -648,6 +648,24 @@ class HighRisk(AzureFilter):
         return answer(451, error("The request was rejected because it was considered high risk"))
 
 
+class TokenExpired(Always):
+    source = "https://www.rfc-editor.org/rfc/rfc6750"
+    outcome = Ended(Cause.KEY, "The access token expired")
+    reply = answer(400, {"error": "invalid_token", "error_description": "The access token expired"})
+
+
+class EndOfLife(Always):
+    source = "made up"
+    outcome = Ended(Cause.MODEL, "end of life")
+    reply = answer(410, error("judge-1 reached its end of life on 2026-10-01"))
+
+
+class Jurisdiction(Always):
+    source = "https://www.rfc-editor.org/rfc/rfc7725"
+    outcome = Ended(Cause.REGION, "jurisdiction")
+    reply = answer(451, error("Unavailable in your jurisdiction"))
+
+
 HABITS: tuple[type[Habit], ...] = (
     PaymentRequired,
     QuotaUsedUp,
@@ -714,4 +732,7 @@ HABITS: tuple[type[Habit], ...] = (
     InputCount,
     Guidelines,
     HighRisk,
+    TokenExpired,
+    EndOfLife,
+    Jurisdiction,
 )

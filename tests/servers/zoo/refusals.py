@@ -588,6 +588,25 @@ class SystemAfterSeed(Refusing):
         return super().chat(body, number)
 
 
+class NoRouterForIt(Refusing):
+    """404 about what a request needs, not about its address or model."""
+
+    source = "made up after the errors of OpenRouter"
+    outcome = Whole(("response_format",))
+    part = "response_format"
+    refusal = answer(
+        404, {"error": {"message": "No endpoints found that support structured outputs", "code": 404}}
+    )
+
+
+class ModelWithoutChoices(Refusing):
+    """A refusal of a part that could be read as one of the model."""
+
+    source = "made up"
+    part = "n"
+    refusal = answer(400, error("Model judge-1 does not support 'n' > 1 for chat completions"))
+
+
 HABITS: tuple[type[Habit], ...] = (
     DeepSeekForm,
     NoForm,
@@ -639,4 +658,6 @@ HABITS: tuple[type[Habit], ...] = (
     Constrained,
     Extraneous,
     SystemAfterSeed,
+    NoRouterForIt,
+    ModelWithoutChoices,
 )
