@@ -9,6 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -35,8 +36,16 @@ class _NotAVerdictError(ValueError):
 
 
 def read_vote(call: VoteCall, reply: Reply, *, stored: bool, judge: str = "") -> Vote:
-    """Read `reply` as a vote on `call`; an invalid reply gives a vote whose state says why."""
+    """Read `reply` as a vote on `call`; an invalid reply gives a vote whose state says why.
+
+    A reply that holds only reasoning is a verdict if the reasoning ends with one and holds no other.
+    """
     state, detail, marks = reply.state, reply.detail, dict[str, Mark]()
+    if state is State.REASONING_ONLY and reply.text:
+        with suppress(_NotAVerdictError):
+            marks = _marks(call, reply.text)
+            state, detail = State.GRADED, "the verdict is at the end of the reasoning"
+        return Vote(call.number, state, marks, reply.text, detail, reply.usage, stored, judge)
     if state is State.GRADED:
         try:
             marks = _marks_of(call, reply.text)
