@@ -202,16 +202,18 @@ def _address_fault(url: str) -> str | None:
     fault = "it is not an http or https address"
     if key_in_address(url) or any(char.isspace() for char in url):
         return fault
-    rest = re.sub(r"^([a-z][a-z0-9+.-]*:)?/+", "", url, flags=re.IGNORECASE)
+    bare = url.strip("<>'\"")
+    rest = re.sub(r"^(https?|[a-z][a-z0-9+.-]*:)?:?/+", "", bare, flags=re.IGNORECASE)
     near = rest.startswith(("localhost", "127.", "0.0.0.0", "[")) or re.match(r"(10|192\.168|172)\.", rest)  # noqa: S104
-    return f"{fault}: type {'http' if near else 'https'}://{rest}" if rest else fault
+    scheme = "http" if near or bare.startswith("http:") else "https"
+    return f"{fault}: type {scheme}://{rest}" if rest else fault
 
 
 def clean_key(variable: str) -> str:
     """The key in an environment variable, without white space around it; UserError for what no header can hold."""
     key = os.environ.get(variable, "").strip()
     for place, char in enumerate(key, start=1):
-        if not "!" <= char <= "~":
+        if not "!" <= char <= "~" or char in "'\"":
             raise UserError(
                 f"The key in {variable} has an invalid character (U+{ord(char):04X} at position {place}): "
                 "copy the key again, without quotation marks or spaces."

@@ -27,6 +27,8 @@ KEY = "sk-secret-0123456789-abcdef"
         ("http:/localhost:8000/v1", "type http://localhost:8000/v1"),
         ("htps://api.example.org/v1", "type https://api.example.org/v1"),
         ("ws://192.168.0.3/v1", "type http://192.168.0.3/v1"),
+        ("https//api.example.org/v1", "type https://api.example.org/v1"),
+        ("'http://judge.example.org/v1'", "type http://judge.example.org/v1"),
         ("http://", "it is not an http or https address"),
         ("http://host:port/v1", "it is not an http or https address"),
     ],
@@ -43,7 +45,7 @@ def test_a_query_that_may_be_a_key(query: str):
         resolve_judge(MODEL, base_url=f"https://host.example/v1?{query}")
 
 
-@pytest.mark.parametrize("bad", ["\u200b", "\u00e4", " ", "\n", "\u201c"])
+@pytest.mark.parametrize("bad", ["\u200b", "\u00e4", " ", "\n", "\u201c", '"'])
 def test_a_key_with_a_character_that_no_key_has(bad: str, monkeypatch: pytest.MonkeyPatch):
     broken = f"{KEY}{bad}{KEY}"
     for variable, spec in {
