@@ -176,7 +176,7 @@ def test_a_spent_budget_in_the_headers_is_waited_for(endpoint: Endpoint):
 
 def test_adaptive_mode_starts_with_few_and_grows_to_the_bound(endpoint: Endpoint):
     endpoint.latency = 0.2
-    ask(endpoint, 140, concurrency=24)
+    ask(endpoint, 240, concurrency=24)
     first, second = endpoint.came[:2]
     assert second > first + 0.2  # the first finds out which parameters are taken
     assert sum(came < second + 0.15 for came in endpoint.came[1:]) < 10
