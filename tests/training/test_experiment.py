@@ -55,7 +55,7 @@ def load(folder: Path, **changes: Any) -> Experiment:
         ({"models": {"Small": {"recipe": "smollm2-135m-cpu", "set": {"stps": 1}}}}, "there is no field stps"),
         ({"texts": {"made": {"plan": "none"}}}, "There is no plan 'none'"),
         ({"texts": {"made": {"plan": "paper"}, "more": {"plan": "paper"}}}, "no arm uses the texts more"),
-        ({"budget": 10}, "max_usd needs the price of the judge judge-1, which is not known"),
+        ({"budget": 10}, "--max-usd needs the price of the judge judge-1, which is not known"),
         ({"ks": [9]}, "there is no task of the split all with k = 9 for the pack language"),
         ({"ks": [1, 1]}, "ks names 1 twice"),
         ({"settings": {"judge": "x"}}, "settings.judge is not a setting of an experiment"),
