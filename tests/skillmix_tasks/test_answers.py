@@ -132,13 +132,13 @@ def test_what_is_no_list_is_one_sentence(judge_of, chat_server: ChatServer, tmp_
         (
             lambda: judge.grade_texts(TEXTS, ["rain"]),
             "The criteria are of the type list: give a dict .* such as {",
-        ),  # type: ignore[arg-type]
-        (lambda: judge.grade_texts(TEXTS, "rain"), "The criteria are of the type str: give a dict"),  # type: ignore[arg-type]
-        (lambda: judge.grade_texts(None, CRITERIA), "are of the type NoneType: give a list of texts"),  # type: ignore[arg-type]
+        ),
+        (lambda: judge.grade_texts(TEXTS, "rain"), "The criteria are of the type str: give a dict"),
+        (lambda: judge.grade_texts(None, CRITERIA), "are of the type NoneType: give a list of texts"),
         (
             lambda: judge.grade_texts(TEXTS, CRITERIA, context=None),
             "The context is of the type NoneType: give one",
-        ),  # type: ignore[arg-type]
+        ),
         (lambda: judge.grade_texts([{"content": "x"}], CRITERIA), "is a dict, not a str"),
         (lambda: judge.grade_texts(TEXTS, CRITERIA, context=["one"]), "6 texts and 1 contexts"),
         (lambda: judge.grade_texts(TEXTS, {"rain": 3}), "The criterion 'rain': 3 is not a name with a sentence"),
@@ -153,7 +153,7 @@ def test_what_is_no_list_is_one_sentence(judge_of, chat_server: ChatServer, tmp_
         (lambda: score_answers(items, None, judge), "a list of answers"),  # type: ignore[arg-type]
         (lambda: score_answers(items, ["one", "two"], "my-judge"), r"give open_judge\('my-judge'\)"),  # type: ignore[arg-type]
         (lambda: task_items("skillmix_k2", number=0), "number = 0 is not a number of items"),
-        (lambda: judge.grade(None), "a list of requests"),  # type: ignore[arg-type]
+        (lambda: judge.grade(None), "a list of requests"),
         (lambda: score_answers(items[0], ["one"], judge), "a list of items"),  # type: ignore[arg-type]
         (lambda: score_answers(items, ["one", 2], judge), "An answer is a str"),  # type: ignore[list-item]
         (lambda: score_answers(items[:1], ["one"], judge, turns=3), "1 or 2 turns"),
