@@ -115,7 +115,8 @@ def prune(
         typer.echo(json.dumps({"votes": number, "deleted": yes}))
     else:
         votes = many(number, "vote")
-        typer.echo(f"Deleted {votes}." if yes else f"Add --yes to delete {votes}.")
+        done = f"Deleted {votes}." if yes else f"Add --yes to delete {votes}."
+        typer.echo(done if number else "No vote of this judge and age is in the store: `skillmix store stats`.")
 
 
 @app.command()

@@ -164,7 +164,8 @@ def test_an_export_holds_every_column(store: Path, call, tmp_path: Path):
 def test_pruning_needs_a_yes(store: Path, call, arguments: list[str], left: list[str]):
     number = 4 - len(left)
     votes = "1 vote" if number == 1 else f"{number} votes"
-    assert call("prune", *arguments) == f"Add --yes to delete {votes}.\n"
+    said = f"Add --yes to delete {votes}." if number else "No vote of this judge and age is in the store"
+    assert call("prune", *arguments).startswith(said)
     assert len(keys(store)) == 4
     assert json.loads(call("prune", *arguments, "--yes", "--json")) == {"votes": number, "deleted": True}
     assert keys(store) == left
