@@ -17,7 +17,7 @@ _INTERRUPTED = 130  # the exit status after Ctrl-C
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
-    help="SKILL-MIX for lm-evaluation-harness: evaluate, grade, make training data, and look at packs.",
+    help="SKILL-MIX for lm-evaluation-harness: evaluate models, check judges, make training data, and publish.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

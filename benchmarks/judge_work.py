@@ -11,9 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from grading import Criterion, Grader, GradingRequest, State, resolve_judge
+from grading.asker import open_backend
 from grading.backend import VoteCall
 from grading.home import Server
-from grading.opening import open_backend
 from grading.protocol.prompt import build_messages
 from grading.store.replies import VerdictStore
 from tests.grading.taking import replies_of

@@ -18,8 +18,7 @@ from grading.engine import Grader
 from grading.errors import UserError
 from grading.models.judge import JudgeSpec, resolve_judge
 from grading.models.price import Price
-from grading.panel import Panel
-from grading.texts import open_judge
+from grading.panel import Panel, open_judge
 from grading.verdict import (
     Criterion,
     Decision,

@@ -1,4 +1,4 @@
-"""Calls to one model, answered from the store, or by the model within a budget."""
+"""Opens a model as its spec says, and answers calls to it from the store, or by the model within a budget."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from grading.backend import Backend, Group, Reply, VoteCall
 from grading.cost.budget import Budget, Cost, Gate, cost_of, require_price
 from grading.cost.estimate import CallEstimator
 from grading.cost.stats import GradingStats
+from grading.errors import UserError
 from grading.failure import Failures, sentence
 from grading.home import StorePlace
-from grading.models.spec import Spec
+from grading.models.spec import LOCAL_PREFIX, ModelSpec, Spec
 from grading.store.batches import BatchStore
 from grading.store.claims import Claims
 from grading.store.replies import VerdictStore
@@ -25,6 +26,37 @@ _LOOK = 0.2  # seconds between two looks for the replies that another run pays f
 _SAY_WAITING = 45.0  # seconds between two log lines about that
 
 logger = logging.getLogger(__name__)
+
+
+def open_backend(
+    spec: ModelSpec, concurrency: int, *, adaptive: bool = True, batches: StorePlace | None = None
+) -> Backend:
+    """Return the model; `concurrency` bounds the requests in flight of an HTTP endpoint, see Asker.
+
+    With `batches`, where the verdict store is, calls go through the endpoint's Batch API.
+    """
+    if spec.kind == "transformers":
+        if batches:
+            raise UserError(
+                f"The {spec.role} {LOCAL_PREFIX}{spec.model} runs in this process and has no Batch API: leave out "
+                "the setting `batch`."
+            )
+        from grading.local.backend import LocalBackend  # needs torch
+
+        return LocalBackend(
+            spec.model,
+            temperature=spec.temperature or 0.0,
+            max_tokens=spec.max_tokens,
+            batch_size=spec.batch_size,
+            dtype=spec.dtype,
+        )
+    if batches:
+        from grading.batch.backend import BatchBackend
+
+        return BatchBackend(spec, api_key=spec.api_key(), store=batches)
+    from grading.endpoint.backend import OpenAIBackend
+
+    return OpenAIBackend(spec, api_key=spec.api_key(), concurrency=concurrency, adaptive=adaptive)
 
 
 class Keep(Protocol):
@@ -40,8 +72,8 @@ class Asker(Generic[Spec]):
     `store` is where the store is; `concurrency` bounds the requests in flight to an HTTP endpoint; with `adaptive`
     their number follows the endpoint's limits, without it concurrency is fixed. `budget` caps what all askers that
     share it spend. With `batch` calls go through the endpoint's Batch API and are priced accordingly, as `spec`
-    then says. A run that works in parts sets `whole` to the number of all its texts: the estimate is then logged
-    once, in proportion to the first part.
+    then says. A run that works in parts sets `total_texts` to the number of texts in all parts: the estimate is
+    then logged once, in proportion to the first part.
     """
 
     def __init__(
@@ -56,7 +88,7 @@ class Asker(Generic[Spec]):
         self.spec = spec.in_batches() if batch else spec
         self.stats = GradingStats()
         self.budget = budget
-        self.whole: int | None = None
+        self.total_texts: int | None = None
         self._batch = batch
         self._told_estimate = self._told_cap = self._told_usage = self._told_failures = False
         if budget.max_usd is not None:
@@ -143,7 +175,7 @@ class Asker(Generic[Spec]):
     def _warn_of_failures(self, failures: Failures) -> None:
         if self._told_failures:
             return
-        self._told_failures = self.whole is not None
+        self._told_failures = self.total_texts is not None
         logger.warning("%s: %s.", self.spec.model, sentence(failures.record(self.spec), self.spec.product))
 
     def _announce(self, missing: Sequence[VoteCall], *, stored: int, texts: int) -> None:
@@ -153,8 +185,8 @@ class Asker(Generic[Spec]):
         self.stats.expected += expected
         if self._told_estimate:
             return
-        factor = (self.whole or texts) / texts
-        self._told_estimate = self.whole is not None
+        factor = (self.total_texts or texts) / texts
+        self._told_estimate = self.total_texts is not None
         expected = expected.times(factor)
         price = self.spec.price
         dollars = ""
@@ -162,7 +194,7 @@ class Asker(Generic[Spec]):
             most = sum((self._estimator.most(call) for call in missing), Usage()).times(factor)
             dollars = f", about ${price.dollars(expected):.2f} and at most ${price.dollars(most):.2f}"
         logger.info(
-            "%s gives %d %ss (%d more are stored): about %s prompt and %s completion tokens%s%s",
+            "%s: %d %ss to request (%d more are stored), about %s prompt and %s completion tokens%s%s",
             self.spec.model,
             round(len(missing) * factor),
             self.spec.product,
@@ -170,18 +202,18 @@ class Asker(Generic[Spec]):
             f"{expected.prompt:,}",
             f"{expected.completion:,}",
             dollars,
-            f"; estimated from the first {texts:,} of {self.whole:,} answers" if factor > 1 else "",
+            f"; estimated from the first {texts:,} of {self.total_texts:,} answers" if factor > 1 else "",
         )
         if self.budget.exceeded_by(cost_of(expected, self.spec)):
-            logger.warning("That is more than %s allows: the run will stop there.", self.budget.caps)
+            logger.warning("This estimate is above %s: the run will stop at the cap.", self.budget.caps)
 
     def _warn_of_usage(self, replies: int) -> None:
         if self._told_usage:
             return
-        self._told_usage = self.whole is not None
+        self._told_usage = self.total_texts is not None
         logger.warning(
-            "%s of %s came without countable usage: `spent` holds an estimate by their length%s.",
-            f"{replies} replies" if self.whole is None else "Replies",
+            "%s of %s reported no valid token usage: `spent` holds an estimate from their length%s.",
+            f"{replies} replies" if self.total_texts is None else "Replies",
             self.spec.model,
             f", and under {self.budget.caps} each counts with the most that it may have cost"
             if self.budget.caps
@@ -191,13 +223,13 @@ class Asker(Generic[Spec]):
     def _warn_of_cap(self, turned_away: int, most: Cost) -> None:
         if self._told_cap:
             return
-        self._told_cap = self.whole is not None
+        self._told_cap = self.total_texts is not None
         product = self.spec.product
         logger.warning(
             "%s: %s not requested. The next %s may cost up to %s. A run with a higher cap continues from here; "
             "stored %ss cost nothing.",
             self.budget.reason,
-            f"{turned_away} {product}s were" if self.whole is None else f"further {product}s are",
+            f"{turned_away} {product}s were" if self.total_texts is None else f"further {product}s are",
             product,
             most,
             product,
@@ -205,15 +237,12 @@ class Asker(Generic[Spec]):
 
     def _warn_of_batches(self, missing: set[str]) -> None:
         """Warn if an open batch holds a call that is about to be paid for."""
-        batches = BatchStore(self._store.place)
-        try:
+        with closing(BatchStore(self._store.place)) as batches:
             held = [batch for batch in batches.open() if not missing.isdisjoint(batch.keys)]
-        finally:
-            batches.close()
         if held:
             logger.warning(
-                "%d of these %ss are in open batches (%s) and are now paid for a second time: with the setting "
-                "`batch` they would be fetched from there.",
+                "%d of these %ss are in open batches (%s) and are now paid for a second time. The setting `batch` "
+                "fetches them instead.",
                 sum(key in missing for batch in held for key in batch.keys),
                 self.spec.product,
                 ", ".join(batch.remote or "not known to be submitted" for batch in held),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from contextlib import closing
 from typing import Any
 
 import typer
@@ -32,22 +32,15 @@ def redteam(
     from grading.errors import UserError
     from grading.failure import limit_hint, sentence
     from grading.home import verdict_store
-    from grading.models.judge import default_judge, resolve_judge
+    from grading.models.judge import chosen_judges
     from grading.redteam import run_redteam
     from grading.redteam.outcome import Outcome
 
-    spec = resolve_judge(
-        judge or os.environ.get("SKILLMIX_JUDGE_MODEL") or default_judge(),
-        base_url=judge_base_url or os.environ.get("SKILLMIX_JUDGE_BASE_URL") or None,
-        votes=votes,
-    )
+    [spec] = chosen_judges(judge, base_url=judge_base_url, votes=votes, options=True)
     budget = Budget(max_usd=max_usd, max_tokens=max_tokens)
-    grader = Grader(spec, verdict_store(), concurrency=concurrency, budget=budget)
-    try:
+    with closing(Grader(spec, verdict_store(), concurrency=concurrency, budget=budget)) as grader:
         grader.check()
         report = run_redteam(grader)
-    finally:
-        grader.close()
     typer.echo(json.dumps(report.record()) if as_json else report.table())
     lost = sum(result.outcome is Outcome.ERROR for result in report.results)
     if 2 * lost > len(report.results):

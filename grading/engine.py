@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from grading.asker import Asker
+from grading.asker import Asker, open_backend
 from grading.backend import Reply, VoteCall
 from grading.cost.budget import Budget
 from grading.cost.progress import CallBar
@@ -17,13 +17,11 @@ from grading.errors import UserError
 from grading.failure import limit_hint
 from grading.home import StorePlace
 from grading.models.judge import JudgeSpec
-from grading.opening import open_backend
 from grading.protocol.parse import read_vote
 from grading.protocol.prompt import build_messages
 from grading.protocol.untrusted import shown
 from grading.store.replies import vote_key
-from grading.verdict import GradingRequest, State, UngroundedRule, Verdict, Vote
-from grading.votes import Ballot, decide
+from grading.verdict import Ballot, GradingRequest, State, UngroundedRule, Verdict, Vote, decide
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +31,7 @@ class Grader:
 
     `store` is where the verdict store is, a file or a server; `concurrency`, `adaptive`, `budget` (None leaves it
     open) and `batch` are an Asker's. `ungrounded` decides how grants without true evidence count (see
-    docs/verdicts.md). With `steadfast` a lost vote is retried once in total, not once per run, so that all runs
+    docs/verdicts.md). With `single_retry` a lost vote is retried once in total, not once per run, so that all runs
     with one store decide alike. Making one opens the store and loads no model.
     """
 
@@ -47,7 +45,7 @@ class Grader:
         budget: Budget | None = None,
         ungrounded: UngroundedRule = "no_verdict",
         batch: bool = False,
-        steadfast: bool = False,
+        single_retry: bool = False,
     ) -> None:
         backend = open_backend(judge, concurrency, adaptive=adaptive, batches=store if batch else None)
         self._asker = Asker(judge, store, backend, budget=budget or Budget(), batch=batch)
@@ -55,7 +53,7 @@ class Grader:
         self.ungrounded: UngroundedRule = ungrounded
         self.stats, self.budget = self._asker.stats, self._asker.budget
         self._identity = judge.identity()
-        self._steadfast = steadfast
+        self._single_retry = single_retry
         self._grading = threading.Lock()
         self._told_limit = False
 
@@ -65,7 +63,7 @@ class Grader:
 
     def expect(self, answers: int) -> None:
         """Announce the number of all answers, whose parts `grade` gets; see Asker."""
-        self._asker.whole = answers
+        self._asker.total_texts = answers
 
     def record(self) -> dict[str, Any]:
         """The work and cost so far, as results record them."""
@@ -79,9 +77,9 @@ class Grader:
         """Judge every request with `judge.votes` votes; verdicts come in the order of the requests.
 
         An invalid vote, or one that grants a criterion without true evidence, is retried once in each run (see
-        `steadfast`), under a new number. Never raises for a bad reply: that is a state in the vote. Votes that the
-        budget does not cover have the state OVER_BUDGET; the first requests come first. Several threads may call
-        it; one at a time is served. `progress` may be the bar's title.
+        `single_retry`), under a new number. Never raises for a bad reply: that is a state in the vote. Votes that
+        the budget does not cover have the state OVER_BUDGET; the first requests come first. Several threads may
+        call it; one at a time is served. `progress` may be the bar's title.
         """
         refuse_others(requests)
         with self._grading:
@@ -100,7 +98,7 @@ class Grader:
             again = asked
             while calls := [call for one in again for call in one.ask_again(known)]:
                 self._answer(calls, known, bar)
-                if self._steadfast:
+                if self._single_retry:
                     break
                 # A retry that an earlier run made does not count against this run.
                 again = [one for one in again if one.latest and all(known[c.key].stored for c in one.latest)]
@@ -144,6 +142,8 @@ def refuse_others(requests: Sequence[GradingRequest]) -> None:
     """Raise UserError for a single request in place of a list, and for values that are not requests."""
     if isinstance(requests, GradingRequest):
         raise UserError("grade takes a list of requests and got a single one: type grade([request]).")
+    if not isinstance(requests, Sequence):
+        raise UserError("grade takes a list of requests: type grade([request]).")
     if wrong := next((one for one in requests if not isinstance(one, GradingRequest)), None):
         raise UserError(
             f"grade takes a list of GradingRequest, not of {type(wrong).__name__}: for texts type "

@@ -76,9 +76,9 @@ _WRONG = {
     "missing": "it is missing",
     "extra_forbidden": "nothing reads a field of this name",
     "string_too_short": "the text is too short",
-    "string_too_long": "the text is too long: {max_length:,} characters are the most",
+    "string_too_long": "the text is too long: at most {max_length:,} characters are allowed",
     "too_short": "the list is too short: {min_length} is the least",
-    "too_long": "the list is too long: {max_length:,} are the most",
+    "too_long": "the list is too long: at most {max_length:,} are allowed",
     "json_invalid": "it is not valid JSON ({error})",
 }
 # The parts of a place that name the types between which a value may choose, as pydantic writes them.

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from grading.errors import UserError
-from grading.keys import know, know_arguments
+from grading.keys import register_argument_keys, register_keys
 
 STORE = "SKILLMIX_STORE"
 # The part before the host's name, and parameters, may hold a password and are not shown. The form is strict: in
@@ -35,8 +35,8 @@ class Server:
     def __post_init__(self) -> None:
         if _ADDRESS.fullmatch(self.address):
             with suppress(ValueError):  # of brackets around something that is not an IPv6 address
-                know(unquote(urlsplit(self.address).password or ""))
-                know_arguments({"address": self.address})
+                register_keys(unquote(urlsplit(self.address).password or ""))
+                register_argument_keys({"address": self.address})
                 return
         raise UserError(
             "The address of the verdict store does not have the form postgresql://USER@HOST:PORT/DATABASE (it is "

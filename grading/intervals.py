@@ -8,7 +8,7 @@ from math import sqrt
 from statistics import NormalDist
 
 CONFIDENCE = 0.95
-_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
 @dataclass(frozen=True)
@@ -19,22 +19,16 @@ class Interval:
     high: float
 
 
-def wilson(successes: int, tried: int) -> tuple[float, float]:
-    """The Wilson interval of a share at CONFIDENCE; `tried` is at least 1."""
-    from scipy.stats import binomtest  # takes most of a second to import
-
-    interval = binomtest(successes, tried).proportion_ci(CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
-def effective_wilson(successes: float, trials: float) -> tuple[float, float]:
-    """The Wilson interval at CONFIDENCE for an effective number of trials, which need not be an integer."""
+def wilson(successes: float, trials: float) -> Interval:
+    """The Wilson interval of a share at CONFIDENCE; an effective number of trials need not be an integer."""
     # Wilson 1927 as written: statsmodels finds the quantile anew each time, half of the time of a large report.
-    share, square = successes / trials, _Z * _Z
+    share, square = successes / trials, Z * Z
     middle = share + square / (2 * trials)
-    spread = _Z * sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
+    spread = Z * sqrt(share * (1 - share) / trials + square / (4 * trials * trials))
     scale = 1 + square / trials
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    # Where the formula gives 0 or 1, rounding may miss them by a hair.
+    low = max(0.0, (middle - spread) / scale) if share > 0 else 0.0
+    return Interval(low, min(1.0, (middle + spread) / scale) if share < 1 else 1.0)
 
 
 @cache
@@ -45,4 +39,4 @@ def few_units(units: int) -> float:
     """
     from scipy.stats import t
 
-    return float((_Z / t.ppf((1 + CONFIDENCE) / 2, units - 1)) ** 2) if units > 1 else 1.0
+    return float((Z / t.ppf((1 + CONFIDENCE) / 2, units - 1)) ** 2) if units > 1 else 1.0

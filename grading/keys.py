@@ -1,7 +1,7 @@
 """Removes this process's keys from every text that comes from outside or is written.
 
-Known are the values of environment variables that are named like keys, and the values given to `know`. A short
-value is a placeholder, such as "none", and may be a word of any text.
+Known keys are the values of environment variables that are named like keys, and the values given to
+`register_keys`. A short value is a placeholder, such as "none", and may be a word of any text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SHORTEST = 8  # characters
 _SHORTEST_OF_OTHERS = 12  # of variables that this project does not read, such as a database's password
 _OURS = re.compile(r"SKILLMIX_|OPENAI_|HF_|HUGGING|PGPASSWORD$")
 _VARIABLE = re.compile(r"(^|_)(TOKEN|KEY|APIKEY|SECRET|PASSWORD)$|^PGPASSWORD$")
-_ARGUMENT = re.compile(
+KEY_NAME = re.compile(
     r"(^|[_-])(token|key|apikey|secret|password|credentials?|auth|authorization|headers?)$", re.IGNORECASE
 )
 _PUBLIC = frozenset({"api-version"})  # parameters of an address that are not keys
@@ -51,25 +51,25 @@ _Value = TypeVar("_Value")
 _given: set[str] = set()
 
 
-def know(*values: str) -> None:
-    """From now on these values are keys, too."""
+def register_keys(*values: str) -> None:
+    """Treat these values as keys from now on."""
     _given.update(value for value in values if len(value) >= _SHORTEST)
 
 
-def know_arguments(arguments: Mapping[str, Any]) -> None:
-    """From now on the keys among a model's arguments are known: tokens, headers, and those in addresses."""
+def register_argument_keys(arguments: Mapping[str, Any]) -> None:
+    """Register the keys among a model's arguments: tokens, headers, and those in addresses."""
     for name, value in arguments.items():
-        if _ARGUMENT.search(name):
+        if KEY_NAME.search(name):
             for text in _texts(value):
-                know(text, text.rpartition(" ")[2])  # a header's value may begin with a scheme: "Bearer KEY"
+                register_keys(text, text.rpartition(" ")[2])  # a header may begin with a scheme: "Bearer KEY"
         elif isinstance(value, str) and "://" in value:
-            know(*_in_address(value))
+            register_keys(*_in_address(value))
 
 
 def without_keys(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """A model's arguments with MARK in place of each that is named like a key or holds headers."""
     return {
-        name: MARK if _ARGUMENT.search(name) else _without_address_keys(redacted(value))
+        name: MARK if KEY_NAME.search(name) else _without_address_keys(redacted(value))
         for name, value in arguments.items()
     }
 
@@ -81,9 +81,10 @@ def _without_address_keys(value: Any) -> Any:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
-def know_text(text: str) -> None:
-    """From now on the keys in arguments given as text are known: "model=NAME,api_key=KEY"."""
-    know_arguments({name.strip(): value for name, _, value in (part.partition("=") for part in text.split(","))})
+def register_text_keys(text: str) -> None:
+    """Register the keys in arguments given as text: "model=NAME,api_key=KEY"."""
+    pairs = (part.partition("=") for part in text.split(","))
+    register_argument_keys({name.strip(): value for name, _, value in pairs})
 
 
 def _texts(value: object) -> Iterator[str]:
@@ -96,24 +97,27 @@ def _texts(value: object) -> Iterator[str]:
         yield value
 
 
+def key_variables() -> dict[str, str]:
+    """The environment variables that hold a key, by their names."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if len(value) >= (_SHORTEST if _OURS.match(name) else _SHORTEST_OF_OTHERS)
+        and _VARIABLE.search(name.upper())
+    }
+
+
 def known_keys() -> frozenset[str]:
     """The keys that are known now."""
-    found = set(_given)
-    for name, value in os.environ.items():
-        least = _SHORTEST if _OURS.match(name) else _SHORTEST_OF_OTHERS
-        if len(value) >= least and _VARIABLE.search(name.upper()):
-            found.add(value)
+    found = _given | set(key_variables().values())
     for address in getproxies().values():
         found.update(part for part in _in_address(address) if len(part) >= _SHORTEST)
     return frozenset(found)
 
 
-def redact(text: str, keys: frozenset[str] | None = None) -> str:
-    """`text` with MARK in place of each known key, also of one that is encoded or broken by white space.
-
-    `keys` are those of `known_keys`, for a caller that has many texts.
-    """
-    return _redact(text, known_keys() if keys is None else keys)
+def redact(text: str) -> str:
+    """`text` with MARK in place of each known key, also of one that is encoded or broken by white space."""
+    return _redact(text, known_keys())
 
 
 def redacted(value: _Value, keys: frozenset[str] | None = None) -> _Value:
@@ -189,7 +193,7 @@ def _in_address(url: str) -> list[str]:
         password = parts.password
     except ValueError:
         return []
-    values = [value for name, value in parse_qsl(parts.query) if _ARGUMENT.search(name)]
+    values = [value for name, value in parse_qsl(parts.query) if KEY_NAME.search(name)]
     return [one for one in (password, parts.fragment, *values) if one]
 
 
@@ -258,8 +262,8 @@ def _forms_of(key: str) -> Iterator[str]:
     for before in range(3):  # base64 of a text in which the key begins at any byte
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             code = encode(bytes(before) + content).decode().rstrip("=")
-            whole = (before + len(content)) // 3 * 4  # later characters depend on what follows
-            yield code[(0, 2, 3)[before] : whole]
+            fixed = (before + len(content)) // 3 * 4  # later characters depend on what follows
+            yield code[(0, 2, 3)[before] : fixed]
 
 
 @lru_cache(maxsize=16)

@@ -1,26 +1,31 @@
-"""Several judges whose votes count alike; a single judge is a panel of one."""
+"""The way in from Python: one judge, or several whose votes count alike; a single judge is a panel of one.
+
+judge = open_judge("my-judge", base_url="http://localhost:8000/v1")
+[verdict] = judge.grade_texts(["It poured."], {"rain": "It is about rain."})
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
-from grading.cost.budget import Budget
-from grading.cost.stats import total
+from grading.cost.budget import Budget, require_price
+from grading.cost.stats import sum_known, total
+from grading.endpoint.throttle import MOST_IN_FLIGHT
 from grading.engine import Grader, refuse_others
 from grading.errors import UserError
-from grading.home import StorePlace
-from grading.models.judge import JudgeSpec
-from grading.verdict import Criterion, GradingRequest, UngroundedRule, Verdict, Vote
-from grading.votes import Ballot, decide
+from grading.home import StorePlace, named_store, verdict_store
+from grading.models.judge import Judge, JudgeSpec, chosen_judges
+from grading.verdict import Ballot, Criterion, GradingRequest, UngroundedRule, Verdict, Vote, decide
 
 
 class Panel:
     """Graders that share a store and a budget; each judge casts its own number of votes.
 
-    A side wins with more than half of all votes, see grading.votes. The other arguments are a Grader's.
+    A side wins with more than half of all votes, see grading.verdict.decide. The other arguments are a Grader's.
     Making one opens the store and loads no model. Raises UserError if a judge is named twice.
     """
 
@@ -34,7 +39,7 @@ class Panel:
         budget: Budget | None = None,
         ungrounded: UngroundedRule = "no_verdict",
         batch: bool = False,
-        steadfast: bool = False,
+        single_retry: bool = False,
     ) -> None:
         check_panel(judges)
         self.name = panel_name(judges)
@@ -50,7 +55,7 @@ class Panel:
                 budget=self.budget,
                 ungrounded=ungrounded,
                 batch=batch,
-                steadfast=steadfast,
+                single_retry=single_retry,
             )
             for judge in judges
         ]
@@ -107,9 +112,7 @@ class Panel:
     def dollars(self, votes: Iterable[Vote]) -> float | None:
         """The cost of `votes` of this panel; None if a price is unknown."""
         judges = {grader.judge.model: grader.judge for grader in self._graders}
-        costs = [judges[vote.judge].dollars(vote.usage) for vote in votes]
-        known = [cost for cost in costs if cost is not None]
-        return sum(known) if len(known) == len(costs) else None
+        return sum_known(judges[vote.judge].dollars(vote.usage) for vote in votes)
 
     def record(self) -> dict[str, Any]:
         """The work and cost so far, as results record them; with several judges also for each."""
@@ -129,13 +132,76 @@ class Panel:
             grader.close()
 
 
+def open_judge(
+    judge: Judge | Sequence[Judge] | None = None,
+    *,
+    base_url: str | None = None,
+    votes: int | None = None,
+    store: Path | str | None = None,
+    concurrency: int = 32,
+    max_usd: float | None = None,
+    max_tokens: int | None = None,
+    ungrounded: UngroundedRule = "no_verdict",
+) -> Panel:
+    """Return a judge, or a panel of several, that is ready to grade.
+
+    `judge` is a name of `skillmix judges`, a model id of the endpoint `base_url`, `hf:DIRECTORY`, a JudgeSpec or
+    its fields; None takes the judge of the environment, else the default one. Its replies are kept in `store`, a
+    file or the address of a database (None: the commands' store), and never paid for twice. `max_usd` and
+    `max_tokens` cap what it spends. Raises UserError before anything is asked if the judge cannot answer.
+    """
+    if not isinstance(concurrency, int) or not 1 <= concurrency <= MOST_IN_FLIGHT:
+        raise UserError(
+            f"concurrency = {concurrency!r} is not a number of requests: take 1 to {MOST_IN_FLIGHT:,}."
+        )
+    if ungrounded not in get_args(UngroundedRule):
+        raise UserError(
+            f"ungrounded = {ungrounded!r} is not a rule: take {' or '.join(get_args(UngroundedRule))}."
+        )
+    specs = chosen_judges(judge, base_url=base_url, votes=votes)
+    if max_usd is not None:
+        for spec in specs:
+            require_price(spec)
+    opened = Panel(
+        specs,
+        verdict_store() if store is None else named_store(str(store)),
+        concurrency=concurrency,
+        budget=Budget(max_usd=max_usd, max_tokens=max_tokens),
+        ungrounded=ungrounded,
+    )
+    try:
+        opened.check()
+    except UserError:
+        opened.close()
+        raise
+    return opened
+
+
 def _requests(
     texts: Sequence[str], criteria: Mapping[str, str], context: str | Sequence[str]
 ) -> list[GradingRequest]:
     if isinstance(texts, str):
         raise UserError("The texts to judge are a single str: give a list of texts, such as [text].")
-    if not isinstance(criteria, Mapping) or not criteria:
-        raise UserError('There are no criteria: give at least one, such as {"rain": "It is about rain."}.')
+    if not isinstance(texts, Sequence):
+        raise UserError(
+            f"The texts to judge are of the type {type(texts).__name__}: give a list of texts, such as [text]."
+        )
+    example = '{"rain": "It is about rain."}'
+    if not isinstance(criteria, Mapping):
+        raise UserError(
+            f"The criteria are of the type {type(criteria).__name__}: give a dict that maps a name to a "
+            f"sentence, such as {example}."
+        )
+    if not criteria:
+        raise UserError(f"There are no criteria: give at least one, such as {example}.")
+    for name, text in criteria.items():
+        if not (isinstance(name, str) and isinstance(text, str)):
+            raise UserError(f"The criterion {name!r}: {text!r} is not a name with a sentence, such as {example}.")
+    if not isinstance(context, Sequence):
+        raise UserError(
+            f"The context is of the type {type(context).__name__}: give one text for all, or a list with one for "
+            "each text."
+        )
     wanted = tuple(Criterion(name, text) for name, text in criteria.items())
     contexts = [context] * len(texts) if isinstance(context, str) else context
     if len(contexts) != len(texts):

@@ -1,12 +1,14 @@
 """The records that grading passes around: criteria and an answer in, votes and a verdict out.
 
-One vote is one call to the judge; it marks every criterion. A verdict joins the votes by majority, criterion
-by criterion, and keeps them. "No verdict" is a state with a name, never a zero.
+One vote is one call to the judge; it marks every criterion. A verdict joins the votes by majority (`decide`),
+criterion by criterion, and keeps them. "No verdict" is a state with a name, never a zero.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -64,7 +66,7 @@ class GradingRequest:
             raise UserError(
                 'A request needs at least one criterion, such as Criterion("rain", "It is about rain.").'
             )
-        wrong = isinstance(self.criteria, Criterion) or not all(
+        wrong = not isinstance(self.criteria, tuple | list) or not all(
             isinstance(one, Criterion) for one in self.criteria
         )
         if wrong or not all(isinstance(text, str) for one in self.criteria for text in (one.id, one.text)):
@@ -177,3 +179,55 @@ class Verdict:
         """The votes' quotes from the text for a criterion that they granted, each once."""
         marks = [vote.marks[criterion] for vote in self.votes if criterion in vote.marks]
         return list(dict.fromkeys(mark.evidence for mark in marks if mark.earned))
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """The votes of one judge, of which `asked` are to count."""
+
+    votes: Sequence[Vote]
+    asked: int
+
+
+def decide(
+    ballots: Sequence[Ballot], criteria: Sequence[str], ungrounded: UngroundedRule = "no_verdict"
+) -> Verdict:
+    """Join all votes criterion by criterion; a side wins with more than half of the votes that are to count.
+
+    So two votes against one lost are a majority of three, and one to one is not. Of each judge only the first
+    `asked` votes with a mark for the criterion count, so that a vote which another criterion needed changes
+    nothing here. A criterion without a majority takes the commonest reason for which its votes are missing;
+    where none is missing, judges with an even number of votes in sum are TIED. With "not_earned", votes that
+    granted the criterion without true evidence, and got no better when asked again, count against it where there
+    is not a majority without them.
+    """
+    votes = tuple(vote for ballot in ballots for vote in ballot.votes)
+    return Verdict(votes, {criterion: _decide(ballots, criterion, ungrounded) for criterion in criteria})
+
+
+def _decide(ballots: Sequence[Ballot], criterion: str, ungrounded: UngroundedRule) -> Decision:
+    sides: Counter[bool] = Counter()
+    lost: Counter[State] = Counter()
+    against = 0  # with the grants that have no true evidence
+    for ballot in ballots:
+        earned: list[bool] = []
+        for vote in ballot.votes:
+            mark = vote.marks.get(criterion)
+            if mark is not None and mark.earned is not None:
+                earned.append(mark.earned)
+            else:
+                lost[vote.state if mark is None else mark.state] += 1
+        sides.update(earned[: ballot.asked])
+        # Of the votes first requested: a retried vote still counts once.
+        marks = [vote.marks.get(criterion) for vote in ballot.votes[: ballot.asked]]
+        without_evidence = sum(mark is not None and mark.state is State.UNGROUNDED for mark in marks)
+        against += (earned + [False] * without_evidence)[: ballot.asked].count(False)
+    asked = sum(ballot.asked for ballot in ballots)
+    for side, count in sides.items():
+        if 2 * count > asked:
+            return Decision(side, State.GRADED)
+    if ungrounded == "not_earned" and 2 * against > asked:
+        return Decision(False, State.UNGROUNDED)
+    if sum(sides.values()) == asked:
+        return Decision(None, State.TIED)
+    return Decision(None, lost.most_common(1)[0][0])

@@ -12,8 +12,9 @@ from hub_cards.cards import render_card, size_category, tags
 from hub_cards.hub.files import File
 from hub_cards.hub.publication import Publication
 from hub_cards.leaderboards import benchmark_files
-from skillmix_tasks.harness.task_files import TaskSpec, bundled_tasks
-from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.cells import tasks_of
+from skillmix_tasks.harness.task_files import TaskSpec
+from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.hub import PACK_FOLDER, config_of, data_file
 from skillmix_tasks.items.licenses import known_license
 from skillmix_tasks.items.loading import load_pack
@@ -69,7 +70,7 @@ def benchmark(
         raise UserError(f"The pack {pack.about.id!r} is private, and its texts are not published.")
     configs, files = [], []
     for task, spec in _tasks(pack):
-        items = sample_items(pack, task=task, k=spec.k, split=spec.split, seed=0, number=number)
+        items = spec.draw(pack, task, number)
         name = config_of(task)
         configs.append(Config(name, len(items), task, spec.k, spec.split))
         files.append(File(data_file(name), _parquet([_row(pack, item) for item in items], _item_schema())))
@@ -89,14 +90,8 @@ def benchmark(
 
 def _tasks(pack: Pack) -> list[tuple[str, TaskSpec]]:
     """The tasks of the pack in order of split and k, or those that it can have."""
-    ours = [(name, spec) for name, spec in bundled_tasks().items() if spec.pack == pack.about.id]
-    usual = [(name, spec) for name, spec in bundled_tasks().items() if spec.pack == "language"]
     return sorted(
-        (
-            (name, spec)
-            for name, spec in ours or usual
-            if spec.k <= len(pack.skills_of(spec.split)) and pack.topics_of(spec.split)
-        ),
+        ((name, spec) for name, spec in tasks_of(pack).items() if spec.pack in (pack.about.id, "language")),
         key=lambda one: (("all", "train", "heldout", "public").index(one[1].split), one[1].k),
     )
 

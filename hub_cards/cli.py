@@ -22,10 +22,10 @@ app = typer.Typer(
 )
 
 _Repo = Annotated[str, typer.Argument(help="The repository, as ORG/NAME.")]
-_Public = Annotated[bool, typer.Option("--public", help="Make it public; the default is private.")]
+_Public = Annotated[bool, typer.Option("--public", help="Make the repository public; the default is private.")]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the files and the card, and push nothing.")]
 _License = Annotated[
-    str | None, typer.Option("--license", help="Its license, as the Hub calls it: cc-by-4.0, llama2 ...")
+    str | None, typer.Option("--license", help="The license by its name on the Hub: cc-by-4.0, llama2 ...")
 ]
 _Benchmark = Annotated[
     str | None, typer.Option(help="The benchmark's data set, as ORG/NAME, for the Hub's leaderboards.")
@@ -84,12 +84,12 @@ def model(
     base_model: Annotated[
         str | None, typer.Option(help="The base model's ORG/NAME, if the run has a directory.")
     ] = None,
-    merged: Annotated[bool, typer.Option("--merged", help="The adapter merged into its base.")] = False,
+    merged: Annotated[bool, typer.Option("--merged", help="Push the adapter merged into its base.")] = False,
     public: _Public = False,
     dry_run: _DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Push a model or adapter; while the training runs, its last complete checkpoint."""
+    """Push a model or adapter; during training, push the last complete checkpoint."""
     from hub_cards.evaluations import read_evaluations
     from hub_cards.hub.publication import Target
     from hub_cards.hub.push import read_data_run
@@ -135,24 +135,37 @@ def results(
     dry_run: _DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Push results and samples of a model, into its card and, with --benchmark, the Hub's leaderboards."""
-    from hub_cards.evaluations import read_evaluations, refuse_others
+    """Push a model's results and samples, and add them to its card; --benchmark adds the Hub's leaderboards."""
+    from dataclasses import replace
+
+    from hub_cards.evaluations import other_students, read_evaluations
     from hub_cards.hub.publication import Target
     from hub_cards.hub.push import read_benchmark
     from hub_cards.leaderboards import RESULTS, read_pinned
     from hub_cards.model import MARK
     from hub_cards.model import results as plan
 
-    evaluations = read_evaluations(files, calibration or ())
-    refuse_others(evaluations, [repo, *([student] if student else [])])
+    names = [repo, *([student] if student else [])]
+    others = other_students(files, names)
+    evaluations = read_evaluations(files, calibration or (), students=names)
     for one in evaluations:
         one.check_samples()
     named = benchmark or _items_from(evaluations)
     pinned = None if named is None or dry_run else read_pinned(read_benchmark(named), named)
     ranked = None if named is None or pinned is None else (named, pinned)
+    notes = [
+        f"These are the results of {evaluations[0].run.student.name}; those of {other} are in the same files or "
+        "folders, and are not pushed."
+        for other in others
+    ]
+
+    def publication(remote: Remote) -> Publication:
+        made = plan(evaluations, remote, repo=repo, benchmark=ranked, pull_request=pull_request)
+        return replace(made, notes=(*notes, *made.notes))
+
     _push(
         Target(repo, "model", MARK, public, must_exist=True, pull_request=pull_request),
-        lambda remote: plan(evaluations, remote, repo=repo, benchmark=ranked, pull_request=pull_request),
+        publication,
         dry_run=dry_run,
         as_json=as_json,
         unseen="" if named is None else f" Nor is {RESULTS}: {named} says on the Hub which results it ranks.",
@@ -164,7 +177,7 @@ def space(
     repo: _Repo,
     results: Annotated[
         list[Path] | None,
-        typer.Option(help="Results files or folders of `skillmix eval`; several times for more."),
+        typer.Option(help="Results files or folders of `skillmix eval`. Repeatable."),
     ] = None,
     benchmark: _Benchmark = None,
     public: _Public = False,

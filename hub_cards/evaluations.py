@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
-from grading.intervals import Interval
+from grading.commands.words import listed
+from grading.intervals import Interval, wilson
 from grading.safety.bounds import load_json, read_text
 from hub_cards.hub.files import File, open_within
 from hub_cards.hub.publication import Remote
@@ -29,7 +31,7 @@ from skillmix_tasks.calibration.record import Calibration, calibration_file, loa
 from skillmix_tasks.items.hub import config_of
 from skillmix_tasks.stored.find_results import find_results
 from skillmix_tasks.stored.record import RunRecord, task_record
-from training.intervals import mean_interval, wilson
+from training.intervals import mean_interval
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -131,12 +133,17 @@ class Evaluation:
 
 
 def read_evaluations(
-    paths: Sequence[Path], calibrations: Sequence[Path] = (), *, within: Path | None = None
+    paths: Sequence[Path],
+    calibrations: Sequence[Path] = (),
+    *,
+    students: Sequence[str] = (),
+    within: Path | None = None,
 ) -> list[Evaluation]:
     """The evaluations in results files, or in all below folders, by task, with the judges' `calibrations`.
 
-    UserError if none is found, one has no samples or no verdicts, a link leads out of `within` (None: the folder
-    of each path), two are of the same task and judge, or a calibration is of none of the judges.
+    With `students`, only those of the model with one of these names. UserError if none is found, one has no
+    samples or no verdicts, a link leads out of `within` (None: the folder of each path), two are of the same task
+    and judge, or a calibration is of none of the judges.
     """
     known = {path: load_calibration(path) for path in map(calibration_file, calibrations)}
     used = set()
@@ -144,18 +151,22 @@ def read_evaluations(
     for file, root in results_within(paths, within):
         runs, unjudged = read_results(file)
         if unjudged:
-            raise UserError(f"{file} has answers to {', '.join(unjudged)} that were not judged: `skillmix grade`.")
-        whole = read_record(file, "`skillmix eval`")
+            raise UserError(
+                f"{file} has answers to {', '.join(unjudged)} that were not judged: run "
+                f"`skillmix grade {file.parent}`."
+            )
+        record = read_record(file, "`skillmix eval`")
         for run in runs:
-            student = run.record.student
-            one = Evaluation(run, _public(whole, run.task), str(student.get("peft") or student["model"]))
+            one = Evaluation(run, _public(record, run.task), _student(run))
+            if students and not {one.student, run.student.name} & set(students):
+                continue
             if one.folder in found:
                 raise UserError(
                     f"{found[one.folder].run.source} and {file} are both of {run.task} and the judge "
                     f"{run.judge.name}: name the one to publish."
                 )
             path = next((path for path, calibration in known.items() if calibration.is_of(run.judge_record)), None)
-            files = _files(one, whole, root)
+            files = _files(one, record, root)
             if path is not None:
                 used.add(path)
                 calibration = scrub(load_json(read_text(path)))
@@ -199,59 +210,71 @@ def published_evaluations(remote: Remote) -> list[Evaluation]:
     return found
 
 
-def untouched(remote: Remote, new: Sequence[Evaluation]) -> tuple[str, ...]:
+def unreplaced_files(remote: Remote, new: Sequence[Evaluation]) -> tuple[str, ...]:
     """The files of a repository except those that the new evaluations replace."""
     replaced = tuple(f"{one.folder}/" for one in new)
     return tuple(path for path in remote.files if not path.startswith(replaced))
 
 
-def joined(new: Sequence[Evaluation], old: Sequence[Evaluation]) -> list[Evaluation]:
+def merged(new: Sequence[Evaluation], old: Sequence[Evaluation]) -> list[Evaluation]:
     """The new evaluations, and the old ones that none of them replaces."""
     by_folder = {one.folder: one for one in (*old, *new)}
     return sorted(by_folder.values(), key=lambda one: (one.run.record.split, one.run.record.k, one.folder))
 
 
-def refuse_others(evaluations: Sequence[Evaluation], names: Sequence[str]) -> None:
-    """Raise UserError if a student is not the model with one of these names."""
-    for one in evaluations:
-        called = one.student
-        if called not in names:
-            raise UserError(
-                f"{one.run.source} has the results of {called}, not of {names[0]}: if that is this model, type "
-                f"--student {called}."
-            )
+def other_students(paths: Sequence[Path], names: Sequence[str]) -> list[str]:
+    """The students in results files, or in all below folders, that are not the model with one of these names.
+
+    UserError, with the students that there are, if none of them is this model.
+    """
+    runs = [run for file, _ in results_within(paths) for run in read_results(file)[0]]
+    names_of = {run.student.name: {run.student.name, _student(run)} for run in runs}
+    others = [name for name, known in names_of.items() if not known & set(names)]
+    if others and len(others) == len(names_of):
+        which = "that" if len(others) == 1 else "one of them"
+        raise UserError(
+            f"{' '.join(map(str, paths))} has the results of {listed(others)}, not of {names[0]}: if {which} is "
+            f"this model, type --student {shlex.quote(others[0])}"
+            f"{'' if len(others) == 1 else ' or another of these names'}."
+        )
+    return others
 
 
-def _public(whole: dict[str, Any], task: str) -> dict[str, Any]:
-    kept = {name: value for name, value in whole.items() if name not in _OF_THE_MACHINE}
+def _student(run: Run) -> str:
+    student = run.record.student
+    return str(student.get("peft") or student["model"])
+
+
+def _public(record: dict[str, Any], task: str) -> dict[str, Any]:
+    kept = {name: value for name, value in record.items() if name not in _OF_THE_MACHINE}
     for name in _BY_TASK:
         if isinstance(kept.get(name), dict):
             kept[name] = {task: kept[name][task]} if task in kept[name] else {}
     kept.pop("groups", None)
     kept.pop("group_subtasks", None)
-    arguments = scrub_model_args(whole.get("config", {}).get("model_args"))
+    arguments = scrub_model_args(record.get("config", {}).get("model_args"))
     public: dict[str, Any] = scrub(kept)
     public["config"]["model_args"] = arguments
     return public
 
 
-def _files(one: Evaluation, whole: dict[str, Any], root: Path) -> tuple[File, ...]:
+def _files(one: Evaluation, record: dict[str, Any], root: Path) -> tuple[File, ...]:
     if one.run.samples is None:
         raise UserError(
             f"The samples of {one.run.task} are not beside {one.run.source}: evaluate with --log_samples, because "
             "a score without its verdicts cannot be checked."
         )
     samples = open_within(root, one.run.samples)
-    paths = set(local_paths(whole)) | _local_arguments(whole)
+    paths = set(local_paths(record)) | _local_arguments(record)
     return (
         File(f"{one.folder}/results.json", json_file(one.record)),
         File(f"{one.folder}/samples.jsonl", _samples_without(samples, paths)),
     )
 
 
-def _local_arguments(whole: dict[str, Any]) -> set[str]:
+def _local_arguments(record: dict[str, Any]) -> set[str]:
     """The paths in model arguments that are one text."""
-    given = whole.get("config", {}).get("model_args")
+    given = record.get("config", {}).get("model_args")
     parts = given.split(",") if isinstance(given, str) else []
     return {value for part in parts if is_local(value := part.partition("=")[2])}
 

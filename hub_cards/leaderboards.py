@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from grading import UserError
 from grading.errors import first_fault
@@ -39,10 +39,8 @@ FRAMEWORK = "skillmix-tasks"  # an entry of the Hub's list of frameworks, see do
 VOTES = 3
 
 
-class Pinned(BaseModel):
+class Pinned(BaseModel, frozen=True):
     """The settings that results must share to be on one leaderboard."""
-
-    model_config = ConfigDict(frozen=True)
 
     judge: str
     votes: int = Field(ge=1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from grading import UserError
 from hub_cards.cards import need, refuse_gaps
-from hub_cards.evaluations import FOLDER, Evaluation, joined, published_evaluations, untouched
+from hub_cards.evaluations import FOLDER, Evaluation, merged, published_evaluations, unreplaced_files
 from hub_cards.hub.files import File, LeftOut, files_of, open_within
 from hub_cards.hub.publication import Publication, Remote
 from hub_cards.hub.records import json_file, read_record
@@ -55,6 +55,8 @@ def model_facts(
     Raises UserError with the name of a fact that is missing.
     """
     run = read_record(run_folder / "run.json", _MADE_BY, within=run_folder)
+    if "recipe" not in run:
+        raise UserError(f"{run_folder} is no run of {_MADE_BY}: name a folder that it made.")
     named = base_model or str(need(run, "base_model.name", where="run.json"))
     refuse_gaps(
         {
@@ -124,10 +126,10 @@ def model(
     files += [file for one in evaluations for file in one.files]
     # Earlier evaluations do not apply to other weights.
     same = FACTS in remote.files and _facts_of(remote).get("weights") == facts["weights"]
-    shown = joined(evaluations, published_evaluations(remote) if same else [])
+    shown = merged(evaluations, published_evaluations(remote) if same else [])
     others = [
         path
-        for path in untouched(remote, evaluations)
+        for path in unreplaced_files(remote, evaluations)
         if same and (path == RESULTS or path.startswith(f"{FOLDER}/"))
     ]
     return Publication(model_card(facts, shown), tuple(files), tuple(left_out), tuple(others))
@@ -160,9 +162,12 @@ def results(
             f"The repository has no {FACTS}, from which its card is made. Push the model again, or add --pr to "
             "open a pull request that leaves the card as it is."
         )
-    shown = joined(evaluations, published_evaluations(remote))
+    shown = merged(evaluations, published_evaluations(remote))
     return Publication(
-        model_card(_facts_of(remote), shown), files, others=untouched(remote, evaluations), notes=tuple(notes)
+        model_card(_facts_of(remote), shown),
+        files,
+        others=unreplaced_files(remote, evaluations),
+        notes=tuple(notes),
     )
 
 
@@ -182,8 +187,8 @@ def _digest(folder: Path) -> str:
 
 def _weights(run_folder: Path, *, merged: bool) -> tuple[Path, dict[str, Any]]:
     """The folder of the weights, and the figures of the complete run, or of its last checkpoint."""
-    from training.tune.resume import last_whole, read_log
-    from training.tune.whole import check_model
+    from training.tune.checksums import check_model
+    from training.tune.resume import last_complete, read_log
 
     if (run_folder / "result.json").is_file():
         result = read_record(run_folder / "result.json", _MADE_BY, within=run_folder)
@@ -195,7 +200,7 @@ def _weights(run_folder: Path, *, merged: bool) -> tuple[Path, dict[str, Any]]:
         return folder, {"result": result, "checkpoint": None}
     if merged:
         raise UserError(f"{run_folder} is incomplete, and only a complete run is merged: leave --merged out.")
-    checkpoint = last_whole(run_folder / "checkpoints")
+    checkpoint = last_complete(run_folder / "checkpoints")
     if checkpoint is None:
         raise UserError(f"{run_folder} has no complete checkpoint yet: wait for the first one.")
     lines = [

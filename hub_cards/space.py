@@ -11,7 +11,7 @@ from hub_cards.cards import environment, render_card, tags
 from hub_cards.hub.files import File, files_of, open_within
 from hub_cards.hub.publication import Publication
 from hub_cards.report.study.board import Row
-from skillmix_tasks.stored.output_files import all_samples_of
+from skillmix_tasks.stored.find_results import all_samples_of
 from training.published import load_published
 
 MARK = "space"

@@ -13,7 +13,7 @@ from typing import Any
 
 from grading import Panel, UserError
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
-from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
 from skillmix_tasks.items.prompts import render
@@ -65,12 +65,11 @@ def task_items(
     """
     if tasks_named(task) != [task]:
         raise UserError(f"{task} is a group: name one of its tasks, {', '.join(tasks_named(task))}.")
+    if not isinstance(number, int) or number < 1:
+        raise UserError(f"number = {number!r} is not a number of items: take 1 or more.")
     spec = bundled_tasks()[task]
     own = load_pack(pack or spec.pack)
-    drawn = sample_items(
-        own, task=task, k=spec.k, split=spec.split, seed=seed, number=number, drop_common=drop_common
-    )
-    return [TaskItem(item, own) for item in drawn]
+    return [TaskItem(item, own) for item in spec.draw(own, task, number, seed=seed, drop_common=drop_common)]
 
 
 def score_answers(
@@ -82,7 +81,7 @@ def score_answers(
     the best of three answers: `item_metrics([score.points for score in scores])`.
     Raises UserError if there are not as many answers as items.
     """
-    if isinstance(items, TaskItem) or isinstance(answers, str):
+    if not isinstance(items, Sequence) or not isinstance(answers, Sequence) or isinstance(answers, str):
         raise UserError(
             "score_answers takes a list of items and a list of answers: type score_answers([item], [text])."
         )
@@ -90,6 +89,8 @@ def score_answers(
         raise UserError(f"There are {len(items)} items and {len(answers)} answers: give one answer for each item.")
     if not all(isinstance(answer, str) for answer in answers):
         raise UserError("An answer is a str, the text of the student's last reply.")
+    if not isinstance(judge, Panel):
+        raise UserError(f"The judge {judge!r} is not an open one: give open_judge({judge!r}).")
     records: dict[int, dict[str, Any]] = {}
     for pack in {id(one.pack): one.pack for one in items}.values():
         places = [place for place, one in enumerate(items) if one.pack is pack]

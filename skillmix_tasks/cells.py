@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from skillmix_tasks.harness.task_files import TaskSpec, bundled_tasks
-from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.pack import Pack, Split, bundled_packs
 
 Cell = tuple[frozenset[str], str]
@@ -37,9 +37,7 @@ def task_cells(pack: Pack, tasks: Iterable[str], *, items: int = FIRST_ITEMS, se
     specs = bundled_tasks()
     cells: dict[Cell, str] = {}
     for task in tasks:
-        spec = specs[task]
-        drawn = sample_items(pack, task=task, k=spec.k, split=spec.split, seed=seed, number=items)
-        for item in drawn:
+        for item in specs[task].draw(pack, task, items, seed=seed):
             cells.setdefault(cell_of(item), task)
     return cells
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -11,45 +12,40 @@ from typing import Annotated, Literal
 import typer
 
 from grading.commands import options
-from grading.commands.options import (
-    AsJson,
-    JudgeBaseUrl,
-    Judges,
-    MaxTokens,
-    MaxUsd,
-    OutIfAny,
-    PackIfAny,
-    Sets,
-    Votes,
-)
 from skillmix_tasks.calibration.cli import app as reference_app
 
 app = typer.Typer()
 app.add_typer(reference_app)
-pack_app = typer.Typer(help="Look at packs of skills and topics.", no_args_is_help=True)
+pack_app = typer.Typer(help="Make, check, import and list packs of skills and topics.", no_args_is_help=True)
 app.add_typer(pack_app, name="pack", rich_help_panel="Evaluate")
 
 
 @app.command("eval", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def evaluate(
     context: typer.Context,
-    out: OutIfAny = None,
-    judge: Judges = None,
-    judge_base_url: JudgeBaseUrl = None,
-    votes: Votes = None,
-    max_usd: MaxUsd = None,
-    max_tokens: MaxTokens = None,
-    pack: PackIfAny = None,
-    settings: Sets = None,
-    as_json: AsJson = False,
+    out: options.OutIfAny = None,
+    judge: options.Judges = None,
+    judge_base_url: options.JudgeBaseUrl = None,
+    votes: options.Votes = None,
+    max_usd: options.MaxUsd = None,
+    max_tokens: options.MaxTokens = None,
+    pack: options.PackIfAny = None,
+    settings: options.Sets = None,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Evaluate a model: takes lm_eval's own arguments, knows our tasks, and starts fast.
+    """Evaluate a model on SKILL-MIX tasks; takes lm_eval's own arguments.
 
     skillmix eval --model hf --model_args pretrained=MODEL --tasks skillmix_k4 --apply_chat_template --out results
 
-    The arguments of lm_eval used most (`lm_eval run --help` lists all):
-    --model, --model_args, --tasks (`skillmix tasks` lists ours),
-    --apply_chat_template, --limit, --batch_size, --device.
+    \b
+    Options of lm_eval used most (`lm_eval run --help` lists all):
+      --model KIND             hf, vllm, local-chat-completions, ...
+      --model_args KEY=VALUE   pretrained=MODEL, or model=NAME,base_url=URL
+      --tasks TASK,TASK        tasks and groups (`skillmix tasks` lists ours)
+      --apply_chat_template    two turns, as the paper has them
+      --limit N                items of each task, from the first
+      --batch_size N           answers at once; auto for hf
+      --device DEVICE          cuda, cpu, ...
     --out DIR is lm_eval's --output_path DIR --log_samples.
     """
     from skillmix_tasks.commands.evaluate import run_lm_eval
@@ -73,25 +69,25 @@ def grade(
     files: Annotated[
         list[Path], typer.Argument(help="Stored answers, samples_*.jsonl of lm_eval, or folders with some.")
     ],
-    out: OutIfAny = None,
-    judge: Judges = None,
-    judge_base_url: JudgeBaseUrl = None,
-    votes: Votes = None,
+    out: options.OutIfAny = None,
+    judge: options.Judges = None,
+    judge_base_url: options.JudgeBaseUrl = None,
+    votes: options.Votes = None,
     max_missing: Annotated[float | None, typer.Option(help="Share of items that may lack a verdict.")] = None,
-    max_usd: MaxUsd = None,
-    max_tokens: MaxTokens = None,
-    pack: PackIfAny = None,
-    settings: Sets = None,
+    max_usd: options.MaxUsd = None,
+    max_tokens: options.MaxTokens = None,
+    pack: options.PackIfAny = None,
+    settings: options.Sets = None,
     include_path: Annotated[Path | None, typer.Option(help="Folder of YAML files of tasks of your own.")] = None,
     trust_file: options.Trust = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Judge answers that are on disk: finish a run that died, or grade logged samples with another judge.
+    """Judge stored answers: finish a stopped run, or grade logged samples with another judge.
 
     skillmix grade results --judge MODEL --out graded
 
-    Answers of several students, or of several runs of one, are graded one after another, each to results of its
-    own; --json then prints a list.
+    Several students or runs are graded one after another, and each gets its own results; --json then prints a
+    list.
     """
     from lm_eval.utils import make_table, setup_logging
 
@@ -134,7 +130,7 @@ def grade(
 
 
 @app.command()
-def tasks(as_json: AsJson = False) -> None:
+def tasks(as_json: options.AsJson = False) -> None:
     """List the tasks and groups."""
     from skillmix_tasks.commands.evaluate import own_names
 
@@ -155,9 +151,9 @@ def quickstart(
     out: options.Out = Path("quickstart-results"),
     items: options.Items = 2,
     seed: options.Seed = 0,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Run skillmix_k2 here and now with a small embedded model as student and judge (a minute)."""
+    """Run skillmix_k2 with a small bundled model as student and judge; takes about a minute."""
     from skillmix_tasks.commands.quickstart import quickstart as run
 
     run(out, items, seed, as_json=as_json)
@@ -165,7 +161,7 @@ def quickstart(
 
 @app.command()
 def embedded() -> None:
-    """Print the directory of the small chat model of `quickstart`, made there if it is missing (half a minute)."""
+    """Print the directory of `quickstart`'s small model; if it is missing, make it first (half a minute)."""
     from skillmix_tasks.commands.embedded import convert_embedded_model, embedded_folder
 
     typer.echo(convert_embedded_model(embedded_folder()))
@@ -177,25 +173,25 @@ _Pack = Annotated[str, typer.Argument(help="A bundled pack's name, or a director
 @pack_app.command("new")
 def make_pack(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new folder of the pack.")],
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Write a small complete pack into a new folder, to change into your own.
+    """Write a small complete pack into a new folder, as a start for your own.
 
     skillmix pack new my-pack
     """
     from skillmix_tasks.items.loading import new_pack
 
-    new_pack(folder)
+    name = new_pack(folder)
     if as_json:
-        typer.echo(json.dumps({"pack": str(folder)}))
+        typer.echo(json.dumps({"pack": str(folder), "id": name}))
         return
-    typer.echo(f"{folder} holds a pack of 14 skills and 24 topics: change its texts, then run\n")
-    typer.echo(f"    skillmix pack check {folder}")
+    typer.echo(f"{folder} holds the pack {name} of 14 skills and 24 topics: change its texts, then run\n")
+    typer.echo(f"    skillmix pack check {shlex.quote(str(folder))}")
 
 
 @pack_app.command("check")
-def check_pack(pack: _Pack, as_json: AsJson = False) -> None:
-    """Validate a pack, count what it holds, and list what its author should look at."""
+def check_pack(pack: _Pack, as_json: options.AsJson = False) -> None:
+    """Validate a pack, count its parts, and list points that its author should review."""
     from skillmix_tasks.items.licenses import known_license
     from skillmix_tasks.items.loading import load_pack
     from skillmix_tasks.pack_check import cells_for_training, counts, findings, items_by_task
@@ -232,7 +228,7 @@ def import_pack(
         typer.Argument(help="SKILLS.csv and TOPICS.csv, or the page (.html) or source (.tex) of the paper."),
     ],
     out: options.Out,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Make a private pack of the papers' own skills and topics, from tables that you downloaded.
 
@@ -245,7 +241,7 @@ def import_pack(
 
 
 @pack_app.command("show")
-def show_pack(pack: _Pack = "language", as_json: AsJson = False) -> None:
+def show_pack(pack: _Pack = "language", as_json: options.AsJson = False) -> None:
     """List a pack's skills and topics."""
     from rich.console import Console
     from rich.table import Table

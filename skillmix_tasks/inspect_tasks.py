@@ -12,6 +12,7 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -23,11 +24,10 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from grading import Panel, UserError
 from grading.errors import show_user_errors_in_one_line
-from grading.home import verdict_store
 from grading.protocol.reasoning import Split, split_reasoning
 from skillmix_tasks.harness.settings import MOST_TOKENS, Settings, read_settings
 from skillmix_tasks.harness.task_files import TaskSpec, bundled_tasks
-from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
 from skillmix_tasks.items.prompts import render
@@ -39,7 +39,7 @@ _Asked = tuple[Item, Sequence[str], Sequence[StudentReply]]
 _NOT_HERE = ("batch", "controls", "items_from", "max_missing", "reasoning_effort", "sampling")
 
 
-class Desk:
+class JudgeQueue:
     """Judges the answers of many coroutines, all that wait at once, in a thread that calls `open_panel`."""
 
     def __init__(self, pack: Pack, open_panel: Callable[[], Panel]) -> None:
@@ -125,13 +125,13 @@ def best() -> ScoreReducer:
 
 
 @scorer(metrics={metric: [mean(), stderr()] for metric in METRICS})
-def points(desk: Desk, items: dict[str, Item]) -> Scorer:
+def points(queue: JudgeQueue, items: dict[str, Item]) -> Scorer:
     """The checks in code, the judge's votes, and the three metrics of one generation."""
 
     async def score(state: TaskState, target: Target) -> Score:
         replies = [StudentReply.of_record(record) for record in state.store.get("replies")]
         prompts = [state.input_text, state.metadata["second"]]
-        record = await desk.judge((items[target.text], prompts, replies))
+        record = await queue.judge((items[target.text], prompts, replies))
         found = item_metrics([record["points"]])
         return Score(
             value={metric: found[metric] for metric in METRICS},
@@ -152,27 +152,8 @@ def make_task(name: str, spec: TaskSpec, settings: Settings) -> Task:
     """A task of ours as inspect_ai runs it."""
     judges, budget = settings.judges(), settings.budget(1)
     pack = load_pack(settings.pack or spec.pack)
-    drawn = sample_items(
-        pack,
-        task=name,
-        k=spec.k,
-        split=spec.split,
-        seed=settings.seed,
-        number=settings.items,
-        drop_common=settings.drop_common,
-    )
+    drawn = spec.draw(pack, name, settings.items, seed=settings.seed, drop_common=settings.drop_common)
     items = {item.hash: item for item in drawn}
-
-    def open_panel() -> Panel:
-        return Panel(
-            judges,
-            verdict_store(),
-            concurrency=settings.concurrency,
-            adaptive=settings.adaptive,
-            budget=budget,
-            ungrounded=settings.ungrounded,
-        )
-
     samples = [
         Sample(
             id=item.hash,
@@ -185,7 +166,7 @@ def make_task(name: str, spec: TaskSpec, settings: Settings) -> Task:
     return Task(
         dataset=MemoryDataset(samples, name=name),
         solver=turns(settings.seed),
-        scorer=points(Desk(pack, open_panel), items),
+        scorer=points(JudgeQueue(pack, partial(settings.open_panel, judges, budget)), items),
         epochs=Epochs(GENERATIONS, best()),
         config=GenerateConfig(temperature=0.7, max_tokens=MOST_TOKENS + settings.reasoning_tokens),
         name=name,

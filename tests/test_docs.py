@@ -124,11 +124,11 @@ def test_ten_usual_changes_touch_at_most_three_places_each() -> None:
         assert all((_ROOT / path).exists() for path in (*paths, tests.strip("`"))), change
 
 
-def test_every_room_has_a_line() -> None:
-    rooms = {f"{file.parent.relative_to(_ROOT)}" for package in _PACKAGES for file in _inits(package)}
-    told = {re.findall(r"`([^`]+)`", row[0])[0] for row in _rows(_ARCHITECTURE, "Rooms")}
-    for room in rooms:
-        assert room in told or any(name.startswith(f"{room}/") for name in told), room
+def test_every_sub_package_has_a_line() -> None:
+    folders = {f"{file.parent.relative_to(_ROOT)}" for package in _PACKAGES for file in _inits(package)}
+    told = {re.findall(r"`([^`]+)`", row[0])[0] for row in _rows(_ARCHITECTURE, "Sub-packages")}
+    for folder in folders:
+        assert folder in told or any(name.startswith(f"{folder}/") for name in told), folder
     assert all((_ROOT / name).exists() for name in told)
 
 

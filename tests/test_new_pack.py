@@ -19,8 +19,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_a_new_pack_has_nothing_to_look_at(tmp_path: Path):
-    new_pack(tmp_path / "mine")
+    assert new_pack(tmp_path / "mine") == "mine"
     pack = load_pack(str(tmp_path / "mine"))
+    assert pack.about.id == "mine"
     assert findings(pack) == []
     assert (counts(pack)["skills"], counts(pack)["topics"], counts(pack)["controls"]) == (14, 24, 4)
     assert {control.kind for control in pack.controls} == {"good", "bad", "empty", "off_topic"}
@@ -35,6 +36,22 @@ def test_a_new_pack_has_nothing_to_look_at(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written to"):
         new_pack(tmp_path / "file" / "mine")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [("My Café_2", "my-cafe-2"), ("2026", "2026"), ("null", "null"), ("a.b", "a-b")]
+)
+def test_a_new_pack_has_the_id_of_its_folder(folder: str, name: str, tmp_path: Path):
+    assert new_pack(tmp_path / folder) == name == load_pack(str(tmp_path / folder)).about.id
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"), [("...", "no letter"), ("язык", "no letter"), ("Language", "is a bundled")]
+)
+def test_a_folder_that_gives_no_id_is_refused(folder: str, said: str, tmp_path: Path):
+    with pytest.raises(UserError, match=said):
+        new_pack(tmp_path / folder)
+    assert not (tmp_path / folder).exists()
 
 
 @pytest.mark.slow
@@ -52,7 +69,7 @@ def test_a_new_pack_runs_in_eval_and_generate(chat_server: ChatServer, tmp_path:
     made = run("skillmix", "pack", "new", "mine", env=env, cwd=tmp_path)
     assert (made.returncode, "skillmix pack check mine" in made.stdout) == (0, True), made.stderr
     other = run("skillmix", "pack", "new", "other", "--json", env=env, cwd=tmp_path)
-    assert json.loads(other.stdout) == {"pack": "other"}
+    assert json.loads(other.stdout) == {"pack": "other", "id": "other"}
     checked = run("skillmix", "pack", "check", "mine", "--json", env=env, cwd=tmp_path)
     assert json.loads(checked.stdout)["findings"] == []
     done = run(
@@ -66,7 +83,7 @@ def test_a_new_pack_runs_in_eval_and_generate(chat_server: ChatServer, tmp_path:
     output = read_output(tmp_path / "out")
     for task in ("skillmix_heldout_k2", "skillmix_k3"):
         record = output.results["configs"][task]["metadata"]["skillmix"]
-        assert record["pack"]["id"] == "my-pack"
+        assert record["pack"]["id"] == "mine"
         assert record["controls"]["of"] == 4
         assert len(output.samples[task]) == 2
     texts = run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -107,3 +108,10 @@ def test_help_fits_80_columns_without_cutting_a_name():
         assert "…" not in done.output, command
         assert all(option.opts[0] in done.output for option in options), command
         assert max(map(len, done.output.splitlines())) <= 80, command
+
+
+def test_the_help_of_eval_lists_options_of_lm_eval_one_a_line():
+    mount()
+    shown = CliRunner(env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).invoke(app, ["eval", "--help"]).output
+    for name in ("--model", "--model_args", "--tasks", "--apply_chat_template", "--limit", "--batch_size"):
+        assert re.search(rf"^ +{name} ", shown, re.MULTILINE), name

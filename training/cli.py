@@ -16,7 +16,7 @@ _Accept = Annotated[int | None, typer.Option(min=1, metavar="N", help="Texts to 
 _Plan = Annotated[
     str | None, typer.Option(help="paper, balanced, sample-8000, k4-probe, planning, or a YAML file.")
 ]
-_Scale = Annotated[float, typer.Option(help="Multiply the plan's numbers, as 0.1.")]
+_Scale = Annotated[float, typer.Option(help="Multiply the plan's numbers by this, such as 0.1.")]
 _RECIPE_HELP = "A recipe's name (`skillmix recipes`), or a YAML file."
 _Recipe = Annotated[str, typer.Option("--recipe", help=_RECIPE_HELP)]
 _RecipeIfAny = Annotated[str | None, typer.Option("--recipe", help=_RECIPE_HELP)]
@@ -42,10 +42,10 @@ def leaks(
     pack: options.PackIfAny = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Prove that a data set holds no held-out topic, no held-out skill among several, and no item of a task.
+    """Search a data set for held-out topics, held-out skills in texts with several skills, and items of a task.
 
-    Without --tasks it looks at all tasks of the pack. --pack is for rows of a pack that is not a bundled one. The
-    exit status is 1 if the data set leaks.
+    By default the items of all tasks of the pack count. Rows of a pack of your own need --pack. The exit status
+    is 1 if the data set leaks.
     """
     from training.data.leakage import check_leaks
 
@@ -66,16 +66,16 @@ def generate(
     teacher_args: _TeacherArgs = None,
     teacher_base_url: _TeacherBaseUrl = None,
     teacher_temperature: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="Above 0; 0.7 if not given.")
+        float | None, typer.Option(metavar="NUMBER", help="Above 0; 0.7 by default.")
     ] = None,
     teacher_max_tokens: Annotated[
-        int | None, typer.Option(metavar="N", help="Of one reply; 1024 if not given.")
+        int | None, typer.Option(metavar="N", help="Token limit of a reply; 1024 by default.")
     ] = None,
     teacher_stop: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="A reply ends before this text. Repeatable.")
     ] = None,
     teacher_prefix: Annotated[
-        str | None, typer.Option(help="What each reply of a teacher in this process begins with.")
+        str | None, typer.Option(help="Text at the beginning of each reply, for a teacher in this process.")
     ] = None,
     judge: options.Judges = None,
     judge_base_url: options.JudgeBaseUrl = None,
@@ -84,7 +84,7 @@ def generate(
     seed: options.Seed = 0,
     turns: Annotated[int, typer.Option(min=1, max=2, metavar="N", help="Turns of each text.")] = 2,
     least_rate: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SHARE", help="A k is given up below this acceptance.")
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="Stop a k whose acceptance rate is lower.")
     ] = 0.01,
     concurrency: options.Concurrency = 32,
     batch: options.Batch = False,
@@ -93,13 +93,16 @@ def generate(
     mix: Annotated[
         Path | None, typer.Option(help="Pre-training text: .txt, .jsonl, .parquet, or a data set.")
     ] = None,
-    mix_share: Annotated[float, typer.Option(metavar="SHARE", help="Its share of the rows for training.")] = 0.1,
+    mix_share: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="The share of --mix in the training rows; 0.1 by default."),
+    ] = None,
     validation: Annotated[
         float, typer.Option(metavar="SHARE", help="The share of the texts held back for validation.")
     ] = 0.02,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make texts with full marks until enough of each k are accepted, and the data set of them.
+    """Generate texts until enough of each k have full marks, and write a data set of them.
 
     skillmix generate --k 1,2,3 --accept 4000 --teacher MODEL --judge MODEL --out DIR
 
@@ -107,7 +110,7 @@ def generate(
     """
     from lm_eval.utils import setup_logging
 
-    from grading import Budget
+    from grading import Budget, UserError
     from grading.commands.closing import same_command, show_closing
     from skillmix_tasks.harness.logs import show_our_logs
     from skillmix_tasks.harness.settings import given_settings, read_settings
@@ -142,7 +145,9 @@ def generate(
         least_rate=least_rate,
     )
     check_share(validation)  # what comes last is looked at first: it must not fail when all is paid for
-    mixed = Mix(mix, mix_share) if mix is not None else None
+    if mix is None and mix_share is not None:
+        raise UserError(f"--mix-share {mix_share:g} is a share of the text of --mix: name that text, too.")
+    mixed = Mix(mix, 0.1 if mix_share is None else mix_share) if mix is not None else None
     if mixed is not None:
         mixed.check()
     budget = Budget(max_usd=max_usd, max_tokens=max_tokens)
@@ -163,31 +168,32 @@ def train(
     data: Annotated[
         list[str],
         typer.Option(
-            help="A directory of `skillmix generate`, or ORG/NAME[@REVISION]; several times for more, and as "
-            "DIR:CONFIG=ROWS for so many rows of a config."
+            help="A directory of `skillmix generate`, ORG/NAME, or ORG/NAME@REVISION. Repeatable. "
+            "DIR:CONFIG=ROWS takes this number of rows of a config."
         ),
     ],
     out: options.Out,
     settings: options.Sets = None,
-    on_too_long: Annotated[
-        str, typer.Option(help="What becomes of rows over max_length: fail, drop or truncate.")
-    ] = "fail",
+    on_too_long: Annotated[str, typer.Option(help="For rows over max_length: fail, drop or truncate.")] = "fail",
     allow_leaks: Annotated[bool, typer.Option("--allow-leaks", help="Train on data that leaks.")] = False,
     pack: options.PackIfAny = None,
-    merge: Annotated[bool, typer.Option("--merge", help="Also write adapter and base as one model.")] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Also write adapter and base merged into one model.")
+    ] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Fine-tune a chat model on a data set; the same command resumes a run that was stopped.
 
     skillmix train --recipe mistral-7b-instruct-lora --data DIR --out RUN
 
-    --set changes a field of the recipe: --set steps=100 --set lora.r=8. Rows of a pack of your own need --pack,
-    as they are searched for items of the recipe's tasks.
+    --set changes a field of the recipe: --set steps=100 --set lora.r=8. The rows are searched for items of the
+    recipe's tasks, so rows of a pack of your own need --pack.
     """
     from lm_eval.utils import setup_logging
 
     from grading.commands.closing import show_closing
     from skillmix_tasks.harness.logs import show_our_logs
+    from training.data.source import judge_options
     from training.tune.distributed import is_main
     from training.tune.lengths import check_policy
     from training.tune.prepare import Options
@@ -209,7 +215,7 @@ def train(
             "results": out,
         }
         tasks = [] if chosen_recipe.eval_tasks else ["--tasks", "skillmix_k2,skillmix_heldout_k2"]
-        show_closing(facts, ["compare", out, *tasks], as_json=as_json)
+        show_closing(facts, ["compare", out, *tasks, *judge_options(data)], as_json=as_json)
 
 
 @app.command()
@@ -223,7 +229,7 @@ def recipes(as_json: options.AsJson = False) -> None:
 
 @app.command()
 def fsdp2() -> None:
-    """Print the path of the configuration for several GPUs.
+    """Print the path of accelerate's configuration for several GPUs (FSDP2).
 
     accelerate launch --config_file "$(skillmix fsdp2)" -m skillmix train ...
     """
@@ -240,7 +246,7 @@ def compare(
     ],
     out: options.OutIfAny = None,
     tasks: options.Tasks = None,
-    model: Annotated[str, typer.Option(help="lm-eval's kind of model: hf, or vllm after --merge.")] = "hf",
+    model: Annotated[str, typer.Option(help="lm-eval's model type: hf, or vllm after --merge.")] = "hf",
     judge: options.Judges = None,
     judge_base_url: options.JudgeBaseUrl = None,
     votes: options.Votes = None,
@@ -294,6 +300,7 @@ def compare(
 
 @app.command()
 def estimate(
+    context: typer.Context,
     experiment: Annotated[
         Path | None, typer.Argument(help="The file of an experiment; it takes no option but --json.")
     ] = None,
@@ -313,14 +320,15 @@ def estimate(
     items: options.Items = 100,
     as_json: options.AsJson = False,
 ) -> None:
-    """Print what texts, training on them and comparing the models will cost, before anything is paid for.
+    """Print the expected cost of making texts, training on them and comparing the models.
 
     skillmix estimate --plan paper --teacher MODEL --judge MODEL --recipe mistral-7b-instruct-paper
 
-    Without --recipe it is the cost of the texts alone; without --tasks the recipe's are compared. The estimate of
-    an experiment also has the memory of each training; the exit status is 1 if it fits neither GPUs nor budget.
+    Without --recipe, only the texts are estimated; without --tasks, the recipe's tasks are compared. For an
+    experiment, the memory of each training is printed, too; the exit status is 1 if GPUs or budget do not suffice.
     """
     if experiment is not None:
+        _refuse_options(context, experiment)
         _estimate_experiment(experiment, as_json=as_json)
         return
     from skillmix_tasks.harness.settings import given_settings, read_settings
@@ -343,6 +351,19 @@ def estimate(
     typer.echo(json.dumps(found.record()) if as_json else found.text())
 
 
+def _refuse_options(context: typer.Context, experiment: Path) -> None:
+    from grading import UserError
+    from grading.commands.words import listed
+
+    others = [name for name in context.params if name not in ("experiment", "as_json")]
+    sources = {name: context.get_parameter_source(name) for name in others}
+    typed = [
+        f"--{name.replace('_', '-')}" for name in others if getattr(sources[name], "name", "") == "COMMANDLINE"
+    ]
+    if typed:
+        raise UserError(f"The experiment {experiment} says what {listed(typed)} would: leave the options out.")
+
+
 def _estimate_experiment(file: Path, *, as_json: bool) -> None:
     from training.experiment.estimate import estimate_experiment
     from training.experiment.spec import load_experiment
@@ -352,7 +373,7 @@ def _estimate_experiment(file: Path, *, as_json: bool) -> None:
     found.check()
 
 
-_Experiment = Annotated[Path, typer.Argument(help="The file of an experiment, as reproduce/paper.yaml.")]
+_Experiment = Annotated[Path, typer.Argument(help="The file of an experiment, such as reproduce/paper.yaml.")]
 
 
 @app.command()

@@ -31,10 +31,10 @@ from typing import Any
 
 from grading import UserError
 from grading.commands.options import listed
-from grading.keys import know_text, redacted
+from grading.keys import redacted, register_text_keys
 from grading.models.fingerprint import weights_fingerprint
 from grading.panel import panel_name, panel_record
-from grading.safety.whole import write_whole
+from grading.safety.atomic import write_atomic
 from skillmix_tasks.harness.settings import Settings, part_of_caps, read_settings
 from skillmix_tasks.harness.task_files import tasks_named
 from skillmix_tasks.stored.answers import ANSWERS_VARIABLE, read_header
@@ -109,11 +109,11 @@ def compare(
     names = _task_names(run, tasks)
     _check_arguments(arguments)
     for argument in arguments:
-        know_text(argument)
+        register_text_keys(argument)
     read = read_settings({"skillmix": settings})
     judges = read.judges()
     sides = _sides(runs, model)
-    from skillmix_tasks.harness.beforehand import check_judges
+    from skillmix_tasks.harness.preflight import check_judges
 
     check_judges(judges, batch=read.batch)
     for one in runs if not trust else ():
@@ -159,8 +159,8 @@ def compare(
             out,
             run_facts([half.results for half in (before, *after)]) | {"results": out},
         )
-        write_whole(out / "comparison.json", json.dumps(comparison.record(), indent=1) + "\n")
-        write_whole(out / "comparison.md", comparison.text() + "\n")
+        write_atomic(out / "comparison.json", json.dumps(comparison.record(), indent=1) + "\n")
+        write_atomic(out / "comparison.md", comparison.text() + "\n")
     return comparison
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from pathlib import Path
 from statistics import stdev
 from typing import Any, NamedTuple
@@ -17,10 +16,10 @@ from typing import Any, NamedTuple
 from grading import UserError
 from grading.intervals import Interval
 from grading.safety.bounds import load_json, read_bytes, readable
-from grading.safety.templates import environment
+from grading.safety.templates import own_template
 from skillmix_tasks.scoring.metrics import METRICS
-from skillmix_tasks.stored.output_files import samples_of
-from skillmix_tasks.stored.record import RunRecord, task_record
+from skillmix_tasks.stored.find_results import samples_of
+from skillmix_tasks.stored.record import RunRecord, judge_identity, task_record
 from training.paired import compare
 
 # With fewer, two standard errors of a change are more than 0.2, where half of the items differ.
@@ -123,11 +122,13 @@ def compare_halves(before: Half, after: Half) -> list[ComparedTask]:
         raise UserError("The two halves are of different tasks: compare the same ones.")
     rows = []
     for task, record in tasks.items():
-        if _judge(record) != _judge(_record(after, task)):
-            raise UserError(f"{task} was judged by different judges before and after: its scores do not compare.")
+        if judge_identity(record.judge or {}) != judge_identity(_record(after, task).judge or {}):
+            raise UserError(
+                f"{task} was judged by different judges before and after: grade both with the same judge."
+            )
         first, second = ({one["doc"]["hash"]: one for one in half.samples[task]} for half in (before, after))
         if first.keys() != second.keys():
-            raise UserError(f"{task} has other items before than after: its scores do not compare.")
+            raise UserError(f"{task} has other items before than after: evaluate both on the same items.")
         rows.append(
             ComparedTask(
                 task,
@@ -158,9 +159,7 @@ def comparison_record(rows: Sequence[ComparedTask], about: Mapping[str, Any]) ->
 
 def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[str]) -> str:
     """The comparison of each run, by its name, as a page of Markdown; `about` are sentences for its beginning."""
-    source = files("training").joinpath("templates", "comparison.md.jinja").read_text(encoding="utf-8")
-    template = environment().from_string(source)
-    return template.render(
+    return own_template("training", "templates", "comparison.md.jinja").render(
         about=about,
         runs={
             name: [
@@ -205,11 +204,6 @@ def _record(half: Half, task: str) -> RunRecord:
 
 def _answers(record: RunRecord) -> str:
     return record.answers.line() if record.answers else ""
-
-
-def _judge(record: RunRecord) -> dict[str, Any]:
-    """The judge without its refused parameters, which are unknown on a side whose votes were all stored."""
-    return {name: value for name, value in (record.judge or {}).items() if name != "refused_parameters"}
 
 
 def _covered(samples: Mapping[str, dict[str, Any]]) -> int:

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.resources import files
 from itertools import islice
 from typing import Any
-
-import yaml
 
 from grading import JudgeSpec, Usage, UserError
 from grading.commands.words import many
 from grading.cost.estimate import BYTES_PER_TOKEN, COMPLETION_OF_TEXT, COMPLETION_PER_CRITERION
+from grading.cost.stats import sum_known
 from grading.models.price import PRICES_VARIABLE
 from grading.models.spec import ModelSpec
 from grading.protocol.prompt import build_messages
+from grading.safety.bounds import own_yaml
 from skillmix_tasks.cells import evaluation_cells
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
-from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
@@ -80,8 +79,7 @@ class Part:
     @property
     def dollars(self) -> float | None:
         """The cost of all calls; None if a price is unknown."""
-        dollars = [one.dollars for one in self.calls]
-        return None if None in dollars else sum(filter(None, dollars))
+        return sum_known(one.dollars for one in self.calls)
 
     def record(self) -> dict[str, Any]:
         """The part as JSON."""
@@ -109,8 +107,7 @@ class Estimate:
     @property
     def gpu_hours(self) -> float | None:
         """Hours of a GPU; None if a model's size is not known."""
-        hours = [part.gpu_hours for part in self.parts]
-        return None if None in hours else sum(filter(None, hours))
+        return sum_known(part.gpu_hours for part in self.parts)
 
     def record(self) -> dict[str, Any]:
         """The estimate as JSON; `dollars` leaves out the models in `unpriced`."""
@@ -169,7 +166,12 @@ class Estimate:
                 for method, rate in known["train_tokens_per_second"].items()
             ]
             rates.append(f"in generating {known['generate_tokens_per_second']:,} ({known['generate_source']})")
-            said.append(f"tokens a second for {known['billions']:g} billion parameters: {', '.join(rates)}")
+            sizes = {model: size for model, size in known["sizes"].items() if size is not None}
+            said += [f"{model} has {size:.2g} billion parameters" for model, size in sizes.items()]
+            said.append(
+                f"tokens a second of a model of {known['billions']:g} billion parameters, others in proportion: "
+                f"{', '.join(rates)}"
+            )
         return said
 
 
@@ -190,12 +192,13 @@ def estimate(
     estimated. Raises UserError for an unknown task.
     """
     pack = load_pack(pack_name)
-    kinds = looked_at(pack, plan)
+    kinds = sampled_cells(pack, plan)
     parts = [texts_part("Texts", pack, kinds, teacher, judges)]
     # The rows of a training are weighted by it, and otherwise it says how many tries texts take.
     weighted = [kind.k for kind in kinds if recipe is not None or kind.accept is not None]
+    sizes: dict[str, float | None] = {}
     if recipe is not None:
-        billions = _known()["billions_of_parameters"].get(recipe.model)
+        billions = sizes[recipe.model] = _known()["billions_of_parameters"].get(recipe.model)
         parts.append(training_part("Training", pack, kinds, recipe, billions))
         asked = tasks or recipe.eval_tasks
         names = list(dict.fromkeys(name for task in asked for name in tasks_named(task)))
@@ -206,7 +209,7 @@ def estimate(
         parts.append(Part("Evaluation", work, calls, answering_hours(answers, billions)))
     elif tasks:
         raise UserError("--tasks are answered by a trained model: name its recipe, too (`skillmix recipes`).")
-    return Estimate(parts, unpriced((teacher, *judges)), assumptions(weighted, [recipe] if recipe else []))
+    return Estimate(parts, unpriced((teacher, *judges)), assumptions(weighted, [recipe] if recipe else [], sizes))
 
 
 def unpriced(specs: Sequence[ModelSpec]) -> list[ModelSpec]:
@@ -214,20 +217,23 @@ def unpriced(specs: Sequence[ModelSpec]) -> list[ModelSpec]:
     return [spec for spec in specs if spec.dollars(Usage()) is None]
 
 
-def assumptions(ks: Iterable[int], recipes: Sequence[Recipe]) -> dict[str, Any]:
-    """The assumptions of an estimate that weights texts of `ks` by their acceptance, and trains by `recipes`."""
+def assumptions(ks: Iterable[int], recipes: Sequence[Recipe], sizes: Mapping[str, float | None]) -> dict[str, Any]:
+    """The assumptions of an estimate that weights texts of `ks` by their acceptance, and trains by `recipes`.
+
+    `sizes` are billions of parameters by model; None is unknown.
+    """
     used: dict[str, Any] = {"reply_tokens": _REPLY, "answer_tokens": _known()["answer_tokens"]}
     if shares := {k: _acceptance(k) for k in ks}:
         used |= {"acceptance": shares, "acceptance_source": _known()["acceptance_source"]}
     if recipes:
-        used |= {name: _known()[name] for name in _OF_GPU}
+        used |= {name: _known()[name] for name in _OF_GPU} | {"sizes": dict(sizes)}
         rates = _known()["train_tokens_per_second"]
         used["train_tokens_per_second"] = {recipe.method: rates[recipe.method] for recipe in recipes}
     return used
 
 
-def looked_at(pack: Pack, plan: Plan) -> dict[Kind, list[Item]]:
-    """The first cells of each kind of a plan."""
+def sampled_cells(pack: Pack, plan: Plan) -> dict[Kind, list[Item]]:
+    """The first cells of each kind of a plan, as a sample of all."""
     excluded = evaluation_cells(pack, plan.ks)
     return {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
 
@@ -270,9 +276,9 @@ def judging(pack: Pack, judges: Sequence[JudgeSpec], names: Sequence[str], numbe
     specs = bundled_tasks()
     used: _Used = {}
     for name in names:
-        k, split = specs[name].k, specs[name].split
+        k = specs[name].k
         asked = pack if pack.about.id not in bundled_packs() else load_pack(specs[name].pack)
-        drawn = sample_items(asked, task=name, k=k, split=split, seed=0, number=_LOOKED_AT)
+        drawn = specs[name].draw(asked, name, _LOOKED_AT)
         for place, judge in enumerate(judges):
             one = _sum(_votes(asked, item, judge) for item in drawn).times(number / len(drawn))
             used[place, k] = used.get((place, k), Usage()) + one
@@ -339,5 +345,5 @@ def _hours(hours: float | None) -> str:
 
 @cache
 def _known() -> dict[str, Any]:
-    known: dict[str, Any] = yaml.safe_load(files("training").joinpath("estimate.yaml").read_text(encoding="utf-8"))
+    known: dict[str, Any] = own_yaml("training", "estimate.yaml")
     return known

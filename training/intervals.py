@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
 
-from grading.intervals import Interval, effective_wilson, few_units
+from grading.intervals import Interval, few_units, wilson
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,6 @@ class Share:
     interval: Interval
     of: int
     items: int
-
-
-def wilson(successes: float, trials: float) -> Interval:
-    """Wilson's interval, for numbers that need not be integers."""
-    return Interval(*effective_wilson(successes, trials))
 
 
 def mean_interval(mean: float, error: float, items: int) -> Interval:

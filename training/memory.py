@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
+from skillmix_tasks.commands.embedded import embedded_config
 from training.tune.distributed import accumulation
-from training.tune.recipe import Recipe
+from training.tune.recipe import EMBEDDED, Recipe
 
 if TYPE_CHECKING:
     import torch
@@ -102,6 +103,8 @@ def _frozen_bytes(recipe: Recipe, shards: int) -> float:
 
 def model_config(recipe: Recipe) -> PreTrainedConfig:
     """The configuration of the base model; UserError if it cannot be loaded."""
+    if recipe.model == EMBEDDED:
+        return embedded_config()
     from transformers import AutoConfig
 
     from training.tune.prepare import find_base
@@ -129,7 +132,9 @@ def _empty(recipe: Recipe, config: PreTrainedConfig, layers: int) -> PreTrainedM
                 config, attn_implementation=recipe.attention
             )
         except (ValueError, ImportError) as error:
-            raise UserError(f"{recipe.model} is not a model for text ({' '.join(str(error).split())}).") from error
+            raise UserError(
+                f"{recipe.model} is not a causal language model ({' '.join(str(error).split())})."
+            ) from error
         return _adapted(model, recipe) if recipe.lora is not None and layers != 0 else model
 
 
@@ -164,7 +169,7 @@ def _step(recipe: Recipe, config: PreTrainedConfig, layers: int, shards: int) ->
         add_fused_lm_head(
             model.get_base_model() if recipe.lora else model, outputs=("log_probs", "entropy", "is_top1")
         )
-        _shape(model, low=torch.bfloat16 if bf16 else torch.float32, whole=shards == 1)
+        _shape(model, low=torch.bfloat16 if bf16 else torch.float32, unsharded=shards == 1)
         model.train()
         if recipe.activation_checkpointing:
             model.activation_checkpointing_enable()
@@ -190,7 +195,7 @@ def _step(recipe: Recipe, config: PreTrainedConfig, layers: int, shards: int) ->
     return float(live.peak - grads)
 
 
-def _shape(model: torch.nn.Module, low: torch.dtype, *, whole: bool) -> None:
+def _shape(model: torch.nn.Module, low: torch.dtype, *, unsharded: bool) -> None:
     """Give `model` tensors of this machine that have a shape alone.
 
     Trained weights are float32 if each device holds all of them, and all others `low`.
@@ -201,7 +206,7 @@ def _shape(model: torch.nn.Module, low: torch.dtype, *, whole: bool) -> None:
     for module in model.modules():
         for name, weight in list(module.named_parameters(recurse=False, remove_duplicate=False)):
             if weight not in made:
-                dtype = torch.float32 if weight.requires_grad and whole else low
+                dtype = torch.float32 if weight.requires_grad and unsharded else low
                 fake = torch.empty(weight.shape, dtype=dtype)
                 made[weight] = torch.nn.Parameter(fake, requires_grad=weight.requires_grad)
             setattr(module, name, made[weight])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import sqrt
 
-from grading.intervals import CONFIDENCE, Interval, effective_wilson
+from grading.intervals import CONFIDENCE, Interval, wilson
 
 _RESAMPLES = 9999
 
@@ -78,7 +78,7 @@ def _binary_interval(first: Sequence[float], second: Sequence[float]) -> Interva
 def paired_interval(both: int, won: int, lost: int, neither: int) -> Interval:
     """The interval of a paired difference of shares, (won - lost) / all; from the four counts of items."""
     items = both + won + lost + neither
-    one, other = (Interval(*effective_wilson(both + sole, items)) for sole in (lost, won))
+    one, other = (wilson(both + sole, items) for sole in (lost, won))
     share_one, share_other = (both + lost) / items, (both + won) / items
     related: float = both * neither - won * lost
     if related > 0:

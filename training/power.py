@@ -47,8 +47,8 @@ def items_needed(
     """
     if difference == 0 or not (0 <= rate <= 1 and 0 <= rate + difference <= 1):
         raise UserError(
-            f"A rate of {rate:g} and a difference of {difference:g} do not fit: the difference is not 0, and both "
-            "the rate and the two in sum lie between 0 and 1."
+            f"A rate of {rate:g} and a difference of {difference:g} are not valid: the difference must not be 0, "
+            "and the rate, and rate plus difference, must lie between 0 and 1."
         )
     if discordant is None:
         discordant = discordant_share(rate, difference)

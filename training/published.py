@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import datetime
 from functools import cache
-from importlib.resources import files
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from grading.safety.bounds import own_yaml
 
 
-class PublishedSource(BaseModel):
+class PublishedSource(BaseModel, extra="forbid", frozen=True):
     """The source of figures: the paper, its arXiv id, the page with the figures, and the page's date."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     paper: str
     arxiv: str
@@ -22,15 +20,13 @@ class PublishedSource(BaseModel):
     date: datetime.date
 
 
-class PublishedRow(BaseModel):
+class PublishedRow(BaseModel, extra="forbid", frozen=True):
     """One student's scores at one k, as shares from 0 to 1; None if the source does not state it.
 
     `training` is None or the name of a training set, such as D(1,2,3) in the second paper. `names_deducted`: a
     skill that the text names earns no point. `common_dropped`: items with a very common skill were left out.
     `items` is their number.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: PublishedSource
     student: str
@@ -49,7 +45,7 @@ class PublishedRow(BaseModel):
 @cache
 def load_published() -> tuple[PublishedRow, ...]:
     """All published rows, in the order of the file."""
-    tables = yaml.safe_load(files("training").joinpath("published.yaml").read_text(encoding="utf-8"))
+    tables = own_yaml("training", "published.yaml")
     rows = []
     for table in tables:
         columns, values = table.pop("columns"), table.pop("rows")

@@ -74,9 +74,8 @@ def mean_of(scores: Scores) -> Mean:
         return Mean(value, None, scores_interval([value]))
     variance, freedom = _joined([_part(known.mean(axis=0)), _part(known.mean(axis=1))])
     error = sqrt(variance)
-    return Mean(
-        value, error, mean_interval(value, error, max(2, int(freedom) + 1)) if error else _same(value, items)
-    )
+    # Where all scores are equal their variation is unknown.
+    return Mean(value, error, mean_interval(value, error, max(2, int(freedom) + 1) if error else items))
 
 
 def compare_kinds(first: Scores, second: Scores) -> Effect:
@@ -102,11 +101,6 @@ def compare_kinds(first: Scores, second: Scores) -> Effect:
         float(np.mean(a[:, None, :] != b[None, :, :])),
         sum(part for part, _ in between) > variance / 2,
     )
-
-
-def _same(value: float, items: int) -> Interval:
-    """The interval of equal scores, whose variation is unknown."""
-    return mean_interval(value, 0.0, items)
 
 
 def _part(values: np.ndarray) -> tuple[float, float]:
@@ -155,5 +149,5 @@ def _repeated(chances: np.ndarray, number: int) -> np.ndarray:
     if number == 1:
         return chances
     half = _repeated(chances, number // 2)
-    whole = np.convolve(half, half)
-    return np.convolve(whole, chances) if number % 2 else whole
+    full = np.convolve(half, half)
+    return np.convolve(full, chances) if number % 2 else full

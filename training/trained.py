@@ -11,8 +11,8 @@ from grading import UserError
 from grading.home import is_own
 from skillmix_tasks.commands.embedded import convert_embedded_model, embedded_folder
 from training.data.folder import record_bytes, record_of
+from training.tune.checksums import check_model
 from training.tune.recipe import EMBEDDED, Recipe, load_recipe, recipe_names
-from training.tune.whole import check_model
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -42,21 +43,12 @@ class BatchBackend:
     between two looks, in seconds.
     """
 
-    def __init__(
-        self,
-        spec: ModelSpec,
-        *,
-        api_key: str,
-        store: StorePlace,
-        most_requests: int = MOST_REQUESTS,
-        most_bytes: int = MOST_BYTES,
-        waits: tuple[float, float] = (_FIRST_WAIT, _LONGEST_WAIT),
-    ) -> None:
+    most_requests, most_bytes = MOST_REQUESTS, MOST_BYTES
+    waits = (_FIRST_WAIT, _LONGEST_WAIT)
+
+    def __init__(self, spec: ModelSpec, *, api_key: str, store: StorePlace) -> None:
         self.spec = spec
         self.store = store
-        self.most_requests = most_requests
-        self.most_bytes = most_bytes
-        self.waits = waits
         # Parameters that the endpoint refused: further batches go without them.
         self.found_refused: set[str] = set()
         self._api_key = api_key
@@ -81,13 +73,12 @@ class BatchBackend:
             return
         from grading.batch.api import BatchApi  # the package openai takes a second of every start
 
-        batches, verdicts = BatchStore(self.store), VerdictStore(self.store)
-        try:
-            with BatchApi(self.spec, self._api_key) as api:
-                yield from _Run(self, api, batches, verdicts, waiting).finish()
-        finally:
-            verdicts.close()
-            batches.close()
+        with (
+            closing(BatchStore(self.store)) as batches,
+            closing(VerdictStore(self.store)) as verdicts,
+            BatchApi(self.spec, self._api_key) as api,
+        ):
+            yield from _Run(self, api, batches, verdicts, waiting).finish()
 
 
 class _Run:

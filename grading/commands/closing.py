@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import typer
+
+from grading.commands.words import listed
 
 
 def show_closing(facts: Mapping[str, object], following: Sequence[object], *, as_json: bool) -> None:
@@ -32,10 +34,9 @@ def amount(tokens: float | None, dollars: float | None) -> str:
     return f"${dollars:,.2f} ({counted})" if counted else f"${dollars:,.2f}"
 
 
-def names(several: Sequence[str]) -> str:
-    """The names, each once; from the fourth on their number."""
-    once = list(dict.fromkeys(several))
-    return ", ".join(once) if len(once) <= 4 else f"{', '.join(once[:3])} and {len(once) - 3} more"
+def names(several: Iterable[str]) -> str:
+    """The names, each once, with commas: "and" joins the judges of one panel."""
+    return listed(several, last=", ")
 
 
 def same_command(*more: object) -> list[str]:

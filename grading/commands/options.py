@@ -10,7 +10,7 @@ import typer
 from grading.errors import UserError
 
 _OUT = ("--out", "-o", "--output")  # the last is the name of earlier releases
-_OUT_HELP = "Where to write."
+_OUT_HELP = "The output file or folder."
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path, typer.Option(*_OUT, metavar="DIR", help=_OUT_HELP)]
@@ -27,14 +27,16 @@ Judges = Annotated[
 JudgeBaseUrl = Annotated[
     str | None, typer.Option(metavar="URL", help="The judge's OpenAI-compatible endpoint, such as http://HOST/v1.")
 ]
-Votes = Annotated[int | None, typer.Option(min=1, metavar="N", help="Votes for each answer and judge; odd.")]
+Votes = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Votes of each judge on an answer; an odd number.")
+]
 MaxUsd = Annotated[
     float | None, typer.Option(min=0, metavar="DOLLARS", help="Dollars that this command may spend.")
 ]
 MaxTokens = Annotated[int | None, typer.Option(min=0, metavar="N", help="Tokens that this command may use.")]
 Sets = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Another setting; the value is JSON or text. Repeatable."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; the value is JSON or text. Repeatable."),
 ]
 Concurrency = Annotated[
     int, typer.Option(min=1, max=10_000, metavar="N", help="Requests in flight to each endpoint.")
@@ -49,10 +51,11 @@ Tasks = Annotated[
     list[str] | None,
     typer.Option("--tasks", "--task", metavar="TASK,TASK", help="Tasks and groups (`skillmix tasks`)."),
 ]
-Items = Annotated[int, typer.Option(min=1, metavar="N", help="Items of each task, from the first.")]
-Seed = Annotated[int, typer.Option(metavar="N", help="Seed of all that is drawn.")]
+Items = Annotated[int, typer.Option(min=1, metavar="N", help="Number of items of each task, from the first.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="The random seed.")]
 Trust = Annotated[
-    bool, typer.Option("--trust-file", help="Use the models, packs and data sets that a file of others names.")
+    bool,
+    typer.Option("--trust-file", help="Use the models, packs and data sets that another person's file names."),
 ]
 
 

@@ -19,12 +19,12 @@ def print_table(
     """Print a table; the columns `right`, by number, are set to the right, and those in `prose` may be wrapped."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for number, heading in enumerate(headings):
-        whole = number not in prose
+        one_line = number not in prose
         table.add_column(
             heading,
             justify="right" if number in right else "left",
-            no_wrap=whole,
-            overflow="ignore" if whole else "fold",
+            no_wrap=one_line,
+            overflow="ignore" if one_line else "fold",
         )
     for row in rows:
         table.add_row(*row)

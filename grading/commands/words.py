@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 
 def many(count: int, noun: str, plural: str = "") -> str:
@@ -10,8 +10,9 @@ def many(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def listed(names: Sequence[str]) -> str:
-    """The names with commas and "and"; of more than six the first three, and how many others there are."""
-    if len(names) > 6:
-        return f"{', '.join(names[:3])} and {len(names) - 3} others"
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def listed(names: Iterable[str], last: str = " and ") -> str:
+    """The names, each once, with `last` before the last; of more than six the first three, and how many others."""
+    once = list(dict.fromkeys(names))
+    if len(once) > 6:
+        return f"{', '.join(once[:3])} and {len(once) - 3} others"
+    return last.join(filter(None, (", ".join(once[:-1]), *once[-1:])))

@@ -241,8 +241,9 @@ def cost_of(usage: Usage, spec: ModelSpec) -> Cost:
 def require_price(spec: ModelSpec) -> None:
     """Raise UserError if dollars cannot be counted for `spec`; one in this process costs none."""
     if spec.price is None and spec.kind == "openai":
+        price = '`price` of {"input": DOLLARS, "output": DOLLARS} per million tokens'
+        own = f"give the judge a {price} (in its fields or the settings), " if spec.role == "judge" else ""
         raise UserError(
-            f"max_usd needs the price of the {spec.role} {spec.model}, which is not known: set `price` to "
-            '{"input": DOLLARS, "output": DOLLARS} per million tokens (in the settings or in the '
-            f"{spec.role}'s own object), name a file of prices with {PRICES_VARIABLE}, or cap with max_tokens."
+            f"{spec.named('max_usd')} needs the price of the {spec.role} {spec.model}, which is not known: {own}"
+            f"name a file of prices with {PRICES_VARIABLE}, or cap with {spec.named('max_tokens')}."
         )

@@ -16,8 +16,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from grading.errors import UserError
+from grading.safety.atomic import write_atomic
 from grading.safety.bounds import load_json, read_bytes
-from grading.safety.whole import write_whole
 
 BUDGET_VARIABLE = "SKILLMIX_BUDGET"
 _PARTS = 100  # of the cap: a claim is one of them, or as much as a call needs
@@ -56,7 +56,7 @@ class Ledger:
             self._write(spent)
 
     def _write(self, dollars: float) -> None:
-        write_whole(self._own, json.dumps({"dollars": dollars}) + "\n")
+        write_atomic(self._own, json.dumps({"dollars": dollars}) + "\n")
 
 
 def shared_ledger() -> Ledger | None:

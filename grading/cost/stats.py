@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,12 @@ def _priced(usage: Usage, spec: ModelSpec) -> dict[str, Any]:
         "completion_tokens": usage.completion,
         "dollars": spec.price.dollars(usage) if spec.price else None,
     }
+
+
+def sum_known(figures: Iterable[float | None]) -> float | None:
+    """The sum; None if a figure is not known."""
+    known = list(figures)
+    return None if None in known else sum(filter(None, known))
 
 
 def total(records: Sequence[dict[str, Any]]) -> dict[str, Any] | None:

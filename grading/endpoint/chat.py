@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import re
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
-
-from pydantic import BaseModel
 
 from grading.backend import Reply
 from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError, error_within
 from grading.keys import redact
-from grading.protocol.reasoning import content_text
-from grading.safety.bounds import MOST_TEXT, brief, cut
+from grading.protocol.reasoning import content_text, part_text
+from grading.safety.bounds import MOST_TEXT, brief, cut, load_json
 from grading.safety.text import encodable
 from grading.verdict import State, Usage, counted
 
+_ENDS = re.compile(r"\}\s*(```)?\s*\Z")
 _MOST_DETAIL = 500  # characters of an endpoint's own words
 _SHOWN = 2000  # characters that are kept of a text that is too long to be read
-# How choices end beside "stop", in the words of OpenAI, Google, Zhipu and Anthropic.
-_BROKEN = frozenset({"error", "network_error"})
-_CUT = frozenset({"length", "max_tokens", "model_context_window_exceeded"})
-_FILTERED = frozenset({"sensitive", "safety", "recitation", "blocklist", "prohibited_content", "spii", "refusal"})
-
-
-class _Message(BaseModel):
-    content: Any = None
-    refusal: Any = None
-    tool_calls: Any = None
-    reasoning_content: Any = None  # of DeepSeek's kind of server
-    reasoning: Any = None  # of OpenRouter's
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: Any = None
-    error: Any = None
+# How choices end beside "stop", in the words of many providers.
+_BROKEN = re.compile(r"(\w+_)?error|abort(ed)?|cancelled|insufficient_system_resource", re.IGNORECASE)
+_CUT = re.compile(r"length|max_?(\w+_)?tokens|context_window|token_limit", re.IGNORECASE)
+_FILTERED = re.compile(
+    r"filter|sensitive|safety|recitation|blocklist|prohibited|spii|refus|guardrail|toxic|moderat", re.IGNORECASE
+)
+_REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking", "thinking_blocks")  # of a message
 
 
 def failure_in(content: Any, status: int) -> CallFailedError | None:
@@ -59,12 +50,12 @@ def failure_in(content: Any, status: int) -> CallFailedError | None:
 
 def was_filtered(finish: object) -> bool:
     """Whether a choice with this finish reason was stopped by the provider's filter."""
-    return isinstance(finish, str) and (finish.startswith("content_filter") or finish.lower() in _FILTERED)
+    return isinstance(finish, str) and _FILTERED.search(finish) is not None
 
 
 def was_cut(finish: object) -> bool:
     """Whether a choice with this finish reason ended at a limit of tokens."""
-    return isinstance(finish, str) and finish.lower() in _CUT
+    return isinstance(finish, str) and _CUT.search(finish) is not None
 
 
 def holds_reply(choice: object) -> bool:
@@ -78,14 +69,14 @@ def holds_text(choice: object) -> bool:
 
 
 def _failed(choice: dict[str, Any]) -> bool:
-    return bool(choice.get("error")) or choice.get("finish_reason") in _BROKEN
+    finish = choice.get("finish_reason")
+    return bool(choice.get("error")) or (isinstance(finish, str) and _BROKEN.fullmatch(finish) is not None)
 
 
-def _usable(content: dict[str, Any]) -> list[_Choice]:
-    """The choices that hold a reply."""
-    choices = content.get("choices")
-    listed = choices if isinstance(choices, list) else []
-    return [_Choice.model_validate(one) for one in listed if holds_reply(one)]
+def reasoning_beside(message: dict[str, Any]) -> str:
+    """The reasoning in a field of its own beside a message's content; empty if there is none."""
+    beside = next((message[name] for name in _REASONING if message.get(name)), "")
+    return part_text(beside) or (json.dumps(beside, ensure_ascii=False) if beside else "")
 
 
 def replies_in(content: dict[str, Any], votes: int | None = None) -> list[Reply]:
@@ -95,54 +86,65 @@ def replies_in(content: dict[str, Any], votes: int | None = None) -> list[Reply]
     Empty if the body holds none. The tokens of the prompt, which are paid for once, are counted with the first
     reply. Usage that cannot be used is left out of the replies.
     """
-    usable = _usable(content)
+    choices = content.get("choices")
+    usable = [one for one in choices if holds_reply(one)] if isinstance(choices, list) else []
     usage = usage_of(content.get("usage"))
-    if not usage.completion and any(_read(choice.message.content)[0] for choice in usable):
+    if not usage.completion and any(_read(choice["message"].get("content"))[0] for choice in usable):
         usage = Usage()  # a server that does not count says 0
-    choices = usable[:votes]
-    return [_reply(*pair) for pair in zip(choices, _shares(usage, len(choices)), strict=True)] if choices else []
+    kept = usable[:votes]
+    return [_reply(*pair) for pair in zip(kept, _shares(usage, len(kept)), strict=True)] if kept else []
 
 
-def _reply(choice: _Choice, usage: Usage) -> Reply:
-    content, thought = _read(choice.message.content)
-    content = content or _called(choice.message.tool_calls)
+def _reply(choice: dict[str, Any], usage: Usage) -> Reply:
+    message, finish, refusal = choice["message"], choice.get("finish_reason"), choice["message"].get("refusal")
+    content, thought = _read(message.get("content"))
+    content = content or _called(message)
     if len(content) > MOST_TEXT:  # not read as far as it goes: half a verdict is invalid
         detail = f"the reply has {len(content):,} characters, and at most {MOST_TEXT:,} are read"
         return Reply(State.TRUNCATED, cut(content, _SHOWN), detail, usage)
-    if choice.message.refusal or was_filtered(choice.finish_reason):
-        reason = encodable(str(choice.message.refusal or "") or "content filter")
+    if refusal or was_filtered(finish):
+        reason = encodable(str(refusal or "") or "content filter")
         return Reply(State.REFUSED, content, cut(reason, _MOST_DETAIL), usage)
-    if not content.strip() and (thought or choice.message.reasoning_content or choice.message.reasoning):
+    thought = thought or encodable(reasoning_beside(message))
+    if not content.strip() and thought:
         # With a limit that the reasoning used up, too: a higher one helps, a repetition may.
-        end = ", which ended at max_tokens" if was_cut(choice.finish_reason) else ""
+        end = ", which ended at max_tokens" if was_cut(finish) else ""
+        # A server that takes the reply for reasoning leaves it there; the parser looks for a verdict at its end.
+        kept = thought if finish == "stop" and len(thought) <= MOST_TEXT and _ENDS.search(thought) else ""
         return Reply(
             State.REASONING_ONLY,
-            content,
+            redact(kept),
             f"the reply holds nothing but reasoning{end}: set max_tokens higher",
             usage,
         )
-    if was_cut(choice.finish_reason):
+    if was_cut(finish):
         return Reply(State.TRUNCATED, content, "the reply ended at max_tokens: set it higher", usage)
     if not content.strip():
         return Reply(State.EMPTY, content, "the reply holds no text", usage)
     return Reply(State.GRADED, content, usage=usage)
 
 
-def _read(content: object) -> tuple[str, bool]:
-    """The visible text of a message's content, a text or parts, and whether reasoning stands beside it."""
-    if not isinstance(content, list):
+def _read(content: object) -> tuple[str, str]:
+    """The visible text and the reasoning of a message's content: a text, parts, or JSON that was parsed."""
+    if isinstance(content, str):
+        if content.startswith('"{'):  # JSON inside a text of JSON
+            with suppress(ValueError):
+                content = load_json(content)
         # A parser takes escaped lone surrogates, which no file can hold.
-        return encodable(content) if isinstance(content, str) else "", False
+        return encodable(str(content)), ""
     split = content_text(content)
-    return encodable(redact(split.visible)), bool(split.reasoning)
+    parts = content if isinstance(content, list) else [content]
+    if any(isinstance(one, dict) and "type" not in one and not isinstance(one.get("text"), str) for one in parts):
+        return encodable(redact(json.dumps(content, ensure_ascii=False))), ""
+    return encodable(redact(split.visible)), encodable(split.reasoning)
 
 
-def _called(calls: object) -> str:
+def _called(message: dict[str, Any]) -> str:
     """The arguments of a function call: some gateways make a function of the form, and the reply its call."""
+    calls = message.get("tool_calls")
     call = calls[0] if isinstance(calls, list) and calls else None
-    function = call.get("function") if isinstance(call, dict) else None
-    arguments = function.get("arguments") if isinstance(function, dict) else None
-    return encodable(arguments) if isinstance(arguments, str) else ""
+    function = call.get("function") if isinstance(call, dict) else message.get("function_call")
+    return _read(function.get("arguments"))[0] if isinstance(function, dict) else ""
 
 
 def usage_of(reported: object) -> Usage:

@@ -11,7 +11,9 @@ import datetime
 import json
 import logging
 import threading
+import time
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -36,7 +38,8 @@ _TIMEOUT = 15.0  # seconds until something comes
 _LONGEST = 60.0  # seconds until all has come
 _ATTEMPTS = 3
 _PAUSE = 0.3  # seconds after the first attempt; twice as long after the next
-_BUSY = frozenset({429, 502, 503, 504})
+_LOADING = 600.0  # seconds for which a server may load its model
+_SILENCE = 45.0  # seconds until the wait is logged again
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +106,7 @@ def _refuse(spec: ModelSpec, failure: StatusError, cards: dict[str, dict[str, An
         )
     if cause in (Cause.CREDITS, Cause.REGION):
         raise UserError(f"{where} refuses requests{said}: {remedy(cause, spec)}.")
-    if cause is Cause.SERVER or (cause is Cause.BUSY and failure.status != 429):
+    if cause is Cause.SERVER or (cause is Cause.BUSY and failure.status >= 500):
         raise UserError(
             f"{where} answers with status {failure.status}{said}: try again when it is up, or name another "
             f"{spec.role} with {spec.option('MODEL')} and {spec.option('BASE_URL')}."
@@ -134,17 +137,28 @@ async def _ask(spec: ModelSpec, api_key: str, method: str, route: str) -> Respon
         auto_decompress=False,
         proxy=proxy_of(url),
     ) as session:
-        for attempt in range(_ATTEMPTS):
-            last = attempt == _ATTEMPTS - 1
+        began, said = time.monotonic(), -_SILENCE
+        for attempt in count():
+            last = attempt >= _ATTEMPTS - 1
             try:
                 sent = None if method == "GET" else json.dumps(body)
                 response = await _ask_once(session, method, url, headers, sent)
-                if last or (response.status not in _BUSY and not isinstance(_failure(response), NotAChatError)):
+                failure, waited = _failure(response), time.monotonic() - began
+                if failure and failure.loading and sent and waited < _LOADING:
+                    if waited - said >= _SILENCE:
+                        said = waited
+                        logger.warning(
+                            "The %s's endpoint is loading its model (%s): waiting up to %.0f minutes.",
+                            spec.role,
+                            failure,
+                            _LOADING / 60,
+                        )
+                elif last or failure is None or not failure.passing:
                     return response
             except (aiohttp.ClientError, TimeoutError, OSError):
                 if last:
                     raise
-            await asyncio.sleep(_PAUSE * 2**attempt)
+            await asyncio.sleep(_PAUSE * 2 ** min(attempt, 4))
     raise AssertionError  # the last attempt returns or raises
 
 
@@ -154,14 +168,14 @@ async def _ask_once(
     headers = headers | ({"Content-Type": "application/json"} if body else {})
     async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
         refuse_of_proxy(response)
-        unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
         try:
+            unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
             pieces = [piece async for chunk in response.content.iter_any() for piece in unpacker.feed(chunk)]
-        except BodyError:
+        except (BodyError, aiohttp.ClientPayloadError):
             response.close()  # the rest of it is not awaited
-            if response.status < 400:
+            if response.status < 400 and method == "POST":
                 raise
-            pieces = []
+            pieces = []  # a list that cannot be read is none
         named = {name.lower(): value for name, value in response.headers.items()}
         return Response(response.status, named, b"".join(pieces))
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from grading.endpoint.rate_headers import duration, may_pass, retry_after
+from grading.endpoint.rate_headers import duration, may_pass, retry_after, wait_in_words
 from grading.failure import FINAL, MOST_WORDS, Cause, Failure
 from grading.keys import known_keys, redact, redacted
 from grading.safety.bounds import load_json
@@ -26,58 +26,88 @@ _PAGE = "an HTML page"
 
 _QUOTA = re.compile(
     r"insufficient[_ ](\w+[_ ])?(quota|balance|credits?|funds)|exceeded your current quota|credit balance"
-    r"|out of credits|(reached|exceeded)\b.{0,40}\busage limits?|budget\b.{0,40}\bexceeded"
+    r"|out of credits|(reached|exceeded)\b.{0,40}\busage limits?|usage limits? (reached|exceeded)"
+    r"|budget\b.{0,40}\bexceeded|over (the |your )?budget|credit[_ ]limit|top[- ]?up"
+    r"|wallet|recharge|payment method|trial (has |period )?(ended|expired|is over)"
+    r"|(no|not|n't) (have )?(any |enough |sufficient )?(remaining )?(credits?|balance|funds)"
+    r"|(account|subscription)\b.{0,40}\b(suspended|inactive|not active)|inactive (account|subscription)"
     r"|(credits?|balance|quota|budget|funds)\b.{0,40}"
     r"\b(exhausted|used up|depleted|too low|not enough|insufficient)\b"
     r"|(add|purchase|buy)\b.{0,30}\bcredits|payment required|billing[_ ](hard[_ ]limit|not[_ ]active)"
-    r"|billing to be enabled|enable billing|limit: 0\b|spend(ing)? limit|arrearage|overdue"
+    r"|billing to be enabled|enable billing|limit: 0\b|spend(ing)? (limit|cap)|arrearage|overdue"
+    r"|(requires?|needs?) a (\w+ )?(paid|plan|subscription)\b"
     r"|(余额|额度|配额|资源包).{0,12}(不足|用尽|耗尽|用完)"
     r"|欠费|请充值",
     re.IGNORECASE,
 )
+_OF_THE_MINUTE = re.compile(r"(per|/)[-_ ]?(min|sec)|\b(RPM|TPM|RPS)\b", re.IGNORECASE)
 _OF_THE_DAY = re.compile(r"(per|/)[-_ ]?(day|month)|\b(RPD|TPD)\b|daily|monthly", re.IGNORECASE)
 _KEY = re.compile(
-    r"(invalid|incorrect|wrong|expired|revoked|missing)\b.{0,20}\b(api[-_ ]?key|credentials)"
-    r"|(invalid|incorrect|expired|missing) (access|auth|bearer) token"
-    r"|api[-_ ]?key\b.{0,30}\b(not valid|invalid|expired|not found|incorrect|revoked)|API_KEY_INVALID"
-    r"|unauthenticated|authentication[_ ](error|failed|fails)",
+    r"\b(no|invalid|incorrect|wrong|expired|revoked|missing)\b.{0,20}\b(api[-_ ]?key|credentials)"
+    r"|(invalid|incorrect|expired|missing) (access|auth|bearer) token|invalid_token"
+    r"|api[-_ ]?key\b.{0,30}\b(not valid|invalid|expired|not found|incorrect|revoked|missing|required)"
+    r"|API_KEY_INVALID|unauthenticated|authentication[_ ](error|failed|fails)",
     re.IGNORECASE,
 )
 _MODEL = re.compile(
     r"model_not_found|invalid_model|DeploymentNotFound|unknown[_ ]model|no such model|not a valid model"
-    r"|invalid model\b|model[_ ]not[_ ]exist|no endpoints found for\b|no available channel for model|无可用渠道"
+    r"|invalid model\b|model[_ ]not[_ ](exist|available)|no available channel for model|无可用渠道"
+    r"|no (allowed |available )?(endpoints?|providers?)\b(?!.{0,40}\b(parameters?|support|handle)\b)"
+    r"|no models? (is |are )?loaded"
+    r"|(not?|n't|unable|cannot|denied|lacks?)\b.{0,30}\baccess( to)?( the)? models?\b"
+    r"|model (id|identifier|name)\b.{0,20}\binvalid|not a chat model"
+    r"|unsupported[_ ]model|model_unavailable|model is not available|end[- ]of[- ]life|sunset"
+    r"|\bmodels?\b.{0,60}(\bnot|n't) support(ed)?( for| in| the)* (v1/)?(chat\b|generateContent)"
     r"|on-demand throughput"
-    r"|\bmodels?\b.{0,120}\b(not found|(does )?not exist|not supported for (chat|generate)|decommissioned"
+    r"|\bmodels?\b.{0,120}\b(not found|(does )?not exist|decommissioned"
     r"|has been (deprecated|retired|removed|shut ?down))",
     re.IGNORECASE | re.DOTALL,
 )
+_ABOUT_MODEL = re.compile(r"(?<![/\w])(models?|deployment)\b", re.IGNORECASE)  # not an address such as /models
 _REGION = re.compile(
-    r"unsupported_country|(country|region|location|territory)\b.{0,40}\bnot (supported|available|allowed)"
+    r"unsupported_country"
+    r"|(country|region|location|territory)\b.{0,40}\b(not (supported|available|allowed)|blocked|restricted)"
     r"|(not (available|supported)) in your (country|region|location)|user location",
     re.IGNORECASE,
 )
 _FILTER = re.compile(
     r"content[_ -]?(filter|policy|management)|responsible ?ai|data_inspection_failed|safety system"
-    r"|moderation|flagged|prohibited content|inappropriate content|sensitive (content|words?)|content exists risk"
+    r"|moderation|flagged|(prohibited|inappropriate|harmful) content|sensitive (content|words?)"
+    r"|content exists risk|content safety|blocked\b.{0,40}\b(safety|polic(y|ies))"
+    r"|violat\w+\b.{0,40}\b(guidelines?|polic(y|ies))|high risk|censorship|guardrail"
     r"|(内容|信息).{0,20}(敏感|不安全|违规|不合规)",
     re.IGNORECASE,
 )
 _LONG = re.compile(
     r"context[_ ]length|context (window|size|limit)|maximum context|max(imum)?[_ ]?(model[_ ]?len|input)"
     r"|max_(completion_|output_|new_)?tokens\b.{0,60}(\b(less than|at most|maximum|exceeds?|too (large|high))|<=)"
-    r"|prompt is too long|too many (input )?tokens|input (is )?too long|exceeds? the available context",
+    r"|prompt is too long|too many (input )?tokens|input (is )?too long|exceeds? the available context"
+    r"|exceed\w*\b.{0,40}\b(token limit|number of (input )?tokens)"
+    r"|\b(prompt|input|message)s?\b.{0,40}\b(over|exceeds?|above|(longer|larger) than)\b.{0,20}\b(limit|maximum)",
     re.IGNORECASE,
 )
 _LUCK = re.compile(r"json_validate_failed|failed_generation|failed to (generate|validate) json", re.IGNORECASE)
 _TOO_LARGE = re.compile(
     r"request too large", re.IGNORECASE
 )  # for the tokens of a minute, so waiting does not help
-_TOO_FAST = re.compile(r"rate[-_ ]?limit|too many requests|overloaded|try again later", re.IGNORECASE)
-_PARAMETERS = re.compile(r"\b(parameters?|arguments?|options?)\b", re.IGNORECASE)
+_TOO_FAST = re.compile(r"rate[-_ ]?limit|too many requests|overloaded|try again (later|in)", re.IGNORECASE)
+_FAILING = re.compile(
+    r"upstream (connect|request)|connect(ion)? (error|timeout|reset|refused)|timed out|temporarily unavailable"
+    r"|internal (server )?error|(bad gateway|service unavailable)\b",
+    re.IGNORECASE,
+)
+_LOADING = re.compile(
+    r"(?<!error )(?<!failed )(?<!while )\bloading\b|warming[- ]up|starting[- ]up|cold[- ]start|initiali[sz]ing"
+    r"|not (yet )?ready|estimated_time",
+    re.IGNORECASE,
+)
+_PARAMETERS = re.compile(r"\b(parameters?|arguments?|options?|that (support|can))\b", re.IGNORECASE)
 _SYSTEM = re.compile(
     r"(system|developer)\b.{0,30}\b(role|message|prompt|instruction)s?\b.{0,40}\bnot (supported|allowed|enabled)"
-    r"|(system|developer) (role|message|instruction) not|not support.{0,30}\bsystem\b"
-    r"|valid roles?:|roles must alternate|unexpected role .?system|invalid.{0,20}role.{0,20}system",
+    r"|(system|developer) (role|message|instruction) not|(not|n't) support.{0,30}\bsystem\b"
+    r"|valid roles?:|roles must alternate|(unexpected|unknown|invalid|unsupported).{0,20}role.{0,20}system"
+    r"|messages\W{1,3}\d*\W{0,2}role\b|only\b.{0,40}\broles\b|\broles? must be\b|first message\b.{0,40}\buser\b"
+    r"|must (start|begin) with.{0,20}\buser\b",
     re.IGNORECASE | re.DOTALL,
 )
 _PLAIN_HTTP = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)", re.IGNORECASE)
@@ -86,21 +116,25 @@ _PLAIN_HTTP = re.compile(r"HTTP request (was sent )?to (an )?HTTPS (port|server)
 _MENTIONS = {
     "response_format": r"response[_ ]?(format|mime[_ ]type|schema)|json[_ ](schema|object|mode)"
     r"|structured[_ ]output"
-    r"|guided[_ ](json|decoding)|grammar|text\.format|output_config",
+    r"|(guided|constrained)[_ ](json|decoding)|grammar|text\.format|output_config",
     "seed": r"\b(random_)?seed\b",
     "temperature": r"\btemperature\b",
     "max_tokens": r"\bmax_(completion_|output_|new_)?tokens\b",
     "reasoning_effort": r"\breasoning[_. ]?effort\b|\bthinking_level\b",
-    "n": r"['\"`]n['\"`]|(^|\s)n: |\bn ?(>|=|!=|must|should|is|has|cannot)"
+    "n": r"['\"`]n['\"`]|(^|\s)n: |\bn ?(>|=|!=|must|should|is|has|to|cannot|greater|larger|above|parameter)"
     r"|\b(parameter|argument|argument supplied|field|name|value):? n\b"
+    r"|\b(one|single|multiple|several) (completion|candidate|generation|sample)\b"
     r"|\b(number of )?(completion )?(choices?|completions|candidates|generations|samples)\b|candidate_?count",
 }
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _COMPILED = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _MENTIONS.items()}
 _FIELDS = ("param", "parameter", "loc", "field", "path")  # that name what an error is about
 _WORDS = (
     "message",
     "msg",
     "detail",
+    "error_description",
+    "error",  # as a text it may be no more than a name; as an object it comes first
     "error_message",
     "errorMessage",
     "faultstring",
@@ -109,8 +143,10 @@ _WORDS = (
     "reason",
     "status_msg",
     "error_msg",
+    "body",
 )
-_CODES = ("code", "type", "status", "reason", "quotaId", "error_code")
+_CODES = ("code", "type", "status", "reason", "quotaId", "error_code", "statusCode", "status_code", "http_code")
+_DELAYS = ("retryDelay", "retry_delay", "retry_after", "retryAfter", "retry_after_seconds", "estimated_time")
 _STATUS_OF = {
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
@@ -146,6 +182,7 @@ class CallFailedError(Exception):
 
     passing = True
     busy = False
+    loading = False  # the server is not ready yet
     after: float | None = None
 
     def __init__(self, failure: Failure, usage: Usage = Usage()) -> None:  # noqa: B008 - it is frozen
@@ -195,10 +232,11 @@ class StatusError(CallFailedError):
         words = words_of(body)
         self._text = _text_of(body)
         self._body = body
-        self.after = _after(headers, body)
-        cause = _cause(status, self._text, f"{words} {' '.join(_names_of(body))}", self.after)
+        self.after = _after(headers, body, words)
+        cause = _cause(status, self._text, f"{words} | {' '.join(_names_of(body))}", self.after)
         self.filtered = cause is Cause.REFUSED and _FILTER.search(self._text) is not None
         self.busy = cause is Cause.BUSY
+        self.loading = self.busy and _LOADING.search(self._text) is not None
         self.passing = cause in (Cause.BUSY, Cause.SERVER, Cause.NO_REPLY)
         super().__init__(Failure(cause, status, words), usage)
 
@@ -230,7 +268,7 @@ class StatusError(CallFailedError):
         ]
         fields += [str(name).partition(".")[0] for name in _fields(self._body)]
         found = [name for field in fields for name, pattern in _COMPILED.items() if _is(name, pattern, field)]
-        words = f"{self.failure.words[:200]} {self._text[:200]}"
+        words = _CAMEL.sub("_", f"{self.failure.words[:200]} {self._text[:200]}")
         places = {name: match.start() for name, pattern in _COMPILED.items() if (match := pattern.search(words))}
         found += sorted(places, key=lambda name: places[name])
         return list(dict.fromkeys(found))
@@ -259,7 +297,7 @@ def error_within(status: int, headers: Mapping[str, str], error: object, usage: 
     if (code := next(_codes_of(error), None)) is not None:
         return StatusError(code, headers, body, usage)
     # Without a code the words decide: an account without credits gets no other reply from a retry.
-    words = words_of(body)
+    words = one_line(_words(body, 0)) or f"no chat completion: {one_line(_dumped(error))}"
     code = 402 if _QUOTA.search(words) or _OF_THE_DAY.search(words) else 429 if _TOO_FAST.search(words) else 400
     worded = StatusError(code, headers, body, usage)
     if not worded.final and not worded.busy:
@@ -297,7 +335,8 @@ def _words(body: object, depth: int) -> str:
     if isinstance(metadata, dict) and metadata.get("raw"):  # a router's own message says only that there is one
         return _words(metadata["raw"], depth + 1)
     values = {str(name).lower(): value for name, value in body.items()}
-    for name in ("error", "errors", "fault", "base_resp", *_WORDS):
+    first = () if isinstance(values.get("error"), str) else ("error",)
+    for name in (*first, "errors", "fault", "base_resp", *_WORDS):
         if words := _words(values.get(name.lower()), depth + 1):
             place = body.get("loc")
             return f"{words}: {'.'.join(map(str, place))}" if isinstance(place, list) else words
@@ -367,20 +406,20 @@ def _codes_of(error: object) -> Iterator[int]:
                 yield _STATUS_OF[value.lower()]
 
 
-def _after(headers: Mapping[str, str], body: object) -> float | None:
-    """Seconds until a further attempt, by the headers or by Google's RetryInfo in the body."""
+def _after(headers: Mapping[str, str], body: object, words: str) -> float | None:
+    """Seconds until a further attempt, by the headers, by a field such as Google's RetryInfo, or by the words."""
     told = retry_after(headers)
     if told is not None:
         return told
     for one in _walk(body):
-        for name in ("retryDelay", "retry_delay", "retry_after", "retryAfter", "retry_after_seconds"):
+        for name in _DELAYS:
             value = one.get(name)
             if isinstance(value, dict):
                 value = value.get("seconds")
             seconds = duration(str(value)) if isinstance(value, str | int | float) else None
             if seconds is not None:
                 return seconds
-    return None
+    return wait_in_words(words)
 
 
 def _cause(status: int, text: str, named: str, after: float | None) -> Cause:
@@ -392,33 +431,37 @@ def _cause(status: int, text: str, named: str, after: float | None) -> Cause:
     if status in (413, 429) and _TOO_LARGE.search(named):
         return Cause.TOO_LONG
     if status == 429:
-        if _QUOTA.search(text) and not (
-            after is not None
-            and after <= _LONGEST_RESET
-            and "limit: 0" not in text
-            and "insufficient_quota" not in text
-        ):
+        soon = _OF_THE_MINUTE.search(named) or (after is not None and after <= _LONGEST_RESET)
+        if _QUOTA.search(text) and not (soon and "limit: 0" not in text and "insufficient_quota" not in text):
             return Cause.CREDITS
         far = after is None or after > _LONGEST_RESET
         return Cause.CREDITS if "PerDay" in text or (far and _OF_THE_DAY.search(text)) else Cause.BUSY
+    if _QUOTA.search(named):
+        return Cause.CREDITS
     if status == 401 or (status in (400, 403) and _KEY.search(text)):
         return Cause.KEY
     if status in (400, 403, 451) and _REGION.search(text):
         return Cause.REGION
-    if status in (400, 403, 500) and _QUOTA.search(named):
-        return Cause.CREDITS
     if status in (400, 403, 422, 451) and _FILTER.search(text):
         return Cause.REFUSED
+    if status == 451:
+        return Cause.REGION
+    if status in (400, 403) and _TOO_FAST.search(named):
+        return Cause.BUSY
+    if status in (400, 403) and _FAILING.search(named):
+        return Cause.SERVER
     if status in (400, 413, 422) and _LONG.search(text):
         return Cause.TOO_LONG
     if (status in (400, 403, 404, 410, 422) and _MODEL.search(text)) or (status == 503 and _MODEL.search(named)):
         return Cause.MODEL
     if status == 403:  # an HTML page comes from a proxy, which knows no key
         return Cause.REFUSED if named.startswith(_PAGE) else Cause.KEY
+    if status == 404 and _ABOUT_MODEL.search(named) and not _PARAMETERS.search(named):
+        return Cause.MODEL
     if status in (404, 405, 410):  # a router has no endpoint for the request's parameters
         return Cause.REFUSED if _PARAMETERS.search(named) else Cause.NO_CHAT
     if status == 501:
         return Cause.REFUSED
-    if status == 503:
+    if status == 503 or (status >= 500 and _LOADING.search(named)):
         return Cause.BUSY
     return Cause.SERVER if may_pass(status) else Cause.REFUSED

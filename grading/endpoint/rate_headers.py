@@ -16,6 +16,8 @@ BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT = r"(?:ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)(?![a-z])"
+_WAIT = re.compile(rf"try(?: again)? (?:in|after) (?:about )?((?:\d+(?:\.\d+)? ?{_UNIT}[ ,]*)+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Quota:
 
 def may_pass(status: int) -> bool:
     """Whether a request that failed with this status can succeed later."""
-    return status in (408, 409, 429) or status >= 500
+    return status in (408, 409, 420, 421, 423, 424, 425, 429, 499) or status >= 500
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -83,3 +85,11 @@ def duration(value: str | None) -> float | None:
     if not parts or "".join(number + unit for number, unit in parts) != value:
         return None
     return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+
+
+def wait_in_words(text: str) -> float | None:
+    """Seconds of "Please retry in 34.07s" or "try again after 2 minutes"; None if the text names no time."""
+    if not (found := _WAIT.search(text)):
+        return None
+    words = re.sub(r"(ms|mil|[smhd])[a-z]*", lambda unit: unit[1].replace("mil", "ms"), found[1].lower())
+    return duration(re.sub("[ ,]", "", words))

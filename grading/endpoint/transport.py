@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -217,7 +219,9 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 def _enough(state: RetryCallState, progress: _Progress) -> bool:
     """Whether a call has been tried often or long enough; its wait before the first attempt is not counted."""
     error = state.outcome.exception() if state.outcome else None
-    attempts = _ATTEMPTS_REFUSED if isinstance(error, CallFailedError) and error.busy else progress.attempts
+    attempts = float(progress.attempts)
+    if isinstance(error, CallFailedError) and error.busy:
+        attempts = math.inf if error.loading else _ATTEMPTS_REFUSED
     next_attempt = time.monotonic() + state.upcoming_sleep
     return state.attempt_number >= attempts or next_attempt - (progress.first or next_attempt) > _PATIENCE
 
@@ -255,6 +259,11 @@ def _loaded(content: bytes) -> Any:
         return load_json(content)
     except ValueError:
         lines = content.splitlines()
+        for line in lines:  # of a stream, the error or the reply that one event holds
+            with suppress(ValueError):
+                event = load_json(line.removeprefix(b"data:")) if line.startswith(b"data:") else None
+                if isinstance(event, dict) and (event.get("error") or failure_in(event, 200) is None):
+                    return event
         rest = [line for line in lines if not line.startswith(b":") and line.strip() != b"data: [DONE]"]
         if len(rest) == len(lines):
             raise

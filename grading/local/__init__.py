@@ -1,4 +1,4 @@
 """A model in this process, with its reply bound to the form of a verdict.
 
-The only room that needs torch and transformers; it is imported when such a judge is used.
+The only sub-package that needs torch and transformers; it is imported when such a judge is used.
 """

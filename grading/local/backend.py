@@ -379,7 +379,7 @@ def load_judge(model: str, dtype: str | None) -> LoadedJudge:
         raise UserError(f"The judge {model} is a state-space model, which cannot judge here: choose another.")
     if not {"attention_mask", _cache_name(loaded)} <= signature(loaded.forward).parameters.keys():
         # If the cache is dropped silently, the judge has read only its last tokens.
-        raise UserError(f"The judge {model} keeps no cache of what it has read: choose another.")
+        raise UserError(f"The judge {model} has no key-value cache: choose another.")
     tokenizer = _load_tokenizer(model)
     context = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)
     return LoadedJudge(loaded, tokenizer, from_tokenizer(tokenizer), context or float("inf"))

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from typing import Any, ClassVar
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from grading.errors import UserError
 from grading.models.price import Price
 from grading.models.spec import LOCAL_PREFIX, ModelSpec, make_spec
 from grading.protocol.prompt import PROMPT_VERSION
+from grading.safety.bounds import own_yaml
 
 MOST_VOTES = 999  # of a judge on an answer
 
@@ -63,7 +62,7 @@ Judge = str | Mapping[str, Any] | JudgeSpec
 
 @cache
 def _table() -> Any:
-    return yaml.safe_load(files("grading.models").joinpath("judges.yaml").read_text(encoding="utf-8"))
+    return own_yaml("grading.models", "judges.yaml")
 
 
 @cache
@@ -77,10 +76,11 @@ def default_judge() -> str:
     return str(_table()["default"])
 
 
-def resolve_judge(judge: Judge, **overrides: Any) -> JudgeSpec:
+def resolve_judge(judge: Judge, *, options: bool = False, **overrides: Any) -> JudgeSpec:
     """The spec of a judge from its name in judges.yaml, a model id, `hf:DIRECTORY`, or its fields.
 
-    `overrides` are further fields; those that are None leave the spec as it is. A spec without a price gets the
+    `overrides` are further fields; those that are None leave the spec as it is. With `options` its messages name
+    the options of a command, else the arguments of open_judge. A spec without a price gets the
     one of the price table (grading.models.price) for its provider and model.
     Raises UserError in one sentence for a field that no spec has or a value that it cannot take.
     """
@@ -101,7 +101,7 @@ def resolve_judge(judge: Judge, **overrides: Any) -> JudgeSpec:
             f"{type(judge).__name__}."
         )
     fields |= {name: value for name, value in overrides.items() if value is not None}
-    return make_spec(JudgeSpec, fields)
+    return make_spec(JudgeSpec, fields, options=options)
 
 
 def chosen_judges(
@@ -110,6 +110,7 @@ def chosen_judges(
     base_url: str | None = None,
     votes: int | None = None,
     price: Price | None = None,
+    options: bool = False,
 ) -> tuple[JudgeSpec, ...]:
     """The judge or judges that are named, else the judge of the environment, else the default one.
 
@@ -121,6 +122,12 @@ def chosen_judges(
         chosen = os.environ.get(JudgeSpec.variable("MODEL")) or default_judge()
     address = base_url or os.environ.get(JudgeSpec.variable("BASE_URL")) or None
     return tuple(
-        resolve_judge(one, base_url=address if isinstance(one, str) else base_url, votes=votes, price=price)
+        resolve_judge(
+            one,
+            base_url=address if isinstance(one, str) else base_url,
+            votes=votes,
+            price=price,
+            options=options,
+        )
         for one in (chosen if isinstance(chosen, list | tuple) else [chosen])
     )

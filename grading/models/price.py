@@ -5,18 +5,17 @@ from __future__ import annotations
 import datetime
 import os
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from grading.errors import UserError, first_fault
-from grading.safety.bounds import MOST_YAML, load_yaml, read_text
+from grading.safety.bounds import MOST_YAML, load_yaml, own_yaml, read_text
 from grading.verdict import Usage
 
 PRICES_VARIABLE = "SKILLMIX_PRICES"
+_BUNDLED = ("grading.models", "prices.yaml")
 # A million tokens for a million dollars: nothing costs more, and no sum of such prices is infinite.
 _Dollars = Annotated[float, Field(ge=0, le=1e6, strict=True, allow_inf_nan=False)]
 
@@ -85,7 +84,7 @@ PriceTable = dict[tuple[str, str], Price]
 
 def price_table() -> PriceTable:
     """The prices by provider and model: those of prices.yaml under those of the file SKILLMIX_PRICES."""
-    rows = _Rows.validate_python(yaml.safe_load(_bundled())["prices"])
+    rows = _Rows.validate_python(own_yaml(*_BUNDLED)["prices"])
     own = os.environ.get(PRICES_VARIABLE)
     if own:
         rows += _own_rows(Path(own))
@@ -94,7 +93,7 @@ def price_table() -> PriceTable:
 
 @cache
 def _batch_shares() -> dict[str, float]:
-    rows = yaml.safe_load(_bundled())["batches"]
+    rows = own_yaml(*_BUNDLED)["batches"]
     return {row["provider"]: row["share"] for row in rows}
 
 
@@ -102,10 +101,6 @@ def price_by_model(model: str, table: PriceTable) -> Price | None:
     """The price of a model whose provider is not known; None where no provider or several sell it."""
     found = [price for (_, name), price in table.items() if name == model]
     return found[0] if len(found) == 1 else None
-
-
-def _bundled() -> str:
-    return files("grading.models").joinpath("prices.yaml").read_text(encoding="utf-8")
 
 
 def _own_rows(path: Path) -> list[_Row]:

@@ -8,10 +8,10 @@ import re
 from typing import Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from grading.errors import UserError, first_fault
-from grading.keys import key_in_address, know, redact
+from grading.keys import key_in_address, redact, register_keys
 from grading.models.fingerprint import weights_fingerprint
 from grading.models.price import Price, price_table
 from grading.verdict import MOST_TOKENS, Usage
@@ -51,6 +51,9 @@ class ModelSpec(BaseModel):
     shutdown: datetime.date | None = None
     price: Price | None = None
     keyless: bool = Field(default=False, exclude=True)
+    _options: bool = PrivateAttr(
+        default=False
+    )  # whether messages name options of a command, or Python's arguments
 
     @field_validator("base_url")
     @classmethod
@@ -73,11 +76,13 @@ class ModelSpec(BaseModel):
         """The environment variable of this role for "MODEL", "BASE_URL" or "API_KEY"."""
         return f"SKILLMIX_{cls.role.upper()}_{name}"
 
-    @classmethod
-    def option(cls, name: str) -> str:
-        """The setting of "MODEL" or "BASE_URL" for this role: a command's option, or the variable."""
-        option = f"--{cls.role}-base-url" if name == "BASE_URL" else f"--{cls.role}"
-        return f"{option} (or {cls.variable(name)})"
+    def option(self, name: str, value: str = "") -> str:
+        """What sets "MODEL" or "BASE_URL" for this role, to `value`: an option or an argument, or the variable."""
+        return f"{_setter(self.role, name, value, options=self._options)} (or {self.variable(name)})"
+
+    def named(self, argument: str) -> str:
+        """An argument of open_judge as its caller typed it: the option of a command, or its own name."""
+        return f"--{argument.replace('_', '-')}" if self._options else argument
 
     def url(self, route: str) -> str:
         """The address of a route such as "models"; a version in the query of `base_url` stays at its end."""
@@ -149,12 +154,13 @@ class ModelSpec(BaseModel):
                 )
             key = clean_key("OPENAI_API_KEY")
             if not key:
-                address = f"--{self.role}-base-url URL (or {self.variable('BASE_URL')})"
-                local = f"--{self.role} {LOCAL_PREFIX}DIRECTORY"
+                address = self.option("BASE_URL", "URL")
+                local = _setter(self.role, "MODEL", f"{LOCAL_PREFIX}DIRECTORY", options=self._options)
                 if self.price is not None:  # a model of OpenAI's
+                    other = _setter(self.role, "MODEL", "NAME", options=self._options)
                     raise UserError(
                         f"The {self.role} `{self.model}` is at OpenAI, which needs a key: type "
-                        f"`export OPENAI_API_KEY=...`, name another with --{self.role} NAME {address}, or one in "
+                        f"`export OPENAI_API_KEY=...`, name another with {other} {address}, or one in "
                         f"this process with {local}."
                     )
                 raise UserError(
@@ -165,13 +171,22 @@ class ModelSpec(BaseModel):
         return "none" if self.keyless else clean_key(self.variable("API_KEY")) or "none"
 
 
+def _setter(role: str, name: str, value: str = "", *, options: bool) -> str:
+    """The option of a command, or the argument of open_judge, for "MODEL" or "BASE_URL"; with its value."""
+    if options:
+        option = f"--{role}-base-url" if name == "BASE_URL" else f"--{role}"
+        return f"{option} {value}".strip()
+    argument = "base_url" if name == "BASE_URL" else role
+    return f'{argument}="{value}"' if value else f"`{argument}`"
+
+
 def refuse_other_address(what: str, advice: str) -> None:
     """Raise UserError if OPENAI_BASE_URL leads elsewhere than to OpenAI, where `what` is asked; see `advice`."""
     other = os.environ.get("OPENAI_BASE_URL", "").strip().rstrip("/")
     if other and other != OPENAI_URL:
         shown = redact(other) if key_in_address(other) is None else "another address"
         raise UserError(
-            f"OPENAI_BASE_URL is {shown}, and {what} is asked at {OPENAI_URL}: {advice}, or unset OPENAI_BASE_URL."
+            f"OPENAI_BASE_URL is {shown}, and {what} uses {OPENAI_URL}: {advice}, or unset OPENAI_BASE_URL."
         )
 
 
@@ -198,16 +213,17 @@ def clean_key(variable: str) -> str:
     for place, char in enumerate(key, start=1):
         if not "!" <= char <= "~":
             raise UserError(
-                f"The key in {variable} has a character that no key has (U+{ord(char):04X} at place {place}): "
-                "copy the key again, without anything around it."
+                f"The key in {variable} has an invalid character (U+{ord(char):04X} at position {place}): "
+                "copy the key again, without quotation marks or spaces."
             )
-    know(key)
+    register_keys(key)
     return key
 
 
-def make_spec(kind: type[Spec], fields: dict[str, Any]) -> Spec:
+def make_spec(kind: type[Spec], fields: dict[str, Any], *, options: bool = False) -> Spec:
     """A spec of its fields; without a price it gets the one of the price table for its provider and model.
 
+    With `options` a command made it, and messages name the command's options.
     Raises UserError in one sentence for a field that no spec has or a value that it cannot take.
     """
     try:
@@ -218,8 +234,12 @@ def make_spec(kind: type[Spec], fields: dict[str, Any]) -> Spec:
             raise UserError(
                 f"A {kind.role} has no field {fault.place!r}: there are {', '.join(kind.model_fields)}."
             ) from error
-        what = {"base_url": f"address (--{kind.role}-base-url)", "": "fields"}.get(fault.place, fault.place)
+        what = {
+            "base_url": f"address ({_setter(kind.role, 'BASE_URL', options=options)})",
+            "": "fields",
+        }.get(fault.place, fault.place)
         raise UserError(f"The {kind.role}'s {what} cannot be used: {fault.reason}.") from error
+    spec._options = options  # noqa: SLF001
     if spec.kind == "openai":
         price = spec.price or price_table().get((spec.provider, spec.model))
         spec = spec.model_copy(update={"price": price.for_provider(spec.provider) if price else None})

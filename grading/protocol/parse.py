@@ -9,9 +9,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from grading.backend import Reply, VoteCall
 from grading.errors import first_fault
@@ -20,9 +21,7 @@ from grading.protocol.untrusted import comparable
 from grading.verdict import Mark, State, Vote
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+class _Entry(BaseModel, extra="forbid", strict=True):
     quote: str
     earned: bool
 
@@ -37,8 +36,16 @@ class _NotAVerdictError(ValueError):
 
 
 def read_vote(call: VoteCall, reply: Reply, *, stored: bool, judge: str = "") -> Vote:
-    """Read `reply` as a vote on `call`; an invalid reply gives a vote whose state says why."""
+    """Read `reply` as a vote on `call`; an invalid reply gives a vote whose state says why.
+
+    A reply that holds only reasoning is a verdict if the reasoning ends with one and holds no other.
+    """
     state, detail, marks = reply.state, reply.detail, dict[str, Mark]()
+    if state is State.REASONING_ONLY and reply.text:
+        with suppress(_NotAVerdictError):
+            marks = _marks(call, reply.text)
+            state, detail = State.GRADED, "the verdict is at the end of the reasoning"
+        return Vote(call.number, state, marks, reply.text, detail, reply.usage, stored, judge)
     if state is State.GRADED:
         try:
             marks = _marks_of(call, reply.text)
@@ -201,9 +208,9 @@ def is_evidence(quote: str, normalised_answer: str) -> bool:
 
 def _parts(quote: str, normalised_answer: str) -> list[str]:
     """The quote's parts as the answer holds them; none if one of them is missing."""
-    whole = _trim(normalise(quote))
-    if whole and whole in normalised_answer:  # also if the answer itself holds an ellipsis
-        return [whole]
+    full = _trim(normalise(quote))
+    if full and full in normalised_answer:  # also if the answer itself holds an ellipsis
+        return [full]
     parts = [part for part in (_trim(normalise(part)) for part in _ELISION.split(quote)) if part]
     position = 0
     for part in parts:

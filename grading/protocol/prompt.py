@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cache
-from importlib.resources import files
 from itertools import count
 from typing import Any
 
@@ -20,7 +19,7 @@ from grading.backend import Message
 from grading.errors import UserError
 from grading.protocol.parse import LEAST_WORDS
 from grading.protocol.untrusted import defused, shown, visible
-from grading.safety.templates import environment
+from grading.safety.templates import own_template
 from grading.verdict import Criterion, GradingRequest
 
 PROMPT_VERSION = "5"  # in every store key and every result; a changed template needs a new number
@@ -30,8 +29,7 @@ _LONGEST_ID = 64  # characters
 
 @cache
 def _template(name: str) -> Template:
-    source = files("grading.protocol").joinpath("prompts", name).read_text(encoding="utf-8")
-    return environment().from_string(source)
+    return own_template("grading.protocol", "prompts", name)
 
 
 def build_messages(request: GradingRequest) -> tuple[Message, ...]:

@@ -94,10 +94,10 @@ def content_text(content: object) -> Split:
     reasoning: list[str] = []
     for part in content if isinstance(content, list) else [content]:
         kind = part.get("type") if isinstance(part, dict) else "text"
-        if kind in _TEXT_PARTS:
-            visible.append(_strings(part))
-        elif kind in _REASONING_PARTS:
-            reasoning.append(_strings(part))
+        if kind in _REASONING_PARTS or (isinstance(part, dict) and part.get("thought") is True):  # Google's mark
+            reasoning.append(part_text(part))
+        elif kind in _TEXT_PARTS:
+            visible.append(part_text(part))
     split = split_reasoning("".join(visible))
     if not reasoning:
         return split
@@ -114,14 +114,14 @@ _PART_KEYS: Final = ("text", "thinking", "reasoning", "content", "summary")
 _DEEPEST: Final = 4
 
 
-def _strings(part: object, depth: int = 0) -> str:
+def part_text(part: object, depth: int = 0) -> str:
     """The text of a part, whose fields may hold parts again."""
     if isinstance(part, str):
         return part
     if isinstance(part, list) and depth < _DEEPEST:
-        return "".join(_strings(inner, depth + 1) for inner in part)
+        return "".join(part_text(inner, depth + 1) for inner in part)
     if isinstance(part, dict) and depth < _DEEPEST:
-        return "".join(_strings(part[key], depth + 1) for key in _PART_KEYS if key in part)
+        return "".join(part_text(part[key], depth + 1) for key in _PART_KEYS if key in part)
     return ""
 
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any, Literal
 
-import yaml
 from jinja2 import Environment
 
+from grading.safety.bounds import own_yaml
 from grading.safety.templates import environment
 from grading.verdict import Criterion, GradingRequest
 
@@ -111,8 +110,7 @@ def _sentences(criteria: tuple[Criterion, ...], earned: list[str]) -> str:
 
 @cache
 def _read(name: str) -> dict[str, Any]:
-    source = files("grading.redteam").joinpath(name).read_text(encoding="utf-8")
-    data: dict[str, Any] = yaml.safe_load(source)
+    data: dict[str, Any] = own_yaml("grading.redteam", name)
     return data
 
 

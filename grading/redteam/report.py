@@ -103,7 +103,7 @@ def rate(results: Iterable[AttackResult]) -> Rate:
     outcomes = Counter(result.outcome for result in listed)
     successes = outcomes[Outcome.SUCCESS]
     tried = successes + outcomes[Outcome.HELD]
-    low, high = wilson(successes, tried) if tried else (None, None)
+    interval = wilson(successes, tried) if tried else None
     return Rate(
         items=len(listed),
         tried=tried,
@@ -112,8 +112,8 @@ def rate(results: Iterable[AttackResult]) -> Rate:
         nothing_to_gain=outcomes[Outcome.NOTHING_TO_GAIN],
         lost=sum(bool(result.lost) for result in listed),
         rate=successes / tried if tried else None,
-        low=low,
-        high=high,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
     )
 
 

@@ -1,4 +1,4 @@
 """Input from outside, made safe: limits on sizes, a sandbox for templates, clean text, and complete files.
 
-Every package reads files of others, and writes its own, through this room.
+Every package reads files of others, and writes its own, through this package.
 """

@@ -13,6 +13,7 @@ import reprlib
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -120,6 +121,30 @@ def load_yaml(text: str) -> Any:
     # PyYAML raises the others, for instance for `!!int ""`, where it should raise its own.
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def user_yaml(path: Path, what: str, choice: str = "name a YAML file") -> Any:
+    """The YAML value in a file of the user's.
+
+    UserError, which calls it `what`, if it cannot be read; if there is none, it offers the `choice`.
+    """
+    try:
+        return load_yaml(read_text(path, MOST_YAML))
+    except FileNotFoundError as error:
+        raise UserError(f"There is no {what} {str(path)!r}: {choice}.") from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"The {what} {path} cannot be read ({reason}): name a YAML file.") from error
+
+
+def own_yaml(package: str, *path: str) -> Any:
+    """The YAML value in a file that comes with a package of ours."""
+    return yaml.safe_load(files(package).joinpath(*path).read_text(encoding="utf-8"))
+
+
+def own_names(package: str, folder: str) -> list[str]:
+    """The names of the YAML files in a folder of a package of ours, without their ending."""
+    return sorted(Path(file.name).stem for file in files(package).joinpath(folder).iterdir())
 
 
 class _Loader(yaml.SafeLoader):

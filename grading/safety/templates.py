@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
@@ -52,6 +53,11 @@ def environment(**options: Any) -> ImmutableSandboxedEnvironment:
     """The environment of every template: an unknown name is an error. `options` are Jinja's."""
     usual: dict[str, Any] = {"undefined": StrictUndefined, "autoescape": False, "trim_blocks": True}
     return ImmutableSandboxedEnvironment(**(usual | options))
+
+
+def own_template(package: str, *path: str, **options: Any) -> Template:
+    """A template that comes with a package of ours; `options` are Jinja's."""
+    return environment(**options).from_string(files(package).joinpath(*path).read_text(encoding="utf-8"))
 
 
 def render_foreign(source: str, values: Mapping[str, Plain]) -> str:

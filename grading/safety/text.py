@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 _FORMULA = tuple("=+-@")  # the beginnings of a formula in a spreadsheet
@@ -29,6 +32,14 @@ def csv_cell(value: Any) -> Any:
 def csv_text(cell: str) -> str:
     """The text that `csv_cell` made the cell of."""
     return cell[1:] if cell.startswith("'") and _is_formula(cell[1:]) else cell
+
+
+def write_csv(path: Path, fields: Sequence[str], records: Iterable[Mapping[str, Any]]) -> None:
+    """Write a CSV file with the columns `fields`; each cell as `csv_cell` has it."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=fields)
+        writer.writeheader()
+        writer.writerows({name: csv_cell(value) for name, value in one.items()} for one in records)
 
 
 def _is_formula(text: str) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
     from grading.home import StorePlace
     from grading.store.replies import VerdictStore
 
-app = typer.Typer(
-    help="The verdict store: what is in it, copies of it, its pruning and repair.", no_args_is_help=True
-)
+app = typer.Typer(help="Inspect, export, copy, prune and repair the verdict store.", no_args_is_help=True)
 
 _File = Annotated[
     Path | None,
@@ -32,7 +29,7 @@ _MOST_DAYS = 700_000.0  # before which the calendar has dates
 
 @app.command()
 def stats(file: _File = None, as_json: AsJson = False) -> None:
-    """Votes, tokens and dollars by judge, the file's size, the first and the last vote, and open batches."""
+    """Print votes, tokens and dollars by judge, the file's size, the first and last vote, and open batches."""
     with _open(file) as store:
         summary = _summary(store) | {"open_batches": _open_batches(store.place)}
     if as_json:
@@ -43,9 +40,9 @@ def stats(file: _File = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def failures(file: _File = None, judge: Judge = None, as_json: AsJson = False) -> None:
-    """Calls that failed and have no reply yet, by kind, in the endpoint's words; with --json one by one.
+    """List failed calls without a reply by kind, with the endpoint's messages; --json lists each call.
 
-    With --judge those to this judge only.
+    --judge limits the list to one judge.
     """
     from collections import Counter
 
@@ -69,9 +66,9 @@ def export(
     judge: Judge = None,
     out: OutFileIfAny = None,
 ) -> None:
-    """Write all stored replies, or those of --judge, as JSON Lines, one column of the store a field."""
+    """Write all stored replies, or those of --judge, as JSON Lines, with a field for each column."""
     from grading.errors import UserError
-    from grading.safety.whole import whole_file
+    from grading.safety.atomic import atomic_file
 
     with _open(file) as store:
         lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in store.records(_model(judge)))
@@ -79,7 +76,7 @@ def export(
             if out is None:
                 sys.stdout.writelines(lines)
             else:
-                with whole_file(out) as draft, draft.open("w", encoding="utf-8") as target:
+                with atomic_file(out) as draft, draft.open("w", encoding="utf-8") as target:
                     target.writelines(lines)
         except OSError as error:
             raise UserError(f"The votes cannot be written to {out or 'standard output'}: {error}.") from error
@@ -89,14 +86,16 @@ def export(
 def prune(
     file: _File = None,
     judge: Judge = None,
-    older_than: Annotated[float | None, typer.Option(min=0, help="Only votes older than so many days.")] = None,
-    batches: Annotated[bool, typer.Option("--batches", help="Give up open batches, and delete no votes.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it only the number is shown.")] = False,
+    older_than: Annotated[
+        float | None, typer.Option(min=0, help="Only votes older than this number of days.")
+    ] = None,
+    batches: Annotated[bool, typer.Option("--batches", help="Abandon open batches, and delete no votes.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without --yes only the number is printed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete votes by judge, by age, or by both. What is deleted has to be paid for again.
+    """Delete votes by judge, by age, or by both. Deleted votes must be paid for again.
 
-    Batches that are still at the provider stay, unless --batches says that nobody waits for them any more.
+    Open batches at the provider stay; --batches abandons them.
     """
     from grading.errors import UserError
 
@@ -132,15 +131,15 @@ def repair(file: _File = None, as_json: AsJson = False) -> None:
             "--file, or restore the server's backup."
         )
     found = repair_store(path)
-    whole = f"{many(found.votes, 'vote')} and {many(found.batches, 'batch', 'batches')}"
+    readable = f"{many(found.votes, 'vote')} and {many(found.batches, 'batch', 'batches')}"
     if as_json:
         typer.echo(json.dumps(asdict(found) | {"old": found.old and str(found.old)}))
     elif found.old is None:
-        typer.echo(f"{path} is not damaged: {whole} can be read.")
+        typer.echo(f"{path} is not damaged: {readable} can be read.")
     else:
         parts = ", and parts of the file could not be read" if found.incomplete else ""
         typer.echo(
-            f"{path} is a new store with the {whole} that could be read; left out: "
+            f"{path} is a new store with the {readable} that could be read; left out: "
             f"{many(found.damaged, 'damaged vote')}{parts}. The next run requests them again. The damaged file is "
             f"{found.old}: delete it when you do not need it."
         )
@@ -183,14 +182,10 @@ def copy_(
 def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
     from grading.store.batches import BatchStore
 
-    with _open(file) as store:
-        found = BatchStore(store.place)
-        try:
-            given_up = found.open()
-            for batch in given_up if yes else ():
-                found.finish(batch)
-        finally:
-            found.close()
+    with _open(file) as store, closing(BatchStore(store.place)) as found:
+        given_up = found.open()
+        for batch in given_up if yes else ():
+            found.finish(batch)
     votes = sum(len(batch.keys) for batch in given_up)
     if as_json:
         typer.echo(json.dumps({"batches": len(given_up), "votes": votes, "given_up": yes}))
@@ -202,8 +197,7 @@ def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
 def _open_batches(place: StorePlace) -> list[dict[str, Any]]:
     from grading.store.batches import BatchStore
 
-    batches = BatchStore(place)
-    try:
+    with closing(BatchStore(place)) as batches:
         return [
             {
                 "batch": batch.remote or None,
@@ -213,8 +207,6 @@ def _open_batches(place: StorePlace) -> list[dict[str, Any]]:
             }
             for batch in batches.open()
         ]
-    finally:
-        batches.close()
 
 
 def _model(judge: str | None) -> str | None:
@@ -236,15 +228,10 @@ def _place(file: Path | None) -> StorePlace:
     return place
 
 
-@contextmanager
-def _open(file: Path | None) -> Iterator[VerdictStore]:
+def _open(file: Path | None) -> closing[VerdictStore]:
     from grading.store.replies import VerdictStore
 
-    store = VerdictStore(_place(file))
-    try:
-        yield store
-    finally:
-        store.close()
+    return closing(VerdictStore(_place(file)))
 
 
 def _summary(store: VerdictStore) -> dict[str, Any]:

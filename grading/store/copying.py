@@ -12,7 +12,7 @@ from pathlib import Path
 from grading.errors import UserError
 from grading.home import StorePlace
 from grading.store.opening import open_database
-from grading.store.replies import COLUMNS, sound
+from grading.store.replies import COLUMNS, intact_row
 from grading.store.sqlite import copy_with_log, on_network
 
 _CHUNK = 1000  # rows in one transaction
@@ -59,9 +59,9 @@ def copy_store(source: StorePlace, target: StorePlace) -> Copied:
             rows = old.stream(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608
             while chunk := list(islice(rows, _CHUNK)):
                 if table == "replies":
-                    whole = [row for row in map(sound, chunk) if row is not None]
-                    read, damaged = read + len(whole), damaged + len(chunk) - len(whole)
-                    chunk = whole
+                    intact = [row for row in map(intact_row, chunk) if row is not None]
+                    read, damaged = read + len(intact), damaged + len(chunk) - len(intact)
+                    chunk = intact
                 elif table == "batches":
                     batches.update(row[0] for row in chunk)
                 elif table == "batch_votes":  # one that was planned since then has none of its own there

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from grading.errors import UserError
-from grading.store.replies import COLUMNS, is_text, sound
+from grading.store.replies import COLUMNS, intact_row, is_text
 from grading.store.sqlite import connect, copy_with_log, explained, is_damage, open_file, transaction
 
 _TABLES: Final = {
@@ -157,9 +157,9 @@ def _insert(target: sqlite3.Connection, table: str, rows: Iterator[Sequence[Any]
     insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
     damaged = 0
     for row in rows:
-        whole = sound(row) if table == "replies" else row if _is_sound(row, columns) else None
-        if whole is not None:
-            target.execute(insert, whole)
+        intact = intact_row(row) if table == "replies" else row if _is_sound(row, columns) else None
+        if intact is not None:
+            target.execute(insert, intact)
         elif table == "replies" and row[_CREATED] is not None:  # else it is a shorter row, of another table
             damaged += 1
     return damaged

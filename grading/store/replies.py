@@ -70,7 +70,7 @@ _INSERT = (
 )
 
 
-def sound(row: Sequence[Any]) -> tuple[Any, ...] | None:
+def intact_row(row: Sequence[Any]) -> tuple[Any, ...] | None:
     """A row of replies with its tokens as Usage.read counts them; None if a text or the state is damaged.
 
     Token counts that are not numbers do not damage a reply: it was paid for, and is kept without its usage.
@@ -128,10 +128,10 @@ class VerdictStore:
         """The stored replies among `keys`, without those that are damaged, of which the log says how many."""
         found, damaged = {}, set()
         for row in self._db.rows_for(f"{_ALL} WHERE key IN", keys):
-            if (whole := sound(row)) is None:
+            if (intact := intact_row(row)) is None:
                 damaged.add(row[0])
                 continue
-            key, _, state, text, detail, prompt, completion, cached, _, refused = whole
+            key, _, state, text, detail, prompt, completion, cached, _, refused = intact
             usage = Usage(prompt, completion, cached)
             found[key] = Reply(State(state), text, detail, usage, frozenset(refused.split()))
         if damaged:
@@ -201,8 +201,8 @@ class VerdictStore:
         damaged = 0
         where, values = _which(judge)
         for row in self._db.stream(f"{_ALL} {where} ORDER BY key", values):
-            if whole := sound(row):
-                yield dict(zip(COLUMNS, whole, strict=True))
+            if intact := intact_row(row):
+                yield dict(zip(COLUMNS, intact, strict=True))
             else:
                 damaged += 1
         if damaged:

@@ -99,6 +99,6 @@ def refuse_keys(files: Iterable[File]) -> None:
         found = find_key(file.source, file.path)
         if found is not None:
             raise UserError(
-                f"{file.path} holds what looks like {found}: nothing was pushed. Remove it, and revoke the key if "
+                f"{file.path} seems to hold {found}: nothing was pushed. Remove the key, and revoke it if "
                 "somebody may have seen it."
             )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from grading.keys import key_form
+from grading.keys import key_form, key_variables
 from grading.safety.bounds import open_file
 
-_NAMED = re.compile(r"(^|_)(TOKEN|KEY|SECRET|PASSWORD)$")
 _SHORTEST = 12  # characters; a shorter value of a variable is a placeholder, and may be a word of any text
 _CHUNK = 2**24
 _MOST_HEADER = 100_000_000  # bytes
@@ -46,8 +43,8 @@ def _own_keys() -> list[tuple[str, bytes]]:
 
     own = [
         (f"the value of {name}", value.encode())
-        for name, value in os.environ.items()
-        if _NAMED.search(name.upper()) and len(value) >= _SHORTEST
+        for name, value in key_variables().items()
+        if len(value) >= _SHORTEST
     ]
     token = get_token()
     return [*own, *([("your Hub token", token.encode())] if token else [])]

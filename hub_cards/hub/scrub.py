@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-_SECRET = re.compile(r"(^|_)(key|token|secret|password|headers?|auth|authorization|credentials?)$", re.IGNORECASE)
+from grading.keys import KEY_NAME
+
 _ADDRESS = re.compile(r"(^|_)(url|base_url|endpoint_url|host|hostname|proxy|address)$", re.IGNORECASE)
 # Not "/no_think": a system prompt may be one word behind a slash.
 _LOCAL = re.compile(r"(/[^/\n]+/|~/|\.\.?/|[A-Za-z]:[\\/])[^\n]+")
@@ -33,7 +34,7 @@ def scrub(value: Any) -> Any:
         return {
             key: scrub(one)
             for key, one in value.items()
-            if not (isinstance(key, str) and (_SECRET.search(key) or _ADDRESS.search(key)))
+            if not (isinstance(key, str) and (KEY_NAME.search(key) or _ADDRESS.search(key)))
         }
     if isinstance(value, list | tuple):
         return [scrub(one) for one in value]

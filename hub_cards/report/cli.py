@@ -12,7 +12,9 @@ import typer
 from grading.commands.options import AsJson, Ks, Out, numbers
 
 app = typer.Typer()
-_Tokens = Annotated[float | None, typer.Option("--corpus-tokens", help="The corpus in tokens, such as 2e12.")]
+_Tokens = Annotated[
+    float | None, typer.Option("--corpus-tokens", help="Tokens in the training corpus, such as 2e12.")
+]
 _Skill = Annotated[float | None, typer.Option("--skill-frequency", help="The share of sentences with a skill.")]
 _Topic = Annotated[float | None, typer.Option("--topic-frequency", help="The share of sentences about a topic.")]
 _Sentence = Annotated[float | None, typer.Option("--tokens-per-sentence", help="Tokens in a sentence.")]
@@ -26,7 +28,7 @@ def report(
     out: Out,
     before: Annotated[str, typer.Option(help="The student before fine-tuning, by name.")] = "before",
     after: Annotated[
-        list[str] | None, typer.Option(help="A student after fine-tuning, by name; several times for more.")
+        list[str] | None, typer.Option(help="A student after fine-tuning, by name. Repeatable.")
     ] = None,
     no_published: Annotated[bool, typer.Option("--no-published", help="Leave out the papers' rows.")] = False,
     calibration: Annotated[
@@ -47,12 +49,12 @@ def report(
     """
     from grading.commands.closing import names, show_closing
     from grading.commands.words import many
-    from hub_cards.report.page.experiment import read_experiment
+    from hub_cards.report.page.page import read_experiment
     from hub_cards.report.page.write import write_report
     from hub_cards.report.stats.novelty import corpus_of
     from hub_cards.report.study.study import make_study
     from skillmix_tasks.calibration.record import load_calibration
-    from skillmix_tasks.stored.facts import cost_of, covered_of
+    from skillmix_tasks.stored.facts import cost_before, cost_of, covered_of, in_process
     from skillmix_tasks.stored.find_results import find_results
 
     calibrations = [load_calibration(path) for path in calibration or ()]
@@ -78,12 +80,14 @@ def report(
         )
     runs = [entry.run for entry in study.entries]
     facts = {
-        "student": names([run.student.name for run in runs]),
-        "judge": names([run.judge.name for run in runs]),
-        "turns": names([str(run.protocol.turns) for run in runs]),
-        "votes": names([f"{run.protocol.votes} for each answer" for run in runs]),
+        "student": names(run.student.name for run in runs),
+        "judge": names(run.judge.name for run in runs),
+        "turns": names(str(run.protocol.turns) for run in runs),
+        "votes": names(f"{run.protocol.votes} for each answer" for run in runs),
         "coverage": covered_of((run.task, run.covered, run.items) for run in runs),
-        "cost": cost_of(run.record.grading for run in runs),
+        "cost": cost_before(
+            cost_of((run.record.grading for run in runs), free=all(in_process(run.judge_record) for run in runs))
+        ),
         "results": out,
         "page": out / "index.html",
     }
@@ -98,7 +102,9 @@ def novelty(
     skill_frequency: _Skill = None,
     topic_frequency: _Topic = None,
     tokens_per_sentence: _Sentence = None,
-    score: Annotated[float | None, typer.Option(min=0, max=1, help="Full marks to compare with it.")] = None,
+    score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="A score in full marks to compare with the bound.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the highest score that a student could reach by repeating its training corpus.
@@ -147,11 +153,11 @@ def power(
     rate: Annotated[float, typer.Option(help="The first student's score.")],
     discordant: Annotated[
         float | None,
-        typer.Option(help="The share of items on which the two differ; without it they count as independent."),
+        typer.Option(help="The share of items on which the two differ; by default they are independent."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print how many items show a difference between two students, at 5 % and with a chance of 80 %.
+    """Print how many items detect a difference between two students, at 5 % with a power of 80 %.
 
     skillmix power --difference 0.1 --rate 0.3
     """

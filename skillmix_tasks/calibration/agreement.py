@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from grading.intervals import CONFIDENCE, effective_wilson, few_units, wilson
+from grading.intervals import CONFIDENCE, few_units, wilson
 
 DRAWS = 2000
 LEAST = 5  # answers below which no interval is given
@@ -30,7 +30,7 @@ Pairs = Sequence[tuple[bool, bool]]  # the decisions of the reference and the ju
 _Counts = NDArray[np.float64]
 
 
-class Estimate(BaseModel):
+class Estimate(BaseModel, extra="forbid", frozen=True):
     """A figure with its 95 % interval, or the reason why there is none.
 
     estimated      value and interval
@@ -40,8 +40,6 @@ class Estimate(BaseModel):
     one_class      no value: both granted all, or both denied all, so that chance explains everything
     nothing        no value: there was nothing to compare
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     value: float | None = None
     low: float | None = None
@@ -58,15 +56,13 @@ class Estimate(BaseModel):
         return f"{value} ({self.low:.{places}f} to {self.high:.{places}f})"
 
 
-class Agreement(BaseModel):
+class Agreement(BaseModel, extra="forbid", frozen=True):
     """A judge against a reference on the same decisions.
 
     The counts are decisions by who granted them. `precision` is the share of the judge's grants that the reference
     grants too, `recall` the share of the reference's grants that the judge grants, `surplus` the share that the
     judge grants less the share that the reference grants: below 0 the judge is stricter.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     answers: int
     decisions: int
@@ -101,25 +97,25 @@ def compare(answers: Sequence[Pairs]) -> Agreement:
     )
 
 
-def share(parts: ArrayLike, wholes: ArrayLike) -> Estimate:
-    """The sum of `parts` over that of `wholes`, both by answer; answers without a whole do not count."""
-    part, whole = np.asarray(parts, dtype=float), np.asarray(wholes, dtype=float)
-    part, whole = part[whole > 0], whole[whole > 0]
-    if not len(whole):
+def share(parts: ArrayLike, totals: ArrayLike) -> Estimate:
+    """The sum of `parts` over that of `totals`, both by answer; answers without a total do not count."""
+    part, total = np.asarray(parts, dtype=float), np.asarray(totals, dtype=float)
+    part, total = part[total > 0], total[total > 0]
+    if not len(total):
         return Estimate(state="nothing")
-    value = float(part.sum() / whole.sum())
+    value = float(part.sum() / total.sum())
     if value in (0.0, 1.0):
-        low, high = wilson(len(whole) if value else 0, len(whole))
-        return Estimate(value=value, low=low, high=high, state="unvaried")
-    if len(whole) < LEAST:
+        certain = wilson(len(total) if value else 0, len(total))
+        return Estimate(value=value, low=certain.low, high=certain.high, state="unvaried")
+    if len(total) < LEAST:
         return Estimate(value=value, state="few")
-    units = len(whole)
-    error = float(_bootstrap((part, whole), _ratio, method="percentile").standard_error)
+    units = len(total)
+    error = float(_bootstrap((part, total), _ratio, method="percentile").standard_error)
     # Where all answers have the same share, each counts once; and no decision counts for more than one.
     size = value * (1 - value) / error**2 * (units - 1) / units if error > 1e-12 else float(units)
-    size = min(size, float(whole.sum())) * few_units(units)
-    low, high = effective_wilson(value * size, size)
-    return Estimate(value=value, low=low, high=high, state="estimated")
+    size = min(size, float(total.sum())) * few_units(units)
+    found = wilson(value * size, size)
+    return Estimate(value=value, low=found.low, high=found.high, state="estimated")
 
 
 def mean(values: ArrayLike) -> Estimate:
@@ -178,13 +174,13 @@ def _surplus(judge_only: _Counts, reference_only: _Counts, total: _Counts) -> Es
     value = float((judge_only - reference_only).sum() / total.sum())
     if not differing.any():
         # It cannot be larger than the share of answers on which the two differ at all.
-        _, most = wilson(0, len(total))
+        most = wilson(0, len(total)).high
         return Estimate(value=value, low=-most, high=most, state="unvaried")
     return _drawn(value, (judge_only - reference_only, total), _ratio)
 
 
-def _ratio(part: _Counts, whole: _Counts, axis: int = -1) -> Any:
-    return part.sum(axis=axis) / whole.sum(axis=axis)
+def _ratio(part: _Counts, total: _Counts, axis: int = -1) -> Any:
+    return part.sum(axis=axis) / total.sum(axis=axis)
 
 
 def _drawn(value: float, data: tuple[_Counts, ...], statistic: Any, *, vectorized: bool = True) -> Estimate:

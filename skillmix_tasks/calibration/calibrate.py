@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from statistics import fmean
 
 from grading import JudgeSpec, Panel, Verdict
@@ -30,13 +31,10 @@ def calibrate(
     Several judges are measured one by one, and then together, which needs no further vote. Raises UserError,
     before anything is paid for, if a judge cannot answer.
     """
-    whole = panel_of(judges)
-    try:
-        whole.check()
+    with closing(panel_of(judges)) as panel:
+        panel.check()
         members = tuple(calibrate(yardstick, [judge], panel_of) for judge in judges) if len(judges) > 1 else ()
-        verdicts = whole.grade([answer.request for answer in yardstick.answers], progress="Judging the reference")
-    finally:
-        whole.close()
+        verdicts = panel.grade([answer.request for answer in yardstick.answers], progress="Judging the reference")
     return _measured(yardstick, judges, verdicts, members)
 
 
@@ -65,7 +63,7 @@ def _measured(
     scores = _item_scores(yardstick, decided)
     # A best of three is as wrong as a best of three; of fewer it is not.
     tried = {answer.series: answer.generations for answer in yardstick.answers}
-    whole = {series: of for series, of in scores.items() if tried[series] == ROUNDS}
+    best_of_three = {series: of for series, of in scores.items() if tried[series] == ROUNDS}
     return Calibration(
         judge=panel_record(judges),
         name=name,
@@ -79,7 +77,7 @@ def _measured(
         # The judges of a panel differ from each other, not from themselves.
         repeat=repeated([] if len(judges) > 1 else [_votes(one) for one in verdicts]),
         shifts=tuple(_shift(series, of) for series, of in scores.items()),
-        errors={metric: _errors(metric, whole) for metric in CORRECTABLE},
+        errors={metric: _errors(metric, best_of_three) for metric in CORRECTABLE},
         people=yardstick.people,
         verdict=verdict,
         sentence=sentence,

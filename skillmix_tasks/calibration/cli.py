@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grading.commands import options
-from grading.commands.options import AsJson, JudgeBaseUrl, Judges, MaxTokens, MaxUsd, OutIfAny, Votes
 
 if TYPE_CHECKING:
     from skillmix_tasks.calibration.tree import Fault
@@ -29,10 +28,10 @@ def _show(faults: Sequence[Fault], *, one_by_one: bool) -> None:
 
 
 @reference_app.command()
-def metrics(folder: _Folder, as_json: AsJson = False) -> None:
+def metrics(folder: _Folder, as_json: options.AsJson = False) -> None:
     """Print the reference's three metrics from its own gradings; faults of its files go to stderr.
 
-    The notes are counted by student and k; with --json each is a line.
+    Faults are counted by student and k; --json prints a line for each.
     """
     from grading.commands.tables import print_table
     from skillmix_tasks.calibration.reference_metrics import reference_metrics
@@ -56,11 +55,11 @@ def metrics(folder: _Folder, as_json: AsJson = False) -> None:
 def sheet(
     folder: _Folder,
     out: options.OutFile,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write a table in which people decide about the reference's answers, for `skillmix calibrate --labels`."""
     from grading import UserError
-    from grading.safety.whole import whole_file
+    from grading.safety.atomic import atomic_file
     from skillmix_tasks.calibration.reference_answers import read_answers
     from skillmix_tasks.calibration.yardstick import write_sheet
 
@@ -68,7 +67,7 @@ def sheet(
     if out.exists():
         raise UserError(f"{out} exists and may hold labels: name another file.")
     try:
-        with whole_file(out) as draft, draft.open("w", encoding="utf-8", newline="") as file:
+        with atomic_file(out) as draft, draft.open("w", encoding="utf-8", newline="") as file:
             write_sheet(answers, file)
     except OSError as error:
         raise UserError(f"{out} cannot be written to ({error.strerror}).") from error
@@ -82,16 +81,16 @@ def sheet(
 @app.command(rich_help_panel="Judges")
 def calibrate(
     reference: Annotated[Path, typer.Option(metavar="DIR", help="A checkout of LeoYu/skill-mix or of a fork.")],
-    out: OutIfAny = None,
-    judge: Judges = None,
+    out: options.OutIfAny = None,
+    judge: options.Judges = None,
     labels: Annotated[Path | None, typer.Option(help="Verdicts of people, as CSV, in place of GPT-4's.")] = None,
-    judge_base_url: JudgeBaseUrl = None,
-    votes: Votes = None,
-    max_usd: MaxUsd = None,
-    max_tokens: MaxTokens = None,
+    judge_base_url: options.JudgeBaseUrl = None,
+    votes: options.Votes = None,
+    max_usd: options.MaxUsd = None,
+    max_tokens: options.MaxTokens = None,
     concurrency: options.Concurrency = 32,
     batch: options.Batch = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure a judge, or a panel and each of its judges, against GPT-4's recorded verdicts or against people.
 
@@ -103,7 +102,7 @@ def calibrate(
     from grading.commands.closing import same_command, show_closing
     from grading.home import verdict_store
     from grading.panel import panel_name
-    from grading.safety.whole import write_whole
+    from grading.safety.atomic import write_atomic
     from skillmix_tasks.calibration.calibrate import calibrate as measure
     from skillmix_tasks.calibration.record import card
     from skillmix_tasks.calibration.reference_answers import read_answers
@@ -131,17 +130,17 @@ def calibrate(
     panels: list[Panel] = []
 
     def panel_of(specs: Sequence[JudgeSpec]) -> Panel:
-        # Steadfast, so that the same command gives the same figures again.
+        # So that the same command gives the same figures again.
         panels.append(
-            Panel(specs, verdict_store(), concurrency=concurrency, budget=budget, batch=batch, steadfast=True)
+            Panel(specs, verdict_store(), concurrency=concurrency, budget=budget, batch=batch, single_retry=True)
         )
         return panels[-1]
 
     found = measure(yardstick, judges, panel_of)
     if out is not None:
         try:
-            write_whole(out / "calibration.json", found.model_dump_json(indent=2) + "\n")
-            write_whole(out / "calibration.md", card(found))
+            write_atomic(out / "calibration.json", found.model_dump_json(indent=2) + "\n")
+            write_atomic(out / "calibration.md", card(found))
         except OSError as error:
             raise UserError(
                 f"{out} cannot be written to ({error.strerror}): the votes are kept, name another folder."
@@ -168,26 +167,34 @@ def calibrate(
 def correct(
     results: Annotated[list[str], typer.Argument(help="Folders or files that `skillmix eval` wrote.")],
     calibration: Annotated[Path, typer.Option(help="A judge's calibration.json, or its folder.")],
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Print raw scores beside corrected ones, if the calibration is large enough.
 
     skillmix correct results --calibration OUT
+
+    The exit status is 1 if no score was corrected.
     """
     from grading.commands.closing import show_closing
-    from skillmix_tasks.calibration.corrected import correct_results, read_results
+    from skillmix_tasks.calibration.corrected import correct_results
     from skillmix_tasks.calibration.record import load_calibration
-    from skillmix_tasks.stored.facts import run_facts
+    from skillmix_tasks.stored.facts import cost_before, run_facts
     from skillmix_tasks.stored.find_results import find_results
+    from skillmix_tasks.stored.record import read_records
 
     known = load_calibration(calibration)
     files = [found.path for found in find_results(results)]
+    records = {path: read_records(path)[0] for path in files}
     scores = [(path, score) for path in files for score in correct_results(path, known)]
     if as_json:
         typer.echo(json.dumps([score.record() for _, score in scores]))
     else:
         for path, score in scores:
-            where = f"{path.parent.name}: " if len(files) > 1 else ""
+            where = f"{run_facts([records[path]])['student']}: " if len(files) > 1 else ""
             typer.echo(f"{where}{score.task} {score.metric}: {score.corrected.text()}")
-    following = ["report", *results, "--calibration", calibration, "--out", "report"]
-    show_closing(run_facts([read_results(path) for path in files]), following, as_json=as_json)
+    corrected = any(score.corrected.refused is None for _, score in scores)
+    facts = run_facts(list(records.values()))
+    following = ["report", *results, "--calibration", calibration, "--out", "report"] if corrected else []
+    show_closing(facts | {"cost": cost_before(str(facts["cost"]))}, following, as_json=as_json)
+    if not corrected:
+        raise typer.Exit(1)

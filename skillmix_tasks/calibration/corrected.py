@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from grading import UserError
-from grading.safety.bounds import load_json, read_text
 from skillmix_tasks.calibration.correction import Corrected, correct
 from skillmix_tasks.calibration.record import CORRECTABLE, Calibration
-from skillmix_tasks.stored.record import task_record
+from skillmix_tasks.stored.facts import judge_name
+from skillmix_tasks.stored.record import no_results, read_records
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,21 @@ def correct_results(path: Path, calibration: Calibration) -> list[CorrectedScore
 
     Raises UserError if it has none, or was not judged by the calibration's judge.
     """
-    results = read_results(path)
+    results, records = read_records(path)
     scores = []
-    for task in results["configs"]:
-        record = task_record(results, task, path)
-        judge = record and record.judge
-        if not judge:
+    for task, record in records.items():
+        if record.judge is None:
             continue
-        if not calibration.is_of(judge):
-            named = judge.get("model") or " and ".join(one["model"] for one in judge["panel"])
+        if not calibration.is_of(record.judge):
             raise UserError(
-                f"{task} in {path} was judged by {named}, and the calibration is of {calibration.name}: model, "
-                "parameters, prompt version and number of votes must be the same."
+                f"{task} in {path} was judged by {judge_name(record.judge)}, and the calibration is of "
+                f"{calibration.name}: model, parameters, prompt version and number of votes must be the same."
             )
-        values = results["results"][task]
-        items = round(_share(path, values, "coverage") * results["n-samples"][task]["effective"])
+        try:
+            values, asked = results["results"][task], results["n-samples"][task]["effective"]
+        except (KeyError, TypeError) as error:
+            raise no_results(path, error) from error
+        items = round(_share(path, values, "coverage") * asked)
         if not items:
             raise UserError(f"{task} in {path} has no item with a verdict: there is no score to correct.")
         for metric in CORRECTABLE:
@@ -67,16 +67,3 @@ def _share(path: Path, values: dict[str, Any], metric: str) -> float:
     if not isinstance(share, float | int) or not 0 <= share <= 1:  # NaN is neither
         raise UserError(f"{path} has {metric} = {share}, which is not a share: grade the answers again.")
     return share
-
-
-def read_results(path: Path) -> dict[str, Any]:
-    """lm-eval's results in a file; UserError if it holds none."""
-    try:
-        results = load_json(read_text(path))
-    except OSError as error:
-        raise UserError(f"The results {path} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not JSON: name a results_*.json that `skillmix eval --out` wrote.") from error
-    if not isinstance(results, dict) or not {"results", "configs", "n-samples"} <= set(results):
-        raise UserError(f"{path} is not a results file: name a results_*.json that `skillmix eval --out` wrote.")
-    return results

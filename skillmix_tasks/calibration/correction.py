@@ -12,18 +12,16 @@ from __future__ import annotations
 
 from math import sqrt
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from grading.commands.words import many
-from grading.intervals import CONFIDENCE
+from grading.intervals import Z
 
 LEAST = 10  # units of each class that a calibration must have
 
 
-class ErrorRates(BaseModel):
+class ErrorRates(BaseModel, extra="forbid", frozen=True):
     """Units of a calibration by who granted them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     both: int = Field(ge=0)
     judge_only: int = Field(ge=0)
@@ -58,10 +56,8 @@ class ErrorRates(BaseModel):
         return None
 
 
-class Corrected(BaseModel):
+class Corrected(BaseModel, extra="forbid", frozen=True):
     """A share corrected for a judge's errors, from 0 to 1, with its 95 % interval; or why there is none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     raw: float
     units: int
@@ -90,13 +86,10 @@ def correct(granted: int, units: int, rates: ErrorRates) -> Corrected:
 
 
 def _interval(granted: int, units: int, rates: ErrorRates) -> tuple[float, float]:
-    from scipy.stats import norm
-
-    z = float(norm.ppf((1 + CONFIDENCE) / 2))
     # Each share with the pseudo-counts that Lang and Reiczigel give it.
-    n, n_granted, n_denied = units + z * z, rates.granted + 2, rates.denied + 2
+    n, n_granted, n_denied = units + Z * Z, rates.granted + 2, rates.denied + 2
     p, sensitivity, specificity = (
-        (granted + z * z / 2) / n,
+        (granted + Z * Z / 2) / n,
         (rates.both + 1) / n_granted,
         (rates.neither + 1) / n_denied,
     )
@@ -104,6 +97,6 @@ def _interval(granted: int, units: int, rates: ErrorRates) -> tuple[float, float
     value = (p + specificity - 1) / gain
     of_granted = sensitivity * (1 - sensitivity) / n_granted
     of_denied = specificity * (1 - specificity) / n_denied
-    shift = 2 * z * z * (value * of_granted - (1 - value) * of_denied)
+    shift = 2 * Z * Z * (value * of_granted - (1 - value) * of_denied)
     error = sqrt(p * (1 - p) / n + value * value * of_granted + (1 - value) ** 2 * of_denied) / gain
-    return min(max(value + shift - z * error, 0.0), 1.0), min(max(value + shift + z * error, 0.0), 1.0)
+    return min(max(value + shift - Z * error, 0.0), 1.0), min(max(value + shift + Z * error, 0.0), 1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +12,10 @@ from grading import UserError
 from grading.commands.words import many
 from grading.protocol.prompt import PROMPT_VERSION
 from grading.safety.bounds import read_bytes
-from grading.safety.templates import environment
+from grading.safety.templates import own_template
 from skillmix_tasks.calibration.agreement import Agreement, Estimate
 from skillmix_tasks.calibration.correction import ErrorRates
+from skillmix_tasks.stored.record import judge_identity
 
 KINDS = ("all", "skills", "topic", "sense")
 CORRECTABLE = ("full_marks", "all_skills")  # an item has them or not; skill fraction is not a yes or no
@@ -94,7 +94,7 @@ class Calibration(_Part):
 
     def is_of(self, judge: dict[str, Any]) -> bool:
         """Whether `judge`, as results record it, is the judge of this calibration, prompt and votes included."""
-        return _identity(self.judge) == _identity(judge)
+        return judge_identity(self.judge) == judge_identity(judge)
 
 
 def calibration_file(path: Path) -> Path:
@@ -151,17 +151,11 @@ def conclude(name: str, yardstick: str, found: Agreement, undecided: dict[str, i
     return "interchangeable", f"{name} is interchangeable with {yardstick} for such answers: {figures}."
 
 
-def _identity(judge: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in judge.items() if key not in ("shutdown", "refused_parameters")}
-    if "panel" in kept:
-        kept["panel"] = [_identity(member) for member in kept["panel"]]
-    return kept
-
-
 def card(one: Calibration) -> str:
     """All figures of a calibration, with the thresholds of its verdict."""
-    source = files("skillmix_tasks.calibration").joinpath("calibration.md.jinja").read_text(encoding="utf-8")
-    template = environment(lstrip_blocks=True, keep_trailing_newline=True).from_string(source)
+    template = own_template(
+        "skillmix_tasks.calibration", "calibration.md.jinja", lstrip_blocks=True, keep_trailing_newline=True
+    )
     return template.render(
         one=one,
         prompt=PROMPT_VERSION,

@@ -100,11 +100,11 @@ def _point_of(criterion: str, skills: Sequence[str], topic: str) -> str | None:
     if about := _ABOUT.match(said):
         return TOPIC if said[about.end() :].removeprefix("the ") == _words(topic).removeprefix("the ") else None
     name = _SHOWS.sub("", said, count=1) if _SHOWS.match(said) else said
-    whole = [number for number, skill in enumerate(skills, start=1) if _words(skill) == name]
+    full = [number for number, skill in enumerate(skills, start=1) if _words(skill) == name]
     # The judge often leaves out the part in brackets after a skill's name, or a part of it.
     head = _head(criterion)
     short = [number for number, skill in enumerate(skills, start=1) if _head(skill) == head]
-    chosen = whole or short
+    chosen = full or short
     return f"s{chosen[0]}" if len(chosen) == 1 else None
 
 

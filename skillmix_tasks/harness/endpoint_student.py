@@ -15,7 +15,15 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from grading import UserError
-from grading.endpoint.chat import holds_reply, holds_text, reasoning_in, usage_of, was_cut, was_filtered
+from grading.endpoint.chat import (
+    holds_reply,
+    holds_text,
+    reasoning_beside,
+    reasoning_in,
+    usage_of,
+    was_cut,
+    was_filtered,
+)
 from grading.endpoint.errors import CallFailedError, NoReplyError, StatusError
 from grading.endpoint.learner import Learner
 from grading.endpoint.throttle import Throttle
@@ -136,7 +144,7 @@ class EndpointStudent:
                 break
         if without:
             logger.warning(
-                "The student's endpoint refuses %s, which is left out; the results say so.",
+                "The student's endpoint refuses %s: requests omit it, and the results record it.",
                 ", ".join(sorted(without)),
             )
         return read_body(body, self.limit)
@@ -214,9 +222,7 @@ def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
     message = choice["message"] if isinstance(choice.get("message"), dict) else {"content": choice["text"]}
     content = message.get("content")
     split = content_text(content) if not isinstance(content, str) else split_reasoning(content)
-    beside = next((message[name] for name in ("reasoning_content", "reasoning") if message.get(name)), "")
-    if beside:
-        beside = beside if isinstance(beside, str) else json.dumps(beside, ensure_ascii=False)
+    if beside := reasoning_beside(message):
         split = Split(visible=split.visible, reasoning=f"{beside}\n{split.reasoning}".strip(), open=split.open)
     finish, refusal = choice.get("finish_reason"), message.get("refusal")
     completion, cut_off = usage_of(body.get("usage")).completion, was_cut(finish)

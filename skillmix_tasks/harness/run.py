@@ -14,31 +14,32 @@ from lm_eval.api.instance import Instance
 from grading import Budget, Panel, State, UserError
 from grading.cost.stats import total
 from grading.failure import limit_hint, sentence
-from grading.home import verdict_store
-from grading.keys import know_arguments
+from grading.keys import register_argument_keys
 from grading.panel import panel_name, panel_record
+from grading.protocol.parse import is_quoted, normalise
 from skillmix_tasks.checks import splitter_versions
 from skillmix_tasks.checks.extract import ExtractionState
 from skillmix_tasks.harness.gathered import GatheredCoverage
-from skillmix_tasks.harness.private import hide_texts
 from skillmix_tasks.harness.settings import MOST_TOKENS, PINNED, read_settings
 from skillmix_tasks.harness.student import Student
 from skillmix_tasks.harness.task_files import TaskSpec
-from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.hub import read_hub_items
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.controls import ControlReport, judge_controls
+from skillmix_tasks.scoring.losses import PRIVATE, Loss, LossCode
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.points import judge_replies, student_record
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState, StudentReply, count_answers
+from skillmix_tasks.scoring.rubric import LENGTH
 from skillmix_tasks.stored.answers import AnswerHeader
 from skillmix_tasks.stored.record import Answers, Controls, PackRecord, RunRecord, Ungrounded
 
 _WORTH_A_WARNING = 0.02  # of the answers
 _ADVICE = {
-    AnswerState.CUT_OFF: "give reasoning room of its own with the setting reasoning_tokens",
+    AnswerState.CUT_OFF: "set reasoning_tokens, a separate limit for reasoning",
     AnswerState.REASONING_ONLY: "look at the samples: the answer may have gone into the reasoning",
     AnswerState.FILTERED: "use another endpoint, as this one's filter stops replies",
     AnswerState.API_FAILED: "run the same command again: only missing replies are requested",
@@ -63,7 +64,7 @@ class TaskRun:
         # results.
         self.settings = read_settings(metadata)
         self.model_args = {key: value for key, value in metadata.items() if key != "skillmix"}
-        know_arguments(self.model_args)
+        register_argument_keys(self.model_args)
         self.judges = self.settings.judges()
         self.pack, self.items, self.items_commit = self._draw()
         if self.settings.controls and not self.pack.controls:
@@ -99,14 +100,8 @@ class TaskRun:
         settings, spec = self.settings, self.spec
         if settings.items_from is None:
             pack = load_pack(settings.pack or spec.pack)
-            drawn = sample_items(
-                pack,
-                task=self.task,
-                k=spec.k,
-                split=spec.split,
-                seed=settings.seed,
-                number=settings.items,
-                drop_common=settings.drop_common,
+            drawn = spec.draw(
+                pack, self.task, settings.items, seed=settings.seed, drop_common=settings.drop_common
             )
             if len(drawn) < settings.items:
                 logger.warning(
@@ -191,7 +186,7 @@ class TaskRun:
         if not judged:
             records = judge_replies(self.pack, asked, None)
         else:
-            panel = self._panel or self._new_panel()
+            panel = self._panel or self.settings.open_panel(self.judges, self.budget)
             if self.parts:
                 self._panel = panel
             try:
@@ -206,19 +201,8 @@ class TaskRun:
                     panel.close()
             self.costs = [panel.record()]
         if self.pack.about.private:
-            hide_texts(instances, records)
+            _hide_texts(instances, records)
         return [json.dumps(record, ensure_ascii=False) for record in records]
-
-    def _new_panel(self) -> Panel:
-        return Panel(
-            self.judges,
-            verdict_store(),
-            concurrency=self.settings.concurrency,
-            adaptive=self.settings.adaptive,
-            budget=self.budget,
-            ungrounded=self.settings.ungrounded,
-            batch=self.settings.batch,
-        )
 
     # -- results
 
@@ -370,3 +354,26 @@ class TaskRun:
             judged_points=judged,
             share=points / judged if judged else None,
         )
+
+
+def _hide_texts(instances: list[Instance], records: list[dict[str, Any]]) -> None:
+    """Remove a private pack's texts from the samples: prompts, explanations, copies."""
+    for instance, record in zip(instances, records, strict=True):
+        instance.arguments = (PRIVATE, instance.arguments[1])
+        instance.resps = [PRIVATE]
+        own = not record["void"] and not set(record["lost_in_code"]) - {LENGTH}
+        if not own:  # it names or copies a text of the pack
+            record["answer"] = PRIVATE
+            record["lost_in_code"] = dict.fromkeys(
+                record["lost_in_code"], Loss(code=LossCode.PRIVATE).model_dump()
+            )
+        for name in ("reasoning", "detail"):  # they repeat the prompt
+            record["student"].pop(name, None)
+        shown = normalise(record["answer"] if own else "")
+        for vote in record.get("votes", ()):
+            # An invalid reply of the judge or an invalid quotation may repeat the criteria.
+            vote.pop("reply", None)
+            vote.pop("detail", None)
+            for mark in vote["marks"].values():
+                if not is_quoted(mark["evidence"], shown):
+                    mark["evidence"] = PRIVATE if mark["evidence"] else ""

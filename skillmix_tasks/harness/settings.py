@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from grading import Budget, JudgeSpec, Price, UngroundedRule, UserError
+from grading import Budget, JudgeSpec, Panel, Price, UngroundedRule, UserError
 from grading.cost.budget import require_price
 from grading.endpoint.throttle import MOST_IN_FLIGHT
 from grading.errors import first_fault
+from grading.home import verdict_store
 from grading.models.judge import chosen_judges
 from grading.models.spec import MOST_SEED
 from grading.panel import check_panel
@@ -30,10 +31,8 @@ PINNED = {"temperature": 0.7, "top_p": 1.0, "top_k": 0, "repetition_penalty": 1.
 """How every student is sampled that has no sampling of its own; top_k 0 is off."""
 
 
-class Sampling(BaseModel):
+class Sampling(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """A student's own sampling; fields that are None stay pinned."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     temperature: float | None = Field(default=None, ge=0, le=2, strict=True)
     top_p: float | None = Field(default=None, gt=0, le=1, strict=True)
@@ -43,7 +42,7 @@ class Sampling(BaseModel):
     presence_penalty: float | None = Field(default=None, ge=-2, le=2, strict=True)
 
 
-class Settings(BaseModel):
+class Settings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """The settings of one run.
 
     `judge` is a name in grading/models/judges.yaml, a model id of `judge_base_url`, `hf:DIRECTORY`, or the fields
@@ -60,8 +59,6 @@ class Settings(BaseModel):
     reasoning, beside that of its visible answer; `reasoning_effort` goes to its endpoint unchanged; `sampling`
     replaces the pinned sampling, and marks the results.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     judge: str | dict[str, Any] | Annotated[list[str | dict[str, Any]], Field(min_length=1)] | None = None
     judge_base_url: str | None = None
@@ -94,7 +91,9 @@ class Settings(BaseModel):
                 "The setting `price` is of one judge: give each judge of the panel its own, as "
                 '{"model": NAME, "price": {"input": DOLLARS, "output": DOLLARS}}.'
             )
-        specs = chosen_judges(self.judge, base_url=self.judge_base_url, votes=self.votes, price=self.price)
+        specs = chosen_judges(
+            self.judge, base_url=self.judge_base_url, votes=self.votes, price=self.price, options=True
+        )
         check_panel(specs)
         if self.max_usd is not None:
             for spec in specs:
@@ -106,6 +105,18 @@ class Settings(BaseModel):
         return Budget(
             max_usd=None if self.max_usd is None else self.max_usd / ranks,
             max_tokens=None if self.max_tokens is None else self.max_tokens // ranks,
+        )
+
+    def open_panel(self, judges: Sequence[JudgeSpec], budget: Budget) -> Panel:
+        """The judges with the verdict store, under `budget`; no model is loaded yet."""
+        return Panel(
+            judges,
+            verdict_store(),
+            concurrency=self.concurrency,
+            adaptive=self.adaptive,
+            budget=budget,
+            ungrounded=self.ungrounded,
+            batch=self.batch,
         )
 
 
@@ -156,9 +167,17 @@ def read_settings(metadata: dict[str, Any]) -> Settings:
 
 
 def given_settings(changes: Sequence[str] | None = None, **options: object) -> dict[str, Any]:
-    """The settings that a command was given: its `options` that are set, then `changes`, each as `one_setting`."""
+    """The settings that a command was given: its `options` that are set, then `changes`, each as `one_setting`.
+
+    UserError if a change has another value than the option.
+    """
     given = {name: value for name, value in options.items() if value is not None and value != []}
-    return given | dict(one_setting(change) for change in changes or ())
+    for change in changes or ():
+        name, value = one_setting(change)
+        if name in given and given[name] not in (value, [value]):
+            raise UserError(f"--{name.replace('_', '-')} and --set {change} differ: type one of them.")
+        given[name] = value
+    return given
 
 
 def one_setting(text: str) -> tuple[str, Any]:

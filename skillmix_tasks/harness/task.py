@@ -15,7 +15,7 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any, cast, overload
 
 from lm_eval.api.filter import Filter, FilterEnsemble
 from lm_eval.api.instance import Instance
@@ -29,11 +29,10 @@ from grading import UserError
 from grading.errors import first_fault, show_user_errors_in_one_line
 from grading.home import verdict_store
 from grading.store.replies import VerdictStore
-from skillmix_tasks.harness.beforehand import check_judges, refuse_chat_api, warn_of_one_turn
-from skillmix_tasks.harness.documents import Documents
 from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.lm_eval_internals import evaluated_model, scored_mean
 from skillmix_tasks.harness.logs import show_our_logs
+from skillmix_tasks.harness.preflight import check_judges, refuse_chat_api, warn_of_one_turn
 from skillmix_tasks.harness.run import TaskRun
 from skillmix_tasks.harness.student import attach, check_template, student_identity
 from skillmix_tasks.harness.task_files import TaskSpec
@@ -126,7 +125,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         """Refuse invalid runs before anything is generated, then build the requests of the first turn."""
         if kwargs.get("cache_requests"):
             raise UserError(
-                "SKILL-MIX tasks do not work with --cache_requests, whose key knows neither pack nor seed: "
+                "SKILL-MIX tasks do not work with --cache_requests, whose key has neither pack nor seed: "
                 "leave it out; building the requests takes no time."
             )
         run = self.run
@@ -329,3 +328,29 @@ _COMMON: dict[str, Any] = {
         {"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in (*METRICS, *_BESIDE)
     ],
 }
+
+
+class Documents(Sequence[dict[str, Any]]):
+    """A dataset for lm-eval: each document is made when it is read, as a run may have very many."""
+
+    def __init__(self, number: int, make: Callable[[int], dict[str, Any]]) -> None:
+        self._number = number
+        self._make = make
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """The first document, whose keys are the names of all fields."""
+        return self[0]
+
+    def __len__(self) -> int:
+        return self._number
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        numbers = range(self._number)[index]
+        return self._make(numbers) if isinstance(numbers, int) else [self._make(number) for number in numbers]

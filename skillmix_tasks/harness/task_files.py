@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from grading import UserError
-from skillmix_tasks.items.pack import Split
+from skillmix_tasks.items.draw import Item, sample_items
+from skillmix_tasks.items.pack import Pack, Split
 
 
-class TaskSpec(BaseModel):
+class TaskSpec(BaseModel, extra="forbid", frozen=True):
     """The numbers and names of one YAML file; no user setting changes them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     k: int = Field(ge=1)
     split: Split
@@ -29,6 +28,12 @@ class TaskSpec(BaseModel):
     def full_version(self) -> str:
         """The version as results name it: that of all tasks, and after a hyphen the task file's own."""
         return tasks_version() if self.version is None else f"{tasks_version()}-{self.version}"
+
+    def draw(self, pack: Pack, task: str, number: int, *, seed: int = 0, drop_common: bool = False) -> list[Item]:
+        """The first `number` items of `task` on `pack`; see sample_items."""
+        return sample_items(
+            pack, task=task, k=self.k, split=self.split, seed=seed, number=number, drop_common=drop_common
+        )
 
 
 @cache

@@ -62,7 +62,7 @@ def sample_items(
     Raises UserError if the pack has fewer than `k` skills, or no topic, in the split, and over MOST_ITEMS.
     """
     if number > MOST_ITEMS:
-        raise UserError(f"{number} items of {task} are too many: {MOST_ITEMS:,} are the most.")
+        raise UserError(f"{number} items of {task} are too many: set at most {MOST_ITEMS:,}.")
     skills = {skill.id: skill for skill in pack.skills_of(split)}
     topics = {topic.id: topic for topic in pack.topics_of(split)}
     if k > len(skills):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from grading import UserError
 from skillmix_tasks.items.draw import Item, make_item
@@ -25,10 +25,8 @@ _ROWS = 16  # read at a time
 _MOST_ROW = 2**20  # bytes of one item's skills and topic
 
 
-class ItemsFrom(BaseModel):
+class ItemsFrom(BaseModel, extra="forbid", frozen=True):
     """A data set's id and its revision: a commit's hash, or a tag; results carry the hash in any case."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
     revision: str = Field(min_length=1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from functools import cache
 from pathlib import Path
+from unicodedata import normalize
 
 from grading import UserError
 from skillmix_tasks.items.pack import Pack, bundled_folder, bundled_packs
@@ -31,15 +33,27 @@ def load_pack(name: str) -> Pack:
     return pack
 
 
-def new_pack(folder: Path) -> None:
-    """Copy a small complete pack into the new folder `folder`, for its author to change."""
+def new_pack(folder: Path) -> str:
+    """Copy a small complete pack into the new folder `folder`, for its author to change; return its id.
+
+    The id is the folder's name in small letters, digits and hyphens.
+    """
     if folder.exists():
         raise UserError(f"{folder} exists: name a new folder.")
+    plain = normalize("NFKD", folder.resolve().name).encode("ascii", "ignore").decode().lower()
+    name = re.sub("[^a-z0-9]+", "-", plain).strip("-")
+    if not name or name in bundled_packs():
+        fault = f"{name} is a bundled pack" if name else "it has no letter from a to z and no digit"
+        raise UserError(f"The pack cannot get its id from the folder {folder} ({fault}): name another folder.")
+    source = bundled_folder() / "to_copy" / "my-pack"
     try:
         # Not copy2: where this package is read-only, the author's files would be, too.
-        shutil.copytree(bundled_folder() / "to_copy" / "my-pack", folder, copy_function=shutil.copyfile)
+        shutil.copytree(source, folder, copy_function=shutil.copyfile)
+        about = (source / "pack.yaml").read_text(encoding="utf-8")
+        (folder / "pack.yaml").write_text(about.replace("id: my-pack ", f'id: "{name}" ', 1), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder} cannot be written to ({error.strerror or error}).") from error
+    return name
 
 
 def _refuse_links(folder: Path) -> None:

@@ -89,11 +89,12 @@ def read_text(path: Path, most: int = bounds.MOST_YAML) -> str:
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file by column, without empty cells."""
+    columns, *lines = [line for line in read_cells(path) if line] or [[]]
     rows = []
-    for number, row in enumerate(_csv_rows(path), start=1):
-        if None in row or None in row.values():
+    for number, cells in enumerate(lines, start=1):
+        if len(cells) != len(columns):
             raise UserError(f"{path}: entry {number} has another number of cells than the first line has columns.")
-        rows.append({column: cell.strip() for column, cell in row.items() if cell.strip()})
+        rows.append({column: cell for column, cell in zip(columns, cells, strict=True) if cell})
     return rows
 
 
@@ -104,13 +105,6 @@ def read_cells(path: Path) -> list[list[str]]:
     except csv.Error as error:
         raise UserError(f"{path} is not valid CSV ({error}).") from error
     return [[cell.strip() for cell in line] for line in lines]
-
-
-def _csv_rows(path: Path) -> list[dict[str, str]]:
-    try:
-        return list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
-    except csv.Error as error:
-        raise UserError(f"{path} is not valid CSV ({error}).") from error
 
 
 def validated(kind: type[_Part], data: object, path: Path, number: int | None = None) -> _Part:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from grading import UserError
-from grading.safety.whole import write_whole
+from grading.safety.atomic import write_atomic
 from skillmix_tasks.checks.normalise import words
 from skillmix_tasks.items.pack import About, Pack, Skill, Topic, bundled_packs
 from skillmix_tasks.items.pack_files import pack_sources, read_pack, read_prompts, validated
@@ -84,7 +84,7 @@ def import_paper_pack(sources: Sequence[Path], out: Path) -> Pack:
     out.mkdir(parents=True, exist_ok=True)
     for name, text in pack_sources(pack).items():
         if not name.startswith("prompts/"):  # those of `language` are used
-            write_whole(out / name, text)
+            write_atomic(out / name, text)
     return pack
 
 
@@ -109,7 +109,7 @@ def _skills(tables: Sequence[Table]) -> tuple[Skill, ...]:
             category = cells.get("category") or (category if table.path.suffix.lower() != ".csv" else "")
             cells["category"] = category
             if empty := [name for name in _SKILL if not cells[name]]:
-                raise UserError(f"{place} ({_short(cells['skill'])}) has nothing under {empty[0]!r}.")
+                raise UserError(f"{place} ({_short(cells['skill'])}) has an empty {empty[0]!r}: fill it in.")
             known = _category(category)
             if known is None:
                 raise UserError(
@@ -164,7 +164,7 @@ def _topic_cells(table: Table) -> Iterator[tuple[str, _TopicSplit, str]]:
                 row[columns[column]] if columns[column] < len(row) else "" for column in ("topic", "split")
             )
             if not name:
-                raise UserError(f"{table.place(number)} has nothing under 'topic'.")
+                raise UserError(f"{table.place(number)} has an empty 'topic': fill it in.")
             known = _split(split)
             if known is None:
                 raise UserError(

@@ -47,6 +47,6 @@ def check_prompts(pack: Pack) -> None:
         for part in (*needed, "" if text.strip() else "any text"):
             if part not in text:
                 raise UserError(
-                    f"The prompt {name}.jinja of the pack {pack.about.id!r} leaves out {part!r}: it has to "
+                    f"The prompt {name}.jinja of the pack {pack.about.id!r} leaves out {part!r}: it must "
                     "show the topic, and each skill with its definition."
                 )

@@ -65,7 +65,7 @@ def read_reference_pack(folder: Path) -> Pack:
         for number, name in enumerate(names, start=1)
     )
     if not skills or not topics:
-        raise UserError(f"{folder} has no skills or no topics.")
+        raise UserError(f"{folder} has no skills or no topics: name a complete checkout.")
     refuse_twice((skill.id for skill in skills), "skill", path)
     refuse_twice((topic.id for topic in topics), "topic", folder / "topics.txt")
     categories = {skill.category for skill in skills}

@@ -13,11 +13,11 @@ import re
 from enum import StrEnum
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_serializer, model_validator
+from pydantic import BaseModel, model_serializer, model_validator
 
 from skillmix_tasks.checks import WORDS
 
-_PRIVATE: Final = "[of a private pack]"
+PRIVATE: Final = "[of a private pack]"
 _SENTENCE: Final = re.compile(  # as earlier releases recorded it
     r"names the skill: (?P<named>.*)|copies the skill's (?P<part>definition|example): (?P<copied>.*)"
     r"|(?P<sentences>\d{1,9}) sentences|(?P<words>\d{1,9}) words, more than .*",
@@ -35,10 +35,8 @@ class LossCode(StrEnum):
     """It shows what is in a private pack, so that the results do not say more."""
 
 
-class Loss(BaseModel):
+class Loss(BaseModel, frozen=True, extra="forbid"):
     """Why code took a point. `found` are the answer's words that name the skill or copy its `part`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     code: LossCode
     found: str | None = None
@@ -57,7 +55,7 @@ class Loss(BaseModel):
             case LossCode.TOO_LONG:
                 return "too many sentences" if self.words is None else "too many words"
             case LossCode.PRIVATE:
-                return _PRIVATE
+                return PRIVATE
 
     def __str__(self) -> str:
         """The reason in words, with its details."""
@@ -75,7 +73,7 @@ class Loss(BaseModel):
         """Results of earlier releases hold the reason as a sentence."""
         if not isinstance(value, str):
             return value
-        if value == _PRIVATE:
+        if value == PRIVATE:
             return {"code": LossCode.PRIVATE}
         match = _SENTENCE.fullmatch(value)
         if match is None:

@@ -20,8 +20,8 @@ from grading import UserError
 from grading.errors import first_fault
 from grading.home import home, is_own, remember_own
 from grading.keys import redacted
+from grading.safety.atomic import atomic_file
 from grading.safety.bounds import open_file, read_lines
-from grading.safety.whole import whole_file
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply, as_reply
 
 ANSWERS_VARIABLE = "SKILLMIX_ANSWERS"
@@ -68,10 +68,8 @@ class AnswerHeader(BaseModel):
         return self.model_dump_json(exclude={"rank"})
 
 
-class ReplyRecord(BaseModel):
+class ReplyRecord(BaseModel, extra="forbid", frozen=True):
     """The facts of a reply beside its text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     state: AnswerState = AnswerState.ANSWERED
     cut: bool = False
@@ -97,14 +95,12 @@ def stored_answer(index: int, item_hash: str, generation: int, replies: Sequence
     )
 
 
-class StoredAnswer(BaseModel):
+# A newer release's facts of a reply, such as that it was cut off, must not be skipped.
+class StoredAnswer(BaseModel, extra="forbid", frozen=True):
     """One generation: the item's index in its task and content hash, and the replies of its turns.
 
     `students` are the facts of the replies beside their texts, if they are not the defaults.
     """
-
-    # A newer release's facts of a reply, such as that it was cut off, must not be skipped.
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     index: int
     hash: str
@@ -135,7 +131,7 @@ def write_answers(folder: Path, header: AnswerHeader, answers: Sequence[StoredAn
     path = folder / f"{header.task}_{uuid.uuid4().hex[:12]}{rank}.jsonl"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
+        with atomic_file(path) as draft, draft.open("w", encoding="utf-8") as file:
             head = json.dumps(redacted(header.model_dump(mode="json")), ensure_ascii=True)
             file.write(head + "\n")
             for answer in answers:

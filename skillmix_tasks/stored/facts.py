@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from grading.commands.closing import amount, names
@@ -23,22 +24,23 @@ def run_facts(several: Sequence[dict[str, Any]]) -> dict[str, object]:
     records = [record for _, record, _ in tasks]
     judged = [one for one in tasks if one[1].judge is not None]
     return {
-        "student": names([student_name(record.student) for record in records]),
-        "judge": names([judge_name(record.judge) for _, record, _ in judged if record.judge]) or "not judged",
-        "turns": names([str(record.turns) for record in records]),
-        "votes": names([f"{record.judge['votes']} for each answer" for _, record, _ in judged if record.judge]),
+        "student": names(student_name(record.student) for record in records),
+        "judge": names(judge_name(record.judge) for _, record, _ in judged if record.judge) or "not judged",
+        "turns": names(str(record.turns) for record in records),
+        "votes": names(f"{record.judge['votes']} for each answer" for _, record, _ in judged if record.judge),
         "coverage": covered_of(
             (task, round(results["results"][task]["coverage,none"] * (items := _items(results, task))), items)
             for task, _, results in judged
         ),
         "cost": cost_of(
             (record.grading for _, record, _ in judged),
-            free=all(_in_process(record.judge) for _, record, _ in judged if record.judge),
+            free=all(in_process(record.judge) for _, record, _ in judged if record.judge),
         ),
     }
 
 
-def _in_process(judge: dict[str, Any]) -> bool:
+def in_process(judge: dict[str, Any]) -> bool:
+    """Whether the judge or judges of a record run in the process of the command."""
     return all(one.get("endpoint") == "transformers" for one in judge.get("panel") or [judge])
 
 
@@ -47,14 +49,22 @@ def _items(results: dict[str, Any], task: str) -> int:
 
 
 def student_name(student: dict[str, Any]) -> str:
-    """The student of a record, with its adapter."""
-    adapter = student.get("peft")
-    return f"{student.get('model', '')} with {adapter}" if adapter else str(student.get("model", ""))
+    """The name of the student of a record, with its adapter and revision."""
+    name = model_name(str(student.get("model", "")))
+    if student.get("peft"):
+        name += f" + {PurePath(str(student['peft'])).name}"
+    return f"{name} ({student['revision']})" if student.get("revision") else name
 
 
 def judge_name(judge: dict[str, Any]) -> str:
     """The judge or judges of a record."""
-    return " and ".join(str(one["model"]) for one in judge.get("panel") or [judge])
+    return " and ".join(model_name(str(one["model"])) for one in judge.get("panel") or [judge])
+
+
+def model_name(model: str) -> str:
+    """A model's name for people; of a path the last folder, for paths are private."""
+    on_disk = PurePath(model).is_absolute() or model.startswith((".", "~"))
+    return PurePath(model).name if on_disk else model
 
 
 def cost_of(gradings: Iterable[dict[str, Any] | None], *, free: bool = False) -> str:
@@ -67,6 +77,11 @@ def cost_of(gradings: Iterable[dict[str, Any] | None], *, free: bool = False) ->
         if words := amount(tokens, 0.0 if free else used.get("dollars")):
             parts.append(words + where)
     return "; ".join(parts)
+
+
+def cost_before(cost: str) -> str:
+    """The cost of earlier runs, for the last lines of a command that spends nothing."""
+    return f"nothing now; the runs spent {cost}" if cost else ""
 
 
 def covered_of(tasks: Iterable[tuple[str, int, int]]) -> str:

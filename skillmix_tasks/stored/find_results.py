@@ -1,4 +1,4 @@
-"""Finds the results files that a user names."""
+"""The files that lm-eval writes to its output path, and those that a user names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from grading import UserError
 from grading.safety.bounds import load_json, read_bytes
-from skillmix_tasks.stored.record import RunRecord, no_results, task_record
+from skillmix_tasks.stored.record import RunRecord, read_records
 
 _SAMPLES = re.compile(r"samples_.+_(?P<date>\d{4}-\d\d-\d\dT[^_]+)\.jsonl")
 _RESULTS = re.compile(r".+_\d{4}-\d\d-\d\dT[^_]+\.json")
@@ -43,18 +43,28 @@ def find_results(arguments: Sequence[str]) -> list[Found]:
     return list(found.values())
 
 
+def samples_of(results: Path, task: str) -> Path | None:
+    """The samples that lm-eval wrote beside a results file, which have the same date in their name."""
+    file = results.with_name(f"samples_{task}_{_date(results)}.jsonl")
+    return file if file.is_file() else None
+
+
+def all_samples_of(results: Path) -> list[Path]:
+    """The samples of all tasks beside a results file."""
+    return sorted(results.parent.glob(f"samples_*_{_date(results)}.jsonl"))
+
+
+def _date(results: Path) -> str:
+    return results.stem.rpartition("_")[2]
+
+
 def record_beside(samples: Path, task: str) -> RunRecord | None:
     """The record of `task` in the results beside a samples file; None without results of ours.
 
     Raises UserError if they are damaged.
     """
-    for file in _beside(samples):
-        try:
-            results = load_json(read_bytes(file))
-        except (OSError, ValueError) as error:
-            raise no_results(file, error) from error
-        return task_record(results, task, file)
-    return None
+    found = next(_beside(samples), None)
+    return None if found is None else read_records(found)[1].get(task)
 
 
 def _read(argument: str) -> tuple[Path, str | None]:

@@ -18,8 +18,7 @@ from grading import UserError
 from grading.safety.bounds import load_json, open_file, read_lines
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
-from skillmix_tasks.stored.find_results import record_beside
-from skillmix_tasks.stored.output_files import all_samples_of
+from skillmix_tasks.stored.find_results import all_samples_of, record_beside
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
         for number in range(len(files)):
             _look_through(files, number, tasks, generations)
     for one in tasks.values():
-        _check_whole(one)
+        _check_complete(one)
     return list(tasks.values())
 
 
@@ -216,7 +215,7 @@ def _add_answer(task: StoredTask, answer: StoredAnswer, place: tuple[int, int], 
     item.places[answer.generation] = place
 
 
-def _check_whole(task: StoredTask) -> None:
+def _check_complete(task: StoredTask) -> None:
     if task.world_size > 1 and sorted(task.ranks) != list(range(task.world_size)):
         raise UserError(
             f"{task.path} is of a run of {task.world_size} ranks: name the files of all of them, each once "
@@ -253,13 +252,11 @@ class _File:
         """A task of this file, still without its items."""
         header = self.header
         if header is None:
-            if record := record_beside(self.path, name):
-                return StoredTask(
-                    name, files, self.path, turns, {}, record.student, sampling=record.sampling, ranks=[0]
-                )
-            # lm-eval names the folder after the model.
-            student = {"model": self.path.resolve().parent.name}
-            return StoredTask(name, files, self.path, turns, {}, student, ranks=[0])
+            record = record_beside(self.path, name)
+            # lm-eval names the folder after the model, with two underscores for each slash.
+            student = record.student if record else {"model": self.path.resolve().parent.name.replace("__", "/")}
+            sampling = record.sampling if record else None
+            return StoredTask(name, files, self.path, turns, {}, student, sampling=sampling, ranks=[0])
         return StoredTask(
             name,
             files,

@@ -151,6 +151,14 @@ class RunRecord(BaseModel):
         return None if spent is None or saved is None else float(spent + saved)
 
 
+def judge_identity(judge: dict[str, Any]) -> dict[str, Any]:
+    """A judge's record without its refused parameters and its shutdown date, which may differ between runs."""
+    kept = {name: value for name, value in judge.items() if name not in ("shutdown", "refused_parameters")}
+    if "panel" in kept:
+        kept["panel"] = [judge_identity(member) for member in kept["panel"]]
+    return kept
+
+
 def task_record(results: Any, task: str, source: object) -> RunRecord | None:
     """The record of a task in lm-eval's `results`; None if the task is not ours.
 

@@ -7,13 +7,12 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from lm_eval.loggers import EvaluationTracker
 
 from grading import UserError
-from grading.safety.whole import sync
+from grading.safety.atomic import sync
 
 _DRAFT = "draft"  # where lm-eval's file names have the time
 
@@ -44,10 +43,10 @@ class CheckedTracker(EvaluationTracker):  # type: ignore[misc]
         super().save_results_samples(task_name=task_name, samples=samples)
         self._verify(file, lambda path: _lines(path) == number)
 
-    def _verify(self, file: Path, is_whole: Callable[[Path], bool]) -> None:
+    def _verify(self, file: Path, is_complete: Callable[[Path], bool]) -> None:
         if not file.exists():
             self.lost.append(file.name)
-        elif is_whole(file):
+        elif is_complete(file):
             sync(file)
         else:
             self.lost.append(file.name)
@@ -120,9 +119,7 @@ class SampleFiles:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._hidden.cleanup()
 
 

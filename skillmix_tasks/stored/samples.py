@@ -15,6 +15,7 @@ from grading.errors import first_fault
 from grading.safety.bounds import readable
 from skillmix_tasks.items.pack import Split
 from skillmix_tasks.scoring.losses import Loss
+from skillmix_tasks.scoring.metrics import Scores
 from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
 from skillmix_tasks.stored.record import known_state
 
@@ -127,6 +128,12 @@ class Sample(BaseModel):
         if self.doc.skills and len(self.doc.skills) != self.doc.k:
             raise ValueError("the item does not have k skills")
         return self
+
+    @property
+    def scores(self) -> Scores | None:
+        """The item's three metrics; None without a verdict."""
+        known = Scores(self.full_marks, self.all_skills, self.skill_fraction)
+        return known if self.coverage == 1 else None
 
     @property
     def prompt(self) -> str:

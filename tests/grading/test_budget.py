@@ -231,11 +231,11 @@ def test_the_estimate_is_logged_before_the_first_call(money: Money, caplog: pyte
     told = [record.getMessage() for record in caplog.records if record.name == "grading.asker"]
     money.server.release()
     thread.join(60)
-    assert told[0].startswith(f"judge-1 gives {VOTES - 12} votes (12 more are stored): about ")
+    assert told[0].startswith(f"judge-1: {VOTES - 12} votes to request (12 more are stored), about ")
     estimate = grader.record()["estimate"]
     assert f"about {estimate['prompt_tokens']:,} prompt and {estimate['completion_tokens']:,}" in told[0]
     assert f"about ${estimate['dollars']:.2f} and at most $" in told[0]
-    assert told[1] == "That is more than max_usd = 0.006 allows: the run will stop there."
+    assert told[1] == "This estimate is above max_usd = 0.006: the run will stop at the cap."
     assert "max_usd = 0.006 is reached" in caplog.text
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from grading import State, resolve_judge
+from grading.asker import open_backend
 from grading.backend import Reply, VoteCall
 from grading.endpoint import transport
-from grading.opening import open_backend
 from tests.grading.taking import replies_of
 from tests.servers.threaded import Handler, serving
 

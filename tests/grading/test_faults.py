@@ -47,7 +47,7 @@ class Data(BaseModel):
         ({"share": float("nan")}, "share: a finite number is expected, not nan"),
         ({"day": "soon"}, "day: a date such as 2027-01-31 is expected"),
         ({"names": []}, "names: the list is too short: 1 is the least"),
-        ({"names": ["a", "b", "c"]}, "names: the list is too long: 2 are the most"),
+        ({"names": ["a", "b", "c"]}, "names: the list is too long: at most 2 are allowed"),
         ({"names": ["a", 2]}, "names, entry 2: text is expected, not 2: put it in quotes"),
         ({"kinds": [{}, {"k": 0}]}, "kinds, entry 2, k: 1 or more is expected, not 0"),
         ({"kinds": [{"k": 9}]}, "kinds, entry 1, k: 8 or less is expected, not 9"),
@@ -58,7 +58,7 @@ class Data(BaseModel):
         ({"colour": "red"}, "colour: nothing reads a field of this name"),
         ({"counts": {"dreamt": 1}}, "counts.dreamt: there is no state dreamt"),
         ({"short": ""}, "short: the text is too short"),
-        ({"short": "abcd"}, "short: the text is too long: 3 characters are the most"),
+        ({"short": "abcd"}, "short: the text is too long: at most 3 characters are allowed"),
         ([], "an object of names and values is expected"),
     ],
 )

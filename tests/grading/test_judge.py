@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from grading import Usage, UserError, resolve_judge
+from grading.asker import open_backend
 from grading.models.judge import default_judge, known_judges
 from grading.models.shutdown import WARN_DAYS, check_shutdown
-from grading.opening import open_backend
 
 
 def test_the_judges_in_the_data_file_are_pinned():

@@ -238,7 +238,7 @@ def test_a_model_without_a_cache_is_refused(embedded_model: Path, tmp_path: Path
     for file in embedded_model.iterdir():
         if "token" in file.name or file.name == "chat_template.jinja":
             shutil.copy(file, tmp_path)
-    with pytest.raises(UserError, match=r"keeps no cache of what it has read: choose another\.$"):
+    with pytest.raises(UserError, match=r"has no key-value cache: choose another\.$"):
         run(local(tmp_path), [call("Rain.")])
 
 

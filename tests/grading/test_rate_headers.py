@@ -5,7 +5,7 @@ from email.utils import formatdate
 
 import pytest
 
-from grading.endpoint.rate_headers import Quota, quota, retry_after
+from grading.endpoint.rate_headers import Quota, quota, retry_after, wait_in_words
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,21 @@ def test_quotas(reset, seconds):
 def test_a_reset_that_cannot_be_read_is_none(reset):
     headers = {"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": reset}
     assert quota(headers, "requests") is None
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("Please retry in 34.07s.", 34.07),
+        ("Please try again in 24m28.8s. Need more tokens?", 1468.8),
+        ("try again in 20ms", 0.02),
+        ("Please retry after 1 second. Please go here", 1),
+        ("Try again in 1 minute, 30 seconds", 90),
+        ("please try again after 250 milliseconds", 0.25),
+        ("Please try again later.", None),
+        ("Try again in a moment; the limit is 5 s", None),
+        ("retry in 5 sheets", None),
+    ],
+)
+def test_a_wait_in_words(words, seconds):
+    assert wait_in_words(words) == (seconds if seconds is None else pytest.approx(seconds))

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from grading import Decision, Mark, State, Vote
-from grading.votes import Ballot, decide
+from grading.verdict import Ballot, decide
 
 
 def vote(number: int, mark: str) -> Vote:

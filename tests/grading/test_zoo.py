@@ -173,6 +173,27 @@ def test_a_key_in_an_error_is_not_shown(tmp_path: Path, caplog: pytest.LogCaptur
     assert key not in record + caplog.text + content.decode(errors="replace")
 
 
+def test_the_check_says_that_it_waits_for_a_loading_model_and_for_how_long(
+    caplog: pytest.LogCaptureFixture, monkeypatch
+):
+    with serving(limits.LoadingLong()) as visited:
+        check.check_endpoint(resolve_judge(MODEL, base_url=visited.base_url), "none")
+    assert caplog.messages == [
+        'The judge\'s endpoint is loading its model (503 "Loading model"): waiting up to 10 minutes.'
+    ]
+    monkeypatch.setattr(check, "_LOADING", 0.05)
+
+    class Forever(limits.Loading):
+        def chat(self, body: Json, number: int) -> Answer:
+            return self.models()
+
+    with (
+        serving(Forever()) as visited,
+        pytest.raises(UserError, match=r'503 "Loading model".*try again when it is up'),
+    ):
+        check.check_endpoint(resolve_judge(MODEL, base_url=visited.base_url), "none")
+
+
 def test_a_long_wait_is_said_once_with_the_endpoints_words(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch
 ):

@@ -14,7 +14,7 @@ import pytest
 from grading import UserError
 from hub_cards.benchmark import benchmark
 from hub_cards.cards import find_gaps, is_ours, need
-from hub_cards.evaluations import read_evaluations, untouched
+from hub_cards.evaluations import other_students, read_evaluations, unreplaced_files
 from hub_cards.hub.key_scan import find_key
 from hub_cards.hub.publication import Publication, Remote
 from hub_cards.hub.scrub import scrub, scrub_model_args
@@ -237,7 +237,7 @@ def test_a_model_card_shows_results_and_calibration_and_no_path(tmp_path: Path):
     # The same evaluation again, without a calibration, takes the place of all that stood there.
     folder = "evaluation/skillmix_k2/small"
     there = Remote("c", files=("x.safetensors", f"{folder}/calibration.json", f"{folder}-2/results.json"))
-    assert untouched(there, evaluations) == ("x.safetensors", f"{folder}-2/results.json")
+    assert unreplaced_files(there, evaluations) == ("x.safetensors", f"{folder}-2/results.json")
     other = make_calibration(tmp_path, judge | {"model": "other"})
     with pytest.raises(UserError, match="which did not judge these results"):
         read_evaluations([results], [other])
@@ -266,6 +266,22 @@ def test_two_evaluations_of_a_task_by_a_judge_are_refused(tmp_path: Path):
         results_in(tmp_path / name, RESULTS)
     with pytest.raises(UserError, match="are both of skillmix_k2 and the judge small: name the one to publish"):
         read_evaluations([tmp_path])
+
+
+def test_of_two_students_in_a_folder_one_is_published(tmp_path: Path):
+    for name in ("small", "large"):
+        results = json.loads(json.dumps(RESULTS))
+        results["configs"]["skillmix_k2"]["metadata"]["skillmix"]["student"]["model"] = f"org/{name}"
+        (tmp_path / name).mkdir()
+        results_in(tmp_path / name, results)
+    assert other_students([tmp_path], ["org/small"]) == ["org/large"]
+    assert other_students([tmp_path / "small"], ["org/small"]) == []
+    [one] = read_evaluations([tmp_path], students=["org/small"])
+    assert one.run.source.parent.name == "small"
+    with pytest.raises(
+        UserError, match="has the results of org/large and org/small, not of org/none: if one of them"
+    ):
+        other_students([tmp_path], ["org/none"])
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_what_was_sent_is_not_sent_again(told: dict[str, Any]):
         ("not ours", "The dataset org/raced is not empty and has no card that `skillmix push dataset` made"),
         ("limit", "The Hub wants fewer requests (429): wait some minutes, then type the same command again."),
         ("conflict", "Somebody else writes to org/contested at the same time (412): type the same command again."),
-        ("a key", "holds what looks like an OpenAI key: nothing was pushed."),
+        ("a key", "seems to hold an OpenAI key: nothing was pushed."),
         ("private", "The pack 'small' is private, and its texts are not published."),
         ("token", "The Hub does not accept your token (401): type `hf auth login`"),
         ("no token", "There is no token for the Hub: type `hf auth login`"),

@@ -20,8 +20,8 @@ from tests.training.tuning import TrainServer, exact, train_arguments, weights, 
 from training.data.dataset import build_dataset
 from training.data.rows import rows_file
 from training.trained import read_run
-from training.tune.resume import last_whole, read_log
-from training.tune.whole import MARK, find_damage
+from training.tune.checksums import MARK, find_damage
+from training.tune.resume import last_complete, read_log
 
 pytestmark = pytest.mark.slow
 
@@ -165,12 +165,12 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(
     reason: str,
 ):
     checkpoints = shutil.copytree(trained.out / "checkpoints", tmp_path / "checkpoints")
-    found = last_whole(checkpoints)
+    found = last_complete(checkpoints)
     assert found is not None
     assert found.step == 3
     damage(checkpoints / "checkpoint-3")
     with caplog.at_level(logging.WARNING):
-        found = last_whole(checkpoints)
+        found = last_complete(checkpoints)
     assert found is not None
     assert found.step == 2
     [line] = caplog.messages
@@ -260,9 +260,9 @@ def test_weights_that_are_no_numbers_at_the_last_step_end_the_run(trained: Train
     status, said = trained.again(out, *broken, "--set", "max_grad_norm=0")
     assert status == 1
     assert "Traceback" not in said
-    assert "Weights are not finite after step 2, so the training came apart" in said
+    assert "Weights are not finite after step 2, so the training diverged" in said
     assert not (out / "result.json").exists()
-    kept = last_whole(out / "checkpoints")
+    kept = last_complete(out / "checkpoints")
     assert kept is not None
     assert kept.step == 1
     assert [line["step"] for line in read_log(out / "log.jsonl")] == [1, 2]
@@ -279,7 +279,7 @@ def test_a_disk_that_is_full_at_a_checkpoint_ends_the_run_and_keeps_the_last_one
     assert status == 1, said
     assert "Traceback" not in said, said
     assert "free space" in said
-    kept = last_whole(out / "checkpoints")
+    kept = last_complete(out / "checkpoints")
     assert kept is not None
     assert kept.step == 2
     status, said = trained.again(out)

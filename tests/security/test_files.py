@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from grading import UserError
+from grading.safety.atomic import atomic_file, write_atomic
 from grading.safety.text import csv_cell, csv_text
-from grading.safety.whole import whole_file, write_whole
 from hub_cards.evaluations import read_evaluations
 from hub_cards.hub.files import open_within
 from hub_cards.report.page.write import write_report
@@ -579,10 +579,10 @@ def test_results_that_cannot_be_written_fail_the_run(made: Results, tmp_path: Pa
 
 def test_what_a_failing_writer_leaves(tmp_path: Path):
     path = tmp_path / "file"
-    write_whole(path, "old")
-    with pytest.raises(UnicodeEncodeError), whole_file(path) as draft, draft.open("w", encoding="ascii") as file:
+    write_atomic(path, "old")
+    with pytest.raises(UnicodeEncodeError), atomic_file(path) as draft, draft.open("w", encoding="ascii") as file:
         file.writelines(["half", "é"])
     with pytest.raises(OSError, match="No space left"):
-        write_whole(Path("/dev/full"), "new")
+        write_atomic(Path("/dev/full"), "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

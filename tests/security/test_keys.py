@@ -19,11 +19,11 @@ import pytest
 
 import skillmix
 from grading import Criterion, Grader, GradingRequest, State, UserError, resolve_judge
+from grading.asker import open_backend
 from grading.backend import Reply, VoteCall
 from grading.batch.api import BatchApi, NotSubmittedError
 from grading.batch.file import read_results
-from grading.keys import MARK, know_arguments, redact, redact_logs, without_keys
-from grading.opening import open_backend
+from grading.keys import MARK, redact, redact_logs, register_argument_keys, without_keys
 from tests.grading.taking import replies_of
 from tests.security.foreign import write_answers_file, write_pack
 from tests.servers.chat import ChatServer
@@ -122,7 +122,7 @@ class TestRedaction:
         ],
     )
     def test_the_keys_among_a_model_s_arguments_are_known(self, arguments: dict[str, Any]):
-        know_arguments(arguments)
+        register_argument_keys(arguments)
         assert redact("It said: not-in-the-environment!") == f"It said: {MARK}!"
         assert "not-in-the-environment" not in json.dumps(without_keys(arguments))
 
@@ -298,10 +298,11 @@ class TestRedirects:
 
     @pytest.mark.parametrize("status", [302, 307, 308])
     def test_the_check_beforehand_stays(self, status: int, pointing, elsewhere: ToldServer):
+        judge = resolve_judge("judge", base_url=pointing(status).base_url, options=True)
         with pytest.raises(
             UserError, match=r"set --judge-base-url \(or SKILLMIX_JUDGE_BASE_URL\) to the right address"
         ):
-            open_backend(resolve_judge("judge", base_url=pointing(status).base_url), 1).check()
+            open_backend(judge, 1).check()
         assert not elsewhere.came
 
     @pytest.mark.parametrize("status", [302, 307, 308])

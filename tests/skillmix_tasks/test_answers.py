@@ -78,7 +78,7 @@ def test_a_missing_verdict_is_none(judge_of, chat_server: ChatServer):
 
 
 def test_quotes_are_of_the_votes_that_granted():
-    from grading.votes import Ballot, decide
+    from grading.verdict import Ballot, decide
 
     def vote(number: int, earned: bool, quote: str) -> Vote:
         return Vote(number, State.GRADED, {"rain": Mark(State.GRADED, earned, quote)}, usage=Usage(1, 1))
@@ -93,23 +93,30 @@ def test_quotes_are_of_the_votes_that_granted():
 @pytest.mark.parametrize(
     ("judge", "options", "said"),
     [
-        ("judge-none", {}, "does not serve the model judge-none"),
-        ("my-judge", {"base_url": "http://127.0.0.1:9/v1"}, "cannot be reached"),
-        ("my-judge", {"base_url": "127.0.0.1/v1"}, "not an http or https address"),
+        (
+            "judge-none",
+            {},
+            r"does not serve the model judge-none .*: set `judge` \(or SKILLMIX_JUDGE_MODEL\) to one",
+        ),
+        ("my-judge", {"base_url": "http://127.0.0.1:9/v1"}, "cannot be reached .*, or set `base_url`"),
+        ("my-judge", {"base_url": "127.0.0.1/v1"}, r"address \(`base_url`\) .* not an http or https address"),
+        ("my-judge", {"base_url": None}, r'add base_url="URL" \(or .*this process with judge="hf:DIRECTORY"'),
         ("my-judge", {"votes": 2}, "odd"),
         ("my-judge", {"max_usd": 1.0}, "needs the price of the judge my-judge"),
         (["my-judge", "my-judge"], {}, "names a judge twice"),
         ({"model": "my-judge", "temprature": 1}, {}, "temprature"),
         ([], {}, "The list of judges is empty"),
         ("my-judge", {"concurrency": 0}, "take 1 to"),
+        ("my-judge", {"concurrency": "2"}, "take 1 to"),
         ("my-judge", {"ungrounded": "zero"}, "no_verdict or not_earned"),
         (3, {}, "of the type int"),
         (["my-judge", 3], {}, "of the type int"),
     ],
 )
 def test_a_wrong_judge_is_our_error_before_anything_is_asked(judge_of, chat_server, judge, options, said):
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=said) as raised:
         judge_of(judge, **options)
+    assert "--" not in str(raised.value)
     assert [entry for entry in chat_server.log("judge") if entry.body.get("max_tokens", 1) > 1] == []
 
 
@@ -122,10 +129,19 @@ def test_what_is_no_list_is_one_sentence(judge_of, chat_server: ChatServer, tmp_
     wrong: list[tuple[Callable[[], object], str]] = [
         (lambda: judge.grade_texts(TEXTS[0], CRITERIA), "give a list of texts"),
         (lambda: judge.grade_texts(TEXTS, {}), "There are no criteria"),
-        (lambda: judge.grade_texts(TEXTS, ["It is about rain."]), "There are no criteria"),
+        (
+            lambda: judge.grade_texts(TEXTS, ["rain"]),
+            "The criteria are of the type list: give a dict .* such as {",
+        ),
+        (lambda: judge.grade_texts(TEXTS, "rain"), "The criteria are of the type str: give a dict"),
+        (lambda: judge.grade_texts(None, CRITERIA), "are of the type NoneType: give a list of texts"),
+        (
+            lambda: judge.grade_texts(TEXTS, CRITERIA, context=None),
+            "The context is of the type NoneType: give one",
+        ),
         (lambda: judge.grade_texts([{"content": "x"}], CRITERIA), "is a dict, not a str"),
         (lambda: judge.grade_texts(TEXTS, CRITERIA, context=["one"]), "6 texts and 1 contexts"),
-        (lambda: judge.grade_texts(TEXTS, {"rain": 3}), "a tuple of Criterion"),
+        (lambda: judge.grade_texts(TEXTS, {"rain": 3}), "The criterion 'rain': 3 is not a name with a sentence"),
         (lambda: judge.grade(request), "type grade"),
         (lambda: judge.grade(["It rained."]), "not of str"),
         (lambda: grader.grade(request), "type grade"),  # type: ignore[arg-type]
@@ -134,6 +150,10 @@ def test_what_is_no_list_is_one_sentence(judge_of, chat_server: ChatServer, tmp_
         (lambda: GradingRequest("", ("rain",), "x"), "a tuple of Criterion"),  # type: ignore[arg-type]
         (lambda: score_answers(items, ["one"], judge), "2 items and 1 answers"),
         (lambda: score_answers(items, "one", judge), "a list of answers"),
+        (lambda: score_answers(items, None, judge), "a list of answers"),  # type: ignore[arg-type]
+        (lambda: score_answers(items, ["one", "two"], "my-judge"), r"give open_judge\('my-judge'\)"),  # type: ignore[arg-type]
+        (lambda: task_items("skillmix_k2", number=0), "number = 0 is not a number of items"),
+        (lambda: judge.grade(None), "a list of requests"),
         (lambda: score_answers(items[0], ["one"], judge), "a list of items"),  # type: ignore[arg-type]
         (lambda: score_answers(items, ["one", 2], judge), "An answer is a str"),  # type: ignore[list-item]
         (lambda: score_answers(items[:1], ["one"], judge, turns=3), "1 or 2 turns"),

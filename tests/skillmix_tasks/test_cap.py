@@ -58,7 +58,7 @@ def test_a_cap_holds_for_all_tasks_and_a_higher_one_goes_on(chat_server: ChatSer
     assert done.returncode == 0, done.stderr
     assert cap - CALL < spent(chat_server) <= cap
     assert f"max_tokens = {cap} is reached" in done.stderr
-    assert "judge-1 gives 36 votes (0 more are stored): about " in done.stderr
+    assert "judge-1: 36 votes to request (0 more are stored), about " in done.stderr
     results = json.loads(done.stdout)
     first, second = records(results)
     assert first["grading"]["budget"]["calls_not_sent"] == 0

@@ -99,6 +99,7 @@ def test_a_folder_of_two_students_is_graded_to_results_of_each(runs: Runs):
     told = block(report.stdout)
     assert told["judge"] == "judge-1, judge-2"
     assert told["coverage"] == "4 of 4 items have a verdict"
+    assert told["cost"].startswith("nothing now; the runs spent ")
     assert (runs.folder / told["page"]).is_file()
 
 
@@ -116,3 +117,14 @@ def test_a_results_file_stands_for_its_samples(runs: Runs):
     told = block(done.stdout)
     assert told["student"] == "student-2"
     assert told["next"].endswith("--judge judge-1 --votes 1 --out results")
+
+
+def test_samples_without_results_beside_them_have_the_student_of_their_folder(runs: Runs, tmp_path: Path):
+    folder = tmp_path / "__tmp__models__tiny"
+    folder.mkdir()
+    for file in runs.folder.glob("results/student-2/samples_*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    done = runs.run("grade", str(tmp_path), "--judge", "judge-1", "--votes", "1", "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert block(done.stdout)["student"] == "tiny"
+    assert list((tmp_path / "out").glob("__tmp__models__tiny/results_*.json"))

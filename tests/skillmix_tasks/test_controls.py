@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from grading import Mark, State, Vote
-from grading.votes import Ballot, decide
+from grading.verdict import Ballot, decide
 from skillmix_tasks.harness.task_files import harness_folder
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Control

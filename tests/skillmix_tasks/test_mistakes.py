@@ -107,7 +107,7 @@ def test_an_unknown_setting(start):
 
 def test_dollars_that_cannot_be_counted(start):
     sentence = start(*TASK, *metadata(max_usd=1))
-    assert "max_usd needs the price of the judge judge-1" in sentence
+    assert "--max-usd needs the price of the judge judge-1" in sentence
     assert "`price`" in sentence
 
 

@@ -92,7 +92,7 @@ FAULTS: dict[str, tuple[dict[str, list[tuple[str, ...]]], str]] = {
     ),
     "an empty cell": (
         {"skills": [HEAD, ("literary", "stirring", "", "He stirred.")]},
-        r"row 2 \(stirring\) has nothing under 'definition'",
+        r"row 2 \(stirring\) has an empty 'definition'",
     ),
     "a name without letters": ({"topics": [("topic", "split"), ("???", "train")]}, r"row 2 has the name '\?\?\?'"),
     "a name too long": (

@@ -142,10 +142,10 @@ def test_a_cap_holds_for_all_parts_and_is_told_once(
     assert records[1]["budget"]["calls_not_sent"] == 2 * VOTES - chat_server.counts().received["judge"]
     told = [record.message for record in caplog.records if "is reached" in record.message]
     assert len(told) == 2, "once for each task"
-    [first, second] = [record.message for record in caplog.records if "judge-1 gives" in record.message]
-    assert f"judge-1 gives {VOTES} votes (0 more are stored)" in first
+    [first, second] = [record.message for record in caplog.records if "votes to request" in record.message]
+    assert f"judge-1: {VOTES} votes to request (0 more are stored)" in first
     assert "estimated from the first 6 of 21 answers" in first
-    assert f"judge-1 gives {VOTES} votes" in second
+    assert f"judge-1: {VOTES} votes to request" in second
 
 
 def test_a_part_that_fails_leaves_no_files_and_what_was_bought_is_kept(grade, chat_server: ChatServer, tmp_path):

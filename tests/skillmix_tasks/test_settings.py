@@ -4,7 +4,7 @@ import pytest
 
 from grading import Price, UserError
 from grading.models.judge import default_judge
-from skillmix_tasks.harness.settings import read_settings
+from skillmix_tasks.harness.settings import given_settings, read_settings
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,12 @@ from skillmix_tasks.harness.settings import read_settings
 def test_what_is_no_setting_is_refused_in_a_sentence(metadata, sentence):
     with pytest.raises(UserError, match=sentence):
         read_settings(metadata)
+
+
+def test_an_option_and_a_setting_of_one_name_do_not_differ():
+    assert given_settings(["votes=3", "judge=a"], votes=3, judge=["a"]) == {"votes": 3, "judge": "a"}
+    with pytest.raises(UserError, match="--max-usd and --set max_usd=2 differ: type one of them"):
+        given_settings(["max_usd=2"], max_usd=1.0)
 
 
 def test_the_judge_comes_from_the_setting_then_the_environment(monkeypatch: pytest.MonkeyPatch):
@@ -69,7 +75,7 @@ def test_ranks_share_a_cap_in_equal_parts():
 
 def test_a_cap_in_dollars_needs_a_price():
     judge = {"model": "m", "base_url": "http://127.0.0.1:1/v1"}
-    with pytest.raises(UserError, match="max_usd needs the price of the judge m"):
+    with pytest.raises(UserError, match="--max-usd needs the price of the judge m"):
         read_settings({"skillmix": {"judge": judge, "max_usd": 1}}).judges()
     priced = read_settings({"skillmix": {"judge": judge, "max_usd": 1, "price": {"input": 1, "output": 2}}})
     assert priced.judges()[0].price == Price(input=1, output=2)

@@ -20,7 +20,7 @@ MET = [habit for habit in HABITS if habit not in lists.HABITS]  # nobody asks a 
 STATES = {
     State.REFUSED: {AnswerState.FILTERED, AnswerState.REFUSED},
     State.TRUNCATED: {AnswerState.ANSWERED},  # what is there counts
-    State.REASONING_ONLY: {AnswerState.CUT_OFF},
+    State.REASONING_ONLY: {AnswerState.CUT_OFF, AnswerState.REASONING_ONLY},
 }
 FORMS = frozenset({"json_schema", "response_format", "system", "n"})
 
@@ -45,7 +45,8 @@ def test_a_student_with_a_habit(kind: type[Habit]):
         assert student.refused or not allowed or "system" in outcome.without  # it sends no system turn
     elif isinstance(outcome, Lost):
         assert {reply.state for reply in replies} <= STATES[outcome.state]
-        assert all(reply.cut for reply in replies) == (outcome.state in (State.TRUNCATED, State.REASONING_ONLY))
+        cut = outcome.state is State.TRUNCATED
+        assert all(reply.cut == (cut or reply.state is AnswerState.CUT_OFF) for reply in replies)
 
 
 class FailsAtTopK(Habit):

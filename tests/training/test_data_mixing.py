@@ -6,16 +6,18 @@ import json
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from grading import UserError
+from grading.models.judge import default_judge
 from tests.tiny_model import write_tiny_model
 from tests.training.making import items, row_of, write_rows
 from tests.training.tuning import TrainServer, exact, signal_at, train_arguments, weights, write_recipe
 from training.data.dataset import build_dataset
 from training.data.rows import rows_file
-from training.data.source import open_data
+from training.data.source import judge_options, open_data
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +41,28 @@ def test_one_data_set_is_opened_and_recorded_as_before(texts: Path):
     assert data.record() == {"name": texts.name, "revision": None, "config": "k1"}
     assert set(data.train["k"]) == {1}
     assert data.validation is not None
+
+
+@pytest.mark.parametrize(
+    ("judge", "environment", "named"),
+    [
+        ({"model": "m", "endpoint": "openai"}, {}, "--judge m"),
+        ({"model": "m", "endpoint": "openai-compatible"}, {}, "--judge m --judge-base-url URL"),
+        ({"model": "m", "endpoint": "openai-compatible"}, {"BASE_URL": "http://127.0.0.1:9/v1"}, "--judge m"),
+        ({"model": "/m", "endpoint": "transformers"}, {}, "--judge hf:/m"),
+        ({"panel": [{"model": one, "endpoint": "openai"} for one in "mn"]}, {}, "--judge m --judge n"),
+        ({"model": "m", "endpoint": "openai"}, {"MODEL": "n"}, ""),
+        (None, {}, f"--judge {default_judge()}"),
+    ],
+)
+def test_the_judge_of_the_texts_is_named_to_the_next_command(
+    judge: Any, environment: dict[str, str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("MODEL", "BASE_URL"):
+        monkeypatch.setenv(f"SKILLMIX_JUDGE_{name}", environment.get(name, ""))
+    if judge is not None:
+        (tmp_path / "run.json").write_text(json.dumps({"judge": judge}))
+    assert " ".join(judge_options([f"{tmp_path}:k1=5"])) == named
 
 
 def test_rows_of_another_data_set_are_added(texts: Path, more: Path):

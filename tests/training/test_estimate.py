@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from grading import UserError, resolve_judge
+from skillmix import app, mount
 from training.estimate import Estimate, Part, estimate
 from training.texts.plan import Plan, load_plan, own_plan, scaled
 from training.texts.teacher import resolve_teacher
@@ -124,3 +126,10 @@ def test_texts_alone_need_no_recipe(paper: list[Part]):
     assert alone.parts == paper[:1]
     with pytest.raises(UserError, match="name its recipe, too"):
         estimate(load_plan("paper"), resolve_teacher(JUDGE), [resolve_judge(JUDGE)], None, tasks=["skillmix_k2"])
+
+
+def test_an_experiment_takes_no_other_option():
+    mount()
+    done = CliRunner().invoke(app, ["estimate", "reproduce/tiny.yaml", "--votes", "3", "--k", "1"])
+    assert isinstance(done.exception, UserError)
+    assert "says what --votes and --k would: leave the options out" in str(done.exception)

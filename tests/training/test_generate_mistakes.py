@@ -59,7 +59,10 @@ def test_no_teacher(start: Start, monkeypatch: pytest.MonkeyPatch):
         (("--k", "0", "--accept", "2"), "--k 0 is not a list of numbers from 1"),
         (("--k", "1"), "--k and --accept go together"),
         (("--accept", "5"), "--k and --accept go together"),
-        (("--plan", "paper", "--k", "1"), "--plan NAME, or --k 1,2,3 --accept 4000"),
+        (
+            ("--plan", "paper", "--k", "1"),
+            "--plan paper says how many texts of each k: leave --k and --accept out",
+        ),
         ((), "Say what to make"),
         (
             ("--plan", "papers"),
@@ -85,8 +88,9 @@ def test_a_plan_that_is_none(start: Start, arguments: tuple[str, ...], sentence:
         (("--teacher-temperature", "0"), "temperature cannot be used"),
         (("--votes", "2"), "a majority needs an odd number of votes"),
         (("--pack", "esperanto"), "no pack 'esperanto'"),
-        (("--max-usd", "1"), "max_usd needs the price of the"),
+        (("--max-usd", "1"), "--max-usd needs the price of the"),
         (("--validation", "2"), "is not a share of the rows for validation"),
+        (("--mix-share", "0.5"), "--mix-share 0.5 is a share of the text of --mix"),
         (("--mix", "/nowhere/texts.txt"), "/nowhere/texts.txt"),
         (("--mix", "pyproject.toml"), "pyproject.toml"),
     ],

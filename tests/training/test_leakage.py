@@ -148,7 +148,7 @@ def test_what_cannot_be_checked(tmp_path: Path):
     env = environment(tmp_path)
     done = run("skillmix", "leaks", "nothing", env=env, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr == "Error: nothing holds no generated texts: name the directory of a data set.\n"
+    assert done.stderr == "Error: There is no folder nothing: name the directory of a data set.\n"
     pq.write_table(pa.table({"id": ["a"], "text": ["b"]}), tmp_path / "other.parquet")
     with pytest.raises(UserError, match=r"has no column pack, skills, source, topic"):
         check_leaks(tmp_path)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 pytest.importorskip("trl")
 
+ROOT = Path(__file__).parents[2]
 MISTRAL: dict[str, Any] = {
     "vocab_size": 32000,
     "hidden_size": 4096,
@@ -63,6 +64,14 @@ def test_what_a_recipe_changes(mistral: Any):
     assert peak("activation_checkpointing=false") > 2 * adapter.peak
     eight = training_memory(load_recipe("mistral-7b-instruct-paper", ["optimizer=adamw_8bit"]), mistral, 1)
     assert eight.optimizer == 2 * PARAMETERS
+
+
+def test_the_embedded_model_is_estimated_without_unpacking_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path / "home"))
+    found = estimate_experiment(load_experiment(ROOT / "reproduce" / "tiny.yaml"))
+    assert not (tmp_path / "home" / "models").exists()
+    assert found.fits[0].memory.parameters - found.fits[0].memory.trained == 134_515_008
+    assert "SmolLM2-135M has 0.14 billion parameters" in found.text()
 
 
 def write(folder: Path, mistral: Any, **changes: Any) -> Path:

@@ -76,7 +76,7 @@ def test_what_is_no_field_or_value(change: str, sentence: str):
     [
         (None, "There is no recipe"),
         ("- steps", "holds no fields"),
-        ("steps: [", "is not YAML"),
+        ("steps: [", "cannot be read"),
         ("steps: 4", "model (it is missing)"),
     ],
 )

@@ -186,7 +186,7 @@ def test_a_run_without_a_checkpoint_gives_way_to_another(
     )
     came_apart = server.start(*arguments, "--set", "learning_rate=1.0e+30")
     assert came_apart.wait() == 1
-    assert "so the training came apart" in came_apart.said()
+    assert "so the training diverged" in came_apart.said()
     mended = server.start(*arguments, "--set", "steps=2")
     assert mended.wait() == 0, mended.said()
     assert [line["step"] for line in exact(tmp_path / "out") if "loss" in line] == [1, 2]
@@ -224,7 +224,7 @@ def test_packed_rows_do_not_see_each_other(server: TrainServer, model: Path, dat
         (
             ("--set", "method=lora", "--set", "lora.targets=[foo]"),
             {},
-            "lora.targets fits no layer of the model",
+            "lora.targets matches no layer of the model",
         ),
         (("--set", "model=/nowhere/at/all"), {}, "There is no model directory /nowhere/at/all"),
         (("--set", "eval_tasks=[skillmix_k77]"), {}, "skillmix_k77"),

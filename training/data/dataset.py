@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from grading import UserError
-from grading.safety.templates import environment
-from grading.safety.whole import sync_all, write_whole
+from grading.safety.atomic import sync_all, write_atomic
+from grading.safety.templates import own_template
 from training.data.mix import Mix, draw_texts, read_texts
 from training.data.rows import COLUMNS, FEATURES, Row, read_rows, rows_files
 
@@ -84,7 +83,7 @@ def build_dataset(
         raise UserError(f"The data set cannot be written to {folder} ({error.strerror}).") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    write_whole(folder / "README.md", _readme(configs, mix))
+    write_atomic(folder / "README.md", _readme(configs, mix))
     return configs
 
 
@@ -162,13 +161,8 @@ def _readme(configs: Sequence[Config], mix: Mix | None) -> str:
         }
         for config in configs
     ]
-    template = files("training").joinpath("templates", "dataset.md.jinja").read_text(encoding="utf-8")
-    body = (
-        environment()
-        .from_string(template)
-        .render(
-            configs=configs, splits=SPLITS, columns=COLUMNS, mixed=mix is not None, share=mix.share if mix else 0
-        )
+    body = own_template("training", "templates", "dataset.md.jinja").render(
+        configs=configs, splits=SPLITS, columns=COLUMNS, mixed=mix is not None, share=mix.share if mix else 0
     )
     return f"---\n{yaml.safe_dump({'configs': header}, sort_keys=False)}---\n\n{body}\n"
 

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from grading import UserError
 from grading.home import remember_own
+from grading.safety.atomic import write_atomic
 from grading.safety.bounds import read_bytes
-from grading.safety.whole import write_whole
 
 _Record = TypeAdapter(dict[str, Any])
 _LOCK = ".lock"
@@ -74,7 +74,7 @@ def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], b
         if there is None or (there.keys() == record.keys() and not begun()):
             text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
             remember_own(text.encode())
-            write_whole(mark, text)
+            write_atomic(mark, text)
             return
     except ValidationError as error:
         raise UserError(f"{mark} is not a record of a run: name another folder with --out.") from error

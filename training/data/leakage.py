@@ -114,6 +114,8 @@ def check_leaks(
     `pack` is the name or directory of the rows' pack, which has to be given if it is not a bundled one. Raises
     UserError if the rows cannot be read or are of another pack.
     """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}: name the directory of a data set.")
     rows = read_labels(folder)
     first = next((row for row in rows if row.source != "mix"), None)
     if first is None:
@@ -179,7 +181,7 @@ def _check(row: Labels, pack: Pack, asked: dict[Cell, str], found: Leakage) -> N
     if row.pack != pack.about.id or unknown:
         raise UserError(
             f"The row {row.id} was made with the pack {row.pack!r}"
-            + (f" and has {unknown[0]!r}, which the pack {pack.about.id!r} has not" if unknown else "")
+            + (f" and has {unknown[0]!r}, which the pack {pack.about.id!r} does not have" if unknown else "")
             + ": name that pack with --pack."
         )
     heldout = [name for name in row.skills if skills[name].category in pack.about.heldout_categories]

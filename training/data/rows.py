@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from types import NoneType
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from datasets import Features, List, Value
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -186,50 +187,20 @@ class Row(_Part):
         return self.model_dump() | {"messages": self.messages}
 
 
-_STRING: Final = Value("string")
-_INTEGER: Final = Value("int32")
-_TOKENS: Final = {"prompt": _INTEGER, "completion": _INTEGER}
+def _feature(kind: Any) -> Any:
+    """The type of a column, or of a part of one, from that of its field."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: _feature(field.annotation) for name, field in kind.model_fields.items()}
+    parts = [part for part in get_args(kind) if part not in (NoneType, ...)]
+    if get_origin(kind) is tuple:
+        return List(_feature(parts[0]))
+    if parts:  # None or another type, or literals
+        return _feature(type(parts[0]) if get_origin(kind) is Literal else parts[0])
+    return Value({str: "string", int: "int32", bool: "bool"}[kind])
 
-FEATURES: Final = Features(
-    {
-        "id": _STRING,
-        "hash": _STRING,
-        "source": _STRING,
-        "pack": _STRING,
-        "k": _INTEGER,
-        "skills": List(_STRING),
-        "skill_names": List(_STRING),
-        "categories": List(_STRING),
-        "topic": {"id": _STRING, "name": _STRING},
-        "turns": _INTEGER,
-        "prompt1": _STRING,
-        "answer1": _STRING,
-        "prompt2": _STRING,
-        "answer2": _STRING,
-        "text1": _STRING,
-        "text2": _STRING,
-        "sentences1": _INTEGER,
-        "sentences2": _INTEGER,
-        "checks": List(
-            {
-                "turn": _INTEGER,
-                "extraction": _STRING,
-                "sentences": _INTEGER,
-                "sentences_doubtful": Value("bool"),
-                "void": _STRING,
-                "lost": List({"criterion": _STRING, "reason": _STRING}),
-            }
-        ),
-        "points": List({"criterion": _STRING, "earned": Value("bool")}),
-        "evidence": List({"criterion": _STRING, "quote": _STRING}),
-        "teacher": _STRING,
-        "judge": _STRING,
-        "teacher_tokens": _TOKENS,
-        "judge_tokens": _TOKENS,
-        "text": _STRING,
-        "messages": List({"role": _STRING, "content": _STRING}),
-    }
-)
+
+_MESSAGE: Final = {"role": Value("string"), "content": Value("string")}
+FEATURES: Final = Features(_feature(Row) | {"messages": List(_MESSAGE)})
 
 COLUMNS: Final = {
     "id": "the item: its skills' ids and its topic's id; of pre-training text a name made of its hash",

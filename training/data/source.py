@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from yaml import YAMLError
 
-from grading import UserError
+from grading import JudgeSpec, UserError
+from grading.models.judge import default_judge
+from grading.models.spec import LOCAL_PREFIX
+from training.data.folder import record_of
 from training.data.leakage import Leakage, check_leaks
 
 if TYPE_CHECKING:
@@ -131,6 +135,29 @@ class Data:
         for other in found[1:]:
             found[0].add(other)
         return found[0]
+
+
+def judge_options(given: Sequence[str]) -> list[str]:
+    """The options that name the judge of these data sets' texts to the next command, else the default judge.
+
+    Empty if the environment names the judge. Records hold no address: `URL` is left to fill in.
+    """
+    if os.environ.get(JudgeSpec.variable("MODEL")):
+        return []
+    matches = [_GIVEN.fullmatch(one) for one in given]
+    folders = [Path(match["data"]) for match in matches if match]
+    records = (record_of(folder) or {} for folder in folders)
+    record: dict[str, Any] = next((one["judge"] for one in records if "judge" in one), {})
+    judges = [one for one in record.get("panel", [record]) if "model" in one]
+    if not judges:
+        return ["--judge", default_judge()]
+    prefixes = [LOCAL_PREFIX if one["endpoint"] == "transformers" else "" for one in judges]
+    options = [
+        word for one, prefix in zip(judges, prefixes, strict=True) for word in ("--judge", prefix + one["model"])
+    ]
+    elsewhere = any(one["endpoint"] == "openai-compatible" for one in judges)
+    address = elsewhere and not os.environ.get(JudgeSpec.variable("BASE_URL"))
+    return [*options, *(["--judge-base-url", "URL"] if address else [])]
 
 
 def open_data(given: Sequence[str], config: str | None, seed: int) -> Data:

@@ -19,7 +19,7 @@ from training.estimate import (
     answering_hours,
     assumptions,
     judging,
-    looked_at,
+    sampled_cells,
     texts_part,
     training_part,
     unpriced,
@@ -114,7 +114,8 @@ class ExperimentEstimate:
 
 def estimate_experiment(experiment: Experiment) -> ExperimentEstimate:
     """What `experiment` takes; UserError if a model's configuration cannot be had."""
-    fits, billions = [], {}
+    fits: list[Fit] = []
+    billions: dict[str, float] = {}
     for name in experiment.models:
         recipe = experiment.recipe(name)
         fits.append(_fit(experiment, name, recipe, model_config(recipe)))
@@ -123,7 +124,7 @@ def estimate_experiment(experiment: Experiment) -> ExperimentEstimate:
     steps = Estimate(
         list(_parts(experiment, billions)),
         unpriced([experiment.teacher_spec(), *experiment.judge_specs().values()]),
-        assumptions(ks, [experiment.recipe(name) for name in experiment.models]),
+        assumptions(ks, [experiment.recipe(name) for name in experiment.models], billions),
     )
     return ExperimentEstimate(steps, fits, experiment.budget)
 
@@ -133,7 +134,7 @@ def _parts(experiment: Experiment, billions: dict[str, float]) -> Iterator[Part]
     judges = experiment.judge_specs()
     first = next(iter(judges.values()))
     teacher = experiment.teacher_spec()
-    kinds = {name: looked_at(pack, experiment.plan(name)) for name in experiment.texts}
+    kinds = {name: sampled_cells(pack, experiment.plan(name)) for name in experiment.texts}
     for name in experiment.texts:
         yield texts_part(f"Texts {name}", pack, kinds[name], teacher, [first])
     for model in experiment.models:
@@ -177,7 +178,7 @@ def _kinds_of(
     for one in experiment.arms[arm]:
         for made in [kinds[one.texts]] if one.texts else list(kinds.values())[:1]:
             own |= {kind: items for kind, items in made.items() if one.ks is None or kind.k in one.ks}
-    return own or looked_at(pack, own_plan([2], 1))
+    return own or sampled_cells(pack, own_plan([2], 1))
 
 
 def _fit(experiment: Experiment, name: str, recipe: Recipe, config: PreTrainedConfig) -> Fit:

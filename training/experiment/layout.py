@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from grading import UserError
 from grading.errors import first_fault
+from grading.safety.atomic import atomic_file, write_atomic
 from grading.safety.bounds import read_bytes
-from grading.safety.templates import environment
-from grading.safety.text import csv_cell, plain
-from grading.safety.whole import whole_file, write_whole
+from grading.safety.templates import own_template
+from grading.safety.text import plain, write_csv
 
 DASH = "-"  # what is not known
 _LINE, _CHARACTER = 0.26, 0.085  # inches of height and width
@@ -66,7 +64,7 @@ _WRITTEN = TypeAdapter(Written)
 def write_all(written: Written, out: Path) -> Path:
     """Write tables.json; its path."""
     path = out / "tables.json"
-    write_whole(path, _WRITTEN.dump_json(written, indent=1) + b"\n")
+    write_atomic(path, _WRITTEN.dump_json(written, indent=1) + b"\n")
     return path
 
 
@@ -84,7 +82,7 @@ def read_tables(folder: Path) -> Written:
 def write_table(table: Table, out: Path) -> list[Path]:
     """Write a table as .md, .csv and .png; the paths."""
     image = out / f"{table.stem}.png"
-    with whole_file(image) as draft:
+    with atomic_file(image) as draft:
         first = table.sections[0]
         part = f", {first.title.lower()}" if first.title else ""
         _draw(draft, f"{table.name}. {table.title}{part}", first.header, first.rows)
@@ -93,14 +91,12 @@ def write_table(table: Table, out: Path) -> list[Path]:
 
 def write_text(table: Table, out: Path, pictures: Sequence[Path] = ()) -> list[Path]:
     """Write a table as .md, which shows `pictures`, and .csv; the paths."""
-    source = files("training").joinpath("templates", "table.md.jinja").read_text(encoding="utf-8")
-    text = environment().from_string(source).render(table=table, pictures=[path.name for path in pictures])
+    template = own_template("training", "templates", "table.md.jinja")
+    text = template.render(table=table, pictures=[path.name for path in pictures])
     markdown, lines = out / f"{table.stem}.md", out / f"{table.stem}.csv"
-    write_whole(markdown, text.rstrip() + "\n")
-    with whole_file(lines) as draft, draft.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(table.records[0]) if table.records else [])
-        writer.writeheader()
-        writer.writerows({name: csv_cell(value) for name, value in one.items()} for one in table.records)
+    write_atomic(markdown, text.rstrip() + "\n")
+    with atomic_file(lines) as draft:
+        write_csv(draft, list(table.records[0]) if table.records else [], table.records)
     return [markdown, lines]
 
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from grading import UserError
 from skillmix_tasks.items.pack import Split
 from skillmix_tasks.scoring.metrics import Scores
-from skillmix_tasks.stored.output_files import samples_of
-from skillmix_tasks.stored.record import RunRecord, read_records
+from skillmix_tasks.stored.find_results import samples_of
+from skillmix_tasks.stored.record import RunRecord, judge_identity, read_records
 from skillmix_tasks.stored.samples import Generation, read_samples
 
 BASE = "base"  # the arm of a model as it was before training
@@ -98,9 +98,7 @@ def _read(path: Path, task: str, record: RunRecord, data: dict[str, Any]) -> Tas
     scores: dict[str, Scores | None] = {}
     answers: dict[str, tuple[Answered, ...]] = {}
     for sample, generations in read_samples(samples, samples):
-        whole = sample.coverage == 1
-        mine = Scores(sample.full_marks, sample.all_skills, sample.skill_fraction)
-        scores[sample.doc.hash] = mine if whole else None
+        scores[sample.doc.hash] = sample.scores
         answers[sample.doc.hash] = tuple(map(_answered, generations))
     stated = data["results"].get(task, {}).get("sample_len")
     if len(scores) != stated:
@@ -108,8 +106,6 @@ def _read(path: Path, task: str, record: RunRecord, data: dict[str, Any]) -> Tas
             f"{samples} has {len(scores)} items and {path.name} states {stated}: put back the files that lm-eval "
             "wrote, or grade the answers again."
         )
-    own = record.judge or {}
-    judge = {name: value for name, value in own.items() if name not in ("refused_parameters", "shutdown")}
     rules = {
         "task version": str(data["configs"][task]["metadata"].get("version")),
         "pack": record.pack.hash,
@@ -117,7 +113,7 @@ def _read(path: Path, task: str, record: RunRecord, data: dict[str, Any]) -> Tas
         "generations": record.generations,
         "seed": record.seed,
     }
-    return TaskScores(judge, rules, scores, answers)
+    return TaskScores(judge_identity(record.judge or {}), rules, scores, answers)
 
 
 def _answered(generation: Generation) -> Answered:
@@ -134,7 +130,7 @@ def _check_alike(
     if differing:
         name = differing[0]
         raise UserError(
-            f"{first.results} and {other.results} have another {name if kind == 'rules' else kind + ' ' + name} "
-            f"({expected.get(name)!r} and {values.get(name)!r}), so their scores do not compare: evaluate both "
-            "alike."
+            f"{first.results} and {other.results} differ in {name if kind == 'rules' else kind + ' ' + name} "
+            f"({expected.get(name)!r} and {values.get(name)!r}), so their scores are not comparable: evaluate "
+            "both with the same one."
         )

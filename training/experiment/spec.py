@@ -32,7 +32,7 @@ from grading import JudgeSpec, UserError, resolve_judge
 from grading.cost.budget import require_price
 from grading.errors import first_fault
 from grading.models.spec import LOCAL_PREFIX
-from grading.safety.bounds import MOST_YAML, load_yaml, read_text
+from grading.safety.bounds import user_yaml
 from skillmix_tasks.commands.embedded import embedded_folder
 from skillmix_tasks.harness.settings import Settings, read_settings
 from skillmix_tasks.harness.task_files import bundled_tasks
@@ -195,7 +195,7 @@ class Experiment(_Part):
         specs = {}
         for one in self.judges:
             judge = as_judge(one)
-            spec = resolve_judge(named_model(judge.model), base_url=judge.base_url, votes=self.votes)
+            spec = resolve_judge(named_model(judge.model), base_url=judge.base_url, votes=self.votes, options=True)
             specs[Path(spec.model).name if spec.kind == "transformers" else spec.model] = spec
         return specs
 
@@ -233,11 +233,7 @@ def load_experiment(path: Path) -> Experiment:
 
     Raises UserError, in one sentence, for whatever can be known to fail by its text alone.
     """
-    try:
-        fields = load_yaml(read_text(path, MOST_YAML))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"The experiment {path} cannot be read ({reason}): name a YAML file.") from error
+    fields = user_yaml(path, "experiment")
     try:
         experiment = Experiment.model_validate(fields)
         experiment = _found(experiment, path.resolve().parent)
@@ -306,7 +302,7 @@ def _check(experiment: Experiment) -> None:
         experiment.recipe(name)
     judges = list(experiment.judge_specs().values())
     if len(judges) < len(experiment.judges):
-        raise UserError("two judges have the same model id: their results could not be told apart")
+        raise UserError("two judges have the same model id: their results would be mixed")
     for spec in [*judges, experiment.teacher_spec()] if experiment.budget is not None else []:
         require_price(spec)
 

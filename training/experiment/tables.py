@@ -12,16 +12,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from grading import UserError
-from grading.intervals import Interval, wilson
-from grading.safety.bounds import read_bytes
+from grading.intervals import Interval
+from grading.safety.bounds import own_yaml, read_bytes
 from grading.safety.text import plain
 from skillmix_tasks.items.pack import Split
 from skillmix_tasks.scoring.metrics import METRICS
@@ -44,10 +42,8 @@ _INFERRED = (
 )
 
 
-class TableSpec(BaseModel):
+class TableSpec(BaseModel, extra="forbid", frozen=True):
     """An entry of tables.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     number: int
     title: str
@@ -128,8 +124,7 @@ def write_tables(
 @cache
 def table_specs() -> tuple[TableSpec, ...]:
     """The tables of tables.yaml."""
-    text = files("training.experiment").joinpath("tables.yaml").read_text(encoding="utf-8")
-    return tuple(TableSpec.model_validate(entry) for entry in yaml.safe_load(text))
+    return tuple(TableSpec.model_validate(entry) for entry in own_yaml("training.experiment", "tables.yaml"))
 
 
 _FIGURE = TableSpec(
@@ -339,17 +334,8 @@ def full_from_both(first: TaskScores, second: TaskScores, model: str, arm: str) 
 
 
 def _record(cell: Cell | None) -> dict[str, Any]:
-    if cell is None:
-        return dict.fromkeys(("value", "error", "low", "high", "items", "asked", "seeds"))
-    return {
-        "value": cell.value,
-        "error": cell.error,
-        "low": cell.interval.low,
-        "high": cell.interval.high,
-        "items": cell.items,
-        "asked": cell.asked,
-        "seeds": cell.seeds,
-    }
+    figures = {} if cell is None else vars(cell) | vars(cell.interval)
+    return {name: figures.get(name) for name in ("value", "error", "low", "high", "items", "asked", "seeds")}
 
 
 def _paper(row: _Row, metric: str, k: int, spec: TableSpec) -> float | None:
@@ -387,10 +373,7 @@ def _counts(folders: Iterable[Path]) -> Counts:
 def _kept(counts: Counts) -> dict[int, Kept]:
     """The share of decided texts that was kept, for each k whose texts show train skills alone."""
     tallies = {k: kind.tally for k, kind in sorted(counts.kinds.items()) if k > 1 and kind.tally.decided}
-    return {
-        k: Kept(tally.accepted / tally.decided, Interval(*wilson(tally.accepted, tally.decided)))
-        for k, tally in tallies.items()
-    }
+    return {k: Kept(tally.share, tally.interval) for k, tally in tallies.items()}
 
 
 def _texts_table(counts: Counts) -> Table:
@@ -400,8 +383,7 @@ def _texts_table(counts: Counts) -> Table:
         tally = counts.kinds[k].tally if k in counts.kinds else None
         share = DASH
         if tally is not None and tally.decided:
-            low, high = wilson(tally.accepted, tally.decided)
-            share = f"{tally.accepted / tally.decided:.2f} [{low:.2f}, {high:.2f}]"
+            share = f"{tally.share:.2f} [{tally.interval.low:.2f}, {tally.interval.high:.2f}]"
         tried = _TRIED.get(k)
         ours = [f"{tally.attempted:,}", f"{tally.accepted:,}"] if tally else [DASH, DASH]
         rows.append([str(k), f"{ours[0]} / {f'{tried:,}' if tried else DASH}", f"{ours[1]} / {DASH}", share])

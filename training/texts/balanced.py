@@ -1,7 +1,7 @@
 """Cells drawn so that any first part of them is even.
 
 Skills, topics and, for k = 2, pairs of categories are dealt in rounds: each round deals every one of them once,
-in an order of its own. So at any place of the stream each was dealt equally often within one.
+in an order of its own. So at any place of the stream their counts differ by at most 1.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def balanced_cells(
 ) -> Iterator[tuple[list[str], str]]:
     """Different cells (ids of skills, id of topic) that are not in `excluded`, until they cannot stay even.
 
-    Each topic, and each skill, is equally often in them within one. For k = 2 so is each pair of categories, and
-    then each skill within its category. `compatible` leaves out of a list the skills that an earlier one excludes;
-    a skill that waits for that reason may be behind by two.
+    The counts of any two topics, and of any two skills, differ by at most 1. For k = 2 so do those of pairs of
+    categories, and then those of the skills of a category. `compatible` leaves out of a list the skills that an
+    earlier one excludes; a skill that waits for that reason may be behind by two.
     """
     used = set(excluded)
     sets = _pairs(stream, skills, compatible) if k == 2 else _sets(stream, k, skills, compatible)

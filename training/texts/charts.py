@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from skillmix_tasks.items.pack import Pack
-from training.texts.counts import Counts, Tally
-from training.texts.rates import interval, pair_tallies, skill_tallies
+from training.texts.counts import Counts, Tally, pair_tallies, skill_tallies
 
 _BAR = "#4c72b0"
 _WIDTH = 14  # inches
@@ -37,13 +35,17 @@ def draw(path: Path, counts: Counts, pack: Pack) -> None:
 def _bars(axes: Any, names: list[str], tallies: list[Tally]) -> None:
     """Horizontal bars of accepted among decided, the first on top, each with its Wilson interval."""
     places = range(len(names))
-    shares = [tally.accepted / tally.decided for tally in tallies]
-    bounds = [interval(tally) for tally in tallies]
     errors = [
-        [max(0.0, share - low) for share, (low, _) in zip(shares, bounds, strict=True)],
-        [max(0.0, high - share) for share, (_, high) in zip(shares, bounds, strict=True)],
+        [max(0.0, tally.share - tally.interval.low) for tally in tallies],
+        [max(0.0, tally.interval.high - tally.share) for tally in tallies],
     ]
-    axes.barh(places, shares, xerr=errors, color=_BAR, error_kw={"elinewidth": 0.7, "ecolor": "#333333"})
+    axes.barh(
+        places,
+        [tally.share for tally in tallies],
+        xerr=errors,
+        color=_BAR,
+        error_kw={"elinewidth": 0.7, "ecolor": "#333333"},
+    )
     axes.set_yticks(places, names)
     axes.set_xlim(0, 1)
     axes.invert_yaxis()
@@ -54,7 +56,7 @@ def _by_skill(axes: Any, skills: dict[str, Tally], pack: Pack) -> None:
     known = [(skill.name, skills[skill.id]) for skill in pack.skills if skill.id in skills]
     shown = sorted(
         ((name, tally) for name, tally in known if tally.decided),
-        key=lambda entry: (-entry[1].accepted / entry[1].decided, entry[0]),
+        key=lambda entry: (-entry[1].share, entry[0]),
     )
     _bars(axes, [name for name, _ in shown], [tally for _, tally in shown])
     axes.tick_params(axis="y", labelsize=7)
@@ -79,9 +81,9 @@ def _by_pair(axes: Any, pairs: dict[str, Tally]) -> None:
     for pair, tally in pairs.items():
         if tally.decided:
             one, other = (names.index(name) for name in pair.split(" + "))
-            shares[one][other] = shares[other][one] = tally.accepted / tally.decided
+            shares[one][other] = shares[other][one] = tally.share
             for row, column in {(one, other), (other, one)}:
-                text = f"{tally.accepted / tally.decided:.2f}\nof {tally.decided:,}"
+                text = f"{tally.share:.2f}\nof {tally.decided:,}"
                 axes.text(column, row, text, ha="center", va="center", fontsize=8)
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="RdYlGn", aspect="auto")
     axes.set_xticks(range(len(names)), names, rotation=20)
@@ -105,10 +107,7 @@ def _lengths(axes: Any, counts: Counts) -> None:
 
 
 def _reasons(axes: Any, counts: Counts) -> None:
-    total: Counter[str] = Counter()
-    for kind in counts.kinds.values():
-        total.update(kind.rejected)
-    shown = sorted(total, key=lambda reason: (-total[reason], reason))[:_REASONS]
+    shown = counts.reasons()[:_REASONS]
     left = [0] * len(shown)
     for k, kind in sorted(counts.kinds.items()):
         numbers = [kind.rejected[reason] for reason in shown]

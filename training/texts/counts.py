@@ -9,21 +9,30 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from grading import Usage
+from grading.intervals import Interval, wilson
 from skillmix_tasks.items.draw import Item
 from training.texts.reasons import is_decided, is_reason
 
 
-class Tally(BaseModel):
+class Tally(BaseModel, extra="forbid"):
     """Tries: all of them, those that were decided (training.texts.reasons.is_decided), and those accepted."""
-
-    model_config = ConfigDict(extra="forbid")
 
     attempted: int = 0
     decided: int = 0
     accepted: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of accepted among decided, of which there is at least one."""
+        return self.accepted / self.decided
+
+    @property
+    def interval(self) -> Interval:
+        """The Wilson interval of the share."""
+        return wilson(self.accepted, self.decided)
 
     def count(self, reason: str | None) -> None:
         """Add one try; None is an acceptance."""
@@ -38,10 +47,8 @@ class Tally(BaseModel):
         self.accepted += other.accepted
 
 
-class Spending(BaseModel):
+class Spending(BaseModel, extra="forbid"):
     """Tokens, of which `cached` are part of `prompt`, and dollars: None if a price is unknown."""
-
-    model_config = ConfigDict(extra="forbid")
 
     prompt: int = Field(default=0, ge=0)
     completion: int = Field(default=0, ge=0)
@@ -56,14 +63,12 @@ class Spending(BaseModel):
         self.dollars = None if self.dollars is None or dollars is None else self.dollars + dollars
 
 
-class KindCounts(BaseModel):
+class KindCounts(BaseModel, extra="forbid"):
     """The counts of one k.
 
     `skills` has a tally for each skill's id. `pairs` has one for each pair of categories, "a + b" in the order of
     the alphabet, and only where k = 2. `sentences` and `words` count accepted texts by their length.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     tally: Tally = Field(default_factory=Tally)
     rejected: Counter[str] = Field(default_factory=Counter)
@@ -75,12 +80,15 @@ class KindCounts(BaseModel):
     judge: Spending = Field(default_factory=Spending)
 
 
-class Counts(BaseModel):
+class Counts(BaseModel, extra="forbid"):
     """The counts of a run, by k."""
 
-    model_config = ConfigDict(extra="forbid")
-
     kinds: dict[int, KindCounts] = Field(default_factory=dict)
+
+    def reasons(self) -> list[str]:
+        """The reasons of all rejections, the most frequent first."""
+        total = sum((kind.rejected for kind in self.kinds.values()), Counter())
+        return sorted(total, key=lambda reason: (-total[reason], reason))
 
     @property
     def accepted(self) -> int:
@@ -153,3 +161,26 @@ def _sum(tallies: Mapping[str, Tally]) -> tuple[int, int, int]:
     for tally in tallies.values():
         total.add(tally)
     return _numbers(total)
+
+
+def rate(tally: Tally) -> str:
+    """Accepted of decided, as a share with its 95 % Wilson interval."""
+    if not tally.decided:
+        return "none decided"
+    found = tally.interval
+    share = f"{tally.share:.2f} ({found.low:.2f} to {found.high:.2f})"
+    return f"{tally.accepted:,} of {tally.decided:,} = {share}"
+
+
+def skill_tallies(counts: Counts) -> dict[str, Tally]:
+    """The tallies of each skill's id over all k."""
+    total: dict[str, Tally] = {}
+    for kind in counts.kinds.values():
+        for name, tally in kind.skills.items():
+            total.setdefault(name, Tally()).add(tally)
+    return total
+
+
+def pair_tallies(counts: Counts) -> dict[str, Tally]:
+    """The tallies of each pair of categories, at k = 2."""
+    return counts.kinds[2].pairs if 2 in counts.kinds else {}

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from grading import Budget, JudgeSpec, Panel, UserError
 from grading.home import verdict_store
 from grading.panel import panel_record
-from grading.safety.whole import whole_file, write_whole
+from grading.safety.atomic import atomic_file, write_atomic
 from skillmix_tasks.cells import evaluation_cells
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
@@ -38,7 +38,6 @@ from training.texts.counts import Counts, Tally
 from training.texts.drafts import Draft, check_draft, judge_drafts, write_drafts
 from training.texts.duplicates import Duplicates
 from training.texts.plan import Kind, Plan, cells, number_of_cells
-from training.texts.rates import interval
 from training.texts.reasons import Reason, advice
 from training.texts.teacher import Teacher, TeacherSpec
 
@@ -122,7 +121,7 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
     }
     teacher = Teacher(run.teacher, verdict_store(), **options)
     # If each process retried a lost vote, a stopped run would get other texts than an unbroken one.
-    panel = Panel(run.judges, verdict_store(), steadfast=True, **options)
+    panel = Panel(run.judges, verdict_store(), single_retry=True, **options)
     panel.expect(sum(kind.tries or 2 * (kind.accept or 0) for kind in run.plan.kinds))
     try:
         teacher.check()
@@ -131,7 +130,7 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
             loop = _Loop(run, out, teacher, panel, limits)
             endings = {kind.k: loop.fill(kind) for kind in run.plan.kinds}
             loop.counts.check()
-            write_whole(out / "counts.json", loop.counts.model_dump_json(indent=1) + "\n")
+            write_atomic(out / "counts.json", loop.counts.model_dump_json(indent=1) + "\n")
         return Outcome(loop.counts, endings, teacher.record(), panel.record())
     finally:
         teacher.close()
@@ -180,7 +179,7 @@ class _Loop:
         """Try cells until the kind is full or has to end; the reason for the end, as a sentence."""
         stream = cells(self._run.pack, kind, self._run.plan, self._run.seed, self._excluded)
         with (
-            whole_file(rows_file(self._out, kind.k)) as draft,
+            atomic_file(rows_file(self._out, kind.k)) as draft,
             draft.open("w", encoding="utf-8") as rows,
             tqdm(
                 total=kind.accept or kind.tries,
@@ -216,7 +215,7 @@ class _Loop:
             return f"{tally.accepted} texts are accepted"
         if kind.tries is not None and tally.attempted >= kind.tries:
             return f"{tally.attempted} cells were tried"
-        if tally.decided >= _ENOUGH and (high := interval(tally)[1]) < self._run.least_rate:
+        if tally.decided >= _ENOUGH and (high := tally.interval.high) < self._run.least_rate:
             return (
                 f"hopeless: {tally.accepted} of {tally.decided} texts have full marks, at most {high:.1%} of all "
                 f"(95 % Wilson interval), less than the {self._run.least_rate:.1%} that were set; the commonest "
@@ -231,7 +230,7 @@ class _Loop:
         if not self.counts.accepted and (tally.attempted < _PROBE or not self._limits.batch):
             size = max(_PROBE - tally.attempted, _PROBE // 2)
         if kind.accept is not None:
-            most = interval(tally)[1] if tally.decided else 1.0  # the rate of acceptance, at most
+            most = tally.interval.high if tally.decided else 1.0  # the rate of acceptance, at most
             size = min(size, math.ceil((kind.accept - tally.accepted) / most))
         return size if kind.tries is None else min(size, kind.tries - tally.attempted)
 
@@ -301,5 +300,5 @@ def _stop_if_down(drafts: list[Draft]) -> None:
         said = "; ".join(f"{count} times {cause}" for cause, count in causes)
         raise UserError(
             f"{len(failed)} of {len(drafts)} texts failed at the teacher's or the judge's endpoint "
-            f"({said}): fix it, then run the same command again; nothing is lost."
+            f"({said}): fix it, then run the same command again. All replies are saved."
         )

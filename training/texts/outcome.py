@@ -11,8 +11,8 @@ from skillmix_tasks.stored.facts import cost_of
 from training.data.dataset import FEW, Config, build_dataset
 from training.data.leakage import Leakage, check_leaks
 from training.data.mix import Mix
+from training.texts.counts import rate
 from training.texts.generate import Outcome, Run
-from training.texts.rates import rate
 from training.texts.summary import write_summary
 
 

@@ -13,17 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from grading import UserError
 from grading.errors import first_fault
-from grading.safety.bounds import MOST_YAML, load_yaml, read_text
+from grading.safety.bounds import own_names, own_yaml, user_yaml
 from skillmix_tasks.cells import Cell, cells_left
 from skillmix_tasks.items.draw import Item, draw_items, make_item
 from skillmix_tasks.items.pack import Pack, Skill, Topic
@@ -33,14 +31,12 @@ Draw = Literal["random", "balanced"]
 _MOST = 10**9  # texts, tries, and times as many of either
 
 
-class Kind(BaseModel):
+class Kind(BaseModel, extra="forbid", frozen=True):
     """Texts of one k.
 
     It ends when `accept` texts have been accepted or `tries` cells have been tried, whichever is first; None means
     no such end. `skills` and `topics` name splits of the pack.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     k: int = Field(ge=1)
     skills: Literal["all", "train"]
@@ -55,10 +51,8 @@ class Kind(BaseModel):
         return self
 
 
-class Plan(BaseModel):
+class Plan(BaseModel, extra="forbid", frozen=True):
     """A plan: its kinds, one for each k, and how their cells are drawn."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     draw: Draw = "random"
     kinds: tuple[Kind, ...] = Field(min_length=1, max_length=20)
@@ -77,28 +71,16 @@ class Plan(BaseModel):
 
 def plan_names() -> list[str]:
     """The plans that come with this package."""
-    return sorted(
-        file.name.removesuffix(".yaml")
-        for file in files("training.texts").joinpath("plans").iterdir()
-        if file.name.endswith(".yaml")
-    )
+    return own_names("training.texts", "plans")
 
 
 def load_plan(name: str) -> Plan:
     """The plan `name` (one of this package, or a YAML file); UserError if it is missing or invalid."""
     if name in plan_names():
-        text = files("training.texts").joinpath("plans", f"{name}.yaml").read_text(encoding="utf-8")
-        return Plan.model_validate(yaml.safe_load(text))
-    try:
-        fields = load_yaml(read_text(Path(name), MOST_YAML))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"There is no plan {name!r}: choose {', '.join(plan_names())}, name a YAML file, or leave it out and "
-            "give --k and --accept."
-        ) from error
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"The plan {name} cannot be read ({reason}): name a YAML file.") from error
+        return Plan.model_validate(own_yaml("training.texts", "plans", f"{name}.yaml"))
+    names = ", ".join(plan_names())
+    choice = f"choose {names}, name a YAML file, or leave it out and give --k and --accept"
+    fields = user_yaml(Path(name), "plan", choice)
     try:
         return Plan.model_validate(fields)
     except ValidationError as error:
@@ -124,8 +106,10 @@ def choose_plan(name: str | None, ks: Sequence[int], accept: int | None, scale: 
 
     Raises UserError unless it is just one of the two.
     """
-    if (name is None) == (not ks and accept is None):
+    if name is None and not ks and accept is None:
         raise UserError("Say what to make: --plan NAME, or --k 1,2,3 --accept 4000.")
+    if name is not None and (ks or accept is not None):
+        raise UserError(f"--plan {name} says how many texts of each k: leave --k and --accept out, or --plan.")
     if name is not None:
         return scaled(load_plan(name), scale)
     if not ks or accept is None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from grading.safety.templates import environment
-from grading.safety.whole import whole_file, write_whole
+from grading.safety.atomic import atomic_file, write_atomic
+from grading.safety.templates import own_template
 from skillmix_tasks.items.pack import Pack
 from training.texts.charts import draw
-from training.texts.counts import Counts, KindCounts, Spending
-from training.texts.rates import pair_tallies, rate, skill_tallies
+from training.texts.counts import Counts, KindCounts, Spending, pair_tallies, rate, skill_tallies
 
 
 def write_summary(folder: Path, counts: Counts, pack: Pack, *, about: Sequence[str] = ()) -> list[Path]:
@@ -22,10 +20,8 @@ def write_summary(folder: Path, counts: Counts, pack: Pack, *, about: Sequence[s
     `about` are sentences for its beginning: the plan, the teacher, the judge, why the run ended.
     """
     counts.check()
-    source = files("training").joinpath("templates", "summary.md.jinja").read_text(encoding="utf-8")
-    template = environment().from_string(source)
     skills = skill_tallies(counts)
-    page = template.render(
+    page = own_template("training", "templates", "summary.md.jinja").render(
         about=about,
         kinds=[_kind(k, kind) for k, kind in sorted(counts.kinds.items())],
         ks=sorted(counts.kinds),
@@ -36,8 +32,8 @@ def write_summary(folder: Path, counts: Counts, pack: Pack, *, about: Sequence[s
         ],
     )
     text, chart = folder / "summary.md", folder / "summary.png"
-    write_whole(text, page + "\n")
-    with whole_file(chart) as draft:
+    write_atomic(text, page + "\n")
+    with atomic_file(chart) as draft:
         draw(draft, counts, pack)
     return [text, chart]
 
@@ -78,8 +74,5 @@ def _dollars(kind: KindCounts, accepted: int) -> str:
 
 def _reasons(counts: Counts) -> Iterator[tuple[str, list[int]]]:
     """Each reason with its numbers by k, the most frequent first."""
-    total: Counter[str] = Counter()
-    for kind in counts.kinds.values():
-        total.update(kind.rejected)
-    for reason in sorted(total, key=lambda reason: (-total[reason], reason)):
+    for reason in counts.reasons():
         yield reason, [kind.rejected[reason] for _, kind in sorted(counts.kinds.items())]

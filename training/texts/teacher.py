@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from grading import Budget, State, Usage, UserError
-from grading.asker import Asker
+from grading.asker import Asker, open_backend
 from grading.backend import Backend, Calls, Group, Message, Reply, VoteCall, at_leisure
 from grading.cost.progress import CallBar
 from grading.home import StorePlace
-from grading.keys import know_text, redact
+from grading.keys import redact, register_text_keys
 from grading.models.fingerprint import check_model_path
 from grading.models.spec import LOCAL_PREFIX, ModelSpec, make_spec
-from grading.opening import open_backend
 from grading.store.replies import vote_key
 
 if TYPE_CHECKING:
@@ -68,17 +67,6 @@ class TeacherSpec(ModelSpec):
         return record | {name: self.lm_args[name] for name in _TOLD if name in self.lm_args}
 
 
-def open_teacher(
-    spec: TeacherSpec, concurrency: int, *, adaptive: bool = True, batches: StorePlace | None = None
-) -> Backend:
-    """Return the model, as `open_backend` does."""
-    if spec.lm is None:
-        return open_backend(spec, concurrency, adaptive=adaptive, batches=batches)
-    if batches:
-        raise UserError("A teacher in this process has no Batch API: leave out --batch.")
-    return LmEvalBackend(spec)
-
-
 def resolve_teacher(
     teacher: str | None, *, lm_args: str | None = None, base_url: str | None = None, **fields: Any
 ) -> TeacherSpec:
@@ -103,8 +91,8 @@ def resolve_teacher(
                 "it out."
             )
         address = {} if base_url is None else {"base_url": base_url}
-        return make_spec(TeacherSpec, {"model": teacher} | address | given)
-    know_text(lm_args or "")
+        return make_spec(TeacherSpec, {"model": teacher} | address | given, options=True)
+    register_text_keys(lm_args or "")
     arguments = _arguments(lm_args or "")
     if teacher.startswith(LOCAL_PREFIX):
         arguments = {"batch_size": _BATCH} | arguments | {"pretrained": teacher.removeprefix(LOCAL_PREFIX)}
@@ -116,7 +104,7 @@ def resolve_teacher(
             "--teacher-args pretrained=DIRECTORY_OR_HUB_ID."
         )
     local = {"kind": "transformers", "model": str(name), "lm": teacher, "lm_args": arguments}
-    return make_spec(TeacherSpec, local | given)
+    return make_spec(TeacherSpec, local | given, options=True)
 
 
 def _arguments(text: str) -> dict[str, Any]:
@@ -144,7 +132,13 @@ class Teacher:
         budget: Budget | None = None,
         batch: bool = False,
     ) -> None:
-        backend = open_teacher(spec, concurrency, adaptive=adaptive, batches=store if batch else None)
+        backend: Backend
+        if spec.lm is None:
+            backend = open_backend(spec, concurrency, adaptive=adaptive, batches=store if batch else None)
+        elif batch:
+            raise UserError("A teacher in this process has no Batch API: leave out --batch.")
+        else:
+            backend = LmEvalBackend(spec)
         self._asker = Asker(spec, store, backend, budget=budget or Budget(), batch=batch)
         self.spec = self._asker.spec
         self._identity = spec.identity()
@@ -235,10 +229,10 @@ class LmEvalBackend:
         usage = Usage(len(model.tok_encode(prompt)), len(model.tok_encode(text)))
         if not text.strip():
             return Reply(State.EMPTY, text, "the reply holds no text", usage)
-        whole = self._spec.prefix + text
+        full = self._spec.prefix + text
         if usage.completion >= self._spec.max_tokens:
-            return Reply(State.TRUNCATED, whole, "the reply ended at max_tokens", usage)
-        return Reply(State.GRADED, whole, usage=usage)
+            return Reply(State.TRUNCATED, full, "the reply ended at max_tokens", usage)
+        return Reply(State.GRADED, full, usage=usage)
 
     def _loaded(self) -> LM:
         if self._model is None:

@@ -38,7 +38,7 @@ def accumulation(global_batch: int, micro_batch: int, world: int) -> int:
     return global_batch // at_once
 
 
-def asked_for() -> str:
+def launch_mode() -> str:
     """The launcher's request: fsdp, deepspeed, ddp or single."""
     for name in ("fsdp", "deepspeed"):
         if os.environ.get(f"ACCELERATE_USE_{name.upper()}", "false").lower() in ("1", "true"):
@@ -64,18 +64,18 @@ def check_devices(*, four_bit: bool) -> None:
 
     if four_bit and not torch.accelerator.is_available():
         raise UserError("four_bit needs a GPU: type --set four_bit=false.")
-    if asked_for() == "fsdp" and not torch.accelerator.is_available():
+    if launch_mode() == "fsdp" and not torch.accelerator.is_available():
         raise UserError(
             "The launcher requested FSDP, which does not run without a GPU (each process would train the "
             "complete model): leave its configuration out."
         )
-    if asked_for() == "single" and torch.cuda.device_count() > 1:
+    if launch_mode() == "single" and torch.cuda.device_count() > 1:
         raise UserError(
             f"{torch.cuda.device_count()} GPUs are visible to one process: begin the command with "
             f"CUDA_VISIBLE_DEVICES=0 for one of them, or with {ADVICE} -m for all."
         )
-    if asked_for() == "deepspeed":
-        raise UserError(f"DeepSpeed is not tried with this command: type {ADVICE}.")
+    if launch_mode() == "deepspeed":
+        raise UserError(f"DeepSpeed is not supported: type {ADVICE}.")
 
 
 def check_running(distributed_type: str, world: int, *, precision: str, dtype: str) -> None:
@@ -88,7 +88,7 @@ def check_running(distributed_type: str, world: int, *, precision: str, dtype: s
         raise UserError(
             f"The recipe has the dtype {dtype}, but the launcher's mixed_precision is {precision}: leave that out."
         )
-    asked = asked_for()
+    asked = launch_mode()
     really = {"NO": "single", "FSDP": "fsdp", "DEEPSPEED": "deepspeed"}.get(distributed_type, "ddp")
     if really != asked or world != world_size():
         raise UserError(

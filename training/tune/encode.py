@@ -105,7 +105,7 @@ def _encoder(tokenizer: PreTrainedTokenizerBase, template: str) -> Callable[[dic
             if 1 not in mask:
                 raise UserError(f"No token of the answers in the row {_name(row, place)} would be trained on.")
         else:
-            # A text is a whole document: the model begins it as it begins any, and learns where it ends.
+            # A text is a complete document: the model begins it as it begins any, and learns where it ends.
             tokens = [*tokenizer(row["text"])["input_ids"]]
             if tokens[-1:] != [tokenizer.eos_token_id]:
                 tokens.append(tokenizer.eos_token_id)

@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from grading.safety.whole import sync
+from grading.safety.atomic import sync
+from training.tune.checksums import mark_complete
 from training.tune.ends import add_end, generation_config
 from training.tune.prepare import Prepared
 from training.tune.recipe import Recipe
-from training.tune.whole import mark_whole
 
 _ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 
@@ -67,7 +67,7 @@ def _make(target: Path, prepared: Prepared, write: Callable[[Path], None]) -> No
     shutil.rmtree(draft, ignore_errors=True)  # left by a process that was killed
     write(draft)
     AutoTokenizer.from_pretrained(base.model, revision=base.revision).save_pretrained(draft)
-    mark_whole(draft)
+    mark_complete(draft)
     shutil.rmtree(target, ignore_errors=True)
     draft.rename(target)
     sync(target.parent)

@@ -15,7 +15,7 @@ from grading.models.fingerprint import cached_commit, check_model_path, weights_
 from skillmix_tasks.commands.embedded import convert_embedded_model, embedded_folder
 from training.data.leakage import Leakage
 from training.data.source import Data, open_data
-from training.tune.distributed import asked_for, say, world_size
+from training.tune.distributed import launch_mode, say, world_size
 from training.tune.encode import Encoded, encode, tokenizer_identity
 from training.tune.ends import check_ends
 from training.tune.lengths import Lengths, OnTooLong, check_lengths, fit
@@ -159,7 +159,7 @@ def prepare(
         },
         "tokenizer": tokenizer_identity(tokenizer)[:16],
         "template": sha256(template.encode()).hexdigest(),
-        "distributed_type": asked_for(),
+        "distributed_type": launch_mode(),
         "world_size": world_size(),
         "versions": versions(),
         "leaks": leaks and leaks.record(),

@@ -13,23 +13,20 @@ devices.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from grading import UserError
 from grading.errors import first_fault
-from grading.safety.bounds import MOST_YAML, load_yaml, read_text
+from grading.safety.bounds import load_yaml, own_names, own_yaml, user_yaml
 
 EMBEDDED = "embedded"  # as a model's name: the small chat model of `skillmix quickstart`
 
 
-class Lora(BaseModel):
+class Lora(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """The adapter: its rank, scale and dropout, and the linear layers that it changes ("all-linear", or names)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     r: int = Field(default=64, ge=1)
     alpha: int = Field(default=128, ge=1)
@@ -37,7 +34,7 @@ class Lora(BaseModel):
     targets: str | tuple[str, ...] = "all-linear"
 
 
-class Recipe(BaseModel):
+class Recipe(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Everything that decides a training run, except its data.
 
     A batch element is a row, or with `packing` a bin of `max_length` tokens filled with complete rows.
@@ -45,8 +42,6 @@ class Recipe(BaseModel):
     `global_batch`. `dtype` is that of products and of a saved full fine-tune: weights that are trained are float32
     until then. With a validation split its loss is measured at every save.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str = Field(min_length=1)
     revision: str | None = None
@@ -97,11 +92,7 @@ class Recipe(BaseModel):
 
 def recipe_names() -> list[str]:
     """The recipes that come with this package."""
-    return sorted(
-        file.name.removesuffix(".yaml")
-        for file in files("training.tune").joinpath("recipes").iterdir()
-        if file.name.endswith(".yaml")
-    )
+    return own_names("training.tune", "recipes")
 
 
 def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
@@ -120,21 +111,9 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
 
 def _read(name: str) -> dict[str, Any]:
     if name in recipe_names():
-        text = files("training.tune").joinpath("recipes", f"{name}.yaml").read_text(encoding="utf-8")
+        fields = own_yaml("training.tune", "recipes", f"{name}.yaml")
     else:
-        try:
-            text = read_text(Path(name), MOST_YAML)
-        except FileNotFoundError as error:
-            raise UserError(
-                f"There is no recipe {name!r}: choose {', '.join(recipe_names())}, or name a YAML file."
-            ) from error
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise UserError(f"The recipe {name} cannot be read ({reason}): name a YAML file.") from error
-    try:
-        fields = load_yaml(text)
-    except ValueError as error:
-        raise UserError(f"The recipe {name} is not YAML ({error}).") from error
+        fields = user_yaml(Path(name), "recipe", f"choose {', '.join(recipe_names())}, or name a YAML file")
     if not isinstance(fields, dict):
         raise UserError(f"The recipe {name} holds no fields: it needs lines such as `steps: 4000`.")
     return fields

@@ -14,9 +14,9 @@ from types import FrameType
 from typing import Any
 
 from grading import UserError
-from grading.safety.whole import write_whole
+from grading.safety.atomic import write_atomic
+from training.tune.checksums import find_damage, has_checksums, is_complete
 from training.tune.distributed import warn
-from training.tune.whole import find_damage, has_sums, is_marked
 
 _PACKAGES = (
     *("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "numpy", "bitsandbytes"),
@@ -70,23 +70,23 @@ class Checkpoint:
 
 def has_checkpoint(folder: Path) -> bool:
     """Whether a checkpoint in `folder` was complete once, damaged or not."""
-    return any(map(is_marked, _checkpoints(folder)))
+    return any(map(is_complete, _checkpoints(folder)))
 
 
-def last_whole(folder: Path) -> Checkpoint | None:
+def last_complete(folder: Path) -> Checkpoint | None:
     """The latest checkpoint in `folder` that is as it was saved, None if none was; logs which ones are damaged.
 
     Reads all bytes of the checkpoint. Raises UserError if all are damaged.
     """
     damaged: list[str] = []
-    for path in sorted(filter(is_marked, _checkpoints(folder)), key=_step, reverse=True):
+    for path in sorted(filter(is_complete, _checkpoints(folder)), key=_step, reverse=True):
         damage = find_damage(path)
         if damage is not None:
             damaged.append(f"{path.name} is damaged ({damage})")
             continue
         if damaged:
             warn(f"{', '.join(damaged)}: {path.name} is taken.")
-        if not has_sums(path):
+        if not has_checksums(path):
             warn(f"{path.name} has no checksums, as an earlier release saved it: only sizes are checked.")
         return Checkpoint(path, json.loads((path / "trainer_state.json").read_text(encoding="utf-8")))
     if damaged:
@@ -100,7 +100,7 @@ def last_whole(folder: Path) -> Checkpoint | None:
 def remove_unusable(folder: Path, step: int) -> None:
     """Remove checkpoints that were never complete, and those after `step`, which are made again."""
     for path in _checkpoints(folder):
-        if not is_marked(path) or _step(path) > step:
+        if not is_complete(path) or _step(path) > step:
             shutil.rmtree(path)
 
 
@@ -118,7 +118,7 @@ def cut_log(path: Path, step: int) -> dict[str, Any] | None:
     Later steps are repeated, with the same figures.
     """
     lines = [line for line in read_log(path) if line["step"] <= step]
-    write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
+    write_atomic(path, "".join(json.dumps(line) + "\n" for line in lines))
     trained = [line for line in lines if "loss" in line]
     if step and (not trained or trained[-1]["step"] != step):
         raise UserError(

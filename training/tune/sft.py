@@ -23,7 +23,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from grading import UserError
-from training.tune.distributed import accumulation, asked_for, check_running, world_size
+from training.tune.distributed import accumulation, check_running, launch_mode, world_size
 from training.tune.recipe import Recipe
 from training.tune.resume import stoppable
 from training.tune.tracking import Totals, Tracker, flops_per_token
@@ -105,7 +105,7 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
         )
     except NoMatchingPeftModuleError as error:
         raise UserError(
-            f"lora.targets fits no layer of the model {job.recipe.model}: name its layers, as "
+            f"lora.targets matches no layer of the model {job.recipe.model}: name its layers, as "
             "--set 'lora.targets=[q_proj, v_proj]', or all-linear."
         ) from error
     running = trainer.accelerator
@@ -127,8 +127,8 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
             trainer.train(resume_from_checkpoint=str(start) if start else None)
         except torch.OutOfMemoryError as error:
             raise UserError(
-                "The GPU's memory does not hold this: take a lower micro_batch or max_length, --set "
-                "activation_checkpointing=true, or more GPUs. What was saved is kept."
+                "The GPU ran out of memory: take a lower micro_batch or max_length, --set "
+                "activation_checkpointing=true, or more GPUs. Saved checkpoints are kept."
             ) from error
     if stop.signal is not None:
         raise UserError(
@@ -214,12 +214,12 @@ def _load(job: Job) -> PreTrainedModel:
         )
         options["device_map"] = {"": torch.accelerator.current_device_index()}
     # FSDP shards weights of one dtype only; its policy has the products in the recipe's.
-    whole = recipe.method == "full" or asked_for() == "fsdp"
+    keeps_float32 = recipe.method == "full" or launch_mode() == "fsdp"
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             job.prepared.base.model,
             revision=job.prepared.base.revision,
-            dtype=torch.float32 if whole else dtype,
+            dtype=torch.float32 if keeps_float32 else dtype,
             attn_implementation=recipe.attention,
             **options,
         )

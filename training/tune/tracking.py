@@ -30,8 +30,8 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from grading import UserError
+from training.tune.checksums import mark_complete
 from training.tune.resume import Stop
-from training.tune.whole import mark_whole
 
 _WINDOW = 20  # steps over which the speed on the screen is taken
 
@@ -165,9 +165,9 @@ class Tracker(TrainerCallback):
         if args.world_size > 1:  # which waits for all of them, too
             torch.distributed.all_reduce(broken, op=torch.distributed.ReduceOp.MAX)
         if broken.item():
-            raise _came_apart(f"Weights are not finite after step {state.global_step}")
+            raise _diverged(f"Weights are not finite after step {state.global_step}")
         if state.is_world_process_zero:
-            mark_whole(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+            mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -178,7 +178,7 @@ class Tracker(TrainerCallback):
 
     def _check(self, step: int, loss: float) -> None:
         if not math.isfinite(loss):
-            raise _came_apart(f"The loss is {loss} at step {step}")
+            raise _diverged(f"The loss is {loss} at step {step}")
 
     def _show(self, step: int, logs: dict[str, float], world: int) -> None:
         if not self._bar:
@@ -196,9 +196,9 @@ class Tracker(TrainerCallback):
         return speed * self._flops / ((self._peak or math.inf) * world)
 
 
-def _came_apart(what: str) -> UserError:
+def _diverged(what: str) -> UserError:
     return UserError(
-        f"{what}, so the training came apart: start again in another folder, with a smaller learning_rate, more "
+        f"{what}, so the training diverged: start again in another folder, with a smaller learning_rate, more "
         "warmup_steps or another dtype. Checkpoints of earlier steps are kept."
     )
 

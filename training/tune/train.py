@@ -19,15 +19,15 @@ from typing import Any
 
 from grading import UserError
 from grading.commands.words import many
-from grading.safety.whole import whole_file, write_whole
+from grading.safety.atomic import atomic_file, write_atomic
 from training.data.folder import claimed, record_of
-from training.tune.distributed import accumulation, asked_for, check_devices, is_main, say, warn, world_size
+from training.tune.checksums import find_damage, is_complete
+from training.tune.distributed import accumulation, check_devices, is_main, launch_mode, say, warn, world_size
 from training.tune.export import export_model, merge
 from training.tune.prepare import Options, Prepared, prepare
 from training.tune.recipe import Recipe
-from training.tune.resume import Checkpoint, cut_log, has_checkpoint, last_whole, read_log, remove_unusable
+from training.tune.resume import Checkpoint, cut_log, has_checkpoint, last_complete, read_log, remove_unusable
 from training.tune.tracking import draw_curves
-from training.tune.whole import find_damage, is_marked
 
 _MADE_WITH = ("versions", "world_size", "distributed_type")
 
@@ -45,12 +45,12 @@ def train(recipe: Recipe, data: str | Sequence[str], out: Path, options: Options
         return result.exists() or has_checkpoint(out / "checkpoints")
 
     before = record_of(out) if begun() else None
-    whole = before if result.exists() else None
-    _check(recipe, options, done=whole is not None)
+    finished = before if result.exists() else None
+    _check(recipe, options, done=finished is not None)
     prepared = prepare(recipe, [data] if isinstance(data, str) else data, options, before)
     record = prepared.record
-    if whole is not None:  # the packages of its training do not matter for merging or reading it
-        record |= {name: whole[name] for name in _MADE_WITH if name in whole}
+    if finished is not None:  # the packages of its training do not matter for merging or reading it
+        record |= {name: finished[name] for name in _MADE_WITH if name in finished}
     with claimed(out, record, "skillmix train", begun) if main else nullcontext():
         if not result.exists():
             _train(recipe, prepared, out)
@@ -111,7 +111,7 @@ def _train(recipe: Recipe, prepared: Prepared, out: Path) -> None:
     from training.tune.tracking import Totals
 
     checkpoints, log = out / "checkpoints", out / "log.jsonl"
-    start = last_whole(checkpoints)
+    start = last_complete(checkpoints)
     line = None
     if is_main():
         remove_unusable(checkpoints, start.step if start else 0)
@@ -120,7 +120,8 @@ def _train(recipe: Recipe, prepared: Prepared, out: Path) -> None:
         say(f"Resumes from step {start.step}.")
     if start is None or not start.is_last:
         rows = len(prepared.train)
-        say(f"{many(rows, 'row')}, {recipe.method}, {recipe.dtype}, {asked_for()}, {world_size()} at work.")
+        processes = many(world_size(), "process", "processes")
+        say(f"{many(rows, 'row')}, {recipe.method}, {recipe.dtype}, {launch_mode()}, {processes}.")
         fit(Job(recipe, prepared, checkpoints, log), start.path if start else None, Totals.of(line))
     if is_main():
         _finish(recipe, prepared, out)
@@ -128,7 +129,7 @@ def _train(recipe: Recipe, prepared: Prepared, out: Path) -> None:
 
 def _damaged(folder: Path) -> bool:
     """Whether a model that was complete is not as it was saved; says so."""
-    damage = find_damage(folder) if is_marked(folder) else None
+    damage = find_damage(folder) if is_complete(folder) else None
     if damage is not None:
         warn(f"{folder} is damaged ({damage}) and is made again.")
     return damage is not None
@@ -144,7 +145,7 @@ def _export_again(recipe: Recipe, prepared: Prepared, out: Path) -> None:
 
 def _check_taken(taken: Path, out: Path) -> None:
     """Raise UserError if the checkpoint from which the model is made is damaged."""
-    damage = find_damage(taken) if is_marked(taken) else "it is missing"
+    damage = find_damage(taken) if is_complete(taken) else "it is missing"
     if damage is not None:
         raise UserError(
             f"{taken}, from which the model is made, is damaged ({damage}): to train again, run `rm -r "
@@ -153,7 +154,7 @@ def _check_taken(taken: Path, out: Path) -> None:
 
 
 def _finish(recipe: Recipe, prepared: Prepared, out: Path) -> None:
-    last = last_whole(out / "checkpoints")
+    last = last_complete(out / "checkpoints")
     if last is None or not last.is_last:
         raise UserError(f"{out / 'checkpoints'} no longer holds the last step: run the same command again.")
     taken = last.best if recipe.early_stopping else last.path
@@ -161,9 +162,9 @@ def _finish(recipe: Recipe, prepared: Prepared, out: Path) -> None:
         _check_taken(taken, out)
     export_model(taken, recipe, prepared, out / "model")
     log = read_log(out / "log.jsonl")
-    with whole_file(out / "curves.png") as draft:
+    with atomic_file(out / "curves.png") as draft:
         draw_curves(draft, log)
-    write_whole(out / "result.json", json.dumps(_make_result(last, taken, log, recipe.dtype), indent=1) + "\n")
+    write_atomic(out / "result.json", json.dumps(_make_result(last, taken, log, recipe.dtype), indent=1) + "\n")
 
 
 def _make_result(last: Checkpoint, taken: Path, log: list[dict[str, Any]], dtype: str) -> dict[str, Any]:
@@ -184,7 +185,7 @@ def _make_result(last: Checkpoint, taken: Path, log: list[dict[str, Any]], dtype
         "mfu": end.get("mfu"),
         "peak_memory_bytes": max(line["peak_memory_bytes"] for line in trained),
         "world_size": world_size(),
-        "distributed_type": asked_for(),
+        "distributed_type": launch_mode(),
         "device": end["device"],
         "dtype": dtype,
     }

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import PackageLoader
 
+from grading import UserError
+from grading.safety.bounds import read_bytes
 from grading.safety.templates import environment
-from hub_cards.report.page.experiment import Experiment
 from hub_cards.report.page.words import (
     METRIC_MEANINGS,
     METRIC_NAMES,
@@ -31,11 +34,32 @@ from hub_cards.report.stats.saturation import LEVEL
 from hub_cards.report.study.board import SPLITS, Cell, Row
 from hub_cards.report.study.study import Study
 from skillmix_tasks.stored.record import RunRecord
+from training.experiment.layout import Table, read_tables
 from training.power import items_needed
 
 _SCRIPTS = ("page.js", "plot.js", "board.js", "pairs.js", "samples.js")
 _RATES, _DIFFERENCES = (0.05, 0.1, 0.3, 0.5), (0.05, 0.1, 0.2, 0.3)
 _KS = range(2, 9)
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The tables, claims first, and the pictures of Figure 2 as base64 by their names."""
+
+    tables: list[Table]
+    pictures: dict[str, str]
+
+
+def read_experiment(folder: Path) -> Experiment:
+    """The tables in `folder`; UserError if it holds no tables, or if a picture is not a PNG."""
+    pictures = {}
+    for path in sorted(folder.glob("figure-2-*.png")):
+        image = read_bytes(path)
+        if not image.startswith(_PNG):
+            raise UserError(f"{path} is not a PNG: run `skillmix tables` again.")
+        pictures[path.stem] = base64.b64encode(image).decode()
+    return Experiment(read_tables(folder).tables, pictures)
 
 
 def render_page(study: Study, experiment: Experiment | None = None) -> str:
@@ -50,14 +74,14 @@ def render_page(study: Study, experiment: Experiment | None = None) -> str:
     packed = [(f"chunk-{number}", chunk) for number, chunk in enumerate(study.answers.chunks)]
     packed += [
         (
-            f"student-{portrait.row.id}",
+            f"student-{report.row.id}",
             packed_text(
                 student.render(
-                    portrait=portrait, labels=labels, splits=SPLIT_NAMES, number=number, thousands=_thousands
+                    report=report, labels=labels, splits=SPLIT_NAMES, number=number, thousands=_thousands
                 )
             ),
         )
-        for portrait in study.portraits
+        for report in study.student_reports
     ]
     return ours.get_template("page.html.jinja").render(
         script=script,
@@ -74,7 +98,7 @@ def render_page(study: Study, experiment: Experiment | None = None) -> str:
         notes=study.notes,
         bounded=any(row.by_k("full_marks", "all") for row in study.measured),
         agreements=study.agreements,
-        portraits=study.portraits,
+        student_reports=study.student_reports,
         protocols=len({row.group for row in study.measured}),
         letters=letters,
         groups={row.group: f"{row.judge}; {row.protocol}; pack {row.pack}" for row in study.rows},
@@ -226,7 +250,7 @@ def _cell(cell: Cell) -> list[float | None]:
 
 def _labels(study: Study) -> dict[int, str]:
     """The names of the examples."""
-    shown = {one for portrait in study.portraits for numbers in portrait.examples.values() for one in numbers}
+    shown = {one for report in study.student_reports for numbers in report.examples.values() for one in numbers}
     answers, runs = study.answers.rows, [entry.run for entry in study.entries]
     return {
         one: f"{runs[answers[one].run].task} {answers[one].topic or answers[one].item}" for one in sorted(shown)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from grading.safety.text import csv_cell, plain
+from grading.safety.text import plain, write_csv
 from hub_cards.report.page.words import METRIC_NAMES, SPLIT_NAMES, cell_text, limits, number, summary
 from hub_cards.report.study.board import SPLITS, Row
 from hub_cards.report.study.study import Study
@@ -35,10 +34,7 @@ def write_tables(study: Study, folder: Path) -> list[Path]:
     for name, (text, fields, records) in tables.items():
         markdown, table, data = (folder / f"{name}.{ending}" for ending in ("md", "csv", "json"))
         markdown.write_text(text, encoding="utf-8")
-        with table.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=fields)
-            writer.writeheader()
-            writer.writerows({name: csv_cell(value) for name, value in one.items()} for one in records)
+        write_csv(table, fields, records)
         data.write_text(json.dumps(about | {"rows": records}, indent=1, ensure_ascii=False), encoding="utf-8")
         written += [markdown, table, data]
     return written

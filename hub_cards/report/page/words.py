@@ -31,8 +31,8 @@ def headline(study: Study) -> str:
     parts = [
         many(len(_distinct([row.student for row in study.measured])), "student"),
         f"k = {_range(sorted({run.record.k for run in runs}))}",
-        f"pack {listed(_distinct([run.record.pack.id for run in runs]))}",
-        f"judged by {listed(_distinct([row.judge for row in study.measured]))}",
+        f"pack {listed(run.record.pack.id for run in runs)}",
+        f"judged by {listed(row.judge for row in study.measured)}",
         f"{last.tm_mday} {time.strftime('%B %Y', last)}",
     ]
     return " · ".join(parts)
@@ -137,5 +137,5 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def _range(ks: Sequence[int]) -> str:
-    whole = len(ks) > 2 and list(ks) == list(range(ks[0], ks[-1] + 1))
-    return f"{ks[0]} to {ks[-1]}" if whole else listed([str(k) for k in ks])
+    consecutive = len(ks) > 2 and list(ks) == list(range(ks[0], ks[-1] + 1))
+    return f"{ks[0]} to {ks[-1]}" if consecutive else listed(map(str, ks))

@@ -6,9 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from grading import UserError
-from grading.safety.whole import sync
-from hub_cards.report.page.experiment import Experiment
-from hub_cards.report.page.page import render_page
+from grading.safety.atomic import sync
+from hub_cards.report.page.page import Experiment, render_page
 from hub_cards.report.page.pictures import draw_pictures
 from hub_cards.report.page.tables import write_tables
 from hub_cards.report.study.study import Study
@@ -24,7 +23,9 @@ def write_report(study: Study, folder: Path, experiment: Experiment | None = Non
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".report-", dir=folder) as hidden:
-            drafts = _write(study, Path(hidden), experiment)
+            page = Path(hidden, "index.html")
+            page.write_text(render_page(study, experiment), encoding="utf-8")
+            drafts = [page, *write_tables(study, page.parent), *draw_pictures(study, page.parent / "plots")]
             for draft in drafts:
                 sync(draft)
             written = [folder / draft.relative_to(hidden) for draft in drafts]
@@ -39,10 +40,3 @@ def write_report(study: Study, folder: Path, experiment: Experiment | None = Non
             "as it was. Free space, fix its permissions, or name another folder with -o."
         ) from error
     return written
-
-
-def _write(study: Study, folder: Path, experiment: Experiment | None) -> list[Path]:
-    plots = draw_pictures(study, folder / "plots")
-    page = folder / "index.html"
-    page.write_text(render_page(study, experiment), encoding="utf-8")
-    return [page, *write_tables(study, folder), *plots]

@@ -42,15 +42,15 @@ class Answers:
 
     def add(self, run: int, sample: Sample, generations: Sequence[Generation]) -> None:
         document = sample.doc
-        whole = sample.coverage == 1
+        scores = sample.scores
         self.rows.append(
             AnswerRow(
                 run,
                 document.index,
                 [self.skills.setdefault(skill.name, len(self.skills)) for skill in document.skills],
                 document.topic.name if document.topic else "",
-                sample.full_marks if whole else None,
-                sample.skill_fraction if whole else None,
+                scores.full_marks if scores else None,
+                scores.skill_fraction if scores else None,
                 sum(len(generation.split_points) for generation in generations),
                 sum(len(generation.states) for generation in generations),
             )

@@ -6,8 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any
+
+from skillmix_tasks.stored.facts import judge_name, student_name
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,8 @@ def digest(value: Any) -> str:
 
 
 def student_of(record: dict[str, Any], label: str | None) -> Party:
-    """The student of a results record; of a model on this disk the name is the folder's, for paths are private."""
-    model = str(record["model"])
-    name = _short(model)
-    if record.get("peft"):
-        name += f" + {PurePath(str(record['peft'])).name}"
-    if record.get("revision"):
-        name += f" ({record['revision']})"
-    return Party(digest([record, label]), label or name, dict(_facts(record)))
+    """The student of a results record."""
+    return Party(digest([record, label]), label or student_name(record), dict(_facts(record)))
 
 
 def judge_of(record: dict[str, Any]) -> Party:
@@ -46,20 +41,12 @@ def judge_of(record: dict[str, Any]) -> Party:
     """
     members = record.get("panel") or [record]
     own = [{name: value for name, value in one.items() if name not in ("shutdown", "votes")} for one in members]
-    name = " and ".join(_short(str(one["model"])) for one in members)
     facts = dict(_facts(own[0])) | {"votes": str(record.get("votes"))}
-    return Party(digest([own, record.get("refused_parameters")]), name, facts)
+    return Party(digest([own, record.get("refused_parameters")]), judge_name(record), facts)
 
 
 _TOLD = (
-    "temperature",
-    "top_p",
-    "seed",
-    "max_tokens",
-    "reasoning_effort",
-    "prompt_version",
-    "revision",
-    "dtype",
+    *("temperature", "top_p", "seed", "max_tokens", "reasoning_effort", "prompt_version", "revision", "dtype"),
     "class",
 )
 
@@ -70,9 +57,3 @@ def _facts(record: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for name, value in part.items():
             if name in _TOLD and isinstance(value, str | int | float):
                 yield name, str(value)
-
-
-def _short(model: str) -> str:
-    """A model's name; of a path the last folder."""
-    on_disk = PurePath(model).is_absolute() or model.startswith((".", "~"))
-    return PurePath(model).name if on_disk else model

@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from grading.commands.words import many
 from hub_cards.report.results.parties import Party, digest, judge_of, student_of
 from skillmix_tasks.scoring.metrics import METRICS
-from skillmix_tasks.stored.output_files import samples_of
+from skillmix_tasks.stored.find_results import samples_of
 from skillmix_tasks.stored.record import RunRecord, no_results, number, read_records
 
 
-class Protocol(BaseModel):
+class Protocol(BaseModel, frozen=True):
     """The rules of a run. Scores under different rules are not comparable."""
-
-    model_config = ConfigDict(frozen=True)
 
     version: str
     turns: int

@@ -66,9 +66,7 @@ class Tally:
     code: Counter[str] = field(default_factory=Counter)
 
     def add(self, sample: Sample, generations: Sequence[Generation]) -> None:
-        whole = sample.coverage == 1
-        scores = Scores(sample.full_marks, sample.all_skills, sample.skill_fraction)
-        self.scores[sample.doc.hash] = scores if whole else None
+        self.scores[sample.doc.hash] = sample.scores
         for kind in KINDS:
             self.kinds[kind].add(
                 [one for g in generations for point, one in g.points.items() if kind_of(point) == kind]

@@ -40,10 +40,10 @@ class Corpus:
         for name in ("skill", "topic"):
             if not 0 < getattr(self, name) <= 1:
                 raise UserError(
-                    f"--{name}-frequency is a share above 0 and at most 1, not {getattr(self, name):g}."
+                    f"--{name}-frequency must be a share above 0 and at most 1, not {getattr(self, name):g}."
                 )
         if not self.tokens > 0 or not self.sentence >= 1:
-            raise UserError("--corpus-tokens is above 0, and --tokens-per-sentence at least 1.")
+            raise UserError("--corpus-tokens must be above 0, and --tokens-per-sentence at least 1.")
 
     def bound(self, k: int) -> float:
         """The bound for k skills, from 0 to 1."""

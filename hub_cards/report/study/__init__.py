@@ -1,1 +1,1 @@
-"""All results of a report compared: the leaderboard, changes, portraits, published rows."""
+"""All results of a report compared: the leaderboard, changes, student_reports, published rows."""

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from grading.intervals import Interval
+from grading.intervals import Interval, wilson
 from hub_cards.report.results.parties import Party, digest
 from hub_cards.report.results.runs import Run
 from hub_cards.report.results.tally import Tally
 from skillmix_tasks.calibration.record import Calibration
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.record import PackRecord
-from training.intervals import mean_interval, scores_interval, wilson
+from training.intervals import mean_interval, scores_interval
 from training.published import PublishedRow
 
 NOT_STATED = "not stated"  # the split of some published results

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from grading import UserError
 from grading.commands.words import listed, many
 from hub_cards.report.results.answers import Answers
-from hub_cards.report.results.runs import read_results
+from hub_cards.report.results.parties import Party
+from hub_cards.report.results.runs import Run, read_results
 from hub_cards.report.results.tally import read_tally
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.board import Measured, Row, measured_rows, published_rows
 from hub_cards.report.study.change import Training, trainings
 from hub_cards.report.study.compare import Pair, compare_all
 from hub_cards.report.study.judges import Judges, judges_compared
-from hub_cards.report.study.portrait import Portrait, portray
+from hub_cards.report.study.student_report import StudentReport, make_student_report
 from skillmix_tasks.calibration.record import Calibration
+from skillmix_tasks.stored.facts import student_name
 from skillmix_tasks.stored.find_results import Found
 from training.published import load_published
 
@@ -30,7 +32,7 @@ class Study:
 
     entries: list[Measured]
     rows: list[Row]
-    portraits: list[Portrait]
+    student_reports: list[StudentReport]
     pairs: list[Pair]
     trainings: list[Training]
     agreements: list[Judges]
@@ -81,7 +83,15 @@ def make_study(
             entries.append(Measured(run, tally))
     if not entries:
         raise UserError("No task in these files is a judged SKILL-MIX task: there is nothing to report.")
+    entries = _one_student_for_a_model(entries)
     rows, replaced = measured_rows(entries, calibrations)
+    students = list(dict.fromkeys(row.student for row in rows))
+    for option, name in (("--before", before), *(("--after", one) for one in after)):
+        if name not in (*students, "before", "after"):
+            raise UserError(
+                f"{option} {name} is none of the students in these results ({listed(students)}): name one of "
+                f"them, or give the name with {name}=PATH."
+            )
     notes = [
         f"{what}: {_listed(missing)}."
         for what, missing in (
@@ -102,7 +112,7 @@ def make_study(
     return Study(
         entries=entries,
         rows=[*rows, *others, *(published_rows(stated) if published else [])],
-        portraits=[portray(row, entries, answers.rows) for row in rows],
+        student_reports=[make_student_report(row, entries, answers.rows) for row in rows],
         pairs=pairs,
         trainings=trainings(rows, pairs, stated, before, after),
         agreements=judges_compared(rows, entries),
@@ -112,13 +122,33 @@ def make_study(
     )
 
 
+def _one_student_for_a_model(entries: Sequence[Measured]) -> list[Measured]:
+    """The entries, where samples that were graded without results beside them are of the student of their model.
+
+    Such results hold the model's name alone. It stays a student of its own if none or several have the model.
+    """
+
+    def model(run: Run) -> str:
+        return str(run.record.student.get("peft") or run.record.student["model"]).replace("__", "/")
+
+    bare = [entry.run.record.student.keys() == {"model"} for entry in entries]
+    known: dict[str, dict[str, Party]] = {}
+    for entry, alone in zip(entries, bare, strict=True):
+        if not alone:
+            known.setdefault(model(entry.run), {})[entry.run.student.key] = entry.run.student
+    found = []
+    for entry, alone in zip(entries, bare, strict=True):
+        students = list(known.get(model(entry.run), {}).values()) if alone else []
+        one = len(students) == 1 and entry.run.student.name == student_name(entry.run.record.student)
+        found.append(replace(entry, run=replace(entry.run, student=students[0])) if one else entry)
+    return found
+
+
 def _listed(missing: Missing) -> str:
     """Whose tasks, as "m (skillmix_k2)" and "m (8 tasks)"."""
     return listed(
-        [
-            f"{name} ({listed(tasks) if len(tasks) <= 3 else many(len(tasks), 'task')})"
-            for name, tasks in missing.items()
-        ]
+        f"{name} ({listed(tasks) if len(tasks) <= 3 else many(len(tasks), 'task')})"
+        for name, tasks in missing.items()
     )
 
 

@@ -51,6 +51,8 @@ def test_folders_files_samples_and_names_lead_to_the_same_results(hostile: Path)
     assert len(find_results(named)) == 1
     assert find_results([f"my model={hostile}"])[0].label == "my model"
     assert study(f"my model={hostile}").measured[0].student == "my model"
+    with pytest.raises(UserError, match=r"--before mine is none of the students .*\(my model\): name one"):
+        make_study(find_results([f"my model={hostile}"]), corpus=Corpus(), before="mine")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_without_samples_scores_stay_and_the_report_says_what_is_missing(hostile
     assert found.notes == [
         "Without samples (--log_samples), and so without answers, points and comparisons: hostile (skillmix_k2)."
     ]
-    assert found.portraits[0].kinds == {}
+    assert found.student_reports[0].kinds == {}
 
 
 @pytest.mark.slow
@@ -152,6 +154,29 @@ def test_a_model_on_this_disk_goes_by_its_folder():
     assert here.name == other.name == "mine"
     assert here.key != other.key
     assert student_of({"model": "org/base", "peft": "/data/lora"}, None).name == "org/base + lora"
+
+
+@pytest.mark.slow
+def test_a_student_that_only_a_folder_names_is_the_one_of_that_model(hostile: Path, tmp_path: Path):
+    """Samples graded without the results beside them: their student is the folder's name, read as a path."""
+
+    def named(folder: Path, **student: str) -> Path:
+        file = results_file(hostile if folder == hostile else Path(shutil.copytree(hostile, folder)))
+        data = json.loads(file.read_text(encoding="utf-8"))
+        data["configs"]["skillmix_k2"]["metadata"]["skillmix"]["student"] = student
+        data["configs"]["skillmix_k2"]["metadata"]["skillmix"]["judge"]["model"] = folder.name  # another row
+        file.write_text(json.dumps(data), encoding="utf-8")
+        return folder
+
+    whole = named(tmp_path / "whole", **{"class": "HFLM", "model": "/tmp/my__models/tiny", "weights": "a"})
+    bare = named(tmp_path / "bare", model="/tmp/my/models/tiny")
+    found = study(whole, bare)
+    assert {row.student.partition(" (")[0] for row in found.measured} == {"tiny"}
+    assert len({entry.run.student.key for entry in found.entries}) == 1
+    other = named(tmp_path / "other", **{"class": "HFLM", "model": "/tmp/my__models/tiny", "weights": "b"})
+    assert (
+        len({entry.run.student.key for entry in study(whole, bare, other).entries}) == 3
+    )  # whose it is, is unknown
 
 
 def test_names_are_no_markdown():

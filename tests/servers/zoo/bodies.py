@@ -334,6 +334,79 @@ class EmptyGateway(EmptyChoices):
         return answer(502, "")
 
 
+class ErrorAsEvent(Always):
+    """The error is an event of a stream."""
+
+    source = "made up"
+    outcome = Ended(Cause.CREDITS, "Insufficient credits")
+    reply = answer(200, 'data: {"error": {"message": "Insufficient credits", "code": 402}}\n\ndata: [DONE]\n\n')
+
+
+class ReplyAsEvent(Habit):
+    """A complete reply is the only event of a stream."""
+
+    source = "made up"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(200, b"data: " + good(body)[2] + b"\n\ndata: [DONE]\n\n")
+
+
+class Envelope(Always):
+    """A gateway packs status and body into a success."""
+
+    source = "made up after the envelopes of AWS Lambda"
+    outcome = Ended(Cause.CREDITS, "Payment method declined")
+    reply = answer(200, {"statusCode": 402, "body": '{"message": "Payment method declined"}'})
+
+
+class LimitAsBadRequest(EmptyChoices):
+    source = "made up"
+
+    def bad(self, body: Json) -> Answer:
+        return answer(400, error("Rate limit exceeded. Try again in 20ms", type="rate_limit_exceeded"))
+
+
+class LimitInWords(EmptyChoices):
+    """A limit of the minute that looks like a quota but for the time at its end."""
+
+    source = "made up after the errors of Gemini"
+
+    def bad(self, body: Json) -> Answer:
+        return answer(429, error("You exceeded your current quota. Limit: 10\nPlease retry in 0.02s."))
+
+
+class Upsell(EmptyChoices):
+    """A limit of the minute whose words ask for money."""
+
+    source = "made up after the errors of OpenRouter"
+
+    def bad(self, body: Json) -> Answer:
+        return answer(429, error("Rate limit exceeded: free-models-per-min. Add 10 credits for a higher one"))
+
+
+class Cancelled(EmptyChoices):
+    source = "made up: the status that Google gives to CANCELLED"
+
+    def bad(self, body: Json) -> Answer:
+        return answer(499, google(499, "The operation was cancelled.", "CANCELLED"))
+
+
+class GenerationFailed(EmptyChoices):
+    source = "made up after the errors of TGI"
+
+    def bad(self, body: Json) -> Answer:
+        return answer(424, {"error": "Request failed during generation", "error_type": "generation"})
+
+
+class FailureAsBadRequest(EmptyChoices):
+    """The status of the request's mistake, about the server's own."""
+
+    source = "made up after the errors of Envoy"
+
+    def bad(self, body: Json) -> Answer:
+        return answer(400, error("upstream connect error or disconnect/reset before headers"))
+
+
 HABITS: tuple[type[Habit], ...] = (
     EmptyChoices,
     NullChoices,
@@ -370,4 +443,13 @@ HABITS: tuple[type[Habit], ...] = (
     LimitWithoutHeaders,
     LimitAsPage,
     EmptyGateway,
+    ErrorAsEvent,
+    ReplyAsEvent,
+    Envelope,
+    LimitAsBadRequest,
+    LimitInWords,
+    Upsell,
+    Cancelled,
+    GenerationFailed,
+    FailureAsBadRequest,
 )

@@ -513,6 +513,159 @@ class InputValidation(Always):
     )
 
 
+class LoadingLong(Loading):
+    """Takes longer than a few attempts."""
+
+    source = "https://github.com/mostlygeek/llama-swap/issues/146"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        self.came += 1
+        return good(body) if self.came > 12 else answer(503, error("Loading model", code=503))
+
+
+class LoadingBehindItsList(LoadingLong):
+    """The list is there first, so that the run meets the model that is still loading."""
+
+    source = "made up"
+
+    def models(self) -> Answer:
+        return Habit.models(self)
+
+
+class CreditLimit(Always):
+    source = "made up after the errors of Together"
+    outcome = Ended(Cause.CREDITS, "Credit limit exceeded")
+    reply = answer(429, error("Credit limit exceeded, please update your payment", type="credit_limit"))
+
+
+class TopUp(Always):
+    source = "made up after the errors of DeepInfra"
+    outcome = Ended(Cause.CREDITS, "top up your balance")
+    reply = answer(403, {"detail": {"error": "inference prohibited, please top up your balance"}})
+
+
+class NoCreditsYet(Always):
+    source = "made up after the errors of xAI"
+    outcome = Ended(Cause.CREDITS, "doesn't have any credits")
+    reply = answer(
+        403,
+        {
+            "code": "The caller does not have permission to execute the specified operation",
+            "error": "Your newly created team doesn't have any credits yet.",
+        },
+    )
+
+
+class Suspended(Always):
+    """412 for an account that did not pay."""
+
+    source = "made up after the errors of Fireworks"
+    outcome = Ended(Cause.CREDITS, "is suspended")
+    reply = answer(412, error("Account acct is suspended, possibly due to failure to pay past invoices."))
+
+
+class Inactive(Always):
+    """401 with a valid key."""
+
+    source = "made up after the errors of Mistral"
+    outcome = Ended(Cause.CREDITS, "usage limit reached")
+    reply = answer(401, {"detail": "Inactive subscription or usage limit reached"})
+
+
+class SpendCap(Always):
+    source = "made up"
+    outcome = Ended(Cause.CREDITS, "monthly spend cap")
+    reply = answer(400, anthropic("Your workspace has hit its monthly spend cap."))
+
+
+class NoKeySupplied(Always):
+    source = "made up"
+    outcome = Ended(Cause.KEY, "No API key supplied")
+    reply = answer(400, {"title": "Bad Request", "detail": "No API key supplied in the header"})
+
+
+class NoAccessToId(Always):
+    source = "made up after the errors of Bedrock"
+    outcome = Ended(Cause.MODEL, "don't have access to the model")
+    reply = answer(403, {"message": "You don't have access to the model with the specified model ID."})
+
+
+class WrongIdentifier(Always):
+    source = "made up after the errors of Bedrock"
+    outcome = Ended(Cause.MODEL, "identifier is invalid")
+    reply = answer(400, {"message": "The provided model identifier is invalid."})
+
+
+class NothingLoaded(Always):
+    """404 about the model, not about the address."""
+
+    source = "made up after the errors of LM Studio"
+    outcome = Ended(Cause.MODEL, "No models loaded")
+    reply = answer(404, error("No models loaded. Please load a model in the developer page."))
+
+
+class NoProviders(Always):
+    source = "made up after the errors of OpenRouter"
+    outcome = Ended(Cause.MODEL, "No allowed providers")
+    reply = answer(404, {"error": {"message": "No allowed providers are available for it.", "code": 404}})
+
+
+class NotAChatModel(Always):
+    source = "made up after the errors of OpenAI"
+    outcome = Ended(Cause.MODEL, "not a chat model")
+    reply = answer(400, error("judge-1 is not a chat model and thus not supported here.", param="model"))
+
+
+class CountryBlocked(Always):
+    source = "made up"
+    outcome = Ended(Cause.REGION, "your country")
+    reply = answer(403, {"error": {"code": 403, "message": "Requests from your country are blocked."}})
+
+
+class InputCount(Always):
+    source = "made up after the errors of Gemini"
+    wasted = 5
+    outcome = Ended(Cause.TOO_LONG, "input token count")
+    reply = answer(
+        400,
+        [google(400, "The input token count (1800) exceeds the maximum number of tokens.", "INVALID_ARGUMENT")],
+    )
+
+
+class Guidelines(AzureFilter):
+    """A filter whose status is that of a wrong key."""
+
+    source = "made up after the errors of xAI"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(403, {"code": "No permission", "error": "Content violates usage guidelines."})
+
+
+class HighRisk(AzureFilter):
+    source = "made up after the errors of StepFun"
+
+    def chat(self, body: Json, number: int) -> Answer:
+        return answer(451, error("The request was rejected because it was considered high risk"))
+
+
+class TokenExpired(Always):
+    source = "https://www.rfc-editor.org/rfc/rfc6750"
+    outcome = Ended(Cause.KEY, "The access token expired")
+    reply = answer(400, {"error": "invalid_token", "error_description": "The access token expired"})
+
+
+class EndOfLife(Always):
+    source = "made up"
+    outcome = Ended(Cause.MODEL, "end of life")
+    reply = answer(410, error("judge-1 reached its end of life on 2026-10-01"))
+
+
+class Jurisdiction(Always):
+    source = "https://www.rfc-editor.org/rfc/rfc7725"
+    outcome = Ended(Cause.REGION, "jurisdiction")
+    reply = answer(451, error("Unavailable in your jurisdiction"))
+
+
 HABITS: tuple[type[Habit], ...] = (
     PaymentRequired,
     QuotaUsedUp,
@@ -561,4 +714,25 @@ HABITS: tuple[type[Habit], ...] = (
     TrialKey,
     InferenceProfile,
     InputValidation,
+    LoadingLong,
+    LoadingBehindItsList,
+    CreditLimit,
+    TopUp,
+    NoCreditsYet,
+    Suspended,
+    Inactive,
+    SpendCap,
+    NoKeySupplied,
+    NoAccessToId,
+    WrongIdentifier,
+    NothingLoaded,
+    NoProviders,
+    NotAChatModel,
+    CountryBlocked,
+    InputCount,
+    Guidelines,
+    HighRisk,
+    TokenExpired,
+    EndOfLife,
+    Jurisdiction,
 )

@@ -129,6 +129,31 @@ class ListMoved(Habit):
         return answer(301, "", {"Location": "/console/models"})
 
 
+class CutList(Habit):
+    """The list breaks off, and chats work."""
+
+    source = "made up"
+
+    def models(self) -> Answer:
+        return 200, {"Content-Length": "500", "Connection": "close"}, b'{"data": [{"id"'
+
+
+class HugeList(Habit):
+    source = "made up"
+
+    def models(self) -> Answer:
+        return answer(200, {"data": [{"id": str(number), "text": "x" * 5000} for number in range(1000)]})
+
+
+class PackedList(Habit):
+    """An encoding that nobody requested."""
+
+    source = "made up"
+
+    def models(self) -> Answer:
+        return answer(200, b"\x0b\x02\x80{}\x03", {"Content-Encoding": "br"})
+
+
 HABITS: tuple[type[Habit], ...] = (
     Prefixed,
     Tagged,
@@ -146,4 +171,7 @@ HABITS: tuple[type[Habit], ...] = (
     OtherKeyOfTheList,
     ListAtItsLimit,
     ListMoved,
+    CutList,
+    HugeList,
+    PackedList,
 )

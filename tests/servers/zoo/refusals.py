@@ -489,6 +489,124 @@ class UnknownField(Habit):
         return answer(422, "Failed to deserialize: unknown field `seed`, expected one of `model`, `messages`")
 
 
+class Refusing(Habit):
+    """Refuses a part with one error, always the same."""
+
+    part = "seed"
+    refusal: Answer = answer(400, "")
+
+    def chat(self, body: Json, number: int) -> Answer:
+        sent = {
+            "json_schema": _form(body) == "json_schema",
+            "response_format": _form(body) is not None,
+            "n": body.get("n", 1) > 1,
+            "system": body["messages"][0]["role"] != "user",
+        }
+        return self.refusal if sent.get(self.part, self.part in body) else good(body)
+
+
+class ChoicesInWords(Refusing):
+    source = "made up"
+    part = "n"
+    refusal = answer(400, error("n greater than 1 is not supported"))
+
+
+class ChoicesWithThinking(Refusing):
+    source = "made up after the errors of DashScope"
+    part = "n"
+    refusal = answer(400, error("InternalError.Algo.InvalidParameter: The n parameter must be 1 when it thinks"))
+
+
+class OneCompletion(Refusing):
+    source = "made up"
+    part = "n"
+    refusal = answer(400, {"errors": [{"message": "only a single completion per request: set n to 1"}]})
+
+
+class TemplateRoles(Refusing):
+    source = "made up after Mistral's chat template in LM Studio"
+    outcome = Whole(("system",))
+    part = "system"
+    refusal = answer(400, {"error": 'Error rendering prompt: "Only user and assistant roles are supported!"'})
+
+
+class UnknownRole(Refusing):
+    source = "made up"
+    outcome = Whole(("system",))
+    part = "system"
+    refusal = answer(400, error("Unknown role: system"))
+
+
+class FirstRole(Refusing):
+    source = "made up after the errors of Qianfan"
+    outcome = Whole(("system",))
+    part = "system"
+    refusal = answer(
+        400, {"error": {"code": "invalid_messages", "message": "the role of the first message must be user"}}
+    )
+
+
+class RoleByItsPlace(Refusing):
+    source = "made up after pydantic's problems"
+    outcome = Whole(("system",))
+    part = "system"
+    refusal = answer(422, error("messages[0].role: Input should be 'user' or 'assistant'"))
+
+
+class CamelCase(Refusing):
+    """Names the limit of tokens as its code does."""
+
+    source = "made up after the errors of Azure"
+    outcome = Whole(("max_tokens",))
+    part = "max_tokens"
+    refusal = answer(400, error("this model is not supported MaxTokens, please use MaxCompletionTokens"))
+
+
+class Constrained(Refusing):
+    source = "made up after the errors of SGLang"
+    outcome = Whole(("response_format",))
+    part = "response_format"
+    refusal = answer(400, {"object": "error", "message": "Constrained decoding is disabled", "code": 400})
+
+
+class Extraneous(Refusing):
+    source = "made up after the errors of Bedrock"
+    outcome = Whole(("seed",))
+    refusal = answer(400, {"message": "Malformed input request: #: extraneous key [seed] is not permitted"})
+
+
+class SystemAfterSeed(Refusing):
+    """Two refusals, in two forms."""
+
+    source = "made up"
+    outcome = Whole(("seed", "system"))
+    refusal = answer(422, {"message": "property seed should not exist", "statusCode": 422})
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if "seed" not in body and body["messages"][0]["role"] == "system":
+            return answer(400, {"detail": "This model does not support system messages"})
+        return super().chat(body, number)
+
+
+class NoRouterForIt(Refusing):
+    """404 about what a request needs, not about its address or model."""
+
+    source = "made up after the errors of OpenRouter"
+    outcome = Whole(("response_format",))
+    part = "response_format"
+    refusal = answer(
+        404, {"error": {"message": "No endpoints found that support structured outputs", "code": 404}}
+    )
+
+
+class ModelWithoutChoices(Refusing):
+    """A refusal of a part that could be read as one of the model."""
+
+    source = "made up"
+    part = "n"
+    refusal = answer(400, error("Model judge-1 does not support 'n' > 1 for chat completions"))
+
+
 HABITS: tuple[type[Habit], ...] = (
     DeepSeekForm,
     NoForm,
@@ -529,4 +647,17 @@ HABITS: tuple[type[Habit], ...] = (
     ValidRoles,
     UnknownVariant,
     UnknownField,
+    ChoicesInWords,
+    ChoicesWithThinking,
+    OneCompletion,
+    TemplateRoles,
+    UnknownRole,
+    FirstRole,
+    RoleByItsPlace,
+    CamelCase,
+    Constrained,
+    Extraneous,
+    SystemAfterSeed,
+    NoRouterForIt,
+    ModelWithoutChoices,
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from grading import State
 from tests.servers.zoo.habit import TEXT, USAGE, Answer, Habit, Json, Lost, answer, choice, good
 
@@ -197,6 +199,93 @@ class NegativeUsage(Habit):
         return answer(200, {"choices": [choice(TEXT)] * body.get("n", 1), "usage": usage})
 
 
+class OneChoice(Habit):
+    """Replies always with the same choice; one that is `formed`, only where a form was asked for."""
+
+    wasted = 99
+    one: Json = choice(TEXT)
+    formed = False
+
+    def chat(self, body: Json, number: int) -> Answer:
+        if self.formed and "response_format" not in body:
+            return good(body)
+        return answer(200, {"choices": [self.one] * body.get("n", 1), "usage": USAGE})
+
+
+class VerdictInReasoning(OneChoice):
+    """A server takes the complete reply for reasoning, as vLLM's parser does without a closing tag."""
+
+    source = "made up"
+    formless = Lost(State.REASONING_ONLY)
+    one = choice(None, reasoning_content=f"Let me look.\n{TEXT}")
+
+
+class DraftInReasoning(OneChoice):
+    source = "made up"
+    outcome = Lost(State.REASONING_ONLY)
+    one = choice(None, reasoning_content=f"Perhaps {_DRAFT}. No: {TEXT}")
+
+
+class CutInReasoning(OneChoice):
+    """The reasoning might have gone on."""
+
+    source = "made up"
+    outcome = Lost(State.REASONING_ONLY)
+    one = choice(None, reasoning=TEXT) | {"finish_reason": "length"}
+
+
+class ContentObject(OneChoice):
+    source = "made up"
+    one = choice({"type": "text", "text": TEXT})
+
+
+class ContentParsed(OneChoice):
+    source = "made up: a gateway that parses the requested JSON"
+    formed = True
+    one = choice(json.loads(TEXT))
+
+
+class TwiceEncoded(OneChoice):
+    source = "made up"
+    formed = True
+    one = choice(json.dumps(TEXT))
+
+
+class ThoughtParts(OneChoice):
+    source = "made up after the parts of Gemini"
+    one = choice([{"text": f"Maybe {_DRAFT}", "thought": True}, {"text": TEXT}])
+
+
+class CallWithObject(OneChoice):
+    source = "made up after the calls of Ollama"
+    formed = True
+    one = choice("", tool_calls=[{"function": {"name": "verdict", "arguments": json.loads(TEXT)}}])
+
+
+class FunctionCall(OneChoice):
+    source = "made up: the form before tool_calls"
+    formed = True
+    one = choice(None, function_call={"name": "verdict", "arguments": TEXT}) | {"finish_reason": "function_call"}
+
+
+class FinishModelLength(OneChoice):
+    source = "made up after the finish reasons of Mistral"
+    outcome = Lost(State.TRUNCATED)
+    one = choice(TEXT[:40]) | {"finish_reason": "model_length"}
+
+
+class FinishGuardrail(OneChoice):
+    source = "made up after the finish reasons of Bedrock"
+    outcome = Lost(State.REFUSED)
+    one = choice("Sorry, the model cannot answer this question.") | {"finish_reason": "guardrail_intervened"}
+
+
+class ReasoningDetails(OneChoice):
+    source = "made up after the fields of OpenRouter"
+    outcome = Lost(State.REASONING_ONLY)
+    one = choice(None, reasoning_details=[{"type": "reasoning.text", "text": "Let me see."}])
+
+
 HABITS: tuple[type[Habit], ...] = (
     ThinkDraft,
     ThinkClosing,
@@ -219,4 +308,16 @@ HABITS: tuple[type[Habit], ...] = (
     FinishWindow,
     TextParts,
     NegativeUsage,
+    VerdictInReasoning,
+    DraftInReasoning,
+    CutInReasoning,
+    ContentObject,
+    ContentParsed,
+    TwiceEncoded,
+    ThoughtParts,
+    CallWithObject,
+    FunctionCall,
+    FinishModelLength,
+    FinishGuardrail,
+    ReasoningDetails,
 )

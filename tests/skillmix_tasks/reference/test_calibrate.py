@@ -251,7 +251,14 @@ def results_of(judge: dict[str, Any], full_marks: float, items: int) -> dict[str
     values = {"full_marks,none": full_marks, "all_skills,none": full_marks, "coverage,none": items / (items + 1)}
     return {
         "results": {"skillmix_k3": values},
-        "configs": {"skillmix_k3": {"metadata": run_record(judge=judge | {"refused_parameters": []})}},
+        "configs": {
+            "skillmix_k3": {
+                "metadata": run_record(
+                    judge=judge | {"refused_parameters": []},
+                    grading={"spent": {"prompt_tokens": 9, "completion_tokens": 3, "dollars": 2.5}},
+                )
+            }
+        },
         "n-samples": {"skillmix_k3": {"original": items + 1, "effective": items + 1}},
     }
 
@@ -273,6 +280,12 @@ def test_a_corrected_score_stands_beside_the_raw_one(server: ChatServer, checkou
     text = skillmix("correct", results, "--calibration", path)
     assert "skillmix_k3 full_marks: raw 0.41 of 100 items; corrected 0.35 (" in text
     assert "all_skills: raw 0.41 of 100 items; no correction: the calibration has" in text
+    assert "next  " in text
+    assert "cost      nothing now; the runs spent $2.50 (12 tokens)" in text
+    none = CliRunner().invoke(app, ["correct", str(results), "--calibration", str(tmp_path / "out")])
+    assert none.exit_code == 1  # nothing was corrected
+    assert none.stdout.count("no correction: the calibration has") == 2
+    assert "next  " not in none.stdout
 
 
 @pytest.mark.parametrize("checkout", ["made"], indirect=True)
@@ -288,7 +301,7 @@ def test_a_correction_needs_the_judge_of_the_calibration(server: ChatServer, che
         (json.dumps(results_of(found.judge, 0.4, 0)), "no item with a verdict"),
         (json.dumps({"results": {}, "configs": {}, "n-samples": {}}), "no results of a judged SKILL-MIX task"),
         ("[]", "is not a results file"),
-        ("{", "is not JSON"),
+        ("{", "it is cut short, or no JSON"),
     ):
         results.write_text(content)
         with pytest.raises(UserError, match=said):

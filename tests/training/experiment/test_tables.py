@@ -230,8 +230,8 @@ def not_judged(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "sentence"),
     [
-        (other_rules, r"have another turns \(2 and 1\), so their scores do not compare"),
-        (other_judge, r"have another judge votes \(3 and 1\), so their scores do not compare"),
+        (other_rules, r"differ in turns \(2 and 1\), so their scores are not comparable"),
+        (other_judge, r"differ in judge votes \(3 and 1\), so their scores are not comparable"),
         (no_samples, "has no samples of skillmix_k2 beside it"),
         (cut_short, "has 2 items and .* states 3"),
         (not_judged, "holds no judged results"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A draft in the folder of `path`, to be written in the block; it replaces `path` once it is on the disk.
 
     If the block fails, `path` stays as it was and the draft is removed. A device or a pipe has no draft: it is
@@ -28,9 +28,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     sync(path.parent)
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes) -> None:
     """Write `content`, text as UTF-8, to `path`; raises OSError, with `path` as it was, if the disk refuses."""
-    with whole_file(path) as draft:
+    with atomic_file(path) as draft:
         draft.write_bytes(content.encode() if isinstance(content, str) else content)
 
 

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from grading.cost.stats import sum_known
 from hub_cards.report.results.answers import AnswerRow
 from hub_cards.report.results.tally import KINDS, Points
 from hub_cards.report.stats.saturation import Saturation, saturation
@@ -27,7 +28,7 @@ class SkillLine:
 
 
 @dataclass(frozen=True)
-class Portrait:
+class StudentReport:
     """All about one row. Figures without samples are empty; `examples` are numbers of answers on the page.
 
     `kinds` has the share of points earned by kind, for each task's (split, k); `disputed` (points on which votes
@@ -48,8 +49,8 @@ class Portrait:
     examples: dict[str, list[int]]
 
 
-def portray(row: Row, entries: Sequence[Measured], answers: Sequence[AnswerRow]) -> Portrait:
-    """The portrait of a measured row; `answers` are those of all runs."""
+def make_student_report(row: Row, entries: Sequence[Measured], answers: Sequence[AnswerRow]) -> StudentReport:
+    """The report of a measured row's student; `answers` are those of all runs."""
     runs = {number: entries[number] for number in row.runs}
     tallies = [entry.tally for entry in runs.values() if entry.tally is not None]
     kinds: dict[str, dict[tuple[str, int], Share | None]] = {
@@ -70,7 +71,7 @@ def portray(row: Row, entries: Sequence[Measured], answers: Sequence[AnswerRow])
     ungrounded = [one.ungrounded for one in records if one.ungrounded]
     names = ("prompt_tokens", "completion_tokens", "dollars")
     files = {entry.run.source: entry.run.seconds for entry in runs.values()}
-    return Portrait(
+    return StudentReport(
         row=row,
         saturation=_saturation(row),
         kinds=kinds if tallies else {},
@@ -80,15 +81,10 @@ def portray(row: Row, entries: Sequence[Measured], answers: Sequence[AnswerRow])
         code=dict(sum((tally.code for tally in tallies), Counter()).most_common()),
         states=dict(sum((Counter(one.points_without_verdict) for one in records), Counter()).most_common()),
         ungrounded=(sum(one.points for one in ungrounded), sum(one.judged_points for one in ungrounded)),
-        spent={name: _total([one.cost(name) for one in records]) for name in names},
-        seconds=_total(list(files.values())),
+        spent={name: sum_known(one.cost(name) for one in records) for name in names},
+        seconds=sum_known(files.values()),
         examples=_examples(set(runs), answers),
     )
-
-
-def _total(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
 
 
 def _saturation(row: Row) -> dict[str, Saturation]:

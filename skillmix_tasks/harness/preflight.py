@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from grading import JudgeSpec, UserError
+from grading.asker import open_backend
 from grading.home import verdict_store
 from grading.keys import redact
-from grading.opening import open_backend
 
 _LOCAL = ("hf", "hf-auto", "huggingface", "vllm")  # whose argument `pretrained` names a folder or a repository
 
@@ -88,5 +88,5 @@ def warn_of_one_turn() -> None:
     """Warn once that a run without a chat template has one turn."""
     logger.warning(
         "Without --apply_chat_template the task has a single turn that states the sentence limit; its scores "
-        "are not comparable with two turns. The results say `turns: 1`."
+        "are not comparable with two turns. The results record `turns: 1`."
     )

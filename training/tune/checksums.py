@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from grading import UserError
-from grading.safety.whole import sync, sync_all, write_whole
+from grading.safety.atomic import sync, sync_all, write_atomic
 
 MARK = "whole"
 _PARTS = ("*.safetensors", "optimizer*", "scheduler*", "rng_state*", "trainer_state.json")  # of a checkpoint
@@ -31,7 +31,7 @@ class _Mark(BaseModel):
     files: dict[str, _Sum]
 
 
-def mark_whole(folder: Path) -> None:
+def mark_complete(folder: Path) -> None:
     """Wait until `folder` is on the disk, then write its mark; reads every file once (1 to 2 GB a second)."""
     sync_all(folder)
     files = {
@@ -39,16 +39,16 @@ def mark_whole(folder: Path) -> None:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path != folder / MARK
     }
-    write_whole(folder / MARK, _Mark(files=files).model_dump_json(indent=1) + "\n")
+    write_atomic(folder / MARK, _Mark(files=files).model_dump_json(indent=1) + "\n")
     sync(folder.parent)
 
 
-def is_marked(folder: Path) -> bool:
-    """Whether `folder` was complete once."""
+def is_complete(folder: Path) -> bool:
+    """Whether `folder` has the mark of a complete checkpoint or model."""
     return (folder / MARK).is_file()
 
 
-def has_sums(folder: Path) -> bool:
+def has_checksums(folder: Path) -> bool:
     """Whether the mark of `folder` has checksums, as all have that this release writes."""
     return (folder / MARK).stat().st_size > 0
 
@@ -69,7 +69,7 @@ def find_damage(folder: Path) -> str | None:
 
 def check_model(folder: Path) -> None:
     """Raise UserError if the model of a run is not as it was saved; one without a mark is not checked."""
-    if is_marked(folder) and (damage := find_damage(folder)):
+    if is_complete(folder) and (damage := find_damage(folder)):
         raise UserError(
             f"{folder} is damaged ({damage}): run its `skillmix train` command again, with --merge for a merged "
             "model. It makes the model again from the last checkpoint."
