@@ -12,11 +12,11 @@ from tempfile import TemporaryDirectory
 
 from grading import Criterion, Grader, GradingRequest, State, resolve_judge
 from grading.asker import open_backend
-from grading.backend import Reply, VoteCall
+from grading.backend import VoteCall
 from grading.home import Server
 from grading.protocol.prompt import build_messages
 from grading.store.replies import VerdictStore
-from grading.verdict import Usage
+from tests.grading.taking import replies_of
 
 CRITERIA = tuple(Criterion(f"c{number}", f"The text shows quality {number}.") for number in range(6))
 CONTENT = json.dumps({criterion.id: {"quote": "words of an answer", "earned": True} for criterion in CRITERIA})
@@ -36,29 +36,6 @@ def requests(number: int) -> list[GradingRequest]:
     return [GradingRequest("Write three sentences.", CRITERIA, f"{text} {index}") for index in range(number)]
 
 
-@dataclass
-class _Sink:
-    """Counts replies, which nobody saves or reads."""
-
-    states: list[State]
-
-    @property
-    def ended(self) -> bool:
-        return False
-
-    def again(self, call: VoteCall, usage: Usage) -> bool:  # noqa: ARG002 - as a Sink takes it
-        return True
-
-    def take(self, call: VoteCall, reply: Reply) -> None:  # noqa: ARG002 - as a Sink takes it
-        self.states.append(reply.state)
-
-    def save(self) -> None:
-        pass
-
-    def read(self) -> bool:
-        return False
-
-
 def ask(base_url: str, number: int, *, concurrency: int) -> Spent:
     """Ask `number` votes by the client alone, whose replies nobody reads."""
     judge = resolve_judge("judge", base_url=base_url)
@@ -66,10 +43,9 @@ def ask(base_url: str, number: int, *, concurrency: int) -> Spent:
         VoteCall(str(index), 0, build_messages(request), tuple(one.id for one in CRITERIA), request.answer, 0)
         for index, request in enumerate(requests(number))
     ]
-    states: list[State] = []
     backend = open_backend(judge, concurrency, adaptive=False)
     wall, cpu = time.perf_counter(), time.process_time()
-    backend.run(work, _Sink(states))
+    states = [reply.state for _, reply in replies_of(backend, work)]
     spent = Spent(time.perf_counter() - wall, time.process_time() - cpu)
     if states != [State.GRADED] * number:
         raise RuntimeError("replies are missing")

@@ -7,10 +7,9 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from typing import Generic, Protocol
 
-from grading.backend import Backend, Reply, VoteCall
+from grading.backend import Backend, Group, Reply, VoteCall
 from grading.cost.budget import Budget, Cost, Gate, cost_of, require_price
 from grading.cost.estimate import CallEstimator
 from grading.cost.stats import GradingStats
@@ -144,16 +143,10 @@ class Asker(Generic[Spec]):
         if not self._batch:
             self._warn_of_batches({call.key for call in missing})
         gate = Gate(missing, self.budget, self.spec, self._estimator)
-        intake = _Intake(self._store, self.spec.model, gate, self._estimator, keep)
-        try:
-            self._backend.run(gate, intake)
-            gate.close()
-            while gate.opens_again():
-                self._backend.run(gate, intake)
-                gate.close()
-        finally:
-            intake.save()  # replies before an interruption were paid for, too
-            gate.close()
+        intake = _Intake(self._store, self.spec.model, gate, keep)
+        self._answer(gate, intake)
+        while gate.opens_again():
+            self._answer(gate, intake)
         while intake.read():
             pass
         if intake.estimated:
@@ -165,6 +158,19 @@ class Asker(Generic[Spec]):
             keep(call, Reply(State.OVER_BUDGET, detail=f"not asked: {self.budget.reason}"), stored=False)
         if gate.waiting:
             self._warn_of_cap(len(gate.waiting), gate.most(gate.waiting[0]))
+
+    def _answer(self, gate: Gate, intake: _Intake) -> None:
+        """Buy the replies to the calls that the gate lets out now."""
+        try:
+            with closing(self._backend.replies(gate)) as groups:
+                for group in groups:
+                    if group:
+                        intake.save(group)
+                    else:
+                        intake.read()
+        finally:
+            self._store.commit()  # what was paid for before an interruption
+            gate.close()
 
     def _warn_of_failures(self, failures: Failures) -> None:
         if self._told_failures:
@@ -246,54 +252,29 @@ class Asker(Generic[Spec]):
 class _Intake:
     """Takes the replies of one `ask`: pays for each, puts it on disk, and only then hands it to `keep`."""
 
-    def __init__(
-        self,
-        store: VerdictStore,
-        model: str,
-        gate: Gate,
-        estimator: CallEstimator,
-        keep: Keep,
-    ) -> None:
+    def __init__(self, store: VerdictStore, model: str, gate: Gate, keep: Keep) -> None:
         self.estimated = 0  # replies whose usage is an estimate
         self.failures = Failures()
-        self._charged: dict[str, Usage] = {}  # of attempts without a reply, by the call's key
         self._store = store
         self._model = model
         self._gate = gate
-        self._estimator = estimator
         self._keep = keep
-        self._taken: list[tuple[VoteCall, Reply]] = []
         self._saved: deque[tuple[VoteCall, Reply]] = deque()
 
-    @property
-    def ended(self) -> bool:
-        return self._gate.budget.ended
-
-    def again(self, call: VoteCall, usage: Usage) -> bool:
-        if not self._gate.charge(usage):
-            return False
-        self._charged[call.key] = self._charged.get(call.key, Usage()) + usage
-        return True
-
-    def take(self, call: VoteCall, reply: Reply) -> None:
-        """Take a reply, which is on disk after the next `save`."""
-        self._gate.settle(call, reply)
-        completed = self._estimator.completed(call, reply)
-        self.estimated += completed.estimated
-        if charged := self._charged.pop(call.key, None):
-            completed = replace(completed, usage=completed.usage + charged)
-        if reply.failure:  # it may pass, and is retried
-            self.failures.add(reply.failure)
-            self._store.fail(call.key, self._model, reply.failure)
-        else:
-            self._store.add(call.key, self._model, reply if completed.estimated else completed)
-        self._taken.append((call, completed))
-
-    def save(self) -> None:
-        """Write the taken replies to disk."""
+    def save(self, group: Group) -> None:
+        """Write the replies to disk."""
+        taken = []
+        for call, reply in group:
+            completed = self._gate.settle(call, reply)
+            self.estimated += completed.estimated
+            if reply.failure:  # it may pass, and is retried
+                self.failures.add(reply.failure)
+                self._store.fail(call.key, self._model, reply.failure)
+            else:
+                self._store.add(call.key, self._model, reply if completed.estimated else completed)
+            taken.append((call, completed))
         self._store.commit()
-        self._saved.extend(self._taken)
-        self._taken.clear()
+        self._saved.extend(taken)
 
     def read(self) -> bool:
         """Pass one saved reply on; False if none is left."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,42 +48,39 @@ class Reply:
     failure: Failure | None = None
 
 
-class Sink(Protocol):
-    """Takes the replies. Not reentrant: one thread at a time."""
+Group = Sequence[tuple[VoteCall, Reply]]
+
+
+class Calls(Protocol):
+    """The calls of a run, as far as its budget lets them leave."""
 
     @property
     def ended(self) -> bool:
         """Whether no further call may leave, not even one that was taken already."""
 
-    def again(self, call: VoteCall, usage: Usage) -> bool:
-        """Charge `usage` for a failed attempt at `call`; False if no other attempt may be paid for."""
+    def __iter__(self) -> Iterator[VoteCall]: ...
 
-    def take(self, call: VoteCall, reply: Reply) -> None:
-        """Take a reply, which is on disk after the next `save`."""
-
-    def save(self) -> None:
-        """Write the taken replies to disk."""
-
-    def read(self) -> bool:
-        """Parse one saved reply; False if none is left. Slower than the other methods."""
-
-
-def save_and_read(sink: Sink) -> None:
-    """Save and parse all replies that `sink` has taken: for a backend that is idle meanwhile."""
-    sink.save()
-    while sink.read():
-        pass
+    def charge(self, call: VoteCall, usage: Usage) -> bool:
+        """Pay `usage` for a failed attempt at `call`; False if no other attempt may be paid for."""
 
 
 class Backend(Protocol):
-    """A judge that answers calls, in any order, and reports each reply as soon as it is there."""
+    """A judge that answers calls, in any order, and hands on each reply as soon as it is there."""
 
     def check(self) -> None:
         """Check, at no cost, that the judge can answer; raise UserError in one sentence if not."""
 
-    def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
-        """Answer every call and hand each reply to `sink`. The caller reads the remaining replies.
+    def replies(self, calls: Calls) -> Generator[Group]:
+        """The reply to every call, in groups; the caller has a group on disk before it takes the next one.
 
+        An empty group says that there is time to read one of the earlier replies: none has come meanwhile.
         The backend takes from `calls` as late as it can, because the iterator depends on the replies so far
         (grading.cost.budget).
         """
+
+
+def at_leisure(group: Group) -> Generator[Group]:
+    """`group`, and then time to read it: for a backend that is idle meanwhile."""
+    yield group
+    for _ in group:
+        yield ()

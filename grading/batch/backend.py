@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from grading.backend import Reply, Sink, VoteCall, save_and_read
+from grading.backend import Calls, Group, Reply, VoteCall, at_leisure
 from grading.batch.file import MOST_BYTES, MOST_REQUESTS, Lost, fill, lost_for, read_results
 from grading.endpoint.dialect import Dialect
 from grading.endpoint.errors import StatusError, body_of, words_of
@@ -66,8 +66,8 @@ class BatchBackend:
                 "`skillmix grade`."
             )
 
-    def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
-        """Answer all calls, which takes up to a day; replies are reported when their batch has ended."""
+    def replies(self, calls: Calls) -> Generator[Group]:
+        """Answer all calls, which takes up to a day; replies come when their batch has ended."""
         waiting = {call.key: call for call in calls}  # all at once: a batch is in flight as one
         if not waiting:
             return
@@ -78,7 +78,7 @@ class BatchBackend:
             closing(VerdictStore(self.store)) as verdicts,
             BatchApi(self.spec, self._api_key) as api,
         ):
-            _Run(self, api, batches, verdicts, waiting, sink).finish()
+            yield from _Run(self, api, batches, verdicts, waiting).finish()
 
 
 class _Run:
@@ -91,14 +91,13 @@ class _Run:
         batches: BatchStore,
         verdicts: VerdictStore,
         waiting: dict[str, VoteCall],
-        sink: Sink,
     ) -> None:
         self._backend = backend
         self._api = api
         self._batches = batches
         self._verdicts = verdicts
         self._waiting = waiting
-        self._sink = sink
+        self._found: list[tuple[VoteCall, Reply]] = []  # replies to hand on
         self._queue = deque(waiting.values())
         self._open: dict[str, Batch] = {}  # at the provider, by our id
         self._failures: Counter[str] = Counter()  # by key
@@ -108,12 +107,12 @@ class _Run:
         self._unanswered = 0  # looks in a row
         self._incomplete: Counter[str] = Counter()  # fetches that brought too few results, by our id of the batch
 
-    def finish(self) -> None:
-        """Continue until every call has its reply or its failure."""
+    def finish(self) -> Generator[Group]:
+        """Hand on a reply or a failure for every call."""
         # Replies to calls that were still waiting for budget are already stored.
         for key, reply in self._verdicts.read(self._waiting).items():
             self._report(key, reply)
-        save_and_read(self._sink)
+        yield from self._handed_on()
         shortest, longest = self._backend.waits
         wait = shortest
         try:
@@ -121,7 +120,8 @@ class _Run:
                 if self._submit():
                     wait = shortest
                 for batch in list(self._open.values()):
-                    self._look(batch)
+                    yield from self._look(batch)
+                yield from self._handed_on()
                 if self._waiting:
                     time.sleep(wait)
                     wait = min(1.5 * wait, longest)
@@ -198,7 +198,7 @@ class _Run:
 
     # -- in
 
-    def _look(self, batch: Batch) -> None:
+    def _look(self, batch: Batch) -> Generator[Group]:
         from grading.batch.api import UnreachableError
 
         try:
@@ -217,7 +217,7 @@ class _Run:
         calls = [self._waiting[key] for key in batch.keys if key in self._waiting]
         if progress.refused_for_size:
             self._shrink(batch, progress)
-        elif not self._collect(batch, progress):
+        elif not (yield from self._collect(batch, progress)):
             return
         # Not before all its replies are stored.
         self._batches.finish(batch)
@@ -232,8 +232,8 @@ class _Run:
             f" ({progress.errors})" if progress.errors else "",
         )
 
-    def _collect(self, batch: Batch, progress: Progress) -> bool:
-        """Report every reply, and queue the votes without one again while attempts are left.
+    def _collect(self, batch: Batch, progress: Progress) -> Generator[Group, None, bool]:
+        """Hand on every reply, and queue the votes without one again while attempts are left.
 
         False if the files came with fewer results than the provider counts: they are fetched again, since a result
         that is not in the queue at the provider is paid for.
@@ -271,7 +271,7 @@ class _Run:
             if len(seen) == before:  # an HTML page in place of the file says why
                 content.seek(0)
                 words = words_of(body_of(content.read(_BEGINNING))) or "an empty file"
-            save_and_read(self._sink)
+            yield from self._handed_on()
             for key, reply in of_others:
                 self._verdicts.add(key, batch.judge, reply)
             self._verdicts.commit()
@@ -304,7 +304,11 @@ class _Run:
         logger.warning("The results are fetched again: %s.", said)
 
     def _report(self, key: str, reply: Reply) -> None:
-        self._sink.take(self._waiting.pop(key), reply)
+        self._found.append((self._waiting.pop(key), reply))
+
+    def _handed_on(self) -> Generator[Group]:
+        found, self._found = self._found, []
+        return at_leisure(found)
 
     def _failed(self, calls: list[VoteCall], lost: Lost, refused: frozenset[str]) -> None:
         dialect = Dialect(self._backend.spec, refused)

@@ -14,7 +14,7 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from grading.backend import Reply, VoteCall
@@ -177,7 +177,13 @@ class Gate:
         self._spec = spec
         self._estimator = estimator
         self._out: dict[str, tuple[VoteCall, Cost]] = {}
+        self._charged: dict[str, Usage] = {}  # for attempts without a reply, by the call's key
         self._settled_before = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further call may leave, not even one that was taken already."""
+        return self.budget.ended
 
     def most(self, call: VoteCall) -> Cost:
         """The highest cost of `call`."""
@@ -193,19 +199,26 @@ class Gate:
             self._out[call.key] = self.waiting.popleft(), most
             yield call
 
-    def settle(self, call: VoteCall, reply: Reply) -> None:
-        """Pay for `call`: its usage, else its reservation; a failed call without usage is free."""
+    def settle(self, call: VoteCall, reply: Reply) -> Reply:
+        """Pay for `call`: its usage, else its reservation; a failed call without usage is free.
+
+        Returns the reply with its usage, estimated if it has none, and with that of attempts that failed.
+        """
         _, reserved = self._out.pop(call.key)
         known = reply.usage or reply.state is State.API_FAILED
         self._estimator.learn(call, reply.usage)
         self.budget.settle(reserved, cost_of(reply.usage, self._spec) if known else reserved)
+        completed = self._estimator.completed(call, reply)
+        charged = self._charged.pop(call.key, None)
+        return replace(completed, usage=completed.usage + charged) if charged else completed
 
-    def charge(self, usage: Usage) -> bool:
-        """Pay `usage` for an attempt at a call that stays reserved; False if the budget has no room for both."""
+    def charge(self, call: VoteCall, usage: Usage) -> bool:
+        """Pay `usage` for an attempt at `call`, which stays reserved; False if the budget has no room for both."""
         cost = cost_of(usage, self._spec)
         if not self.budget.reserve(cost):
             return False
         self.budget.settle(cost, cost)
+        self._charged[call.key] = self._charged.get(call.key, Usage()) + usage
         return True
 
     def opens_again(self) -> bool:

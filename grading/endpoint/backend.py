@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable
+from collections.abc import Generator, Iterator
 from itertools import chain
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from grading.backend import Sink, VoteCall
+from grading.backend import Calls, Group, Reply, VoteCall
 from grading.endpoint.dialect import Dialect
 from grading.endpoint.throttle import Throttle
 from grading.errors import UserError
@@ -16,6 +17,10 @@ from grading.errors import UserError
 if TYPE_CHECKING:
     from grading.endpoint.client import VoteClient
     from grading.models.spec import ModelSpec
+
+_PAUSE = 0.003  # seconds without a reply, after which there is time to read
+_BACKLOG = 1000  # replies that may wait for a pause
+_MOST = 128  # groups handed on at once, so that the first of many need not wait for the last
 
 
 class OpenAIBackend:
@@ -26,7 +31,7 @@ class OpenAIBackend:
         self._api_key = api_key
         self._throttle = Throttle(concurrency, adaptive=adaptive)
         self._dialect = Dialect(spec)
-        self._calls: Iterable[VoteCall] = ()
+        self._calls: Calls | None = None
         self._client: VoteClient | None = None
 
     def check(self) -> None:
@@ -36,44 +41,26 @@ class OpenAIBackend:
         check_endpoint(self._spec, self._api_key)
         self._client = None  # the failure that ended an earlier run may have passed
 
-    def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
-        """Answer all calls in a thread of its own, so that the caller may have a running event loop.
-
-        Each call is taken from `calls` when there is a free place in flight.
-        """
+    def replies(self, calls: Calls) -> Generator[Group]:
+        """The reply to every call. Each call is taken from `calls` when there is a free place in flight."""
         waiting = iter(calls)
         first = next(waiting, None)
         if first is None:
             return
-        failure: list[BaseException] = []
-        loop = asyncio.new_event_loop()
-        client = self._client_of(calls)
-        task = loop.create_task(client.run(chain([first], waiting), sink))
-
-        def work() -> None:
-            try:
-                loop.run_until_complete(task)
-            except asyncio.CancelledError:
-                pass  # the caller was interrupted and raises
-            except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
-                failure.append(error)
-            finally:
-                loop.run_until_complete(loop.shutdown_default_executor())  # it may be saving
-                loop.close()
-
-        thread = threading.Thread(target=work, name="judge-client", daemon=True)
-        thread.start()
+        running = _Running(self._client_of(calls), calls, chain([first], waiting))
+        unread = 0
         try:
-            thread.join()
-        except KeyboardInterrupt:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(task.cancel)
-            thread.join()
-            raise
-        if failure:
-            raise _cause(failure[0])
+            while (group := running.next(_PAUSE if unread else None)) is not None:
+                yield group
+                running.release()
+                unread += len(group) or -min(unread, 1)
+                if unread > _BACKLOG:
+                    unread -= 1
+                    yield ()
+        finally:
+            running.stop()
 
-    def _client_of(self, calls: Iterable[VoteCall]) -> VoteClient:
+    def _client_of(self, calls: Calls) -> VoteClient:
         """The client, which knows what it learned from earlier calls; their failures do not count for new ones."""
         from grading.endpoint.client import VoteClient
 
@@ -83,6 +70,74 @@ class OpenAIBackend:
             self._client.begin()
             self._calls = calls
         return self._client
+
+
+class _Running:
+    """A client at work in a thread of its own, so that the caller may have a running event loop."""
+
+    def __init__(self, client: VoteClient, calls: Calls, waiting: Iterator[VoteCall]) -> None:
+        self._came: SimpleQueue[tuple[Group, asyncio.Future[None]] | None] = SimpleQueue()
+        self._handed: list[asyncio.Future[None]] = []
+        self._failure: BaseException | None = None
+        self._loop = asyncio.new_event_loop()
+        self._task = self._loop.create_task(client.run(calls, waiting, self._hand))
+        self._thread = threading.Thread(target=self._work, name="judge-client", daemon=True)
+        self._thread.start()
+
+    def next(self, timeout: float | None) -> Group | None:
+        """The replies that came meanwhile; empty after `timeout` seconds without any, None at the end."""
+        try:
+            came = self._came.get(timeout=timeout)
+        except Empty:
+            return ()
+        group: list[tuple[VoteCall, Reply]] = []
+        while came is not None:
+            group += came[0]
+            self._handed.append(came[1])
+            if len(self._handed) >= _MOST or self._came.empty():
+                return group
+            came = self._came.get()
+        if group:
+            self._came.put(None)
+            return group
+        if self._failure:
+            raise _cause(self._failure)
+        return None
+
+    def release(self) -> None:
+        """Let those go on that wait for the replies so far to be on disk."""
+        if self._handed:
+            self._loop.call_soon_threadsafe(self._loop.create_task, _resolve(self._handed))
+            self._handed = []
+
+    def stop(self) -> None:
+        """End the work, if it has not ended."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join()
+
+    def _hand(self, group: Group) -> asyncio.Future[None]:
+        saved = self._loop.create_future()
+        self._came.put((group, saved))
+        return saved
+
+    def _work(self) -> None:
+        try:
+            self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            pass  # the caller was interrupted
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+            self._failure = error
+        finally:
+            self._loop.close()
+            self._came.put(None)
+
+
+async def _resolve(handed: list[asyncio.Future[None]]) -> None:
+    for saved in handed:
+        if not saved.done():
+            saved.set_result(None)
+        await asyncio.sleep(0)  # those that leave together would come back together
 
 
 def _cause(error: BaseException) -> BaseException:

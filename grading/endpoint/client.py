@@ -8,17 +8,16 @@ import logging
 import os
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from grading.backend import Reply, Sink, VoteCall
+from grading.backend import Calls, Group, Reply, VoteCall
 from grading.endpoint.chat import replies_in
 from grading.endpoint.dialect import Dialect
 from grading.endpoint.errors import CallFailedError, StatusError
 from grading.endpoint.learner import MOST_WASTED
 from grading.endpoint.rate_headers import ATTEMPTS
-from grading.endpoint.saver import Saver
 from grading.endpoint.transport import Transport
 from grading.failure import Cause, Failure
 from grading.verdict import State
@@ -61,12 +60,14 @@ class VoteClient:
         """Forget the failures of earlier calls, which may have passed."""
         self._failures_in_a_row = 0
 
-    async def run(self, calls: Iterator[VoteCall], sink: Sink) -> None:
-        """Answer all calls, begun in their order; replies are saved as they come, and then read."""
-        self._sink = sink
+    async def run(self, calls: Calls, begun: Iterator[VoteCall], hand: Callable[[Group], Awaitable[None]]) -> None:
+        """Answer all calls that `begun`, an iterator of `calls`, yields, in their order.
+
+        Replies are handed on as they come; what `hand` returns is done when they are on disk.
+        """
+        self._charge = calls.charge
         self._doubt = asyncio.Lock()
-        saver = Saver(sink)
-        waiting = _Waiting(calls)
+        waiting = _Waiting(begun)
         url, name = self._spec.url("chat/completions"), self._spec.model
         async with Transport(url, self._headers(), self._throttle, name=name) as transport:
 
@@ -74,34 +75,28 @@ class VoteClient:
                 # The workers take from one iterator and the throttle keeps their order, so that calls which
                 # begin with the same text (votes on one answer, answers to one question) leave together.
                 request = self._next(waiting)
-                while request is not None and not sink.ended:
+                while request is not None and not calls.ended:
                     replies = await self._ask(transport, request)
                     if replies:
                         waiting.put_back(request.votes[len(replies) :])
                     else:
                         waiting.defer(request.votes)
-                    number = saver.keep(list(zip(request.votes, replies, strict=False)))  # perhaps of none
+                    saved = hand(list(zip(request.votes, replies, strict=False)))  # perhaps of none
                     # The next request is prepared during the wait for the disk, and leaves after that.
                     request = None if once else self._next(waiting)
-                    await saver.saved(number)
+                    await saved
                     if once:
                         return True
                 return False
 
-            reading = asyncio.create_task(saver.read())
-            try:
-                while not self._known() and await work(once=True):
-                    pass
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(self._throttle.bound):
-                        if waiting.exhausted:
-                            break
-                        group.create_task(work())
-                        await asyncio.sleep(self._spacing())
-                if reading.done():
-                    await reading  # it ends by an error only
-            finally:
-                reading.cancel()
+            while not self._known() and await work(once=True):
+                pass
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(self._throttle.bound):
+                    if waiting.exhausted:
+                        break
+                    workers.create_task(work())
+                    await asyncio.sleep(self._spacing())
 
     def _spacing(self) -> float:
         """Seconds from one worker's start to the next: those that start together have their replies together.
@@ -186,7 +181,7 @@ class VoteClient:
                             continue
                         if self._wasted >= MOST_WASTED and not self._throttle.proved:
                             self.ended = error.failure
-                elif error.usage and error.passing and paid < ATTEMPTS and self._sink.again(votes[0], error.usage):
+                elif error.usage and error.passing and paid < ATTEMPTS and self._charge(votes[0], error.usage):
                     paid += 1
                     await asyncio.sleep(random.uniform(0, _AGAIN))  # noqa: S311
                     continue

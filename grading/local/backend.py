@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from unicodedata import category, normalize
 
 from jinja2 import TemplateError
 
-from grading.backend import Message, Reply, Sink, VoteCall, save_and_read
+from grading.backend import Calls, Group, Message, Reply, VoteCall, at_leisure
 from grading.errors import UserError
 from grading.models.fingerprint import check_model_path
 from grading.protocol.parse import canonical, dictated_verdicts, is_evidence, normalise
@@ -71,31 +71,28 @@ class LocalBackend:
         check_model_path(self.model)
         _load_tokenizer(self.model)
 
-    def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
+    def replies(self, calls: Calls) -> Generator[Group]:
         """Answer every call; replies come batch by batch, in the calling thread.
 
         A call that does not fit the model's context is answered with API_FAILED. Raises UserError as `check`
         does, and if the model cannot decode several tokens at a time (state-space models).
         """
-        calls = list(calls)
-        if not calls:
+        wanted = list(calls)
+        if not wanted:
             return
         self.check()
         judge = load_judge(self.model, self.dtype)
         room = judge.context - self.max_tokens
         fitting = []
-        for messages, votes in _by_messages(calls):
+        for messages, votes in _by_messages(wanted):
             prompt = _encode(judge.tokenizer, messages)
             if len(prompt) <= room:
                 fitting.append([(call, prompt) for call in votes])
                 continue
             detail = f"{len(prompt)} tokens of prompt and {self.max_tokens} of reply exceed the model's context"
-            for call in votes:
-                sink.take(call, Reply(State.API_FAILED, detail=f"{detail} of {judge.context:.0f}"))
+            yield [(call, Reply(State.API_FAILED, detail=f"{detail} of {judge.context:.0f}")) for call in votes]
         for batch in _batches(fitting, self.batch_size):
-            for row in self._decode(judge, batch):
-                sink.take(row.call, self._reply(judge, row))
-            save_and_read(sink)
+            yield from at_leisure([(row.call, self._reply(judge, row)) for row in self._decode(judge, batch)])
 
     def _decode(self, judge: LoadedJudge, batch: Sequence[_Prompted]) -> list[_Row]:
         import torch

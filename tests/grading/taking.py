@@ -1,32 +1,28 @@
-"""A sink that hands every reply to a function at once."""
+"""Calls to a backend that is tested without an asker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from grading.backend import Reply, VoteCall
+from grading.backend import Backend, Reply, VoteCall
 from grading.verdict import Usage
 
 
 @dataclass
-class Taking:
-    """For a backend that is tested without an asker."""
+class Unbounded:
+    """Calls without a budget."""
 
-    keep: Callable[[VoteCall, Reply], None]
+    calls: Sequence[VoteCall]
+    ended: bool = False
 
-    @property
-    def ended(self) -> bool:
-        return False
+    def __iter__(self) -> Iterator[VoteCall]:
+        return iter(self.calls)
 
-    def again(self, call: VoteCall, usage: Usage) -> bool:
+    def charge(self, call: VoteCall, usage: Usage) -> bool:
         return True
 
-    def take(self, call: VoteCall, reply: Reply) -> None:
-        self.keep(call, reply)
 
-    def save(self) -> None:
-        pass
-
-    def read(self) -> bool:
-        return False
+def replies_of(backend: Backend, calls: Sequence[VoteCall]) -> list[tuple[VoteCall, Reply]]:
+    """All replies, in the order in which they came."""
+    return [one for group in backend.replies(Unbounded(calls)) for one in group]

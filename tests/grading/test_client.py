@@ -16,7 +16,7 @@ from grading import State, resolve_judge
 from grading.asker import open_backend
 from grading.backend import Reply, VoteCall
 from grading.endpoint import transport
-from tests.grading.taking import Taking
+from tests.grading.taking import replies_of
 from tests.servers.threaded import Handler, serving
 
 pytestmark = pytest.mark.slow
@@ -74,8 +74,7 @@ def ask(endpoint: Endpoint, number: int = 1, *, concurrency: int = 8, adaptive: 
     """The replies to `number` calls, in the order in which they came."""
     judge = resolve_judge("judge", base_url=endpoint.base_url)
     calls = [VoteCall(str(n), n, ({"role": "user", "content": str(n)},), ("c",), "text", n) for n in range(number)]
-    replies: list[Reply] = []
-    open_backend(judge, concurrency, adaptive=adaptive).run(calls, Taking(lambda _, reply: replies.append(reply)))
+    replies = [reply for _, reply in replies_of(open_backend(judge, concurrency, adaptive=adaptive), calls)]
     assert len(replies) == number
     return replies
 

@@ -20,7 +20,7 @@ from grading.protocol.parse import is_evidence, normalise
 from grading.protocol.prompt import build_messages
 from grading.protocol.untrusted import shown
 from grading.verdict import Criterion, GradingRequest, State
-from tests.grading.taking import Taking
+from tests.grading.taking import replies_of
 
 CRITERIA = (Criterion("rain", "It is about rain."), Criterion('a "b"\\', "It has a metaphor."))
 IDS = tuple(criterion.id for criterion in CRITERIA)
@@ -92,13 +92,9 @@ def call(answer: str, seed: int = 0) -> VoteCall:
 
 
 def run(backend: LocalBackend, calls: Sequence[VoteCall]) -> list[Reply]:
-    replies: dict[str, Reply] = {}
-
-    def keep(answered: VoteCall, reply: Reply) -> None:
-        assert answered.key not in replies
-        replies[answered.key] = reply
-
-    backend.run(calls, Taking(keep))
+    replied = replies_of(backend, calls)
+    replies = {answered.key: reply for answered, reply in replied}
+    assert len(replies) == len(replied)
     return [replies[answered.key] for answered in calls]
 
 

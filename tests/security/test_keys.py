@@ -24,7 +24,7 @@ from grading.backend import Reply, VoteCall
 from grading.batch.api import BatchApi, NotSubmittedError
 from grading.batch.file import read_results
 from grading.keys import MARK, redact, redact_logs, register_argument_keys, without_keys
-from tests.grading.taking import Taking
+from tests.grading.taking import replies_of
 from tests.security.foreign import write_answers_file, write_pack
 from tests.servers.chat import ChatServer
 from tests.servers.told import Answer, Came, ToldServer
@@ -88,10 +88,8 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 def ask(base_url: str) -> Reply:
     """The reply to one call."""
     judge = resolve_judge("judge", base_url=base_url)
-    replies: list[Reply] = []
     call = VoteCall("0", 0, ({"role": "user", "content": "A prompt."},), ("c",), "text", 0)
-    open_backend(judge, 4).run([call], Taking(lambda _, reply: replies.append(reply)))
-    [reply] = replies
+    [(_, reply)] = replies_of(open_backend(judge, 4), [call])
     return reply
 
 

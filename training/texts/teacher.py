@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from grading import Budget, State, Usage, UserError
 from grading.asker import Asker, open_backend
-from grading.backend import Backend, Message, Reply, Sink, VoteCall, save_and_read
+from grading.backend import Backend, Calls, Group, Message, Reply, VoteCall, at_leisure
 from grading.cost.progress import CallBar
 from grading.home import StorePlace
 from grading.keys import redact, register_text_keys
@@ -195,13 +195,12 @@ class LmEvalBackend:
             ) from error
         check_model_path(self._spec.model)
 
-    def run(self, calls: Iterable[VoteCall], sink: Sink) -> None:
+    def replies(self, calls: Calls) -> Generator[Group]:
         """Answer all calls, chunk by chunk, in this thread."""
         waiting = iter(calls)
         while chunk := list(islice(waiting, _CHUNK)):
-            for call, reply in zip(chunk, self._write(chunk), strict=True):
-                sink.take(call, replace(reply, refused=_NO_SEED))
-            save_and_read(sink)
+            replies = (replace(reply, refused=_NO_SEED) for reply in self._write(chunk))
+            yield from at_leisure(list(zip(chunk, replies, strict=True)))
 
     def _write(self, chunk: Sequence[VoteCall]) -> list[Reply]:
         from lm_eval.api.instance import Instance
