@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
@@ -327,10 +328,18 @@ def estimate(
     Without --recipe, only the texts are estimated; without --tasks, the recipe's tasks are compared. For an
     experiment, the memory of each training is printed, too; the exit status is 1 if GPUs or budget do not suffice.
     """
+    from grading import UserError
+
     if experiment is not None:
-        _refuse_options(context, experiment)
+        typed = _typed(context, [name for name in context.params if name not in ("experiment", "as_json")])
+        if typed:
+            raise UserError(f"The experiment {experiment} says what {typed} would: leave the options out.")
         _estimate_experiment(experiment, as_json=as_json)
         return
+    if recipe is None and _typed(context, ["items"]):
+        raise UserError(
+            "--items is the number that trained models are compared on: name their recipe with --recipe."
+        )
     from skillmix_tasks.harness.settings import given_settings, read_settings
     from training.estimate import estimate as make
     from training.texts.plan import choose_plan
@@ -351,17 +360,14 @@ def estimate(
     typer.echo(json.dumps(found.record()) if as_json else found.text())
 
 
-def _refuse_options(context: typer.Context, experiment: Path) -> None:
-    from grading import UserError
+def _typed(context: typer.Context, names: Sequence[str]) -> str:
+    """Those of the options `names` that were typed, as a sentence lists them."""
     from grading.commands.words import listed
 
-    others = [name for name in context.params if name not in ("experiment", "as_json")]
-    sources = {name: context.get_parameter_source(name) for name in others}
-    typed = [
-        f"--{name.replace('_', '-')}" for name in others if getattr(sources[name], "name", "") == "COMMANDLINE"
-    ]
-    if typed:
-        raise UserError(f"The experiment {experiment} says what {listed(typed)} would: leave the options out.")
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return listed(
+        [f"--{name.replace('_', '-')}" for name in names if getattr(sources[name], "name", "") == "COMMANDLINE"]
+    )
 
 
 def _estimate_experiment(file: Path, *, as_json: bool) -> None:

@@ -99,6 +99,7 @@ def _typed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--config", "-C")
     parser.add_argument("--limit", "-L")
     parser.add_argument("--model", "-M")
+    parser.add_argument("--num_fewshot", "-f")
     for names in _DICTIONARIES:
         parser.add_argument(*names, nargs="*", action="append", default=[])
     return parser.parse_known_args(arguments)[0]
@@ -114,6 +115,9 @@ def _check_named(arguments: Sequence[str]) -> None:
             limit = 0.0
         if not 0 < limit < float("inf"):
             raise UserError(f"--limit takes a number of items above 0, not {given.limit!r}: type --limit 10.")
+    ours = all(name.startswith("skillmix") for name in ",".join(given.tasks).split(","))
+    if ours and given.num_fewshot not in (None, "0"):
+        raise UserError("The tasks have no examples to show before an item: leave --num_fewshot out.")
     if given.config:
         return
     if not given.tasks:

@@ -92,6 +92,10 @@ def test_a_limit_that_is_no_number(start):
     assert "--limit takes a number of items above 0, not 'abc'" in start(*TASK[:2], "--limit", "abc")
 
 
+def test_examples_before_an_item(start):
+    assert "leave --num_fewshot out" in start(*TASK[:2], "--num_fewshot", "5")
+
+
 def test_no_model(tmp_path: Path):
     sentence = mistake(["skillmix", "eval", *TASK], environment(tmp_path / "home"), tmp_path)
     assert "--model_args is missing" in sentence

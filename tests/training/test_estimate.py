@@ -133,3 +133,9 @@ def test_an_experiment_takes_no_other_option():
     done = CliRunner().invoke(app, ["estimate", "reproduce/tiny.yaml", "--votes", "3", "--k", "1"])
     assert isinstance(done.exception, UserError)
     assert "says what --votes and --k would: leave the options out" in str(done.exception)
+
+
+def test_a_number_of_items_needs_the_recipe():
+    mount()
+    done = CliRunner().invoke(app, ["estimate", "--plan", "paper", "--teacher", JUDGE, "--items", "5"])
+    assert "name their recipe with --recipe" in str(done.exception)
