@@ -17,6 +17,7 @@ from hub_cards.hub.records import json_file, read_record
 from hub_cards.hub.scrub import local_paths, public_name, scrub
 from hub_cards.leaderboards import RESULTS, Pinned, results_file
 from hub_cards.model_card import model_card
+from skillmix_tasks.commands.embedded import EMBEDDED_ON_HUB, embedded_folder
 from skillmix_tasks.items.licenses import known_license
 
 MARK = "model"
@@ -64,7 +65,7 @@ def model_facts(
             "training data": (training_data, "--training-data ORG/NAME"),
             f"base model's name on the Hub, where the run has {named}": (
                 named if "/" in named else None,
-                "--base-model ORG/NAME",
+                f"--base-model {EMBEDDED_ON_HUB if named == embedded_folder().name else 'ORG/NAME'}",
             ),
         },
         {"run.json": (run, [f"data.{fact}" for fact in ("config", "rows", "fingerprint")])},

@@ -94,11 +94,13 @@ def grade(
     from grading.commands.closing import same_command, show_closing
     from skillmix_tasks.commands.evaluate import strict_json
     from skillmix_tasks.commands.regrade import regrade_all
+    from skillmix_tasks.harness.logs import show_our_logs
     from skillmix_tasks.harness.settings import given_settings
     from skillmix_tasks.scoring.controls import take_failures
     from skillmix_tasks.stored.facts import run_facts
 
     setup_logging()
+    show_our_logs()
     overrides = given_settings(
         settings,
         judge=judge,

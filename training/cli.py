@@ -210,7 +210,7 @@ def train(
     if is_main():
         typer.echo(json.dumps(result) if as_json else result_text(out, result))
         facts = {
-            "student": chosen_recipe.model,
+            "base model": chosen_recipe.model,
             "data": ", ".join(data),
             "steps": f"{result['steps']:,}, {result['seconds']:,.0f} s",
             "results": out,

@@ -20,6 +20,8 @@ from skillmix_tasks.harness.logs import no_loading_bars
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
 
+EMBEDDED_ON_HUB = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
 
 def embedded_folder() -> Path:
     """The directory of the model that commands share."""

@@ -27,7 +27,9 @@ def known_license(name: str, write: str) -> str:
     wanted = name.strip().lower().replace(" ", "-")
     if wanted in LICENSES:
         return wanted
-    [near] = get_close_matches(wanted, sorted(LICENSES), n=1) or ["cc-by-4.0"]
+    versions = [name for name in LICENSES if name.startswith(wanted)]  # "cc-by" means its last version
+    similar = get_close_matches(wanted, sorted(LICENSES), n=1) or ["cc-by-4.0"]
+    near = max(versions, key=lambda name: (-len(name), name)) if versions else similar[0]
     raise UserError(
         f"The Hub does not know the license {name!r}: write `{write}{near}`, or another id of "
         "https://huggingface.co/docs/hub/repositories-licenses."

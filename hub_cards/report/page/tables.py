@@ -126,23 +126,36 @@ def _table(rows: Sequence[Row], metric: str, split: str, title: str) -> list[str
 def _comparisons_text(study: Study) -> str:
     lines = ["# Paired comparisons", "", *_paragraphs(study)]
     records = list(comparison_records(study))
-    if not records:
-        return "\n".join([*lines, "No two students were judged alike on the same items."]) + "\n"
-    lines += [
-        "Differences are second minus first, with 95 % intervals; `p` is that of McNemar's exact test (of a "
-        "permutation test for the skill fraction), `p (Holm)` is adjusted for all comparisons of a metric under "
-        "one judge.",
-        "",
-        "| first | second | metric | split | k | n | difference | better / worse | p | p (Holm) |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    if records:
+        lines += [
+            "Differences are second minus first, with 95 % intervals; `p` is that of McNemar's exact test (of a "
+            "permutation test for the skill fraction), `p (Holm)` is adjusted for all comparisons of a metric "
+            "under one judge.",
+            "",
+            "| first | second | judge | metric | split | k | n | difference | better / worse | p | p (Holm) |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
+        ]
+    else:
+        lines.append("No two students were judged alike on the same items.")
     for one in records:
         interval = f" [{one['low']:+.2f}, {one['high']:+.2f}]" if one["low"] is not None else ""
         lines.append(
-            f"| {plain(one['first'])} | {plain(one['second'])} | {METRIC_NAMES[one['metric']]} | "
-            f"{one['split']} | {one['k']} | {one['items']} | {one['difference']:+.2f}{interval} | "
-            f"{one['better']} / {one['worse']} | {one['p']:.3g} | {one['p_holm']:.3g} |"
+            f"| {plain(one['first'])} | {plain(one['second'])} | {plain(one['judge'])} | "
+            f"{METRIC_NAMES[one['metric']]} | {one['split']} | {one['k']} | {one['items']} | "
+            f"{one['difference']:+.2f}{interval} | {one['better']} / {one['worse']} | {one['p']:.3g} | "
+            f"{one['p_holm']:.3g} |"
         )
+    for judges in study.agreements:
+        lines += [
+            "",
+            f"## {plain(judges.first)} and {plain(judges.second)} on {judges.answers} answers of "
+            f"{plain(judges.student)}",
+            "",
+            "| points | n | share alike | kappa |",
+            "|---|---|---|---|",
+        ]
+        for kind, found in judges.kinds.items():
+            lines.append(f"| {kind} | {found.decisions} | {found.agreement.text()} | {found.kappa.text()} |")
     for training in study.trainings:
         lines += ["", f"## From {plain(training.before.student)} to {plain(training.after.student)}", ""]
         lines += [

@@ -50,12 +50,17 @@ def summary(study: Study) -> list[str]:
     """The first sentences of the tables, and of the page's small print."""
     rows, runs = study.measured, [study.entries[number].run for row in study.measured for number in row.runs]
     students, judges = _distinct([f"“{row.student}”" for row in rows]), _distinct([row.judge for row in rows])
+    # An answer that two judges have judged is one answer.
+    answered: dict[tuple[str, str], int] = {}
+    for run in runs:
+        of_task = (run.student.name, run.task)
+        answered[of_task] = max(run.items, answered.get(of_task, 0))
     packs = _distinct([run.record.pack.id for run in runs])
     splits = [SPLIT_NAMES[split] for split in SPLITS if split in {run.record.split for run in runs}]
     sentences = [
         f"Measured: {listed(students)}, with k = {_range(sorted({run.record.k for run in runs}))} skills of the "
         f"{'pack' if len(packs) == 1 else 'packs'} {listed(packs)}, on {listed(splits)}. "
-        f"{many(sum(run.items for run in runs), 'item')} in all, each with its best of several generations.",
+        f"{many(sum(answered.values()), 'item')} answered in all; of an item's generations the best counts.",
         f"{'Judge' if len(judges) == 1 else 'Judges'}: {listed(judges)}. " + _trust(study),
     ]
     published = [row for row in study.rows if not row.runs]
