@@ -321,11 +321,14 @@ def estimate(
     items: options.Items = 100,
     as_json: options.AsJson = False,
 ) -> None:
-    """Print the expected cost of making texts, training on them and comparing the models.
+    """Print the expected cost of judging, or of making texts, training on them and comparing the models.
+
+    skillmix estimate --tasks skillmix_k4 --judge MODEL
 
     skillmix estimate --plan paper --teacher MODEL --judge MODEL --recipe mistral-7b-instruct-paper
 
-    Without --recipe, only the texts are estimated; without --tasks, the recipe's tasks are compared. For an
+    --tasks alone is the judging of one student. With --plan or --k it is texts, and with --recipe also a training
+    and the comparison of the models on --tasks, by default the recipe's. For an
     experiment, the memory of each training is printed, too; the exit status is 1 if GPUs or budget do not suffice.
     """
     from grading import UserError
@@ -336,18 +339,21 @@ def estimate(
             raise UserError(f"The experiment {experiment} says what {typed} would: leave the options out.")
         _estimate_experiment(experiment, as_json=as_json)
         return
-    if recipe is None and _typed(context, ["items"]):
-        raise UserError(
-            "--items is the number that trained models are compared on: name their recipe with --recipe."
-        )
+    if recipe is None and tasks is None and _typed(context, ["items"]):
+        raise UserError("--items is a number for each task: name them with --tasks, or a recipe with --recipe.")
     from skillmix_tasks.harness.settings import given_settings, read_settings
     from training.estimate import estimate as make
+    from training.estimate import estimate_judging
     from training.texts.plan import choose_plan
     from training.texts.teacher import resolve_teacher
     from training.tune.recipe import load_recipe
 
     given = given_settings(judge=judge, judge_base_url=judge_base_url, votes=votes)
     settings = read_settings({"skillmix": given})
+    if tasks and not _typed(context, ["plan", "k", "accept", "recipe", "teacher"]):
+        found = estimate_judging(settings.judges(), pack_name=pack, tasks=options.listed(tasks), items=items)
+        typer.echo(json.dumps(found.record()) if as_json else found.text())
+        return
     found = make(
         choose_plan(plan, options.numbers(k), accept, scale),
         resolve_teacher(teacher, lm_args=teacher_args, base_url=teacher_base_url),

@@ -31,7 +31,7 @@ from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.rubric import grading_request
-from training.texts.plan import Kind, Plan, cells
+from training.texts.plan import Kind, Plan, cells, check_cells
 from training.texts.teacher import TeacherSpec
 from training.tune.recipe import Recipe
 
@@ -192,6 +192,7 @@ def estimate(
     estimated. Raises UserError for an unknown task.
     """
     pack = load_pack(pack_name)
+    check_cells(pack, plan)
     kinds = sampled_cells(pack, plan)
     parts = [texts_part("Texts", pack, kinds, teacher, judges)]
     # The rows of a training are weighted by it, and otherwise it says how many tries texts take.
@@ -200,8 +201,7 @@ def estimate(
     if recipe is not None:
         billions = sizes[recipe.model] = _known()["billions_of_parameters"].get(recipe.model)
         parts.append(training_part("Training", pack, kinds, recipe, billions))
-        asked = tasks or recipe.eval_tasks
-        names = list(dict.fromkeys(name for task in asked for name in tasks_named(task)))
+        names = _names(tasks or recipe.eval_tasks)
         number = items * GENERATIONS * _MODELS
         answers = len(names) * number
         work = f"{many(answers, 'answer')} to {many(len(names), 'task')}, before and after"
@@ -210,6 +210,17 @@ def estimate(
     elif tasks:
         raise UserError("--tasks are answered by a trained model: name its recipe, too (`skillmix recipes`).")
     return Estimate(parts, unpriced((teacher, *judges)), assumptions(weighted, [recipe] if recipe else [], sizes))
+
+
+def estimate_judging(judges: Sequence[JudgeSpec], *, pack_name: str, tasks: Sequence[str], items: int) -> Estimate:
+    """The estimate of judging one student's answers to `items` items of each task, without the student's own cost.
+
+    Raises UserError for an unknown task.
+    """
+    names, number = _names(tasks), items * GENERATIONS
+    work = f"{many(len(names) * number, 'answer')} to {many(len(names), 'task')}, the student's own cost left out"
+    part = Part("Judging", work, judging(load_pack(pack_name), judges, names, number), 0.0)
+    return Estimate([part], unpriced(judges), assumptions([], [], {}))
 
 
 def unpriced(specs: Sequence[ModelSpec]) -> list[ModelSpec]:
@@ -288,6 +299,10 @@ def judging(pack: Pack, judges: Sequence[JudgeSpec], names: Sequence[str], numbe
 def answering_hours(answers: int, billions: float | None) -> float | None:
     """GPU hours of a model of so many parameters for two replies to each of `answers`."""
     return _gpu_hours(answers * 2 * _REPLY / _known()["generate_tokens_per_second"], billions)
+
+
+def _names(tasks: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(name for task in tasks for name in tasks_named(task)))
 
 
 def _tries(kind: Kind) -> int:

@@ -33,11 +33,14 @@ def metrics(folder: _Folder, as_json: options.AsJson = False) -> None:
 
     Faults are counted by student and k; --json prints a line for each.
     """
+    from grading import UserError
     from grading.commands.tables import print_table
     from skillmix_tasks.calibration.reference_metrics import reference_metrics
 
     report = reference_metrics(folder)
     _show(report.faults, one_by_one=as_json)
+    if not report.metrics:
+        raise UserError(f"No graded answer of {folder} can be read: the faults above say why.")
     if as_json:
         typer.echo(json.dumps(report.records()))
         return

@@ -100,6 +100,7 @@ def _typed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--limit", "-L")
     parser.add_argument("--model", "-M")
     parser.add_argument("--num_fewshot", "-f")
+    parser.add_argument("--items")
     for names in _DICTIONARIES:
         parser.add_argument(*names, nargs="*", action="append", default=[])
     return parser.parse_known_args(arguments)[0]
@@ -115,6 +116,11 @@ def _check_named(arguments: Sequence[str]) -> None:
             limit = 0.0
         if not 0 < limit < float("inf"):
             raise UserError(f"--limit takes a number of items above 0, not {given.limit!r}: type --limit 10.")
+    if given.items:
+        raise UserError(
+            f"--items is not an option of eval: type --limit {given.items} for the first items of each task, or "
+            f"--set items={given.items} for a smaller sample."
+        )
     ours = all(name.startswith("skillmix") for name in ",".join(given.tasks).split(","))
     if ours and given.num_fewshot not in (None, "0"):
         raise UserError("The tasks have no examples to show before an item: leave --num_fewshot out.")
@@ -236,9 +242,12 @@ def _is_file(name: str) -> bool:
 def _check_before_loading(given: dict[str, Any], settings: Settings) -> None:
     from skillmix_tasks.harness.preflight import check_judges, check_student, refuse_chat_api
 
+    output = given.get("output_path")
+    if output and Path(output).is_file():
+        raise UserError(f"--out takes a folder, and {output} is a file: type another name.")
     for option in ("log_samples", "predict_only"):
-        if given.get(option) and not given.get("output_path"):
-            raise UserError(f"--{option} writes files: type --output_path FOLDER, too.")
+        if given.get(option) and not output:
+            raise UserError(f"--{option} writes files: type --out FOLDER, too.")
     if not given.get("apply_chat_template"):
         refuse_chat_api(str(given.get("model", "")))
     if not given.get("predict_only"):

@@ -54,6 +54,11 @@ def item_metrics(generations: Sequence[Points]) -> dict[str, float]:
     """
     if not generations:
         raise UserError("An item without generations has no metrics: give the points of at least one.")
+    if wrong := next((one for one in generations if not isinstance(one, Mapping)), None):
+        raise UserError(
+            f"Metrics are those of points, not of {type(wrong).__name__}: type "
+            "item_metrics([score.points for score in scores])."
+        )
     covered = all(earned is not None for points in generations for earned in points.values())
     low = _best(generations, undecided=False)
     high = _best(generations, undecided=True)

@@ -96,6 +96,10 @@ def test_examples_before_an_item(start):
     assert "leave --num_fewshot out" in start(*TASK[:2], "--num_fewshot", "5")
 
 
+def test_a_number_of_items(start):
+    assert "type --limit 5" in start(*TASK[:2], "--items", "5")
+
+
 def test_no_model(tmp_path: Path):
     sentence = mistake(["skillmix", "eval", *TASK], environment(tmp_path / "home"), tmp_path)
     assert "--model_args is missing" in sentence

@@ -9,8 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from grading import UserError, resolve_judge
+from grading.cost.estimate import COMPLETION_PER_CRITERION
 from skillmix import app, mount
-from training.estimate import Estimate, Part, estimate
+from skillmix_tasks.scoring.metrics import GENERATIONS
+from training.estimate import Estimate, Part, estimate, estimate_judging
 from training.texts.plan import Plan, load_plan, own_plan, scaled
 from training.texts.teacher import resolve_teacher
 from training.tune.recipe import load_recipe
@@ -138,4 +140,20 @@ def test_an_experiment_takes_no_other_option():
 def test_a_number_of_items_needs_the_recipe():
     mount()
     done = CliRunner().invoke(app, ["estimate", "--plan", "paper", "--teacher", JUDGE, "--items", "5"])
-    assert "name their recipe with --recipe" in str(done.exception)
+    assert "name them with --tasks, or a recipe with --recipe" in str(done.exception)
+
+
+def test_judging_alone_is_proportional_to_the_items():
+    judge = resolve_judge(JUDGE)
+    few, many = (
+        estimate_judging([judge], pack_name="language", tasks=["skillmix_k4"], items=items).parts[0].usage
+        for items in (100, 300)
+    )
+    assert many.completion == 3 * few.completion
+    assert (
+        few.completion == 100 * GENERATIONS * judge.votes * (4 + 2) * COMPLETION_PER_CRITERION
+    )  # code counts sentences
+    mount()
+    done = CliRunner().invoke(app, ["estimate", "--tasks", "skillmix_k4", "--judge", JUDGE, "--items", "300"])
+    assert done.exit_code == 0
+    assert done.stdout.startswith("Judging: 900 answers to 1 task")

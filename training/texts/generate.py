@@ -37,7 +37,7 @@ from training.data.rows import rows_file, rows_files
 from training.texts.counts import Counts, Tally
 from training.texts.drafts import Draft, check_draft, judge_drafts, write_drafts
 from training.texts.duplicates import Duplicates
-from training.texts.plan import Kind, Plan, cells, number_of_cells
+from training.texts.plan import Kind, Plan, cells, check_cells
 from training.texts.reasons import Reason, advice
 from training.texts.teacher import Teacher, TeacherSpec
 
@@ -110,7 +110,8 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
     Raises UserError if `out` holds another run, or a model cannot answer.
     """
     limits = limits or Limits()
-    _check_cells(run)
+    check_cells(run.pack, run.plan, run.seed)
+    _log_wanted(run.plan)
     if not 0 <= run.least_rate <= 1:
         raise UserError(f"--least-rate {run.least_rate} is not a rate: give a number from 0 to 1.")
     options: dict[str, Any] = {
@@ -137,24 +138,10 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
         panel.close()
 
 
-def _check_cells(run: Run) -> None:
-    """Raise UserError if the pack has too few cells for the plan; log the plan."""
-    excluded = evaluation_cells(run.pack, run.plan.ks)
-    for kind in run.plan.kinds:
-        cells(run.pack, kind, run.plan, run.seed, excluded)  # raises if the pack lacks skills or topics
-        there, left = (number_of_cells(run.pack, kind, some) for some in (frozenset(), excluded))
-        wanted = kind.accept or 1
-        if left < wanted:
-            split = "" if kind.skills == "all" else "train "
-            raise UserError(
-                f"The pack {run.pack.about.id!r} gives {left:,} texts with k = {kind.k}, and {wanted:,} are "
-                f"wanted: it has {there:,} combinations of {split}skills and a train topic, of which the items of "
-                f"the tasks hold back {there - left:,}. Add skills or topics, or make fewer texts (`skillmix pack "
-                "check` prints the numbers)."
-            )
-    wants = [f"{kind.accept:,} texts with k = {kind.k}" for kind in run.plan.kinds if kind.accept]
+def _log_wanted(plan: Plan) -> None:
+    wants = [f"{kind.accept:,} texts with k = {kind.k}" for kind in plan.kinds if kind.accept]
     if wants:
-        total = sum(kind.accept or 0 for kind in run.plan.kinds)
+        total = sum(kind.accept or 0 for kind in plan.kinds)
         logger.info("Wanted: %s%s.", ", ".join(wants), f"; {total:,} in all" if len(wants) > 1 else "")
 
 

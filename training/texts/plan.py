@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from grading import UserError
 from grading.errors import first_fault
 from grading.safety.bounds import own_names, own_yaml, user_yaml
-from skillmix_tasks.cells import Cell, cells_left
+from skillmix_tasks.cells import Cell, cells_left, evaluation_cells
 from skillmix_tasks.items.draw import Item, draw_items, make_item
 from skillmix_tasks.items.pack import Pack, Skill, Topic
 from training.texts.balanced import balanced_cells
@@ -136,6 +136,23 @@ def scaled(plan: Plan, factor: float) -> Plan:
 def number_of_cells(pack: Pack, kind: Kind, excluded: AbstractSet[Cell]) -> int:
     """How many different items `kind` has on `pack`: the most that `cells` can yield."""
     return cells_left(pack, kind.k, skills=kind.skills, excluded=excluded)
+
+
+def check_cells(pack: Pack, plan: Plan, seed: int = 0) -> None:
+    """Raise UserError if the pack has too few cells for the plan."""
+    excluded = evaluation_cells(pack, plan.ks)
+    for kind in plan.kinds:
+        cells(pack, kind, plan, seed, excluded)  # raises if the pack lacks skills or topics
+        there, left = (number_of_cells(pack, kind, some) for some in (frozenset(), excluded))
+        wanted = kind.accept or 1
+        if left < wanted:
+            split = "" if kind.skills == "all" else "train "
+            raise UserError(
+                f"The pack {pack.about.id!r} gives {left:,} texts with k = {kind.k}, and {wanted:,} are "
+                f"wanted: it has {there:,} combinations of {split}skills and a train topic, of which the items of "
+                f"the tasks hold back {there - left:,}. Add skills or topics, or make fewer texts (`skillmix pack "
+                "check` prints the numbers)."
+            )
 
 
 def cells(pack: Pack, kind: Kind, plan: Plan, seed: int, excluded: AbstractSet[Cell]) -> Iterator[Item]:
