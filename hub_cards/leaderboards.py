@@ -175,6 +175,7 @@ def leaderboard_rows(models: Mapping[str, Path], benchmark: str, pinned: Pinned)
                 id=digest([group, model]),
                 source=f"published, the Hub's leaderboard of {benchmark}",
                 student=model,
+                name=model,
                 judge=pinned.judge,
                 protocol=protocol,
                 pack=benchmark,

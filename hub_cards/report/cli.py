@@ -73,7 +73,7 @@ def report(
     else:
         for note in study.notes:
             typer.echo(note)
-        students, tasks = {row.student for row in study.measured}, len(study.entries)
+        students, tasks = {row.name for row in study.measured}, len(study.entries)
         typer.echo(
             f"{many(len(students), 'student')}, {many(tasks, 'result')}, "
             f"{many(len(study.answers.rows), 'item')} with answers"

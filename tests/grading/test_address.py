@@ -55,7 +55,7 @@ def test_a_key_with_a_character_that_no_key_has(bad: str, monkeypatch: pytest.Mo
     }.items():
         monkeypatch.setenv(variable, broken)
         with pytest.raises(
-            UserError, match=f"The key in {variable} has a character .*U\\+{ord(bad):04X}"
+            UserError, match=f"The key in {variable} has an invalid character .*U\\+{ord(bad):04X}"
         ) as error:
             spec.api_key()
         assert KEY not in str(error.value)

@@ -536,8 +536,10 @@ def test_a_report_that_meets_a_full_disk_leaves_the_old_one(made: Results, tmp_p
     env = variables(made.server, made.home)
     assert Fork(skillmix, *command, cwd=tmp_path, env=env).wait(120).returncode == 0
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    name = "a longer name of the student"
+    other = ("report", f"{name}={made.judged}", "-o", str(folder), "--before", name)
     for limit in (1_000, max(map(len, before.values())) - 1):
-        done = Fork(limited, limit, *command, "--before", "x", cwd=tmp_path, env=env).wait(120)
+        done = Fork(limited, limit, *other, cwd=tmp_path, env=env).wait(120)
         assert done.returncode == 1
         assert "an earlier report there is as it was" in done.stderr
         assert "Traceback" not in done.stderr

@@ -411,7 +411,7 @@ def test_a_pack_of_such_yaml_is_one_sentence(tmp_path: Path, name: str):
 def test_a_recipe_of_such_yaml_is_one_sentence(tmp_path: Path, name: str):
     path = tmp_path / "recipe.yaml"
     path.write_text(YAML[name])
-    with pytest.raises(UserError, match="is not YAML"):
+    with pytest.raises(UserError, match="cannot be read"):
         load_recipe(str(path))
 
 

@@ -39,11 +39,15 @@ class Cell:
 
 @dataclass
 class Row:
-    """A line of the leaderboard; `cells` by metric, split and k. Rows of one `group` may be ranked together."""
+    """A line of the leaderboard; `cells` by metric, split and k. Rows of one `group` may be ranked together.
+
+    `student` is its name as it is shown, with a warning about its answers, and `name` the name alone.
+    """
 
     id: str
     source: str
     student: str
+    name: str
     judge: str
     protocol: str
     pack: str
@@ -101,6 +105,7 @@ def measured_rows(
                 id=digest([run.group, run.student.key]),
                 source="measured",
                 student=students[run.student.key] + _mark(run),
+                name=students[run.student.key],
                 judge=judges[run.judge.key],
                 protocol=run.protocol.text(),
                 pack=_pack_text(run.record.pack),
@@ -145,6 +150,7 @@ def published_rows(published: Iterable[PublishedRow]) -> list[Row]:
                 id=digest([group, student]),
                 source=f"published, {one.source.page}, {one.source.date:%Y-%m-%d}",
                 student=student,
+                name=student,
                 judge=judge,
                 protocol=protocol,
                 pack="the papers' own lists",

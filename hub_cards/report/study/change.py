@@ -58,7 +58,7 @@ def trainings(
     stated = list(published)
     for one in rows:
         for other in rows:
-            if one.student == before and other.student in after and one.group == other.group:
+            if one.name == before and other.name in after and one.group == other.group:
                 changes = tuple(_changes(one, other, pairs, stated))
                 found.append(Training(one, other, changes, tuple(_gaps(changes))))
     return found

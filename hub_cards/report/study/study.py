@@ -85,7 +85,7 @@ def make_study(
         raise UserError("No task in these files is a judged SKILL-MIX task: there is nothing to report.")
     entries = _one_student_for_a_model(entries)
     rows, replaced = measured_rows(entries, calibrations)
-    students = list(dict.fromkeys(row.student for row in rows))
+    students = list(dict.fromkeys(row.name for row in rows))
     for option, name in (("--before", before), *(("--after", one) for one in after)):
         if name not in (*students, "before", "after"):
             raise UserError(
@@ -155,4 +155,4 @@ def _listed(missing: Missing) -> str:
 def _ordered(rows: Sequence[Row], before: str, after: Sequence[str]) -> list[Row]:
     """The rows with `before` ahead of `after`, so that comparisons read from the one to the other."""
     rank = dict.fromkeys(after, 1) | {before: 0}
-    return sorted(rows, key=lambda row: rank.get(row.student, 2))
+    return sorted(rows, key=lambda row: rank.get(row.name, 2))
