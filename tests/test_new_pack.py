@@ -45,6 +45,15 @@ def test_a_new_pack_has_the_id_of_its_folder(folder: str, name: str, tmp_path: P
     assert new_pack(tmp_path / folder) == name == load_pack(str(tmp_path / folder)).about.id
 
 
+def test_a_topic_may_be_held_out_in_either_spelling(tmp_path: Path):
+    new_pack(tmp_path / "mine")
+    before = load_pack(str(tmp_path / "mine"))
+    topics = tmp_path / "mine" / "topics.yaml"
+    topics.write_text(topics.read_text(encoding="utf-8").replace("heldout", "held-out"), encoding="utf-8")
+    assert "held-out" in topics.read_text(encoding="utf-8")
+    assert load_pack(str(tmp_path / "mine")) == before
+
+
 @pytest.mark.parametrize(
     ("folder", "said"), [("...", "no letter"), ("язык", "no letter"), ("Language", "is a bundled")]
 )

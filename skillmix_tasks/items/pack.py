@@ -12,7 +12,15 @@ from math import comb
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from skillmix_tasks.checks.normalise import words
 
@@ -83,7 +91,10 @@ class Topic(PackPart):
 
     id: _Id
     name: str = _Text
-    split: Literal["train", "heldout", "none"]
+    split: Annotated[
+        Literal["train", "heldout", "none"],
+        BeforeValidator(lambda given: "heldout" if given == "held-out" else given),  # as it is written elsewhere
+    ]
     source: Source = "ours"
 
 
