@@ -63,7 +63,7 @@ def model_facts(
         {
             "license": (license_, "--license apache-2.0"),
             "training data": (training_data, "--training-data ORG/NAME"),
-            f"base model's name on the Hub, where the run has {named}": (
+            f"base model's name on the Hub in place of {named}": (
                 named if "/" in named else None,
                 f"--base-model {EMBEDDED_ON_HUB if named == embedded_folder().name else 'ORG/NAME'}",
             ),

@@ -34,10 +34,14 @@ def check_student(model: str, model_args: Mapping[str, Any]) -> None:
 
     try:
         get_model(model)
-    except (ValueError, ImportError) as error:
+    except ImportError as error:
         raise UserError(
-            f"lm-eval cannot load students of --model {model} ({_first_line(error)}): install the missing "
-            "package, or type --model hf, vllm, local-chat-completions or openai-chat-completions."
+            f"lm-eval cannot load students of --model {model} ({_first_line(error)}): install the missing package."
+        ) from error
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"lm-eval has no --model {model}: type --model hf, vllm, local-chat-completions or "
+            "openai-chat-completions."
         ) from error
     name = model_args.get("pretrained")
     if model in _LOCAL and isinstance(name, str) and not Path(name).exists():

@@ -92,6 +92,11 @@ def test_a_limit_that_is_no_number(start):
     assert "--limit takes a number of items above 0, not 'abc'" in start(*TASK[:2], "--limit", "abc")
 
 
+def test_a_model_that_lm_eval_does_not_have(start):
+    typed = ("--model", "openai-chat", "--model_args", "model=x", "--apply_chat_template", "--limit", "1")
+    assert "lm-eval has no --model openai-chat: type --model hf," in start(*TASK[:2], *typed)
+
+
 def test_examples_before_an_item(start):
     assert "leave --num_fewshot out" in start(*TASK[:2], "--num_fewshot", "5")
 
