@@ -16,7 +16,9 @@ from typing import Any
 from skillmix_tasks.calibration.rows import GradedRow, ItemKey
 from skillmix_tasks.calibration.series import GradedSeries, majority, read_series
 from skillmix_tasks.calibration.tree import Fault
-from skillmix_tasks.scoring.metrics import METRICS, generation_metrics
+from skillmix_tasks.scoring.metrics import generation_metrics
+
+_METRICS = ("full_marks", "all_skills", "skill_fraction")  # of the reference's table
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ def _metrics(one: GradedSeries, items: Sequence[ItemKey], *, deducted: bool) -> 
     best = []
     for key in items:
         scores = [generation_metrics(_points(of[key], deducted=deducted)) for of in one.rows.values()]
-        best.append({metric: max(score[metric] for score in scores) for metric in METRICS})
-    means = {metric: fmean(scores[metric] for scores in best) for metric in METRICS}
+        best.append({metric: max(score[metric] for score in scores) for metric in _METRICS})
+    means = {metric: fmean(scores[metric] for scores in best) for metric in _METRICS}
     return ReferenceMetrics(
         student=one.series.student,
         k=one.series.k,

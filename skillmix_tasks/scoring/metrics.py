@@ -1,4 +1,4 @@
-"""From points to the three metrics, for a generation and for an item, with bounds for missing verdicts.
+"""From points to the metrics, for a generation and for an item, with bounds for missing verdicts.
 
 A point is True, False, or None where there is no verdict. Definitions: Yu et al. 2023, arXiv 2310.17567,
 section 3 (per generation) and the maximum over generations (per item).
@@ -18,7 +18,7 @@ GENERATIONS = 3  # of each item
 
 
 class Scores(NamedTuple):
-    """The three metrics of one item or generation, each from 0 to 1."""
+    """The metrics of one item or generation, each from 0 to 1."""
 
     full_marks: float
     all_skills: float
@@ -26,6 +26,12 @@ class Scores(NamedTuple):
 
 
 METRICS = Scores._fields
+METRIC_NAMES = {metric: metric.replace("_", " ") for metric in METRICS}  # as tables show them
+METRIC_MEANINGS = {
+    "full_marks": "every point is earned",
+    "all_skills": "all skills and at least two of topic, sense and length are earned",
+    "skill_fraction": "the share of the skills that are earned, if topic, sense and length all are",
+}
 _REST = (TOPIC, SENSE, LENGTH)
 
 

@@ -22,7 +22,7 @@ from grading.intervals import Interval
 from grading.safety.bounds import own_yaml, read_bytes
 from grading.safety.text import plain
 from skillmix_tasks.items.pack import Split
-from skillmix_tasks.scoring.metrics import METRICS
+from skillmix_tasks.scoring.metrics import METRIC_NAMES, METRICS
 from training.comparison import SPLITS
 from training.experiment.claims import claims_table, judge_claims
 from training.experiment.layout import DASH, Section, Table, Written, write_all, write_table, write_text
@@ -33,7 +33,6 @@ from training.seeds import mean_of
 from training.texts.counts import Counts
 
 PAPER = "2409.19808"
-_NAMES = dict(zip(METRICS, ("Full marks", "All skills", "Skill fraction"), strict=True))
 _TRIED = {1: 5_000, 2: 10_000, 3: 10_000}  # the paper's tries by k
 _KEPT = 13_957  # its texts with full marks, of all k
 _INFERRED = (
@@ -152,7 +151,7 @@ class _Study:
         beside = spec.judges == "first"
         sections = [
             Section(
-                _NAMES[metric],
+                METRIC_NAMES[metric].capitalize(),
                 [*(["judge"] if several else []), "model", "training", "split", *(f"k = {k}" for k in ks)],
                 [
                     [

@@ -16,8 +16,6 @@ from grading import UserError
 from grading.safety.bounds import read_bytes
 from grading.safety.templates import environment
 from hub_cards.report.page.words import (
-    METRIC_MEANINGS,
-    METRIC_NAMES,
     SPLIT_NAMES,
     headline,
     limits,
@@ -33,6 +31,7 @@ from hub_cards.report.stats.novelty import ASSUMPTIONS, sensitivity
 from hub_cards.report.stats.saturation import LEVEL
 from hub_cards.report.study.board import SPLITS, Cell, Row
 from hub_cards.report.study.study import Study
+from skillmix_tasks.scoring.metrics import METRIC_MEANINGS, METRIC_NAMES
 from skillmix_tasks.stored.record import RunRecord
 from training.experiment.layout import Table, read_tables
 from training.power import items_needed

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from hub_cards.report.page.words import METRIC_NAMES, SPLIT_NAMES
+from hub_cards.report.page.words import SPLIT_NAMES
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.board import SPLITS, Row
 from hub_cards.report.study.study import Study
+from skillmix_tasks.scoring.metrics import METRIC_NAMES
 from training.plots import MOST, Line, Panel, draw_figure
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from grading.safety.text import plain, write_csv
-from hub_cards.report.page.words import METRIC_NAMES, SPLIT_NAMES, cell_text, limits, number, summary
+from hub_cards.report.page.words import SPLIT_NAMES, cell_text, limits, number, summary
 from hub_cards.report.study.board import SPLITS, Row
 from hub_cards.report.study.study import Study
+from skillmix_tasks.scoring.metrics import METRIC_NAMES
 
 _SCORE = (
     *("student", "judge", "protocol", "pack", "source", "metric", "split", "k", "value", "low", "high"),

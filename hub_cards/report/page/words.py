@@ -9,18 +9,12 @@ from grading.commands.words import listed, many
 from hub_cards.report.study.board import NOT_STATED, SPLITS, Cell
 from hub_cards.report.study.study import Study
 
-METRIC_NAMES = {"full_marks": "full marks", "all_skills": "all skills", "skill_fraction": "skill fraction"}
 SPLIT_NAMES = {
     "all": "all skills and topics",
     "train": "train skills and topics",
     "heldout": "held-out skills and topics",
     "public": "the ten published skills and topics",
     NOT_STATED: "split not stated",
-}
-METRIC_MEANINGS = {
-    "full_marks": "every point is earned",
-    "all_skills": "all skills and at least two of topic, sense and length are earned",
-    "skill_fraction": "the share of the skills that are earned, if topic, sense and length all are",
 }
 
 

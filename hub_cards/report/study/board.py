@@ -158,7 +158,7 @@ def published_rows(published: Iterable[PublishedRow]) -> list[Row]:
             ),
         )
         for metric in METRICS:
-            value = getattr(one, metric)
+            value = getattr(one, metric, None)  # papers give some
             if value is not None:
                 split = one.split or NOT_STATED
                 row.cells[metric, split, one.k] = Cell(value, None, one.items, one.items, None, None, None)
