@@ -33,7 +33,7 @@ def judges_compared(rows: Sequence[Row], entries: Sequence[Measured]) -> list[Ju
     """Each two rows of which both judges have judged the same answers."""
     found = []
     for one, other in combinations(rows, 2):
-        if one.judge != other.judge and one.pack == other.pack:
+        if one.name == other.name and one.judge != other.judge and one.pack == other.pack:
             pairs = list(_common(one, other, entries))
             if pairs:
                 kinds = {kind: compare([list(_points(pair, kind)) for pair in pairs]) for kind in _KINDS}
