@@ -264,7 +264,7 @@ def test_samples_need_a_place(tmp_path: Path) -> None:
     place = command.index("--output_path")
     del command[place : place + 2]
     done = run("skillmix", *command, env=environment(tmp_path / "home"), cwd=tmp_path)
-    assert "--output_path FOLDER" in sentence(done)
+    assert "--out FOLDER" in sentence(done)
 
 
 @pytest.mark.parametrize("kind", ["local-chat-completions", "openai-chat-completions"])
