@@ -350,7 +350,7 @@ def estimate(
 
     given = given_settings(judge=judge, judge_base_url=judge_base_url, votes=votes)
     settings = read_settings({"skillmix": given})
-    if tasks and not _typed(context, ["plan", "k", "accept", "recipe", "teacher"]):
+    if tasks and not (plan or k or accept or recipe or teacher):
         found = estimate_judging(settings.judges(), pack_name=pack, tasks=options.listed(tasks), items=items)
         typer.echo(json.dumps(found.record()) if as_json else found.text())
         return

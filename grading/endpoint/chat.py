@@ -74,7 +74,7 @@ def _failed(choice: dict[str, Any]) -> bool:
 
 
 def reasoning_beside(message: dict[str, Any]) -> str:
-    """The reasoning in a field of its own beside a message's content; empty if there is none."""
+    """The reasoning of a message, if it has a separate field beside the content; else empty."""
     beside = next((message[name] for name in _REASONING if message.get(name)), "")
     return part_text(beside) or (json.dumps(beside, ensure_ascii=False) if beside else "")
 

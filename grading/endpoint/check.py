@@ -175,7 +175,7 @@ async def _ask_once(
             response.close()  # the rest of it is not awaited
             if response.status < 400 and method == "POST":
                 raise
-            pieces = []  # a list that cannot be read is none
+            pieces = []  # an unreadable list counts as no list
         named = {name.lower(): value for name, value in response.headers.items()}
         return Response(response.status, named, b"".join(pieces))
 

@@ -126,7 +126,7 @@ def load_yaml(text: str) -> Any:
 def user_yaml(path: Path, what: str, choice: str = "name a YAML file") -> Any:
     """The YAML value in a file of the user's.
 
-    UserError, which calls it `what`, if it cannot be read; if there is none, it offers the `choice`.
+    Raises UserError, in which the file is called `what`; if it is missing, the message ends with `choice`.
     """
     try:
         return load_yaml(read_text(path, MOST_YAML))
