@@ -106,15 +106,15 @@ class _Running:
 
     def release(self) -> None:
         """Let those go on that wait for the replies so far to be on disk."""
-        if self._handed:
-            self._loop.call_soon_threadsafe(self._loop.create_task, _resolve(self._handed))
+        if handed := self._handed:
             self._handed = []
+            self._loop.call_soon_threadsafe(lambda: self._loop.create_task(_resolve(handed)))
 
     def stop(self) -> None:
         """End the work, if it has not ended."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._loop.call_soon_threadsafe(self._task.cancel)
         self._thread.join()
+        self._loop.close()  # not before: a closed loop takes no calls from this thread
 
     def _hand(self, group: Group) -> asyncio.Future[None]:
         saved = self._loop.create_future()
@@ -129,7 +129,6 @@ class _Running:
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
             self._failure = error
         finally:
-            self._loop.close()
             self._came.put(None)
 
 
