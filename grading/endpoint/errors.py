@@ -147,34 +147,17 @@ _WORDS = (
 )
 _CODES = ("code", "type", "status", "reason", "quotaId", "error_code", "statusCode", "status_code", "http_code")
 _DELAYS = ("retryDelay", "retry_delay", "retry_after", "retryAfter", "retry_after_seconds", "estimated_time")
-_STATUS_OF = {
-    "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
-    "resource_exhausted": 429,
-    "too_many_requests": 429,
-    "insufficient_quota": 429,
-    "server_error": 500,
-    "internal_server_error": 500,
-    "internal": 500,
-    "internal_error": 500,
-    "api_error": 500,
-    "timeout": 504,
-    "deadline_exceeded": 504,
-    "unavailable": 503,
-    "overloaded_error": 503,
-    "service_unavailable": 503,
-    "engine_overloaded": 503,
-    "invalid_request_error": 400,
-    "invalid_argument": 400,
-    "badrequesterror": 400,
-    "authentication_error": 401,
-    "invalid_api_key": 401,
-    "unauthenticated": 401,
-    "permission_denied": 403,
-    "not_found": 404,
-    "not_found_error": 404,
-    "model_not_found": 404,
+_NAMES = {  # by status, what errors call themselves
+    400: "invalid_request_error invalid_argument badrequesterror",
+    401: "authentication_error invalid_api_key unauthenticated",
+    403: "permission_denied",
+    404: "not_found not_found_error model_not_found",
+    429: "rate_limit_exceeded rate_limit_error resource_exhausted too_many_requests insufficient_quota",
+    500: "server_error internal_server_error internal internal_error api_error",
+    503: "unavailable overloaded_error service_unavailable engine_overloaded",
+    504: "timeout deadline_exceeded",
 }
+_STATUS_OF = {name: status for status, names in _NAMES.items() for name in names.split()}
 
 
 class CallFailedError(Exception):
@@ -238,44 +221,27 @@ class StatusError(CallFailedError):
         self.busy = cause is Cause.BUSY
         self.loading = self.busy and _LOADING.search(self._text) is not None
         self.passing = cause in (Cause.BUSY, Cause.SERVER, Cause.NO_REPLY)
+        self.final = cause in FINAL  # every further request would fail like this one
+        # The model's reply was not JSON, which the endpoint reports as an error of the request.
+        self.luck = _LUCK.search(self._text) is not None
+        self.of_system_role = _SYSTEM.search(self._text) is not None  # the endpoint refuses system messages
+        self.of_plain_http = _PLAIN_HTTP.search(self._text) is not None  # the endpoint expects https
         super().__init__(Failure(cause, status, words), usage)
-
-    @property
-    def final(self) -> bool:
-        """Whether every further request would fail like this one."""
-        return self.failure.cause in FINAL
-
-    @property
-    def luck(self) -> bool:
-        """Whether the model's reply was not JSON, which the endpoint reports as an error of the request."""
-        return _LUCK.search(self._text) is not None
-
-    @property
-    def of_system_role(self) -> bool:
-        """Whether the endpoint refuses system messages."""
-        return _SYSTEM.search(self._text) is not None
-
-    @property
-    def of_plain_http(self) -> bool:
-        """Whether the endpoint expects https."""
-        return _PLAIN_HTTP.search(self._text) is not None
 
     def blamed(self) -> list[str]:
         """The parameters that the error is about, by its fields or by its first words, in the order of mention."""
-        fields = [
-            str(name).rpartition(".")[2] if str(name) not in _COMPILED else str(name)
-            for name in _fields(self._body)
+        paths = [str(path) for path in _fields(self._body)]
+        fields = [path.rpartition(".")[2] for path in paths] + [path.partition(".")[0] for path in paths]
+        found = [
+            name
+            for field in fields
+            for name, pattern in _COMPILED.items()
+            if field == name or (name != "n" and pattern.fullmatch(field))
         ]
-        fields += [str(name).partition(".")[0] for name in _fields(self._body)]
-        found = [name for field in fields for name, pattern in _COMPILED.items() if _is(name, pattern, field)]
         words = _CAMEL.sub("_", f"{self.failure.words[:200]} {self._text[:200]}")
         places = {name: match.start() for name, pattern in _COMPILED.items() if (match := pattern.search(words))}
         found += sorted(places, key=lambda name: places[name])
         return list(dict.fromkeys(found))
-
-
-def _is(name: str, pattern: re.Pattern[str], field: str) -> bool:
-    return field == "n" if name == "n" else pattern.fullmatch(field) is not None
 
 
 def error_of(status: int, headers: Mapping[str, str], content: bytes) -> StatusError:
