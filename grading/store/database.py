@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
@@ -65,11 +65,33 @@ CREATE TABLE IF NOT EXISTS failures (
 ) {kind}
 """,
 )
+# Of the tables that hold more than a run does: what is copied, exported and read.
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "replies": (
+        *("key", "judge", "state", "text", "detail", "prompt_tokens", "completion_tokens", "cached_tokens"),
+        *("created", "refused"),
+    ),
+    "batches": ("id", "base_url", "judge", "refused", "file", "remote", "planned"),
+    "batch_votes": ("batch", "request", "place", "key"),
+    "failures": ("key", "judge", "cause", "status", "words", "created"),
+}
 PATIENCE = 60.0  # seconds that a process waits for another one's write, or for a server that is down
 _CHUNK = 500  # keys in one query; SQLite's oldest limit on variables is 999
 
 Row = tuple[Any, ...]
 Change = tuple[str, Sequence[Sequence[Any]]]
+
+
+def select(table: str) -> str:
+    """The query for all rows of a table; a condition may follow."""
+    return f"SELECT {', '.join(COLUMNS[table])} FROM {table}"  # noqa: S608
+
+
+def insert(table: str, columns: Sequence[str] = ()) -> str:
+    """The statement that adds rows of `columns`, else of all; what is under the same key stays."""
+    names = columns or COLUMNS[table]
+    values = ", ".join("?" * len(names))
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608
 
 
 def for_keys(statement: str, keys: Iterable[str]) -> Iterator[Change]:

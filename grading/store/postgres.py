@@ -17,7 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_de
 
 from grading.errors import UserError
 from grading.home import STORE, Server
-from grading.store.database import PATIENCE, TABLES, VERSION, Change, Database, Row
+from grading.store.database import COLUMNS, PATIENCE, TABLES, VERSION, Change, Database, Row
 
 _LOCKS = "skillmix"  # PostgreSQL's advisory locks are numbers: this word's hash, and one of these
 _WRITING, _SENDING = 1, 2
@@ -130,12 +130,9 @@ class PostgresDatabase(Database):
                 self.rows("SELECT pg_advisory_unlock(hashtext(?), ?)", mine)
 
     def size(self) -> int:
-        tables = ("replies", "batches", "batch_votes", "claims", "failures")
-        return int(
-            self.rows(f"SELECT {' + '.join(['pg_total_relation_size(to_regclass(?))'] * len(tables))}", tables)[0][
-                0
-            ]
-        )
+        tables = (*COLUMNS, "claims")
+        sizes = " + ".join(["pg_total_relation_size(to_regclass(?))"] * len(tables))
+        return int(self.rows(f"SELECT {sizes}", tables)[0][0])
 
     def shrink(self) -> None:
         """PostgreSQL's autovacuum does it."""
