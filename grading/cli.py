@@ -1,4 +1,4 @@
-"""The commands of this package; each imports what it needs when it runs."""
+"""The commands of this package."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from typing import Any
 import typer
 
 from grading.commands.options import AsJson, Concurrency, Judge, JudgeBaseUrl, MaxTokens, MaxUsd, Votes
+from grading.cost.budget import Budget
+from grading.engine import Grader
+from grading.errors import UserError
+from grading.failure import limit_hint, sentence
+from grading.home import verdict_store
+from grading.models.judge import chosen_judges, known_judges, resolve_judge
+from grading.models.shutdown import days_left
 
 app = typer.Typer()
 
@@ -27,12 +34,6 @@ def redteam(
 
     It judges 156 answers, each with all votes; replies are kept in the verdict store.
     """
-    from grading.cost.budget import Budget
-    from grading.engine import Grader
-    from grading.errors import UserError
-    from grading.failure import limit_hint, sentence
-    from grading.home import verdict_store
-    from grading.models.judge import chosen_judges
     from grading.redteam import run_redteam
     from grading.redteam.outcome import Outcome
 
@@ -56,8 +57,6 @@ def redteam(
 @app.command()
 def judges(as_json: AsJson = False) -> None:
     """List the known judges: name, model, price in dollars per million tokens, and shutdown date."""
-    from grading.models.judge import known_judges, resolve_judge
-    from grading.models.shutdown import days_left
 
     rows: list[dict[str, Any]] = []
     for name in known_judges():

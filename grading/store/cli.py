@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from grading.commands.options import AsJson, Judge, OutFileIfAny
 from grading.commands.words import many
-
-if TYPE_CHECKING:
-    from grading.home import StorePlace
-    from grading.store.replies import VerdictStore
+from grading.errors import UserError
+from grading.failure import Cause, Failure
+from grading.home import StorePlace, named_store, verdict_store
+from grading.models.judge import resolve_judge
+from grading.models.price import price_by_model, price_table
+from grading.safety.atomic import atomic_file
+from grading.store.batches import BatchStore
+from grading.store.replies import VerdictStore
 
 app = typer.Typer(help="Inspect, export, copy, prune and repair the verdict store.", no_args_is_help=True)
 
@@ -44,9 +49,6 @@ def failures(file: _File = None, judge: Judge = None, as_json: AsJson = False) -
 
     --judge limits the list to one judge.
     """
-    from collections import Counter
-
-    from grading.failure import Cause, Failure
 
     with _open(file) as store:
         found = list(store.failures(_model(judge)))
@@ -67,8 +69,6 @@ def export(
     out: OutFileIfAny = None,
 ) -> None:
     """Write all stored replies, or those of --judge, as JSON Lines, with a field for each column."""
-    from grading.errors import UserError
-    from grading.safety.atomic import atomic_file
 
     with _open(file) as store:
         lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in store.records(_model(judge)))
@@ -97,7 +97,6 @@ def prune(
 
     Open batches at the provider stay; --batches abandons them.
     """
-    from grading.errors import UserError
 
     if batches:
         if judge is not None or older_than is not None:
@@ -122,7 +121,6 @@ def prune(
 @app.command()
 def repair(file: _File = None, as_json: AsJson = False) -> None:
     """Copy all that can be read of a damaged store into a new one in its place, and set the old one aside."""
-    from grading.errors import UserError
     from grading.store.repair import repair_store
 
     path = _place(file)
@@ -157,8 +155,6 @@ def copy_(
     as_json: AsJson = False,
 ) -> None:
     """Copy replies, failed calls and open batches from one store into another, which keeps what it has."""
-    from grading.errors import UserError
-    from grading.home import named_store, verdict_store
     from grading.store.copying import copy_store
 
     if source is None and target is None:
@@ -181,7 +177,6 @@ def copy_(
 
 
 def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
-    from grading.store.batches import BatchStore
 
     with _open(file) as store, closing(BatchStore(store.place)) as found:
         given_up = found.open()
@@ -196,7 +191,6 @@ def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
 
 
 def _open_batches(place: StorePlace) -> list[dict[str, Any]]:
-    from grading.store.batches import BatchStore
 
     with closing(BatchStore(place)) as batches:
         return [
@@ -212,14 +206,11 @@ def _open_batches(place: StorePlace) -> list[dict[str, Any]]:
 
 def _model(judge: str | None) -> str | None:
     """The model id under which a judge's votes are stored."""
-    from grading.models.judge import resolve_judge
 
     return None if judge is None else resolve_judge(judge).model
 
 
 def _place(file: Path | None) -> StorePlace:
-    from grading.errors import UserError
-    from grading.home import verdict_store
 
     place = file or verdict_store()
     if isinstance(place, Path) and not place.is_file():
@@ -230,13 +221,11 @@ def _place(file: Path | None) -> StorePlace:
 
 
 def _open(file: Path | None) -> closing[VerdictStore]:
-    from grading.store.replies import VerdictStore
 
     return closing(VerdictStore(_place(file)))
 
 
 def _summary(store: VerdictStore) -> dict[str, Any]:
-    from grading.models.price import price_by_model, price_table
 
     table = price_table()
     judges: list[dict[str, Any]] = []
