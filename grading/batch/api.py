@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
@@ -19,6 +19,7 @@ from openai import (
     OpenAI,
     RateLimitError,
 )
+from openai.types import Batch as RemoteBatch
 from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_attempt
 from tenacity.retry import retry_base
 
@@ -29,12 +30,8 @@ from grading.endpoint.rate_headers import ATTEMPTS, backoff
 from grading.endpoint.route import proxy_of, trusted
 from grading.errors import UserError
 from grading.keys import redact, redacted
-
-if TYPE_CHECKING:
-    from openai.types import Batch as RemoteBatch
-
-    from grading.models.spec import ModelSpec
-    from grading.store.batches import Batch
+from grading.models.spec import ModelSpec
+from grading.store.batches import Batch
 
 _TIMEOUT = 600.0  # seconds for one request; a file may have 200 MB
 _MOST_RESULTS = 8 * 2**30  # bytes of one file of results: 50,000 requests with 160 kB of reasoning each

@@ -20,12 +20,12 @@ from grading.endpoint.dialect import Dialect
 from grading.endpoint.errors import StatusError, body_of, words_of
 from grading.errors import UserError
 from grading.home import StorePlace
+from grading.models.spec import ModelSpec
 from grading.store.batches import Batch, BatchStore
 from grading.store.replies import VerdictStore
 
 if TYPE_CHECKING:
     from grading.batch.api import BatchApi, Progress
-    from grading.models.spec import ModelSpec
 
 _ROUNDS = 2  # in which failed or expired votes are resubmitted
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # seconds between two looks at the batches

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from tqdm import tqdm
 
+from grading.cost.stats import GradingStats
 from grading.models.spec import ModelSpec
 from grading.verdict import State
-
-if TYPE_CHECKING:
-    from grading.cost.stats import GradingStats
 
 _SECONDS_IN_FILES = 30  # between two lines
 

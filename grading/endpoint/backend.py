@@ -13,10 +13,10 @@ from grading.backend import Calls, Group, Reply, VoteCall
 from grading.endpoint.dialect import Dialect
 from grading.endpoint.throttle import Throttle
 from grading.errors import UserError
+from grading.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from grading.endpoint.client import VoteClient
-    from grading.models.spec import ModelSpec
 
 _PAUSE = 0.003  # seconds without a reply, after which there is time to read
 _BACKLOG = 1000  # replies that may wait for a pause

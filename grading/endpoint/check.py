@@ -12,9 +12,10 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 
@@ -28,11 +29,7 @@ from grading.errors import UserError
 from grading.failure import Cause, remedy
 from grading.keys import known_keys
 from grading.models.shutdown import check_shutdown
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from grading.models.spec import ModelSpec
+from grading.models.spec import ModelSpec
 
 _TIMEOUT = 15.0  # seconds until something comes
 _LONGEST = 60.0  # seconds until all has come

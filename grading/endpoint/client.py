@@ -10,7 +10,6 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from grading.backend import Calls, Group, Reply, VoteCall
 from grading.endpoint.chat import replies_in
@@ -18,13 +17,11 @@ from grading.endpoint.dialect import Dialect
 from grading.endpoint.errors import CallFailedError, StatusError
 from grading.endpoint.learner import MOST_WASTED
 from grading.endpoint.rate_headers import ATTEMPTS
+from grading.endpoint.throttle import Throttle
 from grading.endpoint.transport import Transport
 from grading.failure import Cause, Failure
+from grading.models.spec import ModelSpec
 from grading.verdict import State
-
-if TYPE_CHECKING:
-    from grading.endpoint.throttle import Throttle
-    from grading.models.spec import ModelSpec
 
 _GIVE_UP_AFTER = 24  # failed requests in a row after which the endpoint counts as down, and the rest is not tried
 _GIVE_UP_AT_FIRST = 2  # the same, if none was ever answered

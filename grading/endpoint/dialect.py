@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from grading.backend import Message, VoteCall
+from grading.endpoint.errors import StatusError
 from grading.endpoint.learner import Learner
+from grading.models.spec import ModelSpec
 from grading.protocol.prompt import verdict_schema
-
-if TYPE_CHECKING:
-    from grading.endpoint.errors import StatusError
-    from grading.models.spec import ModelSpec
 
 # The parts that a request may leave out. "json_schema" leaves the form of the reply at any JSON object,
 # "max_tokens" sends the limit as max_completion_tokens, "system" puts the system's text into the user's turn.
