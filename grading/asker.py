@@ -176,7 +176,7 @@ class Asker(Generic[Spec]):
         if self._told_failures:
             return
         self._told_failures = self.total_texts is not None
-        logger.warning("%s: %s.", self.spec.model, sentence(failures.record(self.spec), self.spec.product))
+        logger.warning("%s: %s.", self.spec.model, sentence(failures.record(self.spec.remedy), self.spec.product))
 
     def _announce(self, missing: Sequence[VoteCall], *, stored: int, texts: int) -> None:
         """Log what `missing` will use and cost, before the first call; for all parts of a run with its first."""

@@ -61,7 +61,7 @@ class GradingStats:
             "saved": _priced(self.saved, spec),
             "estimate": {"calls": self.expected_calls} | _priced(self.expected, spec),
             "refused_parameters": sorted(self.refused),
-            "failures": self.failures.record(spec),
+            "failures": self.failures.record(spec.remedy),
             "price": spec.price.model_dump(mode="json") if spec.price else None,
             "budget": budget.record(),
             "vote_states": dict(self.states),

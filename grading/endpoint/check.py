@@ -26,7 +26,7 @@ from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError,
 from grading.endpoint.route import fault_of, proxy_of, refuse_of_proxy, trusted
 from grading.endpoint.transport import parsed
 from grading.errors import UserError
-from grading.failure import Cause, remedy
+from grading.failure import Cause
 from grading.keys import known_keys
 from grading.models.shutdown import check_shutdown
 from grading.models.spec import ModelSpec
@@ -102,7 +102,7 @@ def _refuse(spec: ModelSpec, failure: StatusError, cards: dict[str, dict[str, An
             f"{spec.option('BASE_URL')}."
         )
     if cause in (Cause.CREDITS, Cause.REGION):
-        raise UserError(f"{where} refuses requests{said}: {remedy(cause, spec)}.")
+        raise UserError(f"{where} refuses requests{said}: {spec.remedy(cause)}.")
     if cause is Cause.SERVER or (cause is Cause.BUSY and failure.status >= 500):
         raise UserError(
             f"{where} answers with status {failure.status}{said}: try again when it is up, or name another "
