@@ -58,7 +58,7 @@ class BatchBackend:
         from grading.endpoint.check import check_endpoint, request
 
         check_endpoint(self.spec, self._api_key)
-        response = request(self.spec, self._api_key, "GET", "batches?limit=1")
+        response = request(self.spec, self._api_key, "batches?limit=1")
         if not response.ok or "json" not in response.headers.get("content-type", ""):
             raise UserError(
                 f"The {self.spec.role}'s endpoint {self.spec.base_url} has no Batch API (status "

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import aiohttp
 
-from grading.endpoint.bodies import ACCEPTED, BodyError, Unpacker
+from grading.endpoint.bodies import ACCEPTED, BodyError
 from grading.endpoint.chat import failure_in
 from grading.endpoint.client import request_headers
 from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError, body_of, error_of
 from grading.endpoint.route import fault_of, proxy_of, refuse_of_proxy, trusted
-from grading.endpoint.transport import parsed
+from grading.endpoint.transport import content_of, parsed
 from grading.errors import UserError
 from grading.failure import Cause
 from grading.keys import known_keys
@@ -46,7 +45,7 @@ class Response:
     """A reply that was read to its end."""
 
     status: int
-    headers: dict[str, str]  # with names in lower case
+    headers: Mapping[str, str]  # in which names have no case
     content: bytes
 
     @property
@@ -60,12 +59,13 @@ def check_endpoint(spec: ModelSpec, api_key: str) -> None:
 
     Warns if the model is shut down soon, by the endpoint's own date or else by the spec's.
     """
-    cards = _model_cards(request(spec, api_key, "GET", "models"))
+    cards = _model_cards(request(spec, api_key, "models"))
     known = _card(cards, spec.model) if cards else None
     check_shutdown(spec.model, _shutdown(known or {}, spec.shutdown))
     if known is not None:
         return
-    response = request(spec, api_key, "POST", "chat/completions")
+    body = {"model": spec.model, "messages": [{"role": "user", "content": "Say yes."}], "max_tokens": 1}
+    response = request(spec, api_key, "chat/completions", body)
     failure = _failure(response)
     if failure is None:
         return
@@ -111,22 +111,30 @@ def _refuse(spec: ModelSpec, failure: StatusError, cards: dict[str, dict[str, An
     logger.info("%s answered a request for one token with %s: the run starts anyway.", where, failure.failure)
 
 
-def request(spec: ModelSpec, api_key: str, method: str, route: str) -> Response:
-    """The endpoint's reply, after retries; UserError if the address does not answer.
+def request(spec: ModelSpec, api_key: str, route: str, body: dict[str, Any] | None = None) -> Response:
+    """The endpoint's reply to GET or, with a `body`, to POST, after retries; UserError if the address is silent.
 
     The same client, proxy and certificates serve the run. The caller may have a running event loop.
     """
     proxy_of(spec.base_url)  # their mistakes are the user's
     trusted(spec.base_url)
+    outcome: Future[Response] = Future()
+
+    def ask() -> None:
+        try:
+            outcome.set_result(asyncio.run(_ask(spec, api_key, route, body)))
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+            outcome.set_exception(error)
+
+    threading.Thread(target=ask, name="endpoint-check", daemon=True).start()
     try:
-        return _in_thread(lambda: asyncio.run(_ask(spec, api_key, method, route)))
+        return outcome.result()
     except (aiohttp.ClientError, TimeoutError, OSError, BodyError) as error:
         raise UserError(_unreached(spec, error)) from error
 
 
-async def _ask(spec: ModelSpec, api_key: str, method: str, route: str) -> Response:
+async def _ask(spec: ModelSpec, api_key: str, route: str, body: dict[str, Any] | None) -> Response:
     url = spec.url(route)
-    body = {"model": spec.model, "messages": [{"role": "user", "content": "Say yes."}], "max_tokens": 1}
     headers = {**request_headers(spec, api_key), "Accept-Encoding": ACCEPTED}  # not the session's: see Transport
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=trusted(url)),
@@ -134,14 +142,13 @@ async def _ask(spec: ModelSpec, api_key: str, method: str, route: str) -> Respon
         auto_decompress=False,
         proxy=proxy_of(url),
     ) as session:
-        began, said = time.monotonic(), -_SILENCE
-        for attempt in count():
-            last = attempt >= _ATTEMPTS - 1
+        began, said, attempts = time.monotonic(), -_SILENCE, 0
+        while True:
+            attempts += 1
             try:
-                sent = None if method == "GET" else json.dumps(body)
-                response = await _ask_once(session, method, url, headers, sent)
+                response = await _ask_once(session, url, headers, body)
                 failure, waited = _failure(response), time.monotonic() - began
-                if failure and failure.loading and sent and waited < _LOADING:
+                if failure and failure.loading and body and waited < _LOADING:
                     if waited - said >= _SILENCE:
                         said = waited
                         logger.warning(
@@ -150,50 +157,28 @@ async def _ask(spec: ModelSpec, api_key: str, method: str, route: str) -> Respon
                             failure,
                             _LOADING / 60,
                         )
-                elif last or failure is None or not failure.passing:
+                elif attempts >= _ATTEMPTS or failure is None or not failure.passing:
                     return response
             except (aiohttp.ClientError, TimeoutError, OSError):
-                if last:
+                if attempts >= _ATTEMPTS:
                     raise
-            await asyncio.sleep(_PAUSE * 2 ** min(attempt, 4))
-    raise AssertionError  # the last attempt returns or raises
+            await asyncio.sleep(_PAUSE * 2 ** min(attempts - 1, 4))
 
 
 async def _ask_once(
-    session: aiohttp.ClientSession, method: str, url: str, headers: dict[str, str], body: str | None
+    session: aiohttp.ClientSession, url: str, headers: dict[str, str], body: dict[str, Any] | None
 ) -> Response:
-    headers = headers | ({"Content-Type": "application/json"} if body else {})
-    async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+    method = "POST" if body else "GET"
+    async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as response:
         refuse_of_proxy(response)
         try:
-            unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
-            pieces = [piece async for chunk in response.content.iter_any() for piece in unpacker.feed(chunk)]
+            content = await content_of(response)
         except (BodyError, aiohttp.ClientPayloadError):
             response.close()  # the rest of it is not awaited
-            if response.status < 400 and method == "POST":
+            if response.status < 400 and body:
                 raise
-            pieces = []  # an unreadable list counts as no list
-        named = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status, named, b"".join(pieces))
-
-
-def _in_thread(work: Callable[[], Response]) -> Response:
-    """Run `work` in a thread of its own, and return or raise its outcome."""
-    results: list[Response] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="endpoint-check", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+            content = b""  # an unreadable list counts as no list
+        return Response(response.status, response.headers, content)
 
 
 def _failure(response: Response) -> CallFailedError | None:

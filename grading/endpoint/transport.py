@@ -139,7 +139,7 @@ class Transport:
             ) as response:
                 refuse_of_proxy(response)
                 try:
-                    content = await _body(response)
+                    content = await content_of(response)
                 except BodyError as error:
                     response.close()  # the rest of it is not awaited
                     if response.status < 300:
@@ -191,7 +191,8 @@ class Transport:
             self.throttle.refused(sent, failure.after, str(failure))
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
+async def content_of(response: aiohttp.ClientResponse) -> bytes:
+    """The unpacked body of a reply; BodyError if it is too large or packed otherwise than was requested."""
     encoding = response.headers.get("Content-Encoding", "")
     if not encoding and response.content_length is not None and response.content_length <= MOST_BODY:
         return await response.read()
