@@ -36,6 +36,12 @@ _ATTEMPTS = 3
 _PAUSE = 0.3  # seconds after the first attempt; twice as long after the next
 _LOADING = 600.0  # seconds for which a server may load its model
 _SILENCE = 45.0  # seconds until the wait is logged again
+_REFUSED = {
+    Cause.KEY: "refused the key",
+    Cause.CREDITS: "refuses requests",
+    Cause.REGION: "refuses requests",
+    Cause.NO_CHAT: "has no chat completions",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -88,21 +94,14 @@ def _refuse(spec: ModelSpec, failure: StatusError, cards: dict[str, dict[str, An
         raise UserError(f"{where} speaks https{said}: set {spec.option('BASE_URL')} to {secure}.")
     if 300 <= failure.status < 400:
         raise UserError(f"{where}: {failure.failure.words}: set {spec.option('BASE_URL')} to the right address.")
-    if cause is Cause.KEY:
-        raise UserError(f"{where} refused the key{said}: set {spec.key_variable} to a valid one.")
     if cause is Cause.MODEL:
         shown = ", ".join(sorted(cards or {})[:8]) + (", ..." if len(cards or {}) > 8 else "")
         raise UserError(
             f"{where} does not serve the model {spec.model}{said}: set {spec.option('MODEL')} "
             f"to {f'one of {shown}' if shown else 'one that it serves'}."
         )
-    if cause is Cause.NO_CHAT:
-        raise UserError(
-            f"{where} has no chat completions{said}: the address usually ends in /v1; correct "
-            f"{spec.option('BASE_URL')}."
-        )
-    if cause in (Cause.CREDITS, Cause.REGION):
-        raise UserError(f"{where} refuses requests{said}: {spec.remedy(cause)}.")
+    if cause in _REFUSED:
+        raise UserError(f"{where} {_REFUSED[cause]}{said}: {spec.remedy(cause)}.")
     if cause is Cause.SERVER or (cause is Cause.BUSY and failure.status >= 500):
         raise UserError(
             f"{where} answers with status {failure.status}{said}: try again when it is up, or name another "
@@ -116,8 +115,6 @@ def request(spec: ModelSpec, api_key: str, route: str, body: dict[str, Any] | No
 
     The same client, proxy and certificates serve the run. The caller may have a running event loop.
     """
-    proxy_of(spec.base_url)  # their mistakes are the user's
-    trusted(spec.base_url)
     outcome: Future[Response] = Future()
 
     def ask() -> None:
