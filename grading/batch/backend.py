@@ -109,9 +109,9 @@ class _Run:
 
     def finish(self) -> Generator[Group]:
         """Hand on a reply or a failure for every call."""
-        # Replies to calls that were still waiting for budget are already stored.
+        # Replies to calls that were still waiting for budget are already stored, and not paid for yet.
         for key, reply in self._verdicts.read(self._waiting).items():
-            self._report(key, reply)
+            self._report(key, replace(reply, stored=False))
         yield from self._handed_on()
         shortest, longest = self._backend.waits
         wait = shortest

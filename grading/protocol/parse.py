@@ -35,7 +35,7 @@ class _NotAVerdictError(ValueError):
     """The reply cannot be read as exactly one verdict."""
 
 
-def read_vote(call: VoteCall, reply: Reply, *, stored: bool, judge: str = "") -> Vote:
+def read_vote(call: VoteCall, reply: Reply, *, judge: str = "") -> Vote:
     """Read `reply` as a vote on `call`; an invalid reply gives a vote whose state says why.
 
     A reply that holds only reasoning is a verdict if the reasoning ends with one and holds no other.
@@ -45,13 +45,12 @@ def read_vote(call: VoteCall, reply: Reply, *, stored: bool, judge: str = "") ->
         with suppress(_NotAVerdictError):
             marks = _marks(call, reply.text)
             state, detail = State.GRADED, "the verdict is at the end of the reasoning"
-        return Vote(call.number, state, marks, reply.text, detail, reply.usage, stored, judge)
-    if state is State.GRADED:
+    elif state is State.GRADED:
         try:
             marks = _marks_of(call, reply.text)
         except _NotAVerdictError as error:
             state, detail = State.PARSE_FAILED, str(error)
-    return Vote(call.number, state, marks, reply.text, detail, reply.usage, stored, judge)
+    return Vote(call.number, state, marks, reply.text, detail, reply.usage, reply.stored, judge)
 
 
 def _marks_of(call: VoteCall, text: str) -> dict[str, Mark]:

@@ -115,7 +115,7 @@ class VerdictStore:
                 continue
             key, _, state, text, detail, prompt, completion, cached, _, refused = intact
             usage = Usage(prompt, completion, cached)
-            found[key] = Reply(State(state), text, detail, usage, frozenset(refused.split()))
+            found[key] = Reply(State(state), text, detail, usage, frozenset(refused.split()), stored=True)
         if damaged:
             self.damaged |= damaged
             advice = f"; `skillmix store repair --file {self.place}` removes them"

@@ -164,9 +164,9 @@ class Teacher:
             wanted = {call.key: call for call in calls}
             bar.expect(len(wanted))
 
-            def keep(call: VoteCall, reply: Reply, *, stored: bool) -> None:
+            def keep(call: VoteCall, reply: Reply) -> None:
                 replies[call.key] = reply
-                stats.count(reply.state, reply, stored=stored)
+                stats.count(reply.state, reply)
                 bar.advance()
 
             self._asker.ask(wanted, keep)
