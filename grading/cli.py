@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from contextlib import closing
 from typing import Any
@@ -15,7 +16,6 @@ from grading.errors import UserError
 from grading.failure import limit_hint, sentence
 from grading.home import verdict_store
 from grading.models.judge import chosen_judges, known_judges, resolve_judge
-from grading.models.shutdown import days_left
 
 app = typer.Typer()
 
@@ -34,8 +34,7 @@ def redteam(
 
     It judges 156 answers, each with all votes; replies are kept in the verdict store.
     """
-    from grading.redteam import run_redteam
-    from grading.redteam.outcome import Outcome
+    from grading.redteam import Outcome, run_redteam
 
     [spec] = chosen_judges(judge, base_url=judge_base_url, votes=votes, options=True)
     budget = Budget(max_usd=max_usd, max_tokens=max_tokens)
@@ -68,7 +67,7 @@ def judges(as_json: AsJson = False) -> None:
                 "provider": judge.provider,
                 "price": judge.price.model_dump(mode="json") if judge.price else None,
                 "shutdown": str(judge.shutdown) if judge.shutdown else None,
-                "days_left": days_left(judge.shutdown) if judge.shutdown else None,
+                "days_left": (judge.shutdown - datetime.date.today()).days if judge.shutdown else None,
             }
         )
     if as_json:

@@ -27,7 +27,6 @@ from grading.endpoint.transport import content_of, parsed
 from grading.errors import UserError
 from grading.failure import Cause
 from grading.keys import known_keys
-from grading.models.shutdown import check_shutdown
 from grading.models.spec import ModelSpec
 
 _TIMEOUT = 15.0  # seconds until something comes
@@ -36,6 +35,7 @@ _ATTEMPTS = 3
 _PAUSE = 0.3  # seconds after the first attempt; twice as long after the next
 _LOADING = 600.0  # seconds for which a server may load its model
 _SILENCE = 45.0  # seconds until the wait is logged again
+WARN_DAYS = 60
 _REFUSED = {
     Cause.KEY: "refused the key",
     Cause.CREDITS: "refuses requests",
@@ -220,6 +220,26 @@ def _card(cards: dict[str, dict[str, Any]], model: str) -> dict[str, Any] | None
         if model in (name, name.removeprefix("models/"), name.removesuffix(":latest")):
             return card
     return None
+
+
+def check_shutdown(model: str, shutdown: datetime.date | None) -> None:
+    """Warn if `model` is shut down in less than WARN_DAYS days; raise UserError if it was."""
+    if shutdown is None:
+        return
+    days = (shutdown - datetime.date.today()).days
+    if days < 0:
+        raise UserError(
+            f"The judge {model} was shut down on {shutdown}: name another one with SKILLMIX_JUDGE_MODEL or the "
+            "setting `judge`; `skillmix judges` lists those that are known."
+        )
+    if days < WARN_DAYS:
+        logger.warning(
+            "The judge %s is shut down on %s, in %d days: after that it cannot judge, and scores of another "
+            "judge are not comparable.",
+            model,
+            shutdown,
+            days,
+        )
 
 
 def _shutdown(card: dict[str, Any], known: datetime.date | None) -> datetime.date | None:
