@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Generic
 
 from grading.backend import Backend, Group, Reply, VoteCall
@@ -238,17 +239,17 @@ class Asker(Generic[Spec]):
             )
 
 
+@dataclass
 class _Intake:
     """Takes the replies of one `ask`: pays for each, puts it on disk, and only then hands it to `keep`."""
 
-    def __init__(self, store: VerdictStore, model: str, gate: Gate, keep: Keep) -> None:
-        self.estimated = 0  # replies whose usage is an estimate
-        self.failures = Failures()
-        self._store = store
-        self._model = model
-        self._gate = gate
-        self._keep = keep
-        self._saved: deque[tuple[VoteCall, Reply]] = deque()
+    _store: VerdictStore
+    _model: str
+    _gate: Gate
+    _keep: Keep
+    _saved: deque[tuple[VoteCall, Reply]] = field(default_factory=deque)
+    failures: Failures = field(default_factory=Failures)
+    estimated: int = 0  # replies whose usage is an estimate
 
     def save(self, group: Group) -> None:
         """Write the replies to disk."""

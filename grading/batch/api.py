@@ -226,13 +226,13 @@ class BatchApi:
         self._client.close()
 
 
+@dataclass
 class _Unpacked(httpx2.SyncByteStream):
     """A body as our own unpacker has it, within its limit."""
 
-    def __init__(self, packed: httpx2.SyncByteStream, encoding: str, most: int) -> None:
-        self._packed = packed
-        self._encoding = encoding
-        self._most = most
+    _packed: httpx2.SyncByteStream
+    _encoding: str
+    _most: int
 
     def __iter__(self) -> Iterator[bytes]:
         try:

@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from grading.backend import Calls, Group, Reply, VoteCall, at_leisure
@@ -81,29 +81,24 @@ class BatchBackend:
             yield from _Run(self, api, batches, verdicts, waiting).finish()
 
 
+@dataclass
 class _Run:
     """One run over `waiting`, the calls without a reply, by key; each is in `_queue` or in one of `_open`."""
 
-    def __init__(
-        self,
-        backend: BatchBackend,
-        api: BatchApi,
-        batches: BatchStore,
-        verdicts: VerdictStore,
-        waiting: dict[str, VoteCall],
-    ) -> None:
-        self._backend = backend
-        self._api = api
-        self._batches = batches
-        self._verdicts = verdicts
-        self._waiting = waiting
+    _backend: BatchBackend
+    _api: BatchApi
+    _batches: BatchStore
+    _verdicts: VerdictStore
+    _waiting: dict[str, VoteCall]
+
+    def __post_init__(self) -> None:
         self._found: list[tuple[VoteCall, Reply]] = []  # replies to hand on
-        self._queue = deque(waiting.values())
+        self._queue = deque(self._waiting.values())
         self._open: dict[str, Batch] = {}  # at the provider, by our id
         self._failures: Counter[str] = Counter()  # by key
         # Bounds that the account's limit on waiting tokens sets, once it has refused a batch.
         self._most_open: int | None = None
-        self._most_requests = backend.most_requests
+        self._most_requests = self._backend.most_requests
         self._unanswered = 0  # looks in a row
         self._incomplete: Counter[str] = Counter()  # fetches that brought too few results, by our id of the batch
 

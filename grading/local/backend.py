@@ -41,6 +41,7 @@ _PACKAGES = ("torch", "transformers", "llguidance")
 _CHUNK = re.compile("[^\\W\u2e80-\U0010ffff]{1,32}|.", re.DOTALL)
 
 
+@dataclass(frozen=True)
 class LocalBackend:
     """A Backend over a causal chat model from a directory or the Hub, on the GPU if there is one, else the CPU.
 
@@ -52,14 +53,11 @@ class LocalBackend:
     on its batch as far as the arithmetic does: hardly ever in float32, one vote in six in bfloat16.
     """
 
-    def __init__(
-        self, model: str, *, temperature: float, max_tokens: int, batch_size: int, dtype: str | None = None
-    ) -> None:
-        self.model = model
-        self.temperature = temperature
-        self.max_tokens = max_tokens
-        self.batch_size = batch_size
-        self.dtype = dtype
+    model: str
+    temperature: float
+    max_tokens: int
+    batch_size: int
+    dtype: str | None = None
 
     def check(self) -> None:
         """Look at packages, configuration and tokenizer, not at weights; raise UserError in one sentence."""
