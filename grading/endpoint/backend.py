@@ -31,7 +31,6 @@ class OpenAIBackend:
         self._api_key = api_key
         self._throttle = Throttle(concurrency, adaptive=adaptive)
         self._dialect = Dialect(spec)
-        self._calls: Calls | None = None
         self._client: VoteClient | None = None
 
     def check(self) -> None:
@@ -47,7 +46,11 @@ class OpenAIBackend:
         first = next(waiting, None)
         if first is None:
             return
-        running = _Running(self._client_of(calls), calls, chain([first], waiting))
+        from grading.endpoint.client import VoteClient
+
+        if self._client is None:
+            self._client = VoteClient(self._spec, self._dialect, self._throttle, api_key=self._api_key)
+        running = _Running(self._client, calls, chain([first], waiting))
         unread = 0
         try:
             while (group := running.next(_PAUSE if unread else None)) is not None:
@@ -59,17 +62,6 @@ class OpenAIBackend:
                     yield ()
         finally:
             running.stop()
-
-    def _client_of(self, calls: Calls) -> VoteClient:
-        """The client, which knows what it learned from earlier calls; their failures do not count for new ones."""
-        from grading.endpoint.client import VoteClient
-
-        if self._client is None:
-            self._client = VoteClient(self._spec, self._dialect, self._throttle, api_key=self._api_key)
-        if calls is not self._calls:
-            self._client.begin()
-            self._calls = calls
-        return self._client
 
 
 class _Running:

@@ -52,21 +52,21 @@ class VoteClient:
         self._unlucky = 0
         self._last: Failure | None = None
         self._deferred: set[str] = set()  # keys of calls that had their attempts once
-
-    def begin(self) -> None:
-        """Forget the failures of earlier calls, which may have passed."""
-        self._failures_in_a_row = 0
+        self._calls: Calls | None = None
 
     async def run(self, calls: Calls, begun: Iterator[VoteCall], hand: Callable[[Group], Awaitable[None]]) -> None:
         """Answer all calls that `begun`, an iterator of `calls`, yields, in their order.
 
         Replies are handed on as they come; what `hand` returns is done when they are on disk.
         """
+        if calls is not self._calls:  # failures of earlier ones may have passed
+            self._calls, self._failures_in_a_row = calls, 0
         self._charge = calls.charge
         self._doubt = asyncio.Lock()
         waiting = _Waiting(begun)
         url, name = self._spec.url("chat/completions"), self._spec.model
-        async with Transport(url, self._headers(), self._throttle, name=name) as transport:
+        headers = request_headers(self._spec, self._api_key)
+        async with Transport(url, headers, self._throttle, name=name) as transport:
 
             async def work(*, once: bool = False) -> bool:
                 # The workers take from one iterator and the throttle keeps their order, so that calls which
@@ -105,9 +105,6 @@ class VoteClient:
     def _known(self) -> bool:
         """Whether the endpoint's parameters are known, or that it accepts no request."""
         return self.ended is not None or (self._throttle.proved and self._dialect.settled)
-
-    def _headers(self) -> dict[str, str]:
-        return request_headers(self._spec, self._api_key)
 
     def _next(self, waiting: _Waiting) -> _Request | None:
         """A request for the next votes; None if none are left."""
