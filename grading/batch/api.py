@@ -24,7 +24,7 @@ from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop
 from tenacity.retry import retry_base
 
 from grading.batch.file import ROUTE
-from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, unpacked
+from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, Unpacker
 from grading.endpoint.errors import StatusError, body_of, words_of
 from grading.endpoint.rate_headers import ATTEMPTS, backoff
 from grading.endpoint.route import proxy_of, trusted
@@ -236,7 +236,9 @@ class _Unpacked(httpx2.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from unpacked(self._packed, self._encoding, self._most)
+            unpacker = Unpacker(self._encoding, self._most)
+            for chunk in self._packed:
+                yield from unpacker.feed(chunk)
         except BodyError as error:
             raise httpx2.DecodingError(str(error)) from error
 

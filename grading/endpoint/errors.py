@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -182,20 +182,19 @@ class NoReplyError(CallFailedError):
         self.advised = advised
 
 
-class UnfitReplyError(CallFailedError):
-    """The reply is too large, or has an encoding that was not requested: a retry would not help."""
-
-    passing = False
-
-    def __init__(self, words: str, status: int | None = None) -> None:
-        super().__init__(Failure(Cause.NOT_A_CHAT, status, one_line(words)))
-
-
 class NotAChatError(CallFailedError):
-    """A success whose body is not a chat completion; the next reply may be one."""
+    """A success whose body is not a chat completion; the next reply may be one, unless it is not `passing`."""
 
-    def __init__(self, words: str, status: int, usage: Usage = Usage()) -> None:  # noqa: B008 - it is frozen
+    def __init__(
+        self,
+        words: str,
+        status: int,
+        usage: Usage = Usage(),  # noqa: B008 - it is frozen
+        *,
+        passing: bool = True,
+    ) -> None:
         super().__init__(Failure(Cause.NOT_A_CHAT, status, one_line(words)), usage)
+        self.passing = passing
 
 
 class StatusError(CallFailedError):
@@ -216,7 +215,8 @@ class StatusError(CallFailedError):
         self._text = _text_of(body)
         self._body = body
         self.after = _after(headers, body, words)
-        cause = _cause(status, self._text, f"{words} | {' '.join(_names_of(body))}", self.after)
+        names = (value for value in _values(body, _CODES) if isinstance(value, str))  # that it gives itself
+        cause = _cause(status, self._text, f"{words} | {' '.join(names)}", self.after)
         self.filtered = cause is Cause.REFUSED and _FILTER.search(self._text) is not None
         self.busy = cause is Cause.BUSY
         self.loading = self.busy and _LOADING.search(self._text) is not None
@@ -230,7 +230,9 @@ class StatusError(CallFailedError):
 
     def blamed(self) -> list[str]:
         """The parameters that the error is about, by its fields or by its first words, in the order of mention."""
-        paths = [str(path) for path in _fields(self._body)]
+        paths: list[str] = []
+        for value in _values(self._body, _FIELDS):
+            paths += map(str, value) if isinstance(value, list) else [value] if isinstance(value, str) else []
         fields = [path.rpartition(".")[2] for path in paths] + [path.partition(".")[0] for path in paths]
         found = [
             name
@@ -281,11 +283,6 @@ def one_line(text: str) -> str:
     """A text without keys, line ends and what is too long."""
     flat = " ".join(encodable(redact(text[: 4 * MOST_WORDS])).split())
     return flat if len(flat) <= MOST_WORDS else f"{flat[:MOST_WORDS]}..."
-
-
-def _names_of(body: object) -> Iterator[str]:
-    """The names that an error gives itself."""
-    return (value for one in _walk(body) for name in _CODES if isinstance(value := one.get(name), str))
 
 
 def _words(body: object, depth: int) -> str:
@@ -352,24 +349,19 @@ def _walk(body: object, depth: int = 0) -> Iterator[dict[str, Any]]:
             return
 
 
-def _fields(body: object) -> Iterator[object]:
-    for one in _walk(body):
-        for name in _FIELDS:
-            value = one.get(name)
-            yield from value if isinstance(value, list) else (value,) if isinstance(value, str) else ()
+def _values(body: object, names: Sequence[str]) -> Iterator[Any]:
+    """What an error and those inside it have under `names`, the outermost first."""
+    return (one[name] for one in _walk(body) for name in names if name in one)
 
 
 def _codes_of(error: object) -> Iterator[int]:
     """The status codes that an error carries, the outermost first."""
-    for one in _walk({"error": error}):
-        for name in _CODES:
-            value = one.get(name)
-            if isinstance(value, str) and value.isdecimal() and len(value) == 3:
-                value = int(value)
-            if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
-                yield value
-            elif isinstance(value, str) and value.lower() in _STATUS_OF:
-                yield _STATUS_OF[value.lower()]
+    for value in _values({"error": error}, _CODES):
+        if isinstance(value, str) and value.lower() in _STATUS_OF:
+            yield _STATUS_OF[value.lower()]
+        code = int(value) if isinstance(value, str) and value.isdecimal() and len(value) == 3 else value
+        if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
+            yield code
 
 
 def _after(headers: Mapping[str, str], body: object, words: str) -> float | None:
@@ -377,14 +369,11 @@ def _after(headers: Mapping[str, str], body: object, words: str) -> float | None
     told = retry_after(headers)
     if told is not None:
         return told
-    for one in _walk(body):
-        for name in _DELAYS:
-            value = one.get(name)
-            if isinstance(value, dict):
-                value = value.get("seconds")
-            seconds = duration(str(value)) if isinstance(value, str | int | float) else None
-            if seconds is not None:
-                return seconds
+    for value in _values(body, _DELAYS):
+        delay = value.get("seconds") if isinstance(value, dict) else value
+        seconds = duration(str(delay)) if isinstance(delay, str | int | float) else None
+        if seconds is not None:
+            return seconds
     return wait_in_words(words)
 
 

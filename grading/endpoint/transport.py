@@ -13,21 +13,13 @@ import random
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 
 from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, BrokenBodyError, Unpacker
 from grading.endpoint.chat import failure_in
-from grading.endpoint.errors import (
-    CallFailedError,
-    NoReplyError,
-    NotAChatError,
-    UnfitReplyError,
-    error_of,
-    words_of,
-)
+from grading.endpoint.errors import CallFailedError, NoReplyError, NotAChatError, error_of, words_of
 from grading.endpoint.rate_headers import ATTEMPTS, backoff, quota
 from grading.endpoint.route import fault_of, proxy_of, refuse_of_proxy, trusted
 from grading.endpoint.throttle import Throttle
@@ -73,7 +65,7 @@ class Transport:
         self._asked = 0  # calls that have no reply yet
         self._replied = 0.0  # when the last reply came, or the first of these calls was made
         self._last: CallFailedError | None = None
-        self._timeout = timeout
+        self._timeout = _TIMEOUT if timeout is None else timeout
         self._verify = verify
         self._charged = charged
 
@@ -83,18 +75,14 @@ class Transport:
             connector=aiohttp.TCPConnector(
                 limit=self.throttle.bound, ssl=trusted(self._url) if self._verify else False
             ),
-            timeout=aiohttp.ClientTimeout(
-                total=_TIMEOUT if self._timeout is None else self._timeout, sock_connect=_CONNECT_TIMEOUT
-            ),
+            timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=_CONNECT_TIMEOUT),
             auto_decompress=False,
             proxy=proxy_of(self._url),
         )
         self._watching = asyncio.create_task(self._watch())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._watching.cancel()
         await self._session.close()
 
@@ -143,8 +131,8 @@ class Transport:
                 except BodyError as error:
                     response.close()  # the rest of it is not awaited
                     if response.status < 300:
-                        kind = NotAChatError if isinstance(error, BrokenBodyError) else UnfitReplyError
-                        raise kind(str(error), response.status) from error
+                        passing = isinstance(error, BrokenBodyError)
+                        raise NotAChatError(str(error), response.status, passing=passing) from error
                     content = str(error).encode()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             fault = fault_of(error)
