@@ -36,7 +36,7 @@ _MOST_DAYS = 700_000.0  # before which the calendar has dates
 def stats(file: _File = None, as_json: AsJson = False) -> None:
     """Print votes, tokens and dollars by judge, the file's size, the first and last vote, and open batches."""
     with _open(file) as store:
-        summary = _summary(store) | {"open_batches": _open_batches(store.place)}
+        summary = _summary(store)
     if as_json:
         typer.echo(json.dumps(summary))
     else:
@@ -49,7 +49,6 @@ def failures(file: _File = None, judge: Judge = None, as_json: AsJson = False) -
 
     --judge limits the list to one judge.
     """
-
     with _open(file) as store:
         found = list(store.failures(_model(judge)))
     if as_json:
@@ -69,7 +68,6 @@ def export(
     out: OutFileIfAny = None,
 ) -> None:
     """Write all stored replies, or those of --judge, as JSON Lines, with a field for each column."""
-
     with _open(file) as store:
         lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in store.records(_model(judge)))
         try:
@@ -97,7 +95,6 @@ def prune(
 
     Open batches at the provider stay; --batches abandons them.
     """
-
     if batches:
         if judge is not None or older_than is not None:
             raise UserError("--batches gives up all open batches: leave out --judge and --older-than.")
@@ -177,7 +174,6 @@ def copy_(
 
 
 def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
-
     with _open(file) as store, closing(BatchStore(store.place)) as found:
         given_up = found.open()
         for batch in given_up if yes else ():
@@ -190,28 +186,12 @@ def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
         typer.echo(f"Gave up {what}." if yes else f"Add --yes to give up {what}, already paid for.")
 
 
-def _open_batches(place: StorePlace) -> list[dict[str, Any]]:
-
-    with closing(BatchStore(place)) as batches:
-        return [
-            {
-                "batch": batch.remote or None,
-                "judge": batch.judge,
-                "votes": len(batch.keys),
-                "planned": batch.planned,
-            }
-            for batch in batches.open()
-        ]
-
-
 def _model(judge: str | None) -> str | None:
     """The model id under which a judge's votes are stored."""
-
     return None if judge is None else resolve_judge(judge).model
 
 
 def _place(file: Path | None) -> StorePlace:
-
     place = file or verdict_store()
     if isinstance(place, Path) and not place.is_file():
         raise UserError(
@@ -221,12 +201,12 @@ def _place(file: Path | None) -> StorePlace:
 
 
 def _open(file: Path | None) -> closing[VerdictStore]:
-
     return closing(VerdictStore(_place(file)))
 
 
 def _summary(store: VerdictStore) -> dict[str, Any]:
-
+    with closing(BatchStore(store.place)) as batches:
+        open_batches = batches.open()
     table = price_table()
     judges: list[dict[str, Any]] = []
     for votes in store.summarise():
@@ -252,6 +232,10 @@ def _summary(store: VerdictStore) -> dict[str, Any]:
         "first": min((one["first"] for one in judges), default=None),
         "last": max((one["last"] for one in judges), default=None),
         "judges": judges,
+        "open_batches": [
+            {"batch": one.remote or None, "judge": one.judge, "votes": len(one.keys), "planned": one.planned}
+            for one in open_batches
+        ],
     }
 
 
