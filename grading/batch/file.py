@@ -14,7 +14,7 @@ from grading.backend import Reply, VoteCall
 from grading.endpoint.bodies import MOST_BODY
 from grading.endpoint.chat import failure_in, replies_in
 from grading.endpoint.dialect import Dialect
-from grading.endpoint.errors import CallFailedError, StatusError, one_line
+from grading.endpoint.errors import StatusError, one_line
 from grading.failure import Cause, Failure
 from grading.keys import known_keys, redacted
 from grading.safety.bounds import load_json
@@ -122,9 +122,7 @@ def _result(line: _Line, votes: int | None) -> list[Reply] | Lost:
         error = line.error or _Error()
         return replace(lost_for(f"{error.code}: {error.message}"), passing=error.code != "batch_cancelled")
     status, body = line.response.status_code, line.response.body
-    failed: CallFailedError | None = StatusError(status, {}, body)
-    if status == 200:
-        failed = failure_in(body, status)
+    failed = failure_in(body, status) if status == 200 else StatusError(status, {}, body)
     if failed is None:
         return replies_in(body, votes)
     return Lost(failed.failure, failed.passing, failed if isinstance(failed, StatusError) else None)

@@ -8,7 +8,7 @@ its values, and a few filters. It may not call, assign, define macros or read ot
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -55,6 +55,7 @@ def environment(**options: Any) -> ImmutableSandboxedEnvironment:
     return ImmutableSandboxedEnvironment(**(usual | options))
 
 
+@cache
 def own_template(package: str, *path: str, **options: Any) -> Template:
     """A template that comes with a package of ours; `options` are Jinja's."""
     return environment(**options).from_string(files(package).joinpath(*path).read_text(encoding="utf-8"))

@@ -94,14 +94,6 @@ def insert(table: str, columns: Sequence[str] = ()) -> str:
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608
 
 
-def for_keys(statement: str, keys: Iterable[str]) -> Iterator[Change]:
-    """A statement that ends with IN, in parts for so many keys."""
-    wanted = list(keys)
-    for start in range(0, len(wanted), _CHUNK):
-        chunk = wanted[start : start + _CHUNK]
-        yield f"{statement} ({','.join('?' * len(chunk))})", [chunk]
-
-
 class Database(ABC):
     """One connection to the store's tables; "?" stands for each value in the SQL.
 
@@ -116,14 +108,16 @@ class Database(ABC):
     def stream(self, query: str, values: Sequence[Any] = ()) -> Iterator[Row]:
         """The rows of a query, however many; nothing else may use the connection until the last is read."""
 
-    @abstractmethod
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
         """The rows of a query."""
+        return list(self.stream(query, values))
 
     def rows_for(self, query: str, keys: Iterable[str]) -> Iterator[Row]:
         """The rows of a query that ends with IN, for so many keys."""
-        for part, [chunk] in for_keys(query, keys):
-            yield from self.rows(part, chunk)
+        wanted = list(keys)
+        for start in range(0, len(wanted), _CHUNK):
+            chunk = wanted[start : start + _CHUNK]
+            yield from self.rows(f"{query} ({','.join('?' * len(chunk))})", chunk)
 
     @abstractmethod
     def write(self, *changes: Change) -> int:

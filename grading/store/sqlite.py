@@ -44,9 +44,6 @@ class SqliteDatabase(Database):
         with explained(self._path):
             yield from self._connection.execute(query, values)
 
-    def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
-        return list(self.stream(query, values))
-
     def write(self, *changes: Change) -> int:
         with explained(self._path), transaction(self._connection):
             return sum(
