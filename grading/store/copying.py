@@ -11,12 +11,13 @@ from pathlib import Path
 
 from grading.errors import UserError
 from grading.home import StorePlace
-from grading.store.database import COLUMNS, insert, select
+from grading.store.database import insert, select
 from grading.store.opening import open_database
 from grading.store.replies import intact_row
 from grading.store.sqlite import copy_with_log, on_network
 
 _CHUNK = 1000  # rows in one transaction
+_TABLES = ("replies", "batches", "batch_votes", "failures")
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,10 @@ def copy_store(source: StorePlace, target: StorePlace) -> Copied:
     ):
         raise UserError(f"{source} cannot be copied into itself: name another store with --from or --to.")
     with _readable(source) as place, closing(open_database(place)) as old, closing(open_database(target)) as new:
-        found = dict.fromkeys(COLUMNS, 0)
+        found = dict.fromkeys(_TABLES, 0)
         read = damaged = 0
         batches: set[str] = set()
-        for table in COLUMNS:
+        for table in _TABLES:
             rows = old.stream(select(table))
             while chunk := list(islice(rows, _CHUNK)):
                 if table == "replies":

@@ -3,83 +3,71 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 from grading.home import StorePlace
 
 VERSION = 4  # 1 had no column `refused`, 2 no batches, 3 no claims and failures
-# {now} is the time in UTC as "YYYY-MM-DD HH:MM:SS", {kind} what a database says of a table with a key of its own.
-TABLES = (
-    """
-CREATE TABLE IF NOT EXISTS replies (
-    key TEXT PRIMARY KEY,
-    judge TEXT NOT NULL,
-    state TEXT NOT NULL,
-    text TEXT NOT NULL,
-    detail TEXT NOT NULL,
-    prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL,
-    cached_tokens INTEGER NOT NULL,
-    created TEXT NOT NULL DEFAULT {now},
-    refused TEXT NOT NULL DEFAULT ''
-) {kind}
-""",
-    """
-CREATE TABLE IF NOT EXISTS batches (
-    id TEXT PRIMARY KEY,
-    base_url TEXT NOT NULL,
-    judge TEXT NOT NULL,
-    refused TEXT NOT NULL,
-    file TEXT NOT NULL DEFAULT '',
-    remote TEXT NOT NULL DEFAULT '',
-    planned TEXT NOT NULL DEFAULT {now}
-) {kind}
-""",
-    """
-CREATE TABLE IF NOT EXISTS batch_votes (
-    batch TEXT NOT NULL REFERENCES batches (id),
-    request INTEGER NOT NULL,
-    place INTEGER NOT NULL,
-    key TEXT NOT NULL,
-    PRIMARY KEY (batch, request, place)
-) {kind}
-""",
-    """
-CREATE TABLE IF NOT EXISTS claims (
-    key TEXT PRIMARY KEY,
-    owner TEXT NOT NULL,
-    expires DOUBLE PRECISION NOT NULL
-) {kind}
-""",
-    "CREATE INDEX IF NOT EXISTS claims_by_owner ON claims (owner)",
-    """
-CREATE TABLE IF NOT EXISTS failures (
-    key TEXT PRIMARY KEY,
-    judge TEXT NOT NULL,
-    cause TEXT NOT NULL,
-    status INTEGER,
-    words TEXT NOT NULL,
-    created TEXT NOT NULL DEFAULT {now}
-) {kind}
-""",
-)
-# Of the tables that hold more than a run does: what is copied, exported and read.
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "replies": (
-        *("key", "judge", "state", "text", "detail", "prompt_tokens", "completion_tokens", "cached_tokens"),
-        *("created", "refused"),
-    ),
-    "batches": ("id", "base_url", "judge", "refused", "file", "remote", "planned"),
-    "batch_votes": ("batch", "request", "place", "key"),
-    "failures": ("key", "judge", "cause", "status", "words", "created"),
+# {now} is the time in UTC as "YYYY-MM-DD HH:MM:SS".
+TABLES = {
+    "replies": {
+        "key": "TEXT PRIMARY KEY",
+        "judge": "TEXT NOT NULL",
+        "state": "TEXT NOT NULL",
+        "text": "TEXT NOT NULL",
+        "detail": "TEXT NOT NULL",
+        "prompt_tokens": "INTEGER NOT NULL",
+        "completion_tokens": "INTEGER NOT NULL",
+        "cached_tokens": "INTEGER NOT NULL",
+        "created": "TEXT NOT NULL DEFAULT {now}",
+        "refused": "TEXT NOT NULL DEFAULT ''",
+    },
+    "batches": {
+        "id": "TEXT PRIMARY KEY",
+        "base_url": "TEXT NOT NULL",
+        "judge": "TEXT NOT NULL",
+        "refused": "TEXT NOT NULL",
+        "file": "TEXT NOT NULL DEFAULT ''",
+        "remote": "TEXT NOT NULL DEFAULT ''",
+        "planned": "TEXT NOT NULL DEFAULT {now}",
+    },
+    "batch_votes": {
+        "batch": "TEXT NOT NULL REFERENCES batches (id)",
+        "request": "INTEGER NOT NULL",
+        "place": "INTEGER NOT NULL",
+        "key": "TEXT NOT NULL",
+        "PRIMARY KEY": "(batch, request, place)",
+    },
+    "claims": {
+        "key": "TEXT PRIMARY KEY",
+        "owner": "TEXT NOT NULL",
+        "expires": "DOUBLE PRECISION NOT NULL",
+    },
+    "failures": {
+        "key": "TEXT PRIMARY KEY",
+        "judge": "TEXT NOT NULL",
+        "cause": "TEXT NOT NULL",
+        "status": "INTEGER",
+        "words": "TEXT NOT NULL",
+        "created": "TEXT NOT NULL DEFAULT {now}",
+    },
 }
+COLUMNS = {table: [name for name in parts if name.islower()] for table, parts in TABLES.items()}
 PATIENCE = 60.0  # seconds that a process waits for another one's write, or for a server that is down
 _CHUNK = 500  # keys in one query; SQLite's oldest limit on variables is 999
 
 Row = tuple[Any, ...]
 Change = tuple[str, Sequence[Sequence[Any]]]
+
+
+def create(now: str, kind: str = "") -> Iterator[str]:
+    """The statements that make missing tables; `kind` is what a database says of those with a key of their own."""
+    for table, parts in TABLES.items():
+        columns = ", ".join(f"{name} {what}" for name, what in parts.items()).format(now=now)
+        yield f"CREATE TABLE IF NOT EXISTS {table} ({columns}) {kind}"
+    yield "CREATE INDEX IF NOT EXISTS claims_by_owner ON claims (owner)"
 
 
 def select(table: str) -> str:

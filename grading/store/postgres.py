@@ -17,7 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_de
 
 from grading.errors import UserError
 from grading.home import STORE, Server
-from grading.store.database import COLUMNS, PATIENCE, TABLES, VERSION, Change, Database, Row
+from grading.store.database import PATIENCE, TABLES, VERSION, Change, Database, Row, create
 
 _LOCKS = "skillmix"  # PostgreSQL's advisory locks are numbers: this word's hash, and one of these
 _WRITING, _SENDING = 1, 2
@@ -118,9 +118,8 @@ class PostgresDatabase(Database):
                 self.rows("SELECT pg_advisory_unlock(hashtext(?), ?)", mine)
 
     def size(self) -> int:
-        tables = (*COLUMNS, "claims")
-        sizes = " + ".join(["pg_total_relation_size(to_regclass(?))"] * len(tables))
-        return int(self.rows(f"SELECT {sizes}", tables)[0][0])
+        sizes = " + ".join(["pg_total_relation_size(to_regclass(?))"] * len(TABLES))
+        return int(self.rows(f"SELECT {sizes}", tuple(TABLES))[0][0])
 
     def shrink(self) -> None:
         """PostgreSQL's autovacuum does it."""
@@ -188,8 +187,8 @@ class PostgresDatabase(Database):
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s), %s)", (_LOCKS, _WRITING))
                 now = "to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
-                for table in TABLES:
-                    connection.execute(table.format(now=f"({now})", kind="").encode())
+                for statement in create(f"({now})"):
+                    connection.execute(statement.encode())
                 connection.execute("CREATE TABLE IF NOT EXISTS skillmix_store (version INTEGER PRIMARY KEY)")
                 connection.execute("INSERT INTO skillmix_store VALUES (%s) ON CONFLICT DO NOTHING", (VERSION,))
         [(version,)] = connection.execute("SELECT MAX(version) FROM skillmix_store")
