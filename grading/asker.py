@@ -252,7 +252,6 @@ class _Intake:
     estimated: int = 0  # replies whose usage is an estimate
 
     def save(self, group: Group) -> None:
-        """Write the replies to disk."""
         taken = []
         for call, reply in group:
             completed = self._gate.settle(call, reply)

@@ -75,7 +75,6 @@ class Progress:
 
     @property
     def running(self) -> bool:
-        """Whether the batch is still in progress."""
         return self.status in _RUNNING
 
     def expected(self, requests: int) -> int:
@@ -288,18 +287,13 @@ def _passing(error: BaseException) -> bool:
 
 def _progress(remote: RemoteBatch) -> Progress:
     errors = (remote.errors.data if remote.errors else None) or []
+    counts = [getattr(remote.request_counts, name, None) for name in ("completed", "failed")]
+    counted = [number for number in counts if isinstance(number, int)]
     return Progress(
         remote.status,
         tuple(file for file in (remote.output_file_id, remote.error_file_id) if file),
         redact("; ".join(f"{error.code}: {error.message}" for error in errors[:3])),
         any(error.code == _TOO_MUCH for error in errors),
         tuple(redacted(error.model_dump()) for error in errors),
-        _counted(remote),
+        sum(counted) if counted else None,
     )
-
-
-def _counted(remote: RemoteBatch) -> int | None:
-    """The provider's count of requests with a result; None if it does not count."""
-    counts = [getattr(remote.request_counts, name, None) for name in ("completed", "failed")]
-    numbers = [number for number in counts if isinstance(number, int)]
-    return sum(numbers) if numbers else None

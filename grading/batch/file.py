@@ -37,7 +37,6 @@ class Lost:
     error: StatusError | None = None
 
     def reply(self) -> Reply:
-        """The reply that its votes get."""
         if self.error and self.error.filtered:
             return Reply(State.REFUSED, detail=str(self.failure))
         return Reply(State.API_FAILED, detail=str(self.failure), failure=self.failure)

@@ -32,7 +32,6 @@ class CallBar:
         )
 
     def expect(self, calls: int) -> None:
-        """Raise the total by `calls`."""
         self._bar.total = (self._bar.total or 0) + calls
         if self._screen:
             self._bar.refresh()

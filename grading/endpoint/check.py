@@ -56,7 +56,6 @@ class Response:
 
     @property
     def ok(self) -> bool:
-        """Whether it is a success."""
         return 200 <= self.status < 300
 
 

@@ -253,11 +253,9 @@ class _Waiting:
         return taken
 
     def put_back(self, calls: Sequence[VoteCall]) -> None:
-        """Put these first in the queue."""
         self._returned.extendleft(reversed(calls))
 
     def defer(self, calls: Sequence[VoteCall]) -> None:
-        """Put these last in the queue."""
         self._deferred.extend(calls)
 
     def _next(self) -> VoteCall | None:

@@ -135,7 +135,6 @@ class Throttle:
             return now
 
     def leave(self) -> None:
-        """Record that the request is no longer in flight."""
         self._in_flight -= 1
         self._changed.set()
 

@@ -97,7 +97,6 @@ class Database(ABC):
         """The rows of a query, however many; nothing else may use the connection until the last is read."""
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
-        """The rows of a query."""
         return list(self.stream(query, values))
 
     def rows_for(self, query: str, keys: Iterable[str]) -> Iterator[Row]:
