@@ -21,7 +21,7 @@ import aiohttp
 from grading.endpoint.bodies import ACCEPTED, BodyError
 from grading.endpoint.chat import failure_in
 from grading.endpoint.client import request_headers
-from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError, body_of, error_of
+from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError, body_of
 from grading.endpoint.route import fault_of, proxy_of, refuse_of_proxy, trusted
 from grading.endpoint.transport import content_of, parsed
 from grading.errors import UserError
@@ -180,7 +180,7 @@ async def _ask_once(
 def _failure(response: Response) -> CallFailedError | None:
     """Why a reply is not a chat completion; None if it is one, or a list of models."""
     if not response.ok:
-        return error_of(response.status, response.headers, response.content)
+        return StatusError(response.status, response.headers, body_of(response.content))
     try:
         body = parsed(response.content, known_keys(), response.status)
     except NotAChatError as error:

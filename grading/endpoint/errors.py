@@ -246,11 +246,6 @@ class StatusError(CallFailedError):
         return list(dict.fromkeys(found))
 
 
-def error_of(status: int, headers: Mapping[str, str], content: bytes) -> StatusError:
-    """The error of a reply with a status of 300 or more."""
-    return StatusError(status, headers, body_of(content))
-
-
 def body_of(content: bytes) -> object:
     """A body as JSON data, or else its beginning as text, without keys."""
     try:
@@ -259,15 +254,15 @@ def body_of(content: bytes) -> object:
         return redact(content[: 4 * _MOST_READ].decode(errors="replace"))[:_MOST_READ]
 
 
-def error_within(status: int, headers: Mapping[str, str], error: object, usage: Usage) -> CallFailedError:
+def error_within(status: int, error: object, usage: Usage) -> CallFailedError:
     """The error that a reply of success holds, treated by the code that it carries."""
     body = {"error": error}
     if (code := next(_codes_of(error), None)) is not None:
-        return StatusError(code, headers, body, usage)
+        return StatusError(code, {}, body, usage)
     # Without a code the words decide: an account without credits gets no other reply from a retry.
     words = one_line(_words(body, 0)) or f"no chat completion: {one_line(_dumped(error))}"
     code = 402 if _QUOTA.search(words) or _OF_THE_DAY.search(words) else 429 if _TOO_FAST.search(words) else 400
-    worded = StatusError(code, headers, body, usage)
+    worded = StatusError(code, {}, body, usage)
     if not worded.final and not worded.busy:
         return NotAChatError(words, status, usage)
     worded.failure = replace(worded.failure, status=status)

@@ -13,13 +13,14 @@ import random
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import aiohttp
 
 from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, BrokenBodyError, Unpacker
 from grading.endpoint.chat import failure_in
-from grading.endpoint.errors import CallFailedError, NoReplyError, NotAChatError, error_of, words_of
+from grading.endpoint.errors import CallFailedError, NoReplyError, NotAChatError, StatusError, body_of, words_of
 from grading.endpoint.rate_headers import ATTEMPTS, backoff, quota
 from grading.endpoint.route import fault_of, proxy_of, refuse_of_proxy, trusted
 from grading.endpoint.throttle import Throttle
@@ -37,6 +38,7 @@ _JITTER = 0.25  # seconds by which requests with the same Retry-After are spread
 logger = logging.getLogger(__name__)
 
 
+@dataclass(eq=False, repr=False)
 class Transport:
     """Sends chat requests to `url` as `throttle` lets them out; use as an async context manager.
 
@@ -45,39 +47,31 @@ class Transport:
     any other; without it the caller decides.
     """
 
-    def __init__(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        throttle: Throttle,
-        *,
-        name: str,
-        timeout: float | None = None,
-        verify: bool = True,
-        charged: bool = False,
-    ) -> None:
-        self._url = url
-        # Not the session's, since aiohttp gives those to the proxy, too, and the key is among them.
-        self._headers = {**headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED}
-        self._keys = known_keys()
-        self.throttle = throttle
-        self._name = name
-        self._asked = 0  # calls that have no reply yet
-        self._replied = 0.0  # when the last reply came, or the first of these calls was made
-        self._last: CallFailedError | None = None
-        self._timeout = _TIMEOUT if timeout is None else timeout
-        self._verify = verify
-        self._charged = charged
+    url: str
+    headers: Mapping[str, str]
+    throttle: Throttle
+    _: KW_ONLY
+    name: str
+    timeout: float | None = None
+    verify: bool = True
+    charged: bool = False
 
     async def __aenter__(self) -> Self:
         self.throttle.open()
+        self._keys = known_keys()
+        self._asked = 0  # calls that have no reply yet
+        self._replied = 0.0  # when the last reply came, or the first of these calls was made
+        self._last: CallFailedError | None = None
+        # Not the session's, since aiohttp gives those to the proxy, too, and the key is among them.
+        self._headers = {**self.headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED}
+        total = _TIMEOUT if self.timeout is None else self.timeout
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=self.throttle.bound, ssl=trusted(self._url) if self._verify else False
+                limit=self.throttle.bound, ssl=trusted(self.url) if self.verify else False
             ),
-            timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=_CONNECT_TIMEOUT),
+            timeout=aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT_TIMEOUT),
             auto_decompress=False,
-            proxy=proxy_of(self._url),
+            proxy=proxy_of(self.url),
         )
         self._watching = asyncio.create_task(self._watch())
         return self
@@ -113,7 +107,7 @@ class Transport:
                 enough = most if not error.busy else math.inf if error.loading else _ATTEMPTS_REFUSED
                 if (
                     not error.passing
-                    or (error.usage and not self._charged)
+                    or (error.usage and not self.charged)
                     or attempts >= enough
                     or time.monotonic() + pause - first > _PATIENCE
                 ):
@@ -123,7 +117,7 @@ class Transport:
     async def _attempt(self, data: bytes, sent: float) -> dict[str, Any]:
         try:
             async with self._session.post(
-                self._url, data=data, headers=self._headers, allow_redirects=False
+                self.url, data=data, headers=self._headers, allow_redirects=False
             ) as response:
                 refuse_of_proxy(response)
                 try:
@@ -146,7 +140,7 @@ class Transport:
             self.throttle.advised(quota(headers, "requests"), quota(headers, "tokens"))
         failure: CallFailedError | None = None
         if response.status >= 300:
-            failure = error_of(response.status, headers, content)
+            failure = StatusError(response.status, headers, body_of(content))
         else:
             reply = parsed(content, self._keys, response.status)
             failure = failure_in(reply, response.status)
@@ -166,7 +160,7 @@ class Transport:
             if self._asked and now - max(self._replied, said) > _SILENCE:
                 said = now
                 last = f" The last failure: {self._last}" if self._last else ""
-                logger.warning("No reply has come for %.0f s from %s.%s", now - self._replied, self._name, last)
+                logger.warning("No reply has come for %.0f s from %s.%s", now - self._replied, self.name, last)
 
     def _slow_down(self, failure: CallFailedError, sent: float) -> None:
         self._last = failure

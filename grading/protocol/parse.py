@@ -125,10 +125,7 @@ def _top_level(text: str, criteria: tuple[str, ...]) -> Iterator[dict[str, Any]]
     opening = re.compile(r"\{\s*(?:" + "|".join(re.escape(json.dumps(c)) for c in criteria) + r")\s*:")
     position = text.find("{")
     while position != -1:
-        try:
-            value, end = _decoded(decoder, text, position)
-        except RecursionError as error:
-            raise _NotAVerdictError("the reply is nested too deeply") from error
+        value, end = _decoded(decoder, text, position)
         if value is None and opening.match(text, position):
             raise _NotAVerdictError("the reply holds a verdict that is broken off or malformed")
         if isinstance(value, dict):
@@ -142,7 +139,7 @@ def _anywhere(text: str) -> Iterator[dict[str, Any]]:
     for opening in _OBJECT_OF_OBJECTS.finditer(text):
         try:
             value, _ = _decoded(decoder, text, opening.start())
-        except RecursionError:
+        except _NotAVerdictError:
             continue  # the objects inside come up by themselves
         if isinstance(value, dict):
             yield value
@@ -154,6 +151,8 @@ def _decoded(decoder: json.JSONDecoder, text: str, position: int) -> tuple[Any, 
         return decoder.raw_decode(text, position)
     except _NotAVerdictError:
         raise
+    except RecursionError as error:
+        raise _NotAVerdictError("the reply is nested too deeply") from error
     except ValueError:  # not JSON, or a number of thousands of digits
         return None, position + 1
 
