@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from grading.backend import Calls, Group, Reply, VoteCall, at_leisure
-from grading.batch.file import MOST_BYTES, MOST_REQUESTS, Lost, fill, lost_for, read_results
+from grading.batch.file import MOST_BYTES, MOST_REQUESTS, fill, read_results
 from grading.endpoint.dialect import Dialect
-from grading.endpoint.errors import StatusError, body_of, words_of
+from grading.endpoint.errors import CallFailedError, NoReplyError, StatusError, body_of, words_of
 from grading.errors import UserError
 from grading.home import StorePlace
 from grading.models.spec import ModelSpec
@@ -235,14 +235,14 @@ class _Run:
         """
         refused = batch.refused - {"n"}  # by which votes are fetched, and which changes none
         requests = {request[0]: request for request in batch.requests}
-        failures: dict[str, Lost] = {}
+        failures: dict[str, CallFailedError] = {}
         lost = _reason(progress)
         seen: set[str] = set()
         nameless, deleted, words = 0, False, ""
         for content in self._api.results(progress):
             if content is None:
                 deleted = True
-                lost = lost_for("the provider has deleted the replies")
+                lost = NoReplyError("the provider has deleted the replies")
                 continue
             of_others: list[tuple[str, Reply]] = []
             before = len(seen)
@@ -250,9 +250,9 @@ class _Run:
                 seen.add(name)
                 nameless += not name
                 if name not in requests:
-                    lost = result if isinstance(result, Lost) and not name else lost
+                    lost = result if isinstance(result, CallFailedError) and not name else lost
                     continue
-                if isinstance(result, Lost):
+                if isinstance(result, CallFailedError):
                     failures[name] = result
                     continue
                 if len(result) < len(requests[name]):
@@ -305,9 +305,9 @@ class _Run:
         found, self._found = self._found, []
         return at_leisure(found)
 
-    def _failed(self, calls: list[VoteCall], lost: Lost, refused: frozenset[str]) -> None:
+    def _failed(self, calls: list[VoteCall], lost: CallFailedError, refused: frozenset[str]) -> None:
         dialect = Dialect(self._backend.spec, refused)
-        if lost.error and dialect.blame(lost.error, refused, len(calls)):
+        if isinstance(lost, StatusError) and dialect.blame(lost, refused, len(calls)):
             self._backend.found_refused |= dialect.refused
             self._queue.extend(calls)
             return
@@ -321,7 +321,7 @@ class _Run:
     def _give_up_all(self, calls: list[VoteCall], reason: str) -> None:
         """Report `calls` and the queue as failed."""
         for call in (*calls, *self._queue):
-            self._report(call.key, lost_for(reason).reply())
+            self._report(call.key, NoReplyError(reason).reply())
         self._queue.clear()
 
     def _shrink(self, batch: Batch, progress: Progress) -> None:
@@ -338,12 +338,15 @@ class _Run:
         self._queue.extendleft(reversed(calls))
 
 
-def _reason(progress: Progress) -> Lost:
+def _reason(progress: Progress) -> CallFailedError:
     """Why an ended batch has no line for a vote."""
     if progress.status == "cancelled":
-        return replace(lost_for("the batch was cancelled at the provider"), passing=False)
+        return NoReplyError("the batch was cancelled at the provider", passing=False)
     if progress.status == "expired":
-        return lost_for("the batch expired at the provider")
-    # A parameter may be why a complete batch failed.
-    lost = lost_for(f"the batch is {progress.status}: {progress.errors or 'no line for this vote'}")
-    return replace(lost, error=StatusError(400, {}, {"error": progress.details[0]})) if progress.details else lost
+        return NoReplyError("the batch expired at the provider")
+    lost = NoReplyError(f"the batch is {progress.status}: {progress.errors or 'no line for this vote'}")
+    if progress.details:  # a parameter may be why a complete batch failed
+        error = StatusError(400, {}, {"error": progress.details[0]})
+        error.failure, error.passing = lost.failure, True
+        return error
+    return lost

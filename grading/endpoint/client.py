@@ -150,9 +150,7 @@ class VoteClient:
                     continue
                 if isinstance(error, StatusError) and not error.passing:
                     if error.filtered:
-                        return self._replied_to(
-                            request, [Reply(State.REFUSED, detail=str(error.failure))] * request.asked
-                        )
+                        return self._replied_to(request, [error.reply()] * request.asked)
                     if error.luck:
                         luck += 1
                         if luck <= _LUCK:
@@ -183,7 +181,7 @@ class VoteClient:
                 if error.passing and self._throttle.proved and votes[0].key not in self._deferred:
                     self._deferred.update(vote.key for vote in votes)
                     return []
-                failed = Reply(State.API_FAILED, detail=str(error.failure), failure=error.failure)
+                failed = error.reply()
                 return [replace(failed, usage=error.usage), *[failed] * (request.asked - 1)]
             self._failures_in_a_row = 0
             replies = replies_in(content, request.asked)

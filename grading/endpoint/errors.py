@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from grading.backend import Reply
 from grading.endpoint.rate_headers import duration, may_pass, retry_after, wait_in_words
 from grading.failure import FINAL, MOST_WORDS, Cause, Failure
 from grading.keys import known_keys, redact, redacted
 from grading.safety.bounds import load_json
 from grading.safety.text import encodable
-from grading.verdict import Usage
+from grading.verdict import State, Usage
 
 _MOST_READ = 20_000  # characters of an error's body; a server's traceback follows its message
 _LONGEST_RESET = 600.0  # seconds; a quota that is renewed later is used up for this run
@@ -165,6 +166,7 @@ class CallFailedError(Exception):
 
     passing = True
     busy = False
+    filtered = False  # the provider's filter stopped it
     loading = False  # the server is not ready yet
     after: float | None = None
 
@@ -173,13 +175,20 @@ class CallFailedError(Exception):
         self.failure = failure
         self.usage = usage  # that the failed reply reports: it may be charged
 
+    def reply(self) -> Reply:
+        """What the call gets in place of a reply."""
+        if self.filtered:
+            return Reply(State.REFUSED, detail=str(self.failure))
+        return Reply(State.API_FAILED, detail=str(self.failure), failure=self.failure)
+
 
 class NoReplyError(CallFailedError):
-    """The connection failed, broke off or timed out; `advised` if the words say what to do about it."""
+    """Nothing came, or it broke off; `advised` if the words say what to do about it."""
 
-    def __init__(self, words: str, *, advised: bool = False) -> None:
+    def __init__(self, words: str, *, advised: bool = False, passing: bool = True) -> None:
         super().__init__(Failure(Cause.NO_REPLY, None, one_line(words)))
         self.advised = advised
+        self.passing = passing
 
 
 class NotAChatError(CallFailedError):
