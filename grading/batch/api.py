@@ -25,7 +25,7 @@ from tenacity.retry import retry_base
 
 from grading.batch.file import ROUTE
 from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, Unpacker
-from grading.endpoint.errors import StatusError, body_of, words_of
+from grading.endpoint.errors import NoReplyError, StatusError, body_of, words_of
 from grading.endpoint.rate_headers import ATTEMPTS, backoff
 from grading.endpoint.route import proxy_of, trusted
 from grading.errors import UserError
@@ -51,10 +51,6 @@ class NotSubmittedError(Exception):
         super().__init__(_said(error))
         self.too_many = isinstance(error, RateLimitError) and _passing(error)
         self.surely = self.too_many or not _passing(error)
-
-
-class UnreachableError(Exception):
-    """The endpoint did not answer, or answered with a temporary error."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +160,7 @@ class BatchApi:
             raise self._stopped(error) from error
 
     def progress(self, batch: Batch) -> Progress:
-        """The progress of `batch`; UnreachableError if the endpoint does not report it now."""
+        """The progress of `batch`; NoReplyError if the endpoint does not report it now."""
         try:
             remote = self._client.batches.retrieve(batch.remote)
         except NotFoundError as error:
@@ -175,10 +171,10 @@ class BatchApi:
             ) from error
         except APIError as error:
             if _passing(error):
-                raise UnreachableError(_said(error)) from error
+                raise NoReplyError(_said(error)) from error
             raise self._stopped(error) from error
         if remote.status not in _RUNNING | _ENDED:  # treating it as an end would buy its votes again
-            raise UnreachableError(f"it says that batch {batch.remote} is {redact(str(remote.status))[:100]}")
+            raise NoReplyError(f"it says that batch {batch.remote} is {redact(str(remote.status))[:100]}")
         return _progress(remote)
 
     def results(self, progress: Progress) -> Iterator[BinaryIO | None]:

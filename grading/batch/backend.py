@@ -194,11 +194,9 @@ class _Run:
     # -- in
 
     def _look(self, batch: Batch) -> Generator[Group]:
-        from grading.batch.api import UnreachableError
-
         try:
             progress = self._api.progress(batch)
-        except UnreachableError as error:
+        except NoReplyError as error:
             self._unanswered += 1
             if self._unanswered > _PATIENCE:
                 raise UserError(
