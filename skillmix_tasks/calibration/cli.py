@@ -161,9 +161,9 @@ def calibrate(
         "results": out or "not saved",
     }
     refusals = [rates.refusal() for rates in found.errors.values()]
-    following = ["correct", "results", "--calibration", out]
+    following: list[object] = ["correct", "results", "--calibration", out]
     if out is None:
-        following = same_command("--out", "calibration")
+        following = [*same_command("--out", "calibration")]
     elif all(refusals):
         facts["correction"] = f"none: {refusals[0]}"
         following = []
