@@ -104,7 +104,6 @@ class VerdictStore:
         self._db = open_database(place)
         # Keys whose replies cannot be read: the next reply takes their place.
         self.damaged: set[str] = set()
-        self._failed: list[tuple[str, str, str, int | None, str]] = []  # rows of failures that wait for a commit
 
     def read(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The stored replies among `keys`, without those that are damaged, of which the log says how many."""
@@ -146,7 +145,8 @@ class VerdictStore:
 
     def fail(self, key: str, judge: str, failure: Failure) -> None:
         """Note why a call failed, in place of an earlier failure; it is on disk after the next `commit`."""
-        self._failed.append((key, judge, failure.cause.value, failure.status, failure.words))
+        self._db.put(_FAIL, key, judge, failure.cause.value, failure.status, failure.words)
+        self._db.put("DELETE FROM claims WHERE key = ?", key)
 
     def failures(self, judge: str | None = None) -> Iterator[dict[str, Any]]:
         """The calls that failed and have no reply yet, with the endpoint's words."""
@@ -156,10 +156,6 @@ class VerdictStore:
 
     def commit(self) -> None:
         """Put on disk what was added."""
-        for row in self._failed:
-            self._db.put(_FAIL, *row)
-            self._db.put("DELETE FROM claims WHERE key = ?", row[0])
-        self._failed.clear()
         self._db.commit()
 
     def summarise(self) -> list[JudgeVotes]:
