@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from grading.home import StorePlace
 
 VERSION = 4  # 1 had no column `refused`, 2 no batches, 3 no claims and failures
-# {now} is the time in UTC as "YYYY-MM-DD HH:MM:SS".
+# The columns of each table, and a key of several; {now} is the time in UTC as "YYYY-MM-DD HH:MM:SS".
 TABLES = {
     "replies": {
         "key": "TEXT PRIMARY KEY",
