@@ -298,7 +298,7 @@ def compare(
     typer.echo(json.dumps(made.record()) if as_json else made.text())
     after = made.runs if len(made.runs) > 1 else ("after",)
     sides = [f"{side}={made.out / side}" for side in ("before", *after)]
-    show_closing(made.facts, ["report", *sides, "--out", "report"], as_json=as_json)
+    show_closing(made.facts, ["report", *sides, "--out", made.out / "report"], as_json=as_json)
 
 
 @app.command()
