@@ -203,6 +203,8 @@ def correct(
         raise others[0]
     for other in others:
         typer.echo(f"Left out: {other}", err=as_json)
+    if known.verdict in ("not usable", "not settled"):
+        typer.echo(f"By this calibration the judge is {known.verdict}: {known.sentence}", err=as_json)
     if as_json:
         typer.echo(json.dumps([score.record() for _, score in scores]))
     else:
