@@ -26,7 +26,7 @@ from tenacity.retry import retry_base
 from grading.batch.file import ROUTE
 from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, Unpacker
 from grading.endpoint.errors import NoReplyError, StatusError, body_of, words_of
-from grading.endpoint.rate_headers import ATTEMPTS, backoff
+from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF
 from grading.endpoint.route import proxy_of, trusted
 from grading.errors import UserError
 from grading.keys import redact, redacted
@@ -266,12 +266,7 @@ def _said(error: Exception) -> str:
 
 
 def _tries(passing: retry_base) -> Retrying:
-    return Retrying(
-        retry=passing,
-        stop=stop_after_attempt(ATTEMPTS),
-        wait=lambda state: backoff(state.attempt_number),
-        reraise=True,
-    )
+    return Retrying(retry=passing, stop=stop_after_attempt(ATTEMPTS), wait=BACKOFF, reraise=True)
 
 
 def _passing(error: BaseException) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 
+from tenacity import wait_random_exponential
+
 ATTEMPTS = 6  # at one call that fails; enough for a blip, and an endpoint that is down is soon known
+# Rises from half a second to half a minute, drawn anew each time between 0 and that.
+BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -32,11 +35,6 @@ class Quota:
 def may_pass(status: int) -> bool:
     """Whether a request that failed with this status can succeed later."""
     return status in (408, 409, 420, 421, 423, 424, 425, 429, 499) or status >= 500
-
-
-def backoff(attempts: int) -> float:
-    """Seconds until the next attempt after so many: from 0 to a bound that rises from half a second to 30."""
-    return random.uniform(0, min(30.0, 0.5 * 2 ** min(attempts - 1, 6)))  # noqa: S311
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -1,4 +1,4 @@
-"""One HTTP client for a run: chat requests that a throttle lets out, and retries.
+"""One HTTP client for a run: chat requests that a throttle lets out, retried by tenacity.
 
 aiohttp is used without the openai package above it: a request costs 0.5 ms of CPU instead of 4 to 5, and at 200 in
 flight the pace depends on that. docs/benchmarks.md has the figures.
@@ -17,11 +17,12 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, BrokenBodyError, Unpacker
 from grading.endpoint.chat import failure_in
 from grading.endpoint.errors import CallFailedError, NoReplyError, NotAChatError, StatusError, body_of, words_of
-from grading.endpoint.rate_headers import ATTEMPTS, backoff, quota
+from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF, quota
 from grading.endpoint.route import fault_of, proxy_of, refuse_of_proxy, trusted
 from grading.endpoint.throttle import Throttle
 from grading.keys import known_keys, redacted
@@ -36,6 +37,15 @@ _LOOK = 5.0  # seconds between two looks at that
 _JITTER = 0.25  # seconds by which requests with the same Retry-After are spread
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Progress:
+    """Of one call: how many attempts it has, and when its first and its last one left."""
+
+    attempts: int
+    first: float | None = None
+    last: float = 0.0
 
 
 @dataclass(eq=False, repr=False)
@@ -89,32 +99,35 @@ class Transport:
             self._replied = time.monotonic()
         self._asked += 1
         try:
-            return await self._post(data, attempts)
+            return await self._post(data, _Progress(attempts))
         finally:
             self._asked -= 1
 
-    async def _post(self, data: bytes, most: float) -> dict[str, Any]:
-        # tenacity's bookkeeping would cost half as much CPU as a request.
-        first, attempts = math.inf, 0
-        while True:
-            sent = await self.throttle.enter()
-            first = min(first, time.monotonic())  # the wait before the first attempt is not counted
-            attempts += 1
-            try:
-                return await self._attempt(data, sent)
-            except CallFailedError as error:
-                pause = _pause(error, attempts)
-                enough = most if not error.busy else math.inf if error.loading else _ATTEMPTS_REFUSED
-                if (
-                    not error.passing
-                    or (error.usage and not self.charged)
-                    or attempts >= enough
-                    or time.monotonic() + pause - first > _PATIENCE
-                ):
-                    raise
-            await asyncio.sleep(pause)
+    async def _post(self, data: bytes, progress: _Progress) -> dict[str, Any]:
+        try:
+            return await self._attempt(data, progress)
+        except CallFailedError as error:
+            failures = [error]
 
-    async def _attempt(self, data: bytes, sent: float) -> dict[str, Any]:
+        async def attempt() -> dict[str, Any]:
+            # tenacity's bookkeeping costs half as much CPU as a request, so it begins with the first failure.
+            if failures:
+                raise failures.pop()
+            return await self._attempt(data, progress)
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(self._may_pass),
+            stop=lambda state: _enough(state, progress),
+            wait=_wait,
+            reraise=True,
+        )
+        reply: dict[str, Any] = await retrying(attempt)
+        return reply
+
+    async def _attempt(self, data: bytes, progress: _Progress) -> dict[str, Any]:
+        sent = await self.throttle.enter()
+        progress.last = time.monotonic()
+        progress.first = progress.first or progress.last
         try:
             async with self._session.post(
                 self.url, data=data, headers=self._headers, allow_redirects=False
@@ -151,6 +164,9 @@ class Transport:
         self._slow_down(failure, sent)
         raise failure
 
+    def _may_pass(self, error: BaseException) -> bool:
+        return isinstance(error, CallFailedError) and error.passing and (self.charged or not error.usage)
+
     async def _watch(self) -> None:
         """Log the wait whenever no reply has come for long."""
         said = 0.0
@@ -182,11 +198,21 @@ async def content_of(response: aiohttp.ClientResponse) -> bytes:
     return b"".join([piece async for chunk in response.content.iter_any() for piece in unpacker.feed(chunk)])
 
 
-def _pause(error: CallFailedError, attempts: int) -> float:
-    """Seconds until the next attempt."""
-    if error.after is not None:
+def _enough(state: RetryCallState, progress: _Progress) -> bool:
+    """Whether a call has been tried often or long enough; its wait before the first attempt is not counted."""
+    error = state.outcome.exception() if state.outcome else None
+    attempts = float(progress.attempts)
+    if isinstance(error, CallFailedError) and error.busy:
+        attempts = math.inf if error.loading else _ATTEMPTS_REFUSED
+    next_attempt = time.monotonic() + state.upcoming_sleep
+    return state.attempt_number >= attempts or next_attempt - (progress.first or next_attempt) > _PATIENCE
+
+
+def _wait(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, CallFailedError) and error.after is not None:
         return error.after + random.uniform(0, _JITTER)  # noqa: S311
-    return backoff(attempts)
+    return BACKOFF(state)
 
 
 def parsed(content: bytes, keys: frozenset[str], status: int = 200) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from tenacity import wait_fixed
 
 from grading import Criterion, Grader, GradingRequest, UserError, resolve_judge
 from grading.endpoint import check, transport
@@ -38,7 +39,7 @@ HABITS: list[type[Habit]] = [*refusals.HABITS, *bodies.HABITS, *limits.HABITS, *
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "backoff", lambda attempts: 0.01)
+    monkeypatch.setattr(transport, "BACKOFF", wait_fixed(0.01))
     monkeypatch.setattr(check, "_PAUSE", 0.01)
 
 
@@ -205,7 +206,7 @@ def test_a_long_wait_is_said_once_with_the_endpoints_words(
             details = [{"retryDelay": "11s"}]
             return answer(429, [{"error": {"code": 429, "message": "Please slow down.", "details": details}}])
 
-    monkeypatch.setattr(transport, "_pause", lambda error, attempts: 0.3)
+    monkeypatch.setattr(transport, "_wait", lambda state: 0.3)
     with caplog.at_level(logging.WARNING), serving(Slow()) as visited:
         grader = Grader(resolve_judge(MODEL, base_url=visited.base_url), tmp_path / "store")
         grader.grade(requests(3), progress=False)

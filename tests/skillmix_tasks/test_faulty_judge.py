@@ -7,6 +7,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
+from tenacity import wait_random_exponential
 
 from grading import Panel, State, resolve_judge
 from skillmix_tasks.items.draw import sample_items
@@ -31,7 +32,7 @@ Scores = list[dict[str, float]]
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     # Seconds; with the real ones faults that last would make the tests last for minutes, too.
     monkeypatch.setattr("grading.endpoint.transport._TIMEOUT", 1.0)
-    monkeypatch.setattr("grading.endpoint.transport.backoff", lambda attempts: 0.025 * 2 ** min(attempts - 1, 5))
+    monkeypatch.setattr("grading.endpoint.transport.BACKOFF", wait_random_exponential(multiplier=0.05, max=1))
 
 
 def scores(server: ChatServer, store: Path, *, adaptive: bool = True) -> tuple[Scores, list[dict[str, Any]]]:
