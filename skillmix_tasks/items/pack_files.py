@@ -32,6 +32,10 @@ _Part = TypeVar("_Part", bound=PackPart)
 _SHOWN = 5  # faults at once
 
 
+class PartError(UserError):
+    """Fields of a pack that are wrong; other errors end the reading at once."""
+
+
 def read_pack(folder: Path) -> Pack:
     """The pack in `folder`, in our format."""
     faults: list[str] = []
@@ -124,7 +128,7 @@ def validated(kind: type[_Part], data: object, path: Path, number: int | None = 
             name = data.get("id") if isinstance(data, dict) else None
             entry = f" entry {number}" + (f" ({name})" if name else "") + ","
         faults = (f"field {fault.place or 'the whole'!r}: {fault.reason}" for fault in all_faults(error))
-        raise UserError(f"{path}:{entry} {'; '.join(faults)}.") from error
+        raise PartError(f"{path}:{entry} {'; '.join(faults)}.") from error
 
 
 def refuse_twice(values: Iterable[str], field: str, path: Path) -> None:
@@ -158,17 +162,17 @@ def _entries(kind: type[_Entry], folder: Path, name: str) -> tuple[_Entry, ...]:
 
 @contextmanager
 def _noted(faults: list[str]) -> Iterator[None]:
-    """Note a UserError in `faults` and go on: an author sees all faults at once."""
+    """Note a PartError in `faults` and go on: an author sees all faults at once."""
     try:
         yield
-    except UserError as error:
+    except PartError as error:
         faults.append(str(error))
 
 
 def _refuse(faults: Sequence[str]) -> None:
     if faults:
         more = [f"And {len(faults) - _SHOWN} more."] if len(faults) > _SHOWN else []
-        raise UserError("\n".join([*faults[:_SHOWN], *more]))
+        raise PartError("\n".join([*faults[:_SHOWN], *more]))
 
 
 def _controls(path: Path, skills: tuple[Skill, ...], topics: tuple[Topic, ...]) -> tuple[Control, ...]:
