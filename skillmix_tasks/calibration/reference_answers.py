@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from grading import GradingRequest, UserError
@@ -84,10 +85,7 @@ def _read(
     path = one.answers[generation]
     name = str(path.relative_to(folder))
     cells, broken = read_table(path)
-
-    def fault(what: str, kind: str) -> Fault:
-        return Fault(name, what, kind, one.series)
-
+    fault = partial(one.series.fault, file=name)
     faults = [fault(broken, "damaged file")] if broken else []
     texts: dict[ItemKey, tuple[int, str]] = {}
     for index, row in enumerate(cells):

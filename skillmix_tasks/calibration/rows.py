@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from skillmix_tasks.calibration.table import TableReading, read_table_reply
@@ -53,10 +54,7 @@ def read_rows(folder: Path, file: GradingFile) -> tuple[list[GradedRow], list[Fa
     """
     name = str(file.path.relative_to(folder))
     cells, broken = read_table(file.path)
-
-    def fault(what: str, kind: str) -> Fault:
-        return Fault(name, what, kind, file.series)
-
+    fault = partial(file.series.fault, file=name)
     faults = [fault(broken, "damaged file")] if broken else []
     chat = next((chat for chat in _CHATS if cells and chat[0] in cells[0]), _CHATS[0])
     needed = (*_NEEDED, *chat)

@@ -39,23 +39,20 @@ _SENSE = re.compile(r"(?:the )?(?:text )?makes sense")
 class TableReading:
     """The reading of a reply's table: each point earned, lost, or None with a reason.
 
-    The points are s1 .. sk, topic, sense, length; `remarks` are oddities that change no point.
+    The points are s1 .. sk, topic, sense, length.
     """
 
     points: dict[str, bool | None]
     reasons: dict[str, str]
-    remarks: tuple[str, ...]
 
 
 def read_table_reply(reply: str, skills: Sequence[str], topic: str) -> TableReading:
     """Read the points for `skills` (names, in order) and `topic` in a reply; any text, never raises."""
     found: dict[str, list[str]] = {f"s{number}": [] for number in range(1, len(skills) + 1)}
     found |= {TOPIC: [], SENSE: [], LENGTH: []}
-    totals: list[str] = []
     unknown = []
     for criterion, value in _rows(reply):
         if _words(criterion) in _TOTALS:
-            totals.append(value)
             continue
         point = _point_of(criterion, skills, topic)
         if point is None:
@@ -68,10 +65,7 @@ def read_table_reply(reply: str, skills: Sequence[str], topic: str) -> TableRead
         points[point], reason = _decide(values, unknown)
         if reason:
             reasons[point] = reason
-    earned = sum(value is True for value in points.values())
-    remarks = [f"no criterion is called {criterion!r}" for criterion in unknown]
-    remarks += [f"the total is given as {total}, not {earned}" for total in totals if _differs(total, earned)]
-    return TableReading(points, reasons, tuple(remarks))
+    return TableReading(points, reasons)
 
 
 def _rows(reply: str) -> list[tuple[str, str]]:
@@ -128,8 +122,3 @@ def _decide(values: Sequence[str], unknown: Sequence[str]) -> tuple[bool | None,
     if len(read) > 1:
         return None, "two rows name it, one with 0 and one with 1"
     return read == {"1"}, ""
-
-
-def _differs(total: str, earned: int) -> bool:
-    number = re.match(r"\d+(?:\.\d+)?", total)
-    return number is None or float(number[0]) != earned
