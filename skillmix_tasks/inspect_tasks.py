@@ -85,7 +85,7 @@ def turns(seed: int) -> Solver:
         own = seed + state.epoch - 1
         state = await generate(state, seed=own)
         first = _reply(state.output)
-        last = StudentReply(state=first.state, detail=first.detail)
+        last = StudentReply.failed(first.state, first.facts.detail)
         if first.state is AnswerState.ANSWERED:  # else there is nothing to improve
             state.messages[-1] = ChatMessageAssistant(content=str(first))  # without its reasoning
             state.messages.append(ChatMessageUser(content=state.metadata["second"]))

@@ -100,7 +100,8 @@ class EndpointStudent:
             if self._failures >= _GIVE_UP_AFTER:
                 raise UserError(
                     f"{self._failures} requests in a row to the student's endpoint {self._shown()} failed, the "
-                    f"last with: {reply.detail}. The replies so far are saved: type the same command again later."
+                    f"last with: {reply.facts.detail}. The replies so far are saved: type the same command again "
+                    "later."
                 )
             keep(number, reply)
 
@@ -261,7 +262,7 @@ def addresses(url: str, *, chat: bool) -> Iterator[str]:
 def _failed(error: CallFailedError) -> StudentReply:
     filtered = isinstance(error, StatusError) and error.filtered
     state = AnswerState.FILTERED if filtered else AnswerState.API_FAILED
-    return StudentReply(state=state, detail=str(error.failure))
+    return StudentReply.failed(state, str(error.failure))
 
 
 class _Parameters(Learner):

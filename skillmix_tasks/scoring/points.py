@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from grading import GradingRequest, Panel, State, UserError, Verdict, Vote
+from grading import Panel, State, UserError, Verdict, Vote
 from grading.safety.bounds import MOST_TEXT, brief, cut, is_cut
 from skillmix_tasks.checks import (
     WORDS,
@@ -88,41 +88,37 @@ def judge_replies(
     the points whose grants had no true evidence, whatever they then count as. `student` has the state of the
     answer; a reply without an answer has no points. Without a panel nothing is judged. `title` is of the bar.
     """
-    for _, _, replies in asked:
+    checked: list[tuple[Item, list[StudentReply], Checked]] = []
+    for item, prompts, replies in asked:
         if isinstance(replies, str):  # a sequence, too, of its characters
             raise UserError(
                 f"The replies of an answer are a list of texts, one for each turn, not {brief(replies, 60)}: "
                 "write [text]."
             )
-    answers = [[as_reply(reply) for reply in replies] for _, _, replies in asked]
-    checked = [
-        check_reply(item, replies[-1], prompts) for (item, prompts, _), replies in zip(asked, answers, strict=True)
-    ]
-    requests: dict[int, GradingRequest] = {}
-    if panel:
-        requests = {
-            index: grading_request(pack, item, check.extraction.text)
-            for index, ((item, _, _), check) in enumerate(zip(asked, checked, strict=True))
-            if check.void is None and answers[index][-1].state.scored
-        }
+        answers = [as_reply(reply) for reply in replies]
+        checked.append((item, answers, check_reply(item, answers[-1], prompts)))
+    requests = {
+        index: grading_request(pack, item, check.extraction.text)
+        for index, (item, answers, check) in enumerate(checked)
+        if panel and check.void is None and answers[-1].state.scored
+    }
     verdicts: dict[int, Verdict] = {}
     if panel and requests:
         verdicts = dict(zip(requests, panel.grade(list(requests.values()), progress=title), strict=True))
     return [
-        _record(item, check, verdicts.get(index), student_record(answers[index]), judged=panel is not None)
-        for index, ((item, _, _), check) in enumerate(zip(asked, checked, strict=True))
+        _record(item, check, verdicts.get(index), student_record(answers), judged=panel is not None)
+        for index, (item, answers, check) in enumerate(checked)
     ]
 
 
 def student_record(replies: Sequence[StudentReply]) -> dict[str, Any]:
     """The student's part of a record: the state of the last reply, and the reasoning of each reply."""
-    last = replies[-1]
-    tokens = [reply.reasoning_tokens for reply in replies if reply.reasoning_tokens is not None]
-    record: dict[str, Any] = {"state": last.state.value}
-    record |= {"cut": True} if last.cut else {}
-    record |= {"detail": last.detail} if last.detail else {}
-    if any(reply.reasoned for reply in replies):
-        record |= {"reasoning": [reply.reasoning for reply in replies]}
+    facts = [reply.facts for reply in replies]
+    tokens = [one.reasoning_tokens for one in facts if one.reasoning_tokens is not None]
+    record: dict[str, Any] = {"state": facts[-1].state.value}
+    record |= facts[-1].model_dump(include={"cut", "detail"}, exclude_defaults=True)
+    if any(one.reasoning or one.reasoning_tokens for one in facts):
+        record |= {"reasoning": [one.reasoning for one in facts]}
     return record | ({"reasoning_tokens": sum(tokens)} if tokens else {})
 
 
