@@ -23,10 +23,9 @@ from lm_eval.tasks import TaskManager
 from tqdm import tqdm
 
 from grading import UserError
-from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.logs import quiet_lm_eval
-from skillmix_tasks.harness.run import TaskRun
-from skillmix_tasks.harness.settings import part_of_caps, read_settings
+from skillmix_tasks.harness.run import GatheredCoverage, TaskRun
+from skillmix_tasks.harness.settings import read_settings
 from skillmix_tasks.harness.task import SkillMixTask
 from skillmix_tasks.harness.task_files import harness_folder
 from skillmix_tasks.items.pack import earlier_versions
@@ -157,7 +156,7 @@ def regrade_all(
     settings = read_settings({"skillmix": overrides})
     if settings.judge is not None:
         settings.judges()  # a judge that cannot be used is said once, and not for each run
-    capped = overrides | part_of_caps(settings, len(runs))
+    capped = overrides | settings.part_of_caps(len(runs))
     graded: list[dict[str, Any]] = []
     failed: list[UserError] = []
     for number, files in enumerate(runs, start=1):

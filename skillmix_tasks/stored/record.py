@@ -17,6 +17,7 @@ from grading.errors import first_fault
 from grading.safety.bounds import load_json, read_text
 from skillmix_tasks.checks.extract import ExtractionState
 from skillmix_tasks.items.pack import Lists, Split
+from skillmix_tasks.scoring.controls import Controls
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState
 
 _STATES = frozenset(State) | {NO_ANSWER}  # checked for each mark of each vote of a report
@@ -51,16 +52,6 @@ class PackRecord(BaseModel):
     version: str
     hash: str
     lists: Lists | None = None
-
-
-class Controls(BaseModel):
-    """How many of the pack's control answers the judge got right, and which not."""
-
-    passed: int = Field(ge=0)
-    of: int = Field(ge=1)
-    kinds: dict[str, dict[str, int]] = {}
-    failed: list[str]
-    no_verdict: list[str] = []
 
 
 class Ungrounded(BaseModel):
