@@ -226,14 +226,17 @@ class TaskRun:
         unscored = sum(NO_ANSWER in item.counts["states"] for item in gathered)
         missing = sum(1 - item for item in items)
         if missing > self.settings.max_missing * len(items):
+            share = f"{self.task}: {missing / len(items):.0%} of the items"
+            most = f"more than max_missing = {self.settings.max_missing:.0%}"
             if 2 * unscored >= missing:
-                raise UserError(self._without_answers(missing / len(items)))
+                raise UserError(
+                    f"{share} have no score, {most}: {self._unanswered(self.answers_record())}. All replies and "
+                    f"verdicts are saved; the answers are in {self.answers}."
+                )
             states = ", ".join(f"{state}: {count}" for state, count in self._counts["states"].most_common())
             raise UserError(
-                f"{self.task}: {missing / len(items):.0%} of the items got no verdict from "
-                f"{panel_name(self.judges)} (points without one: {states}), more than max_missing = "
-                f"{self.settings.max_missing:.0%}{self._causes()}. All answers and verdicts are saved: "
-                f"{self._remedy()}{self._other_ranks()}."
+                f"{share} got no verdict from {panel_name(self.judges)} (points without one: {states}), {most}"
+                f"{self._causes()}. All answers and verdicts are saved: {self._remedy()}."
             )
 
     def _causes(self) -> str:
@@ -264,13 +267,6 @@ class TaskRun:
             f"({answers.share(number):.0%}; {shown}): {_ADVICE[next(iter(states))]}"
         )
 
-    def _without_answers(self, missing: float) -> str:
-        return (
-            f"{self.task}: {missing:.0%} of the items have no score, more than max_missing = "
-            f"{self.settings.max_missing:.0%}: {self._unanswered(self.answers_record())}. All replies and "
-            f"verdicts are saved; the answers are in {self.answers}."
-        )
-
     def answers_record(self) -> Answers:
         """The states of the answers."""
         counts, found = self._counts["answers"], self._counts["extractions"]
@@ -286,15 +282,12 @@ class TaskRun:
 
     def _remedy(self) -> str:
         again = f"`skillmix grade {self.answers}"
+        ranks = f" with the files of all {self.world_size} ranks, whose paths they printed"
+        others = ranks if self.world_size > 1 else ""
         if not self._counts["states"][State.OVER_BUDGET.value]:
-            return f"fix the judge, then run {again}`"
+            return f"fix the judge, then run {again}`{others}"
         option = "--max-usd DOLLARS" if self.settings.max_usd is not None else "--max-tokens TOKENS"
-        return f"{self.budget.reason}, and {again} {option}` continues from here (what was bought is free)"
-
-    def _other_ranks(self) -> str:
-        if self.world_size == 1:
-            return ""
-        return f" with the files of all {self.world_size} ranks, whose paths they printed"
+        return f"{self.budget.reason}, and {again} {option}` continues from here (what was bought is free){others}"
 
     def header(self, *, system: str | None, generation_kwargs: dict[str, Any]) -> AnswerHeader:
         """The header of this rank's file of answers."""
@@ -320,6 +313,7 @@ class TaskRun:
     def record(self, *, judged: bool) -> RunRecord:
         """The task's part of the results JSON: the protocol, the judge and what grading cost."""
         about, source = self.pack.about, self.settings.items_from
+        refused = sorted({name for cost in self.costs for name in cost["refused_parameters"]})
         return RunRecord(
             k=self.spec.k,
             split=self.spec.split,
@@ -330,7 +324,7 @@ class TaskRun:
             seed=self.settings.seed,
             drop_common=self.settings.drop_common,
             splitters=splitter_versions(),
-            judge=self._judge_record() if judged else None,
+            judge=panel_record(self.judges) | {"refused_parameters": refused} if judged else None,
             grading=total(self.costs),
             controls=self.controls.get(self.pack.hash),
             points_without_verdict=dict(self._counts["states"]),
@@ -348,10 +342,6 @@ class TaskRun:
         return {name: value for name, value in self._sampling.items() if name not in refused} | {
             "refused": refused
         }
-
-    def _judge_record(self) -> dict[str, Any]:
-        refused = sorted({name for cost in self.costs for name in cost["refused_parameters"]})
-        return panel_record(self.judges) | {"refused_parameters": refused}
 
     def _ungrounded_record(self) -> Ungrounded:
         grounds = self._counts["grounds"]

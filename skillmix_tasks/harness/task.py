@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from lm_eval.api.filter import Filter, FilterEnsemble
+from lm_eval.api.filter import FilterEnsemble
 from lm_eval.api.instance import Instance
 from lm_eval.api.metrics import mean
 from lm_eval.api.model import LM
@@ -69,7 +69,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._chat: Callable[..., Any] | None = None
         self._system: str | None = None
         super().__init__(config=config | _COMMON | {"metadata": {"version": spec.full_version}})
-        self._filters = [FilterEnsemble(name=_FILTER, filters=[lambda: _Judging(self)])]
+        self._filters = [FilterEnsemble(name=_FILTER, filters=[lambda: self])]
 
     # -- documents
 
@@ -245,10 +245,10 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         prompts = self.run.prompts(instance.doc["index"])
         return self._context([prompts[0], first, prompts[1]])
 
-    def judge(self, replies: list[list[str]], docs: list[dict[str, Any]]) -> list[str]:
-        """The records of all generations of this rank, as JSON strings in the order of `replies`."""
+    def apply(self, resps: list[list[str]], docs: list[dict[str, Any]]) -> list[str]:
+        """As the one filter of the task, which sees all replies of this rank: the records of TaskRun.judge."""
         indices = [doc["index"] for doc in docs]
-        return self.run.judge(replies, indices, self.instances, judged=not self._predict_only)
+        return self.run.judge(resps, indices, self.instances, judged=not self._predict_only)
 
     # -- results
 
@@ -309,16 +309,6 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         for number, text in enumerate(turns):
             history.append({"role": "assistant" if number % 2 else "user", "content": text})
         return self._chat(history)
-
-
-class _Judging(Filter):  # type: ignore[misc]
-    """The one filter: it sees all replies of the task at once."""
-
-    def __init__(self, task: SkillMixTask) -> None:
-        self._task = task
-
-    def apply(self, resps: list[list[str]], docs: list[dict[str, Any]]) -> list[str]:
-        return self._task.judge(resps, docs)
 
 
 _COMMON: dict[str, Any] = {
