@@ -61,7 +61,7 @@ class _Cell:
 def _filled(grid: list[list[_Cell]], in_latex: bool) -> list[list[str]]:
     """The texts of a grid, with what spans rows or columns in each of them.
 
-    LaTeX has an empty cell below one that spans rows, and HTML has none.
+    LaTeX has an empty cell below one that spans rows, and HTML has none; its empty lines are left out.
     """
     waiting: dict[int, tuple[int, str]] = {}  # by column: for how many rows a text from above holds
     rows = []
@@ -84,7 +84,8 @@ def _filled(grid: list[list[_Cell]], in_latex: bool) -> list[list[str]]:
                 if cell.rows > 1:
                     waiting[len(row)] = (cell.rows - 1, cell.text)
                 row.append(cell.text)
-        rows.append(row)
+        if not in_latex or any(cell.text for cell in cells):
+            rows.append(row)
     return rows
 
 
@@ -197,7 +198,7 @@ def _latex(text: str, path: Path) -> list[list[list[_Cell]]]:
             cells += sum(cell.columns for cell in grid[-1])
             if cells > _MOST_CELLS:
                 raise _too_many(path)
-        grids.append([row for row in grid if any(cell.text for cell in row)])
+        grids.append(grid)
         position = end
     return grids
 
