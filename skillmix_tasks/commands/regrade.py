@@ -297,10 +297,11 @@ def _task(manager: TaskManager, name: str) -> SkillMixTask:
     return task
 
 
-def _answered(stored: StoredTask, task: SkillMixTask) -> bool:
-    """Whether the stored answers are to the items of `task`."""
+def _other_item(stored: StoredTask, task: SkillMixTask) -> int | None:
+    """The index of the first stored item that is not one of `task`; None if the answers are to its items."""
     hashes = [item.hash for item in task.run.items]
-    return all(one.index < len(hashes) and hashes[one.index] == name for name, one in stored.items.items())
+    others = (one.index for name, one in stored.items.items() if hashes[one.index : one.index + 1] != [name])
+    return next(others, None)
 
 
 def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | None) -> SkillMixTask:
@@ -313,10 +314,10 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
             "name the folder of its YAML file with --include-path."
         )
     task = _task(manager, stored.task)
-    if settings.get("pack") is None and not _answered(stored, task):
+    if settings.get("pack") is None and _other_item(stored, task) is not None:
         for folder in earlier_versions(task.run.pack.about.id):
             earlier = _task(_manager(settings | {"pack": str(folder)}, include_path), stored.task)
-            if _answered(stored, earlier):
+            if _other_item(stored, earlier) is None:
                 logger.warning(
                     "%s has answers to %s of the pack %s: they are graded with that version of the pack.",
                     stored.path,
@@ -326,12 +327,10 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
                 task = earlier
                 break
     task.run.replay(stored.path, stored.student, stored.sampling)
-    hashes = [item.hash for item in task.run.items]
-    for name, item in stored.items.items():
-        if item.index >= len(hashes) or hashes[item.index] != name:
-            raise UserError(
-                f"Item {item.index} of {stored.task} is not the one that was answered in {stored.path}: the pack, "
-                "the seed or drop_common differs; install the version of the run, or give the run's settings "
-                "with --set pack=..., --set seed=..."
-            )
+    if (index := _other_item(stored, task)) is not None:
+        raise UserError(
+            f"Item {index} of {stored.task} is not the one that was answered in {stored.path}: the pack, the seed "
+            "or drop_common differs; install the version of the run, or give the run's settings with "
+            "--set pack=..., --set seed=..."
+        )
     return task
