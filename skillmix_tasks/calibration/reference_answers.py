@@ -41,14 +41,6 @@ class RecordedAnswer:
     length: bool
 
     @property
-    def student(self) -> str:
-        return self.series.student
-
-    @property
-    def k(self) -> int:
-        return self.series.k
-
-    @property
     def item(self) -> tuple[Series, int]:
         """The key that the generations of one item share."""
         return self.series, self.index

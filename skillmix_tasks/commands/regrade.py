@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -199,45 +199,36 @@ def _evaluate_parts(
     student, scores = StoredStudent(), _Scores()
     results: dict[str, Any] = {}
     with (
-        _in_parts(stored, tasks),
+        ExitStack() as stack,
         tqdm(total=len(items), desc="Grading stored answers", unit="item", disable=len(parts) == 1) as bar,
     ):
+        others: list[TaskRun] = []
+        for name, task in tasks.items():
+            stack.enter_context(task.run.in_parts(GENERATIONS * len(stored[name].items), others))
+            others.append(task.run)
         for part in parts:
             names: dict[str, list[str]] = defaultdict(list)
-            for task, item in part:
-                names[task].append(item)
+            for name, item in part:
+                names[name].append(item)
             student.replies = {
-                (task, *key): replies
-                for task, these in names.items()
-                for key, replies in stored[task].replies(these).items()
+                (name, *key): replies
+                for name, these in names.items()
+                for key, replies in stored[name].replies(these).items()
             }
             judged = _evaluate(
                 student,
-                {task: tasks[task] for task in names},
-                {task: [stored[task].items[item].index for item in these] for task, these in names.items()},
+                {name: tasks[name] for name in names},
+                {name: [stored[name].items[item].index for item in these] for name, these in names.items()},
                 chat=chat,
                 first=not results,
             )
-            for task, samples in judged.pop("samples").items():
-                scores.add(task, samples)
+            for name, samples in judged.pop("samples").items():
+                scores.add(name, samples)
                 if written is not None:
-                    written.add(task, samples)
+                    written.add(name, samples)
             results = results or judged
             bar.update(len(part))
     return results, scores
-
-
-@contextmanager
-def _in_parts(stored: Mapping[str, StoredTask], tasks: Mapping[str, SkillMixTask]) -> Iterator[None]:
-    others: list[TaskRun] = []
-    for name, task in tasks.items():
-        task.run.begin_parts(GENERATIONS * len(stored[name].items), others)
-        others.append(task.run)
-    try:
-        yield
-    finally:
-        for task in tasks.values():
-            task.run.end_parts()
 
 
 def _evaluate(
@@ -249,29 +240,19 @@ def _evaluate(
     first: bool,
 ) -> dict[str, Any]:
     """lm-eval's results of one part; only those of the first part have the environment."""
-    results: dict[str, Any]
-    if first:
-        with quiet_lm_eval():
-            results = simple_evaluate(
-                model=student,
-                tasks=list(tasks.values()),
-                samples=samples,
-                task_manager=_manager({}, None),
-                apply_chat_template=chat,
-                log_samples=True,
-                bootstrap_iters=0,
-            )
-        return results
+    common: dict[str, Any] = {
+        "samples": samples,
+        "apply_chat_template": chat,
+        "log_samples": True,
+        "bootstrap_iters": 0,
+    }
     with quiet_lm_eval():
-        results = evaluate(
-            lm=student,
-            task_dict={"tasks": tasks, "groups": {}},
-            samples=samples,
-            apply_chat_template=chat,
-            fewshot_as_multiturn=True,
-            log_samples=True,
-            bootstrap_iters=0,
-        )
+        if first:
+            ours, manager = list(tasks.values()), _manager({}, None)
+            results: dict[str, Any] = simple_evaluate(model=student, tasks=ours, task_manager=manager, **common)
+        else:
+            known = {"tasks": tasks, "groups": {}}
+            results = evaluate(lm=student, task_dict=known, fewshot_as_multiturn=True, **common)
     return results
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,20 +153,21 @@ class TaskRun:
         self._sampling = used | rest | {"max_tokens": tokens, "reasoning_tokens": self.settings.reasoning_tokens}
         self._sampling["seeded"] = "seed" in arguments
 
-    def begin_parts(self, answers: int, others: Iterable[TaskRun]) -> None:
-        """From now on an evaluation covers a part of the items, and all parts together hold so many `answers`.
+    @contextmanager
+    def in_parts(self, answers: int, others: Iterable[TaskRun]) -> Iterator[None]:
+        """In the block an evaluation covers a part of the items, and all parts together hold so many `answers`.
 
         One panel serves them all, under one budget with `others`. Nothing is concluded from a part.
         """
         self.parts = answers
         self.join(others)
-
-    def end_parts(self) -> None:
-        """From now on an evaluation covers all items again."""
-        self.parts = 0
-        if self._panel is not None:
-            self._panel.close()
-            self._panel = None
+        try:
+            yield
+        finally:
+            self.parts = 0
+            if self._panel is not None:
+                self._panel.close()
+                self._panel = None
 
     def join(self, others: Iterable[TaskRun]) -> None:
         """Share budget and controls with the other tasks of the run, of which none has been judged."""

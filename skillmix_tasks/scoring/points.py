@@ -169,17 +169,7 @@ def judged_points(record: dict[str, Any]) -> list[str]:
 
 
 def _vote(vote: Vote) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "number": vote.number,
-        "judge": vote.judge,
-        "state": vote.state.value,
-        "marks": {
-            point: {"earned": mark.earned, "evidence": mark.evidence, "state": mark.state.value}
-            for point, mark in vote.marks.items()
-        },
-        "usage": asdict(vote.usage),
-        "stored": vote.stored,
-    }
-    if vote.state is not State.GRADED:
-        record |= {"detail": vote.detail, "reply": vote.reply}
+    record = asdict(vote)
+    if vote.state is State.GRADED:
+        del record["detail"], record["reply"]
     return record
