@@ -63,12 +63,9 @@ def read_answers(folder: Path) -> tuple[list[RecordedAnswer], list[Fault]]:
                 answers += usable
                 faults += wrong
     if not answers:
-        raise UserError(f"{folder} holds no answer that GPT-4 graded and that can be used: {_first(faults)}.")
+        why = faults[0] if faults else "its gradings are by other judges"
+        raise UserError(f"{folder} holds no answer that GPT-4 graded and that can be used: {why}.")
     return answers, sorted(set(faults))
-
-
-def _first(faults: list[Fault]) -> str:
-    return str(faults[0]) if faults else "its gradings are by other judges"
 
 
 def _read(

@@ -11,6 +11,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -51,8 +52,8 @@ class EndpointStudent:
 
     def __init__(self, lm: Any) -> None:
         self._lm = lm
-        self._chat = hasattr(lm, "parse_generations") and "Chat" in type(lm).__name__
-        self._addresses = list(addresses(str(lm.base_url), chat=self._chat))
+        chat = hasattr(lm, "parse_generations") and "Chat" in type(lm).__name__
+        self._addresses = list(addresses(str(lm.base_url), chat=chat))
         self._proved = False
         self._failures = 0
         self.limit: int | None = None  # tokens of the visible text, where reasoning has its own
@@ -113,15 +114,14 @@ class EndpointStudent:
                 try:
                     reply = await self._suited(transport, context, arguments)
                 except CallFailedError as error:
-                    first = first or error
                     if error.failure.cause is not Cause.NO_CHAT:
                         raise self._sentence(error) from error
-                    if address == self._addresses[-1]:
-                        raise self._sentence(first) from error
+                    first = first or error
                     continue
             self._addresses = [address]
             return reply
-        raise AssertionError("there is always an address")
+        assert first is not None  # there is always an address
+        raise self._sentence(first) from first
 
     async def _suited(self, transport: Transport, context: Any, arguments: dict[str, Any]) -> StudentReply:
         """The reply to a request with all that the endpoint takes."""
@@ -224,14 +224,13 @@ def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
     content = message.get("content")
     split = content_text(content) if not isinstance(content, str) else split_reasoning(content)
     if beside := reasoning_beside(message):
-        split = Split(visible=split.visible, reasoning=f"{beside}\n{split.reasoning}".strip(), open=split.open)
+        split = replace(split, reasoning=f"{beside}\n{split.reasoning}".strip())
     finish, refusal = choice.get("finish_reason"), message.get("refusal")
     completion, cut_off = usage_of(body.get("usage")).completion, was_cut(finish)
     reasoning_tokens = reasoning_in(body.get("usage")) or _estimated(completion, split)
     visible = completion - (reasoning_tokens or 0)
     if limit is not None and visible > limit:
-        kept = split.visible[: len(split.visible) * limit // visible]
-        split, cut_off = Split(visible=kept, reasoning=split.reasoning, open=split.open), True
+        split, cut_off = replace(split, visible=split.visible[: len(split.visible) * limit // visible]), True
     return read_reply(
         split,
         cut_off=cut_off,

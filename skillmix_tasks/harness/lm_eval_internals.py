@@ -102,23 +102,14 @@ def payload(lm: Any, context: Any, arguments: dict[str, Any]) -> dict[str, Any]:
 
     lm-eval's classes add stop sequences and seeds of their own, and change the temperature by a model's name.
     """
-    given = dict(arguments)
     body: dict[str, Any] = lm._create_payload(  # noqa: SLF001
-        lm.create_message([context]), generate=True, gen_kwargs=dict(given)
+        lm.create_message([context]), generate=True, gen_kwargs=dict(arguments)
     )
-    body |= {
-        "temperature": given.get("temperature"),
-        "seed": given.get("seed"),
-        "stop": given.get("until") or None,
-    }
+    body |= {name: arguments.get(name) for name in ("temperature", "seed")}
+    body["stop"] = arguments.get("until") or None
     return {name: value for name, value in body.items() if value is not None}
 
 
 def concurrency(lm: Any) -> int:
     """How many requests an API model has in flight at most."""
     return max(1, int(lm._concurrent))  # noqa: SLF001
-
-
-def replace_generation(lm: LM, generate: Callable[..., Sequence[str]]) -> None:
-    """Make the model answer through `generate`."""
-    lm.generate_until = generate

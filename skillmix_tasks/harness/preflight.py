@@ -35,8 +35,9 @@ def check_student(model: str, model_args: Mapping[str, Any]) -> None:
     try:
         get_model(model)
     except ImportError as error:
+        reason = redact(str(error)).partition("\n")[0][:120]
         raise UserError(
-            f"lm-eval cannot load students of --model {model} ({_first_line(error)}): install the missing package."
+            f"lm-eval cannot load students of --model {model} ({reason}): install the missing package."
         ) from error
     except (ValueError, KeyError) as error:
         raise UserError(
@@ -73,11 +74,6 @@ def _check_repository(name: str, model_args: Mapping[str, Any]) -> None:
             f"The student {name}{f' at {revision}' if revision else ''} is neither a folder here nor a model on "
             "the Hub that you may read: correct pretrained in --model_args, or set HF_TOKEN."
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    """The beginning of an error's first line."""
-    return redact(str(error)).partition("\n")[0][:120]
 
 
 @cache
