@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,20 +23,26 @@ import yaml
 from pydantic import ValidationError
 
 from grading import UserError
-from grading.errors import first_fault
+from grading.errors import all_faults
 from grading.safety import bounds
 from skillmix_tasks.items.pack import PROMPTS, About, Control, Pack, PackPart, Skill, Topic, bundled_packs
 
 _Entry = TypeVar("_Entry", Skill, Topic)
 _WithId = TypeVar("_WithId", Skill, Topic, Control)
 _Part = TypeVar("_Part", bound=PackPart)
+_SHOWN = 5  # faults at once
 
 
 def read_pack(folder: Path) -> Pack:
     """The pack in `folder`, in our format."""
-    about = validated(About, _yaml(folder / "pack.yaml"), folder / "pack.yaml")
-    skills = _entries(Skill, folder, "skills")
-    topics = _entries(Topic, folder, "topics")
+    faults: list[str] = []
+    with _noted(faults):
+        about = validated(About, _yaml(folder / "pack.yaml"), folder / "pack.yaml")
+    with _noted(faults):
+        skills = _entries(Skill, folder, "skills")
+    with _noted(faults):
+        topics = _entries(Topic, folder, "topics")
+    _refuse(faults)
     known = {*about.train_categories, *about.heldout_categories}
     for skill in skills:
         if skill.category not in known:
@@ -113,12 +120,12 @@ def validated(kind: type[_Part], data: object, path: Path, number: int | None = 
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        fault = first_fault(error)
         entry = ""
         if number is not None:
             name = data.get("id") if isinstance(data, dict) else None
             entry = f" entry {number}" + (f" ({name})" if name else "") + ","
-        raise UserError(f"{path}:{entry} field {fault.place or 'the whole'!r}: {fault.reason}.") from error
+        faults = (f"field {fault.place or 'the whole'!r}: {fault.reason}" for fault in all_faults(error))
+        raise UserError(f"{path}:{entry} {'; '.join(faults)}.") from error
 
 
 def refuse_twice(values: Iterable[str], field: str, path: Path) -> None:
@@ -143,12 +150,31 @@ def _entries(kind: type[_Entry], folder: Path, name: str) -> tuple[_Entry, ...]:
     return entries
 
 
+@contextmanager
+def _noted(faults: list[str]) -> Iterator[None]:
+    """Note a UserError in `faults` and go on: an author sees all faults at once."""
+    try:
+        yield
+    except UserError as error:
+        faults.append(str(error))
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    if faults:
+        more = [f"And {len(faults) - _SHOWN} more."] if len(faults) > _SHOWN else []
+        raise UserError("\n".join([*faults[:_SHOWN], *more]))
+
+
 def _parts(kind: type[_WithId], data: Any, path: Path, empty: str) -> tuple[_WithId, ...]:
     if not isinstance(data, list) or not data:
         raise UserError(f"{path} {empty}.")
-    parts = tuple(validated(kind, part, path, number) for number, part in enumerate(data, start=1))
+    parts, faults = [], list[str]()
+    for number, part in enumerate(data, start=1):
+        with _noted(faults):
+            parts.append(validated(kind, part, path, number))
+    _refuse(faults)
     refuse_twice((part.id for part in parts), "id", path)
-    return parts
+    return tuple(parts)
 
 
 def _controls(path: Path, skills: tuple[Skill, ...], topics: tuple[Topic, ...]) -> tuple[Control, ...]:

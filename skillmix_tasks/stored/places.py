@@ -20,6 +20,7 @@ from grading.safety.bounds import load_json, open_file, read_lines
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
 from skillmix_tasks.stored.find_results import all_samples_of, record_beside
+from skillmix_tasks.stored.record import PackRecord
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,10 @@ class StoredItem:
 
 @dataclass
 class StoredTask:
-    """The answers to one task, from all files that hold some; `items` by their hash."""
+    """The answers to one task, from all files that hold some; `items` by their hash.
+
+    `pack` is known of samples with results beside them.
+    """
 
     task: str
     path: Path  # the first file
@@ -47,6 +51,7 @@ class StoredTask:
     own: bool = True  # of a run of this user, or without anything that could be followed
     run: str = ""
     sampling: dict[str, Any] | None = None
+    pack: PackRecord | None = None
     ranks: list[int] = field(default_factory=list)
     world_size: int = 1
     items: dict[str, StoredItem] = field(default_factory=dict)
@@ -251,10 +256,20 @@ class _File:
         header = self.header
         if header is None:
             record = record_beside(self.path, name)
-            # lm-eval names the folder after the model, with two underscores for each slash.
-            student = record.student if record else {"model": self.path.resolve().parent.name.replace("__", "/")}
-            sampling = record.sampling if record else None
-            return StoredTask(name, self.path, turns, {}, student, sampling=sampling)
+            if record is None:
+                # lm-eval names the folder after the model, with two underscores for each slash.
+                student = {"model": self.path.resolve().parent.name.replace("__", "/")}
+                return StoredTask(name, self.path, turns, {}, student)
+            settings: dict[str, Any] = {
+                "seed": record.seed,
+                "drop_common": record.drop_common,
+                "controls": record.controls is not None,
+            }
+            if record.ungrounded is not None:
+                settings["ungrounded"] = record.ungrounded.rule
+            return StoredTask(
+                name, self.path, turns, settings, record.student, sampling=record.sampling, pack=record.pack
+            )
         settings = {name: value for name, value in header.settings.items() if name not in _JUDGE}
         return StoredTask(
             name,

@@ -53,6 +53,11 @@ class PackRecord(BaseModel):
     hash: str
     lists: Lists | None = None
 
+    @property
+    def name(self) -> str:
+        """The pack for people: "language 2.0"."""
+        return f"{self.id} {self.version}"
+
 
 class Ungrounded(BaseModel):
     """Grants without a true quote: the rule, their number, and the number of judged points."""
