@@ -36,6 +36,7 @@ from skillmix_tasks.scoring.points import judge_replies
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply, read_reply
 
 _Asked = tuple[Item, Sequence[str], Sequence[StudentReply]]
+_WORDS = {True: "earned", False: "lost", None: "no verdict"}
 _NOT_HERE = ("batch", "controls", "items_from", "max_missing", "reasoning_effort", "sampling")
 
 
@@ -136,16 +137,12 @@ def points(queue: JudgeQueue, items: dict[str, Item]) -> Scorer:
         return Score(
             value={metric: found[metric] for metric in METRICS},
             answer=record["answer"],
-            explanation=", ".join(f"{point}: {_words(earned)}" for point, earned in record["points"].items()),
+            explanation=", ".join(f"{point}: {_WORDS[earned]}" for point, earned in record["points"].items()),
             reason="no_verdict" if math.isnan(found["full_marks"]) else None,
             metadata=record,
         )
 
     return score
-
-
-def _words(earned: bool | None) -> str:
-    return "no verdict" if earned is None else "earned" if earned else "lost"
 
 
 def make_task(name: str, spec: TaskSpec, settings: Settings) -> Task:

@@ -35,15 +35,6 @@ def calibrate(
         panel.check()
         members = tuple(calibrate(yardstick, [judge], panel_of) for judge in judges) if len(judges) > 1 else ()
         verdicts = panel.grade([answer.request for answer in yardstick.answers], progress="Judging the reference")
-    return _measured(yardstick, judges, verdicts, members)
-
-
-def _measured(
-    yardstick: Yardstick,
-    judges: Sequence[JudgeSpec],
-    verdicts: Sequence[Verdict],
-    members: tuple[Calibration, ...],
-) -> Calibration:
     decided: list[_Decided] = [
         {criterion: decision.earned for criterion, decision in verdict.decisions.items()} for verdict in verdicts
     ]

@@ -195,7 +195,8 @@ def correct(
     records = {path: read_records(path)[0] for path in files}
     scores = [(path, score) for path in files for score in correct_results(path, known)]
     if as_json:
-        typer.echo(json.dumps([score.record() for _, score in scores]))
+        given = [{"task": one.task, "metric": one.metric} | one.corrected.model_dump() for _, one in scores]
+        typer.echo(json.dumps(given))
     else:
         for path, score in scores:
             where = f"{run_facts([records[path]])['student']}: " if len(files) > 1 else ""

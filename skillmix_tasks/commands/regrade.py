@@ -76,9 +76,7 @@ class StoredStudent(LM):  # type: ignore[misc]
         """No task of ours needs it."""
         raise NotImplementedError
 
-    def loglikelihood_rolling(self, requests: list[Instance]) -> Any:
-        """No task of ours needs it."""
-        raise NotImplementedError
+    loglikelihood_rolling = loglikelihood
 
 
 class _Scores:

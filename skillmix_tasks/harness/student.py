@@ -74,14 +74,14 @@ class Student:
     Requests of tasks that are not in `tasks` go to the model as they are.
     """
 
-    def __init__(self, lm: LM, model_args: Mapping[str, Any], settings: Settings) -> None:
+    settings: Settings
+
+    def __init__(self, lm: LM, model_args: Mapping[str, Any]) -> None:
         self.lm = lm
         self.tasks: set[str] = set()
         self.kind = _kind(lm, model_args)
-        self.settings = settings
         self._ask_model: Callable[..., Sequence[str]] = lm.generate_until
         self._endpoint = EndpointStudent(lm) if self.kind == "endpoint" else None
-        self._model_args = dict(model_args)
         self._limit = MOST_TOKENS
         lm.generate_until = self.generate
 
@@ -297,7 +297,7 @@ def attach(lm: LM, task: str, settings: Settings, model_args: Mapping[str, Any])
     """The model as a student for `task`, with its settings from an earlier task of the run."""
     student = getattr(lm.generate_until, "__self__", None)
     if not isinstance(student, Student):
-        student = Student(lm, model_args, settings)
+        student = Student(lm, model_args)
     student.begin(settings, model_args)
     student.tasks.add(task)
     return student

@@ -175,14 +175,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if student:
             self.run.sampled(arguments[0])
         return [
-            Instance(
-                request_type="generate_until",
-                doc=doc,
-                arguments=(ctx, arguments[number]),
-                idx=number,
-                metadata=kwargs["metadata"],
-            )
-            for number in range(GENERATIONS)
+            _request(doc, (ctx, sampling), number, kwargs["metadata"]) for number, sampling in enumerate(arguments)
         ]
 
     # -- the second turn, and grading
@@ -210,12 +203,11 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 if both[0].state is AnswerState.ANSWERED or self.run.replayed
             ]
             second = [
-                Instance(
-                    request_type="generate_until",
-                    doc=instance.doc,
-                    arguments=(self._second_context(instance, first), instance.arguments[1]),
-                    idx=instance.idx,
-                    metadata=instance.metadata,
+                _request(
+                    instance.doc,
+                    (self._second_context(instance, first), instance.arguments[1]),
+                    instance.idx,
+                    instance.metadata,
                 )
                 for instance, [first] in going
             ]
@@ -311,6 +303,10 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         for number, text in enumerate(turns):
             history.append({"role": "assistant" if number % 2 else "user", "content": text})
         return self._chat(history)
+
+
+def _request(doc: dict[str, Any], arguments: tuple[Any, dict[str, Any]], number: int, metadata: Any) -> Instance:
+    return Instance(request_type="generate_until", doc=doc, arguments=arguments, idx=number, metadata=metadata)
 
 
 _COMMON: dict[str, Any] = {

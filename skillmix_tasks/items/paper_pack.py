@@ -25,15 +25,8 @@ from skillmix_tasks.items.tables import Table, read_tables
 _TRAIN = ("literary", "rhetorical")
 _HELD_OUT = ("reasoning", "logical", "theory of mind", "pragmatics", "common sense", "physical knowledge")
 _CATEGORIES = {category.replace(" ", ""): category for category in (*_TRAIN, *_HELD_OUT)}
-_COLUMNS = {
-    "category": "category",
-    "skill": "skill",
-    "skill name": "skill",
-    "name": "skill",
-    "definition": "definition",
-    "example": "example",
-}
 _SKILL = ("category", "skill", "definition", "example")
+_COLUMNS = {name: name for name in _SKILL} | {"skill name": "skill", "name": "skill"}
 _SPLIT = re.compile(r"(?:(train|training)|(held out|heldout|test))(?: topics?)?")
 
 _TopicSplit = Literal["train", "heldout"]

@@ -79,7 +79,8 @@ def control_item(pack: Pack, control: Control) -> Item:
     """The item that a control answers; it is drawn by no task."""
     skills = {skill.id: skill for skill in pack.skills}
     [topic] = [topic for topic in pack.topics if topic.id == control.topic]
-    return Item(control.id, "", control.k, "all", tuple(skills[id_] for id_ in control.skills), topic)
+    chosen = tuple(skills[id_] for id_ in control.skills)
+    return Item(control.id, "", len(chosen), "all", chosen, topic)
 
 
 def outcome(control: Control, verdict: Verdict) -> Outcome:
