@@ -8,17 +8,7 @@ from typing import Any, Literal
 
 from grading import Panel, State, UserError, Verdict, Vote
 from grading.safety.bounds import MOST_TEXT, brief, cut, is_cut
-from skillmix_tasks.checks import (
-    WORDS,
-    Extraction,
-    count_words,
-    echoes_prompt,
-    extract_answer,
-    find_copied,
-    find_named,
-    is_empty,
-    sentence_counts,
-)
+from skillmix_tasks import checks
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.pack import Pack
 from skillmix_tasks.scoring.losses import Loss, LossCode
@@ -36,7 +26,7 @@ class Checked:
     lost and no vote is requested.
     """
 
-    extraction: Extraction
+    extraction: checks.Extraction
     sentences: int
     sentences_doubtful: bool
     void: str | None = None
@@ -45,11 +35,11 @@ class Checked:
 
 def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
     """Everything that code decides about `reply`, which answers `prompts` (one or two turns)."""
-    extraction = extract_answer(reply, item.skills)
+    extraction = checks.extract_answer(reply, item.skills)
     if len(extraction.text) > MOST_ANSWER:
         extraction = replace(extraction, text=cut(extraction.text, MOST_ANSWER))
     answer = extraction.text
-    counts = sentence_counts(answer)
+    counts = checks.sentence_counts(answer)
     void = None
     if isinstance(reply, StudentReply) and reply.state is AnswerState.REFUSED:
         void = "refused"
@@ -57,20 +47,20 @@ def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
         void = f"the reply is cut after {MOST_TEXT:,} characters"
     elif len(answer) > MOST_ANSWER:
         void = f"longer than {MOST_ANSWER:,} characters"
-    elif is_empty(answer):
+    elif checks.is_empty(answer):
         void = "empty"
-    elif echoes_prompt(answer, "\n\n".join(prompts)):
+    elif checks.echoes_prompt(answer, "\n\n".join(prompts)):
         void = "echo of the prompt"
     lost: dict[str, Loss] = {}
     for point, skill in zip(skill_points(item), item.skills, strict=True):
-        if named := find_named(answer, skill):
+        if named := checks.find_named(answer, skill):
             lost[point] = Loss(code=LossCode.NAMES_SKILL, found=named)
-        elif copied := find_copied(answer, (skill.definition, skill.example)):
+        elif copied := checks.find_copied(answer, (skill.definition, skill.example)):
             part: Literal["definition", "example"] = "example" if copied.index else "definition"
             lost[point] = Loss(code=LossCode.COPIES_SKILL, part=part, found=copied.run)
     if counts.count > item.limit:
         lost[LENGTH] = Loss(code=LossCode.TOO_LONG, sentences=counts.count)
-    elif (words := count_words(answer)) > WORDS * item.limit:
+    elif (words := checks.count_words(answer)) > checks.WORDS * item.limit:
         lost[LENGTH] = Loss(code=LossCode.TOO_LONG, words=words)
     return Checked(extraction, counts.count, counts.disagrees(item.limit), void, lost)
 
