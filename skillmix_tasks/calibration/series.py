@@ -56,7 +56,7 @@ def read_series(folder: Path) -> tuple[list[GradedSeries], list[Fault]]:
         if not rows:
             faults.append(series.fault("no row of its gradings can be used; there is no score", "missing score"))
             continue
-        answers = {file.generation: file.answers for file in these}
+        answers = {file.generation: file.path.parents[2] / "records.csv" for file in these}
         one = GradedSeries(series, {generation: dict(of) for generation, of in sorted(rows.items())}, answers)
         found.append(one)
         faults += _missing_items(one)

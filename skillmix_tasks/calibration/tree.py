@@ -90,11 +90,6 @@ class GradingFile:
     grading: int
     path: Path
 
-    @property
-    def answers(self) -> Path:
-        """The student's own file."""
-        return self.path.parents[2] / "records.csv"
-
 
 def find_gradings(folder: Path) -> tuple[list[GradingFile], list[Fault]]:
     """All grading files under `folder`, sorted, and the folders that look like gradings and are not.

@@ -92,7 +92,6 @@ def find_named(text: str, skill: Named) -> str | None:
 
 @functools.lru_cache(maxsize=1024)
 def _pattern(name: str) -> re.Pattern[str]:
-    """The pattern of a name."""
     parts = _WORD.findall(fold(name).replace("'", ""))
     if not parts:
         return re.compile(r"(?!)")  # an alias without a letter matches nowhere

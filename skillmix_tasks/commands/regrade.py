@@ -128,7 +128,13 @@ def regrade(
     with ExitStack() as stack:
         written = stack.enter_context(SampleFiles(output, model)) if output is not None else None
         results, scores = _evaluate_parts(stored, tasks, written, chat=turns == {2})
-        results |= _aggregated(tasks, scores)
+        # lm-eval's aggregation of the scores of all items, as at the end of one evaluation.
+        gathered = {
+            name: {"task": task, "raw_metrics": scores.values[name], "logged_samples": []}
+            for name, task in tasks.items()
+        }
+        with quiet_lm_eval():
+            results |= _process_results(gathered, {})._to_eval_results()  # noqa: SLF001
         results["config"] |= {
             "model": "stored answers",
             "model_args": {"model": model},
@@ -251,17 +257,6 @@ def _evaluate(
         else:
             known = {"tasks": tasks, "groups": {}}
             results = evaluate(lm=student, task_dict=known, fewshot_as_multiturn=True, **common)
-    return results
-
-
-def _aggregated(tasks: Mapping[str, SkillMixTask], scores: _Scores) -> dict[str, Any]:
-    """lm-eval's aggregation of the scores of all items, as at the end of one evaluation."""
-    gathered = {
-        name: {"task": task, "raw_metrics": scores.values[name], "logged_samples": []}
-        for name, task in tasks.items()
-    }
-    with quiet_lm_eval():
-        results: dict[str, Any] = _process_results(gathered, {})._to_eval_results()  # noqa: SLF001
     return results
 
 

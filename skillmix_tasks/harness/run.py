@@ -275,7 +275,6 @@ class TaskRun:
         )
 
     def answers_record(self) -> Answers:
-        """The states of the answers."""
         counts, found = self._counts["answers"], self._counts["extractions"]
         return Answers(
             states={state: counts[state] for state in AnswerState if counts[state]},
@@ -321,6 +320,10 @@ class TaskRun:
         """The task's part of the results JSON: the protocol, the judge and what grading cost."""
         about, source = self.pack.about, self.settings.items_from
         refused = sorted({name for cost in self.costs for name in cost["refused_parameters"]})
+        points, of = (self._counts["grounds"][name] for name in ("ungrounded", "judged"))
+        ungrounded = Ungrounded(
+            rule=self.settings.ungrounded, points=points, judged_points=of, share=points / of if of else None
+        )
         return RunRecord(
             k=self.spec.k,
             split=self.spec.split,
@@ -335,7 +338,7 @@ class TaskRun:
             grading=total(self.costs),
             controls=self.controls.get(self.pack.hash),
             points_without_verdict=dict(self._counts["states"]),
-            ungrounded=self._ungrounded_record() if judged else None,
+            ungrounded=ungrounded if judged else None,
             student=self.student,
             answers=self.answers_record() if self._counts["answers"] else None,
             sampling=self._sampling_record(),
@@ -349,16 +352,6 @@ class TaskRun:
         return {name: value for name, value in self._sampling.items() if name not in refused} | {
             "refused": refused
         }
-
-    def _ungrounded_record(self) -> Ungrounded:
-        grounds = self._counts["grounds"]
-        points, judged = grounds["ungrounded"], grounds["judged"]
-        return Ungrounded(
-            rule=self.settings.ungrounded,
-            points=points,
-            judged_points=judged,
-            share=points / judged if judged else None,
-        )
 
 
 def _hide_texts(instances: list[Instance], records: list[dict[str, Any]]) -> None:
