@@ -59,13 +59,15 @@ def model_facts(
     if "recipe" not in run:
         raise UserError(f"{run_folder} is no run of {_MADE_BY}: name a folder that it made.")
     named = base_model or str(need(run, "base_model.name", where="run.json"))
+    if named == embedded_folder().name:
+        named = EMBEDDED_ON_HUB
     refuse_gaps(
         {
             "license": (license_, "--license apache-2.0"),
             "training data": (training_data, "--training-data ORG/NAME"),
-            f"base model's name on the Hub in place of {named}": (
+            f"the base model's name on the Hub, which is not {named}": (
                 named if "/" in named else None,
-                f"--base-model {EMBEDDED_ON_HUB if named == embedded_folder().name else 'ORG/NAME'}",
+                "--base-model ORG/NAME",
             ),
         },
         {"run.json": (run, [f"data.{fact}" for fact in ("config", "rows", "fingerprint")])},
@@ -157,7 +159,11 @@ def results(
     if pull_request:
         return Publication("", files, notes=tuple(notes))
     if remote.commit is None:
-        return Publication("", files, notes=(*notes, f"The push makes the card anew from {FACTS} on the Hub."))
+        return Publication(
+            "",
+            files,
+            notes=(*notes, f"The push makes the card anew from {FACTS}, which `skillmix push model` wrote."),
+        )
     if FACTS not in remote.files:
         raise UserError(
             f"The repository has no {FACTS}, from which its card is made. Push the model again, or add --pr to "

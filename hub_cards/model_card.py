@@ -39,13 +39,20 @@ def model_card(facts: dict[str, Any], evaluations: Sequence[Evaluation]) -> str:
         facts=facts,
         base=facts["base_model"],
         recipe={key: facts["recipe"][key] for key in _RECIPE if facts["recipe"].get(key) is not None},
-        result=facts["result"],
+        result=_readable(facts["result"]),
         checkpoint=facts["checkpoint"],
         data=facts["data"],
         leaks=facts["leaks"],
         evaluations=[_shown(one) for one in evaluations],
         judges=list({one.run.judge.key: one for one in evaluations}.values()),
     )
+
+
+def _readable(result: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a training with its memory in GiB."""
+    peak = result.get("peak_memory_bytes")
+    memory = {} if peak is None else {"peak memory": f"{peak / 2**30:.1f} GiB"}
+    return {name: value for name, value in result.items() if name != "peak_memory_bytes"} | memory
 
 
 def _shown(one: Evaluation) -> dict[str, Any]:
