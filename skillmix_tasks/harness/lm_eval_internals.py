@@ -5,8 +5,7 @@
 - `generate_until` of the model's object is replaced (Student), so that replies on disk are not generated again in
   the first turn: lm-eval's own cache leaves sampled replies out. Ends when `CachingLM` keeps them.
 - `watch_tokens` and `watch_outputs`: HF and vLLM models give a text without its finish reason, and decode it
-without
-  the special tokens that mark reasoning. Ends when `generate_until` returns more than a text.
+  without the special tokens that mark reasoning. Ends when `generate_until` returns more than a text.
 - `payload`: the request of an API model. Its client hides null contents, filters and errors, and ends a run at one
   bad reply. Ends when `parse_generations` sees the complete body and may fail by itself.
 - `skillmix eval` replaces `lm_eval.tasks.TaskManager` (its command cannot leave 14,683 task files unread),
