@@ -48,7 +48,8 @@ class CheckedTracker(EvaluationTracker):  # type: ignore[misc]
             sync(file)
         else:
             self.lost.append(file.name)
-            file.unlink(missing_ok=True)
+            if file.exists():
+                file.unlink()
 
     def _folder(self) -> Path:
         # lm-eval takes a path with this ending for the name of the results file.
