@@ -204,6 +204,8 @@ def correct(
         raise others[0]
     for other in others:
         typer.echo(f"Left out: {other}", err=as_json)
+    if known.verdict in ("not usable", "not settled"):
+        typer.echo(f"By this calibration the judge is {known.verdict}: {known.sentence}", err=as_json)
     if as_json:
         given = [{"task": one.task, "metric": one.metric} | one.corrected.model_dump() for _, one in scores]
         typer.echo(json.dumps(given))

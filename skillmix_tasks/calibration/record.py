@@ -104,7 +104,10 @@ def load_calibration(path: Path) -> Calibration:
     try:
         return Calibration.model_validate_json(read_bytes(path))
     except OSError as error:
-        raise UserError(f"The calibration {path} cannot be read ({error.strerror}).") from error
+        raise UserError(
+            f"The calibration {path} cannot be read ({error.strerror}): name the folder that "
+            "`skillmix calibrate --out` wrote."
+        ) from error
     except ValidationError as error:
         raise UserError(
             f"{path} is not a calibration: `skillmix calibrate --reference DIR --judge MODEL --out FOLDER` writes "

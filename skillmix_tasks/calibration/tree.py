@@ -112,7 +112,8 @@ def find_gradings(folder: Path) -> tuple[list[GradingFile], list[Fault]]:
             faults.append(found.series.fault("records.csv is missing", "missing file", file=name))
     if not files:
         raise UserError(
-            f"{folder} holds no gradings of the reference implementation: they are in "
+            f"{folder} holds no gradings of the reference implementation: name a checkout of LeoYu/skill-mix or "
+            "of a fork, which has them in "
             "EXPERIMENT/k2_s10_vdefault_r1/STUDENT/graded/by_gpt-4_on_text_1_1_gpt/records.csv."
         )
     return sorted(files, key=lambda file: (file.series, file.generation, file.grading)), faults

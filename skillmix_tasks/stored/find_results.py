@@ -35,8 +35,8 @@ def find_results(arguments: Sequence[str]) -> list[Found]:
         files = list(_files(path))
         if not files:
             raise UserError(
-                f"There are no results of lm-eval under {path}: name the folder that --output_path named, or the "
-                "file results_*.json in it."
+                f"There are no results under {path}: name the folder that `skillmix eval --out` wrote, or a file "
+                "results_*.json in it."
             )
         for file in files:
             found.setdefault(file.resolve(), Found(file, label))
