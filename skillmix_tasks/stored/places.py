@@ -19,7 +19,7 @@ from grading import UserError
 from grading.safety.bounds import load_json, open_file, read_lines
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
-from skillmix_tasks.stored.find_results import all_samples_of, record_beside
+from skillmix_tasks.stored.find_results import all_samples_of, date_of, record_beside
 from skillmix_tasks.stored.record import PackRecord
 
 logger = logging.getLogger(__name__)
@@ -100,9 +100,10 @@ def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
 def runs_in(paths: Sequence[Path]) -> list[list[Path]]:
     """The files of answers that `paths` name, or hold if they are folders, by run: those that are graded together.
 
-    A run is one student's, in one number of turns, with each task once. UserError if a path leads to no answers.
+    A run is of one student in one evaluation, or in several with the same settings, and has each task once.
+    UserError if a path leads to no answers.
     """
-    runs: list[tuple[tuple[str, int], dict[Path, tuple[str, str, int]]]] = []
+    runs: list[tuple[tuple[str, ...], dict[Path, tuple[str, str, int]]]] = []
     with _readable():
         for path in _answer_files(paths):
             key, one = _contents(path)
@@ -120,14 +121,15 @@ def _go_together(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool
     return one[0] != other[0] or (one[1] == other[1] and one[2] != other[2])
 
 
-def _contents(path: Path) -> tuple[tuple[str, int], tuple[str, str, int]]:
-    """The student and the turns of a file, and its task with run and rank."""
+def _contents(path: Path) -> tuple[tuple[str, ...], tuple[str, str, int]]:
+    """What all files of a run have in common, and a file's task with run and rank."""
     file = _File(path)
     if (header := file.header) is not None:
-        return (json.dumps(header.student, sort_keys=True), header.turns), (header.task, header.run, header.rank)
+        common = [header.student, header.settings, header.judge, header.turns]
+        return (json.dumps(common, sort_keys=True),), (header.task, header.run, header.rank)
     first = next(file.answers_at([0]), None) if _is_of_ours(path) else None
     task, turns = (first[0], len(first[1].replies)) if first else ("", 0)
-    return (path.resolve().parent.name, turns), (task, "", 0)
+    return (str(path.resolve().parent), date_of(path), str(turns)), (task, "", 0)
 
 
 def _answer_files(paths: Sequence[Path]) -> Iterator[Path]:
