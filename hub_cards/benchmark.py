@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from huggingface_hub import DatasetCardData
 
 from grading import UserError
 from hub_cards.cards import render_card, size_category, tags
@@ -21,9 +25,6 @@ from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import STUDENT_PROMPTS, Pack
 from skillmix_tasks.items.pack_files import pack_sources
 from skillmix_tasks.items.prompts import render
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 MARK = "dataset"
 
@@ -105,8 +106,6 @@ def _row(pack: Pack, item: Item) -> dict[str, Any]:
 
 
 def _item_schema() -> pa.Schema:
-    import pyarrow as pa
-
     text, number = pa.string(), pa.int32()
     skill = pa.struct([(name, text) for name in ("id", "name", "category", "definition", "example")])
     kinds = {
@@ -119,31 +118,22 @@ def _item_schema() -> pa.Schema:
 
 
 def _skill_schema() -> pa.Schema:
-    import pyarrow as pa
-
     names = ("id", "name", "aliases", "category", "source", "wikipedia", "definition", "example", "common")
     return pa.schema([(name, pa.list_(pa.string()) if name == "aliases" else pa.string()) for name in names])
 
 
 def _topic_schema() -> pa.Schema:
-    import pyarrow as pa
-
     return pa.schema([(name, pa.string()) for name in ("id", "name", "split", "source")])
 
 
 def _parquet(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> bytes:
     """The rows as Parquet: the same bytes for the same rows, with the same release of pyarrow."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def _card(pack: Pack, configs: Sequence[Config], repo: str) -> str:
-    from huggingface_hub import DatasetCardData
-
     items = sum(config.rows for config in configs if config.task)
     default = next((config for config in configs if config.task), configs[0])
     metadata = DatasetCardData(

@@ -15,7 +15,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from huggingface_hub import EvalResult
 
 from grading import UserError
 from grading.commands.words import listed
@@ -32,9 +34,6 @@ from skillmix_tasks.items.hub import config_of
 from skillmix_tasks.stored.find_results import find_results
 from skillmix_tasks.stored.record import RunRecord, task_record
 from training.intervals import mean_interval
-
-if TYPE_CHECKING:
-    from huggingface_hub import EvalResult
 
 FOLDER = "evaluation"
 _CALIBRATION = "calibration.json"
@@ -96,8 +95,6 @@ class Evaluation:
 
     def results(self) -> list[EvalResult]:
         """Its metrics as a card's model-index has them."""
-        from huggingface_hub import EvalResult
-
         run = self.run
         source = self._published.items_from or {}
         found = []

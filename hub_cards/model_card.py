@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from huggingface_hub import ModelCardData
+
 from hub_cards.cards import render_card, tags
 from hub_cards.evaluations import Evaluation
 
@@ -17,8 +19,6 @@ _RECIPE = (
 
 def model_card(facts: dict[str, Any], evaluations: Sequence[Evaluation]) -> str:
     """The card; UserError if a fact is missing."""
-    from huggingface_hub import ModelCardData
-
     name = facts["repo"].rpartition("/")[2]
     metadata = ModelCardData(
         license=facts["license"],

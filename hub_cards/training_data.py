@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+from huggingface_hub import DatasetCardData
+
 from grading import UserError
 from hub_cards.cards import need, refuse_gaps, render_card, size_category, tags
 from hub_cards.hub.files import File, LeftOut, files_of, open_within
@@ -15,6 +19,8 @@ from hub_cards.hub.publication import CARD, Publication
 from hub_cards.hub.records import json_file, read_record
 from hub_cards.hub.scrub import local_paths, scrub
 from skillmix_tasks.items.licenses import known_license
+from training.data.leakage import check_leaks
+from training.data.rows import COLUMNS
 
 MARK = "training-data"
 _MADE_BY = "`skillmix generate`"
@@ -26,9 +32,6 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
 
     Raises UserError if the folder is not one of ours, a fact is missing, or the rows leak items of a task.
     """
-    from training.data.leakage import check_leaks
-    from training.data.rows import COLUMNS
-
     run = read_record(folder / "run.json", _MADE_BY, within=folder)
     counts = read_record(folder / "counts.json", _MADE_BY, within=folder)
     facts = ("plan", "pack.id", "pack.version", "pack.hash", "seed", "turns", "teacher.model", "judge")
@@ -54,14 +57,12 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
         if (folder / name).is_file():
             files.append(File(name, _text_without_paths(open_within(folder, folder / name), name, run)))
     configs = _configs(parquet)
-    card = _card(public, counts, configs, found.record(), repo, license_, COLUMNS)
+    card = _card(public, counts, configs, found.record(), repo, license_)
     return Publication(card, tuple(files), _left_out(folder, files))
 
 
 def _configs(parquet: dict[str, Path]) -> list[dict[str, Any]]:
     """Name, ks and rows by split of each config, the largest last."""
-    import pyarrow.parquet as pq
-
     rows: dict[str, dict[str, int]] = {}
     for path, file in parquet.items():
         _, config, name = path.split("/")
@@ -76,9 +77,6 @@ def _configs(parquet: dict[str, Path]) -> list[dict[str, Any]]:
 
 def _without_paths(path: Path) -> Path | bytes:
     """The file, or its content with the paths of models in the specs cut to names."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     table = pq.read_table(path)
     changed = False
     for column in _SPECS:
@@ -122,10 +120,7 @@ def _card(
     leaks: dict[str, Any],
     repo: str,
     license_: str,
-    columns: dict[str, str],
 ) -> str:
-    from huggingface_hub import DatasetCardData
-
     metadata = DatasetCardData(
         license=license_,
         language=["en"],
@@ -153,7 +148,7 @@ def _card(
         kinds=need(counts, "kinds", where="counts.json"),
         configs=configs,
         splits=list(dict.fromkeys(split for config in configs for split in config["splits"])),
-        columns=columns,
+        columns=COLUMNS,
         leaks=leaks,
         license=license_,
     )
