@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from functools import cache
 from math import sqrt
 
+import numpy as np
+from scipy.stats import DegenerateDataWarning, binomtest, bootstrap, permutation_test
+from statsmodels.stats.multitest import multipletests
+
 from grading.intervals import CONFIDENCE, Interval, wilson
 
 _RESAMPLES = 9999
@@ -56,15 +60,11 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
 
 def holm(ps: Sequence[float]) -> list[float]:
     """The p-values, adjusted for being so many (Holm 1979, Scandinavian Journal of Statistics 6:65)."""
-    from statsmodels.stats.multitest import multipletests
-
     return [float(p) for p in multipletests(ps, method="holm")[1]] if ps else []
 
 
 @cache
 def _mcnemar(better: int, worse: int) -> float:
-    from scipy.stats import binomtest
-
     return float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
 
 
@@ -95,9 +95,6 @@ def paired_interval(both: int, won: int, lost: int, neither: int) -> Interval:
 
 
 def _resampled(first: Sequence[float], second: Sequence[float]) -> tuple[Interval | None, float]:
-    import numpy as np
-    from scipy.stats import DegenerateDataWarning, bootstrap, permutation_test
-
     if len(first) < 2:  # one item: its two orders are equally likely
         return None, 1.0
     one, other = np.asarray(first, dtype=float), np.asarray(second, dtype=float)

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
 from grading.intervals import Interval
 
 # Each is on white with a contrast of 4.5 or more.
@@ -77,16 +80,11 @@ def draw_figure(panels: Sequence[Panel], title: str, path: Path) -> list[Path]:
     Returns the two paths. Everything has its place: finding places by what is drawn takes matplotlib most of its
     time.
     """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     entries = len({line.name for panel in panels for line in panel.lines}) + any(panel.bound for panel in panels)
     below = 0.15 + 0.2 * -(-entries // len(panels))
     width, height = _WIDTH * len(panels), _ABOVE + _HEIGHT + below
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
         handles: dict[str, Any] = {}
         for number, panel in enumerate(panels):
             place = (
