@@ -16,7 +16,6 @@ from math import sqrt
 
 import numpy as np
 from scipy.stats import DegenerateDataWarning, binomtest, bootstrap, permutation_test
-from statsmodels.stats.multitest import multipletests
 
 from grading.intervals import CONFIDENCE, Interval, wilson
 
@@ -60,6 +59,8 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
 
 def holm(ps: Sequence[float]) -> list[float]:
     """The p-values, adjusted for being so many (Holm 1979, Scandinavian Journal of Statistics 6:65)."""
+    from statsmodels.stats.multitest import multipletests
+
     return [float(p) for p in multipletests(ps, method="holm")[1]] if ps else []
 
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from statsmodels.stats.proportion import confint_proportions_2indep
-
 from grading.intervals import CONFIDENCE, Interval
 
 
@@ -25,6 +23,8 @@ class Difference:
 
 def independent(first: int, of_first: int, second: int, of_second: int) -> Difference:
     """The second share minus the first, of different items."""
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
     low, high = confint_proportions_2indep(
         second, of_second, first, of_first, method="newcomb", compare="diff", alpha=1 - CONFIDENCE
     )
