@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -27,6 +27,7 @@ from training.comparison import SPLITS
 from training.experiment.claims import claims_table, judge_claims
 from training.experiment.layout import DASH, Section, Table, Written, write_all, write_table, write_text
 from training.experiment.measured import BASE, TEACHER, Measured, Read, TaskKey, TaskScores, read_all
+from training.intervals import Share
 from training.plots import MOST, Line, Panel, draw_figure
 from training.published import load_published
 from training.seeds import mean_of
@@ -65,13 +66,6 @@ class Cell:
     items: int
     asked: int
     seeds: int
-
-
-class Kept(NamedTuple):
-    """A share of texts."""
-
-    value: float
-    interval: Interval
 
 
 @dataclass(frozen=True)
@@ -369,10 +363,10 @@ def _counts(folders: Iterable[Path]) -> Counts:
     return total
 
 
-def _kept(counts: Counts) -> dict[int, Kept]:
+def _kept(counts: Counts) -> dict[int, Share]:
     """The share of decided texts that was kept, for each k whose texts show train skills alone."""
     tallies = {k: kind.tally for k, kind in sorted(counts.kinds.items()) if k > 1 and kind.tally.decided}
-    return {k: Kept(tally.share, tally.interval) for k, tally in tallies.items()}
+    return {k: Share(one.share, one.interval, one.decided, one.decided) for k, one in tallies.items()}
 
 
 def _texts_table(counts: Counts) -> Table:
