@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from grading.keys import redact
 
 if TYPE_CHECKING:
-    from pydantic_core import ValidationError
+    from collections.abc import Sequence
+
+    from pydantic_core import ErrorDetails, ValidationError
 
 
 _MOST_DIGITS = 10**20  # whose digits are shown
@@ -89,7 +91,20 @@ _TYPE = re.compile(
 
 def first_fault(error: ValidationError) -> Fault:
     """The first fault that pydantic found, in our words."""
-    found = [(_fields(one["loc"]), one) for one in error.errors()]
+    return all_faults(error)[0]
+
+
+def all_faults(error: ValidationError) -> list[Fault]:
+    """The fault of each field that is wrong, in our words."""
+    by_field: dict[tuple[int | str, ...], list[tuple[tuple[int | str, ...], ErrorDetails]]] = {}
+    for one in error.errors():
+        fields = _fields(one["loc"])
+        by_field.setdefault(fields[:1], []).append((fields, one))
+    return [_fault(found) for found in by_field.values()]
+
+
+def _fault(found: Sequence[tuple[tuple[int | str, ...], ErrorDetails]]) -> Fault:
+    """A field's fault from what pydantic says of it: an error for each type that the value may have."""
     fields, first = found[0]
     if len(fields) < len(first["loc"]):  # of several types, the one that the value fits best
         fields = max((place for place, _ in found if place[: len(fields)] == fields), key=len)

@@ -119,7 +119,12 @@ def model(
 
 @app.command()
 def results(
-    files: Annotated[list[Path], typer.Argument(help="Results files or folders of `skillmix eval`.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            default_factory=list, show_default=False, help="Results files or folders of `skillmix eval`."
+        ),
+    ],
     repo: Annotated[str, typer.Argument(help="The model's repository, as ORG/NAME.")],
     calibration: Annotated[
         list[Path] | None, typer.Option(help="A judge's calibration.json, or its folder.")
@@ -138,6 +143,7 @@ def results(
     """Push a model's results and samples, and add them to its card; --benchmark adds the Hub's leaderboards."""
     from dataclasses import replace
 
+    from grading import UserError
     from hub_cards.evaluations import other_students, read_evaluations
     from hub_cards.hub.publication import Target
     from hub_cards.hub.push import read_benchmark
@@ -145,6 +151,8 @@ def results(
     from hub_cards.model import MARK
     from hub_cards.model import results as plan
 
+    if not files:
+        raise UserError(f"One of the two names is missing: type skillmix push results {repo} ORG/NAME.")
     names = [repo, *([student] if student else [])]
     others = other_students(files, names)
     evaluations = read_evaluations(files, calibration or (), students=names)

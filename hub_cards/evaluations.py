@@ -4,7 +4,8 @@
     evaluation/skillmix_k4/gpt-5.4-2026-03-05/samples.jsonl   its samples, with every verdict
     evaluation/skillmix_k4/gpt-5.4-2026-03-05/calibration.json    the judge's calibration, where one was given
 
-A later evaluation of the same task by the same judge replaces the earlier one.
+With another pack than the task's own the folder is skillmix_k4@PACK. A later evaluation of the same task, pack and
+judge replaces the earlier one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from hub_cards.hub.scrub import is_local, local_paths, public_name, scrub, scrub
 from hub_cards.report.results.runs import Run, read_results
 from hub_cards.report.results.tally import read_tally
 from skillmix_tasks.calibration.record import Calibration, calibration_file, load_calibration
+from skillmix_tasks.harness.task_files import bundled_tasks
 from skillmix_tasks.items.hub import config_of
 from skillmix_tasks.stored.find_results import find_results
 from skillmix_tasks.stored.record import RunRecord, task_record
@@ -59,8 +62,9 @@ class Evaluation:
     @property
     def folder(self) -> str:
         """Its path in the repository."""
-        judge = re.sub(r"[^\w.-]+", "-", self.run.judge.name)
-        return f"{FOLDER}/{self.run.task}/{judge}"
+        pack, judge = (re.sub(r"[^\w.-]+", "-", name) for name in (self.run.record.pack.id, self.run.judge.name))
+        other = f"@{pack}" if pack != _pack_of(self.run.task, pack) else ""
+        return f"{FOLDER}/{self.run.task}{other}/{judge}"
 
     @property
     def _published(self) -> RunRecord:
@@ -108,7 +112,7 @@ class Evaluation:
                     task_type="text-generation",
                     task_name=f"SKILL-MIX, k = {run.record.k}",
                     dataset_type=source.get("path", "skillmix"),
-                    dataset_name=f"SKILL-MIX ({run.record.pack.id} {run.record.pack.version}, {run.record.split})",
+                    dataset_name=f"SKILL-MIX ({run.record.pack.name}, {run.record.split})",
                     dataset_config=config_of(run.task),
                     dataset_split="test",
                     dataset_revision=source.get("commit"),
@@ -159,8 +163,8 @@ def read_evaluations(
                 continue
             if one.folder in found:
                 raise UserError(
-                    f"{found[one.folder].run.source} and {file} are both of {run.task} and the judge "
-                    f"{run.judge.name}: name the one to publish."
+                    f"{found[one.folder].run.source} and {file} are both of {run.task}, the pack "
+                    f"{run.record.pack.id} and the judge {run.judge.name}: name the one to publish."
                 )
             path = next((path for path, calibration in known.items() if calibration.is_of(run.judge_record)), None)
             files = _files(one, record, root)
@@ -235,6 +239,13 @@ def other_students(paths: Sequence[Path], names: Sequence[str]) -> list[str]:
             f"{'' if len(others) == 1 else ' or another of these names'}."
         )
     return others
+
+
+@cache
+def _pack_of(task: str, default: str) -> str:
+    """The pack of a task of ours; `default` for another task."""
+    spec = bundled_tasks().get(task)
+    return spec.pack if spec else default
 
 
 def _student(run: Run) -> str:

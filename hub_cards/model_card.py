@@ -61,6 +61,7 @@ def _shown(one: Evaluation) -> dict[str, Any]:
     return {
         "task": run.task,
         "split": run.record.split,
+        "pack": run.record.pack.name,
         "k": run.record.k,
         "judge": run.judge.name,
         "items": run.items,

@@ -77,8 +77,9 @@ def score_answers(
 ) -> list[Score]:
     """Score each answer to the item in the same place: checks in code, the judge's votes, the three metrics.
 
-    An answer is the student's last reply as it came, in a conversation of so many `turns`. The score of an item is
-    the best of three answers: `item_metrics([score.points for score in scores])`.
+    An answer is the student's last reply as it came. `turns` are those of the conversation, 1 if the student got
+    `item.prompts(1)` alone: they say which texts would be copies of a prompt. The score of an item is the best of
+    three answers: `item_metrics([score.points for score in scores])`.
     Raises UserError if there are not as many answers as items.
     """
     if not isinstance(items, Sequence) or not isinstance(answers, Sequence) or isinstance(answers, str):

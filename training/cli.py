@@ -194,7 +194,9 @@ def train(
 
     from grading.commands.closing import show_closing
     from skillmix_tasks.harness.logs import show_our_logs
+    from skillmix_tasks.stored.facts import model_name
     from training.data.source import judge_options
+    from training.trained import read_run
     from training.tune.distributed import is_main
     from training.tune.lengths import check_policy
     from training.tune.prepare import Options
@@ -210,7 +212,7 @@ def train(
     if is_main():
         typer.echo(json.dumps(result) if as_json else result_text(out, result))
         facts = {
-            "base model": chosen_recipe.model,
+            "base model": model_name(read_run(out).base),
             "data": ", ".join(data),
             "steps": f"{result['steps']:,}, {result['seconds']:,.0f} s",
             "results": out,

@@ -31,7 +31,7 @@ from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.rubric import grading_request
-from training.texts.plan import Kind, Plan, cells, check_cells
+from training.texts.plan import Kind, Plan, cells, check_cells, number_of_cells
 from training.texts.teacher import TeacherSpec
 from training.tune.recipe import Recipe
 
@@ -54,7 +54,7 @@ class Calls:
 
     def text(self) -> str:
         """The calls for a reader."""
-        tokens = f"{self.usage.prompt / 1e6:,.2f} million tokens in, {self.usage.completion / 1e6:,.2f} out"
+        tokens = f"{_number(self.usage.prompt)} tokens in, {_number(self.usage.completion)} out"
         price = "the price is not known" if self.dollars is None else f"${self.dollars:,.2f}"
         return f"  {self.role} {self.model}, k = {self.k}: {tokens}: {price}"
 
@@ -244,9 +244,14 @@ def assumptions(ks: Iterable[int], recipes: Sequence[Recipe], sizes: Mapping[str
 
 
 def sampled_cells(pack: Pack, plan: Plan) -> dict[Kind, list[Item]]:
-    """The first cells of each kind of a plan, as a sample of all."""
+    """The first cells of each kind of a plan, as a sample of all; the pack's number of cells bounds its tries."""
     excluded = evaluation_cells(pack, plan.ks)
-    return {kind: list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT)) for kind in plan.kinds}
+    sampled = {}
+    for kind in plan.kinds:
+        left = number_of_cells(pack, kind, excluded)
+        few = kind.model_copy(update={"tries": min(kind.tries or left, left)})
+        sampled[few] = list(islice(cells(pack, kind, plan, 0, excluded), _LOOKED_AT))
+    return sampled
 
 
 def texts_part(
@@ -278,7 +283,8 @@ def training_part(
     row = tokens / sum(accepted.values())
     rows = recipe.global_batch * recipe.steps if recipe.steps else (recipe.epochs or 1) * sum(accepted.values())
     rate = _known()["train_tokens_per_second"][recipe.method]
-    work = f"{times * rows:,.0f} rows of about {row:,.0f} tokens ({recipe.method}, {recipe.model})"
+    steps = f", {recipe.steps:,} steps of {recipe.global_batch:,} rows" if recipe.steps else ""
+    work = f"{times * rows:,.0f} rows of about {row:,.0f} tokens ({recipe.method}, {recipe.model}{steps})"
     return Part(name, work, (), _gpu_hours(times * rows * row / rate, billions))
 
 
@@ -355,7 +361,13 @@ def _gpu_hours(seconds: float, billions: float | None) -> float | None:
 
 
 def _hours(hours: float | None) -> str:
-    return "GPU hours are not known" if hours is None else f"{hours:,.1f} GPU hours"
+    if hours is None:
+        return "GPU hours are not known"
+    return f"{hours:,.1f} GPU hours" if hours >= 0.1 else "less than 0.1 GPU hours"
+
+
+def _number(tokens: int) -> str:
+    return f"{tokens / 1e6:,.2f} million" if tokens >= 1e6 else f"{tokens:,}"
 
 
 @cache

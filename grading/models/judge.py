@@ -89,6 +89,9 @@ def resolve_judge(judge: Judge, *, options: bool = False, **overrides: Any) -> J
             fields: dict[str, Any] = {"kind": "transformers", "model": judge.removeprefix(LOCAL_PREFIX)}
         elif judge in known_judges():
             fields = known_judges()[judge].model_dump(exclude_unset=True)
+        elif options and "," in judge:
+            several = " ".join(f"--judge {one.strip()}" for one in judge.split(","))
+            raise UserError(f"--judge takes one judge at a time: type {several} for a panel.")
         else:
             fields = {"model": judge}
     elif isinstance(judge, JudgeSpec):

@@ -206,7 +206,8 @@ def _address_fault(url: str) -> str | None:
     rest = re.sub(r"^(https?|[a-z][a-z0-9+.-]*:)?:?/+", "", bare, flags=re.IGNORECASE)
     near = rest.startswith(("localhost", "127.", "0.0.0.0", "[")) or re.match(r"(10|192\.168|172)\.", rest)  # noqa: S104
     scheme = "http" if near or bare.startswith("http:") else "https"
-    return f"{fault}: type {scheme}://{rest}" if rest else fault
+    path = "" if "/" in rest.rstrip("/") else "/v1"  # as most servers have it
+    return f"{fault}: type {scheme}://{rest.rstrip('/')}{path}" if rest else fault
 
 
 def clean_key(variable: str) -> str:

@@ -54,7 +54,7 @@ def report(
     from hub_cards.report.stats.novelty import corpus_of
     from hub_cards.report.study.study import make_study
     from skillmix_tasks.calibration.record import load_calibration
-    from skillmix_tasks.stored.facts import cost_before, cost_of, covered_of, in_process
+    from skillmix_tasks.stored.facts import cost_of, covered_of, in_process
     from skillmix_tasks.stored.find_results import find_results
 
     calibrations = [load_calibration(path) for path in calibration or ()]
@@ -67,28 +67,29 @@ def report(
         after=after or ("after",),
         calibrations=calibrations,
     )
+    replaced = (out / "index.html").is_file()
     written = write_report(study, out, experiment=read_experiment(tables) if tables else None)
     if as_json:
         typer.echo(json.dumps({"files": [str(path) for path in written], "notes": study.notes}))
     else:
         for note in study.notes:
             typer.echo(note)
-        students, tasks = {row.name for row in study.measured}, len(study.entries)
-        typer.echo(
-            f"{many(len(students), 'student')}, {many(tasks, 'result')}, "
-            f"{many(len(study.answers.rows), 'item')} with answers"
-        )
     runs = [entry.run for entry in study.entries]
+    students = {row.name for row in study.measured}
+    covered = covered_of((run.task, run.covered, run.items) for run in runs)
     facts = {
         "student": names(run.student.name for run in runs),
+        "pack": names(run.record.pack.name for run in runs),
         "judge": names(run.judge.name for run in runs),
         "turns": names(str(run.protocol.turns) for run in runs),
         "votes": names(f"{run.protocol.votes} for each answer" for run in runs),
-        "coverage": covered_of((run.task, run.covered, run.items) for run in runs),
-        "cost": cost_before(
-            cost_of((run.record.grading for run in runs), free=all(in_process(run.judge_record) for run in runs))
+        "coverage": f"{covered} in {many(len(runs), 'result')} of {many(len(students), 'student')}",
+        "cost": cost_of(
+            (run.record.grading for run in runs),
+            free=all(in_process(run.judge_record) for run in runs),
+            earlier=True,
         ),
-        "results": out,
+        "results": f"{out} (in place of an earlier report)" if replaced else out,
         "page": out / "index.html",
     }
     folders = [part for path in results for part in ("--results", path.partition("=")[2] or path)]

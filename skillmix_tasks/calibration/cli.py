@@ -160,9 +160,13 @@ def calibrate(
         ),
         "results": out or "not saved",
     }
-    following = (
-        same_command("--out", "calibration") if out is None else ["correct", "results", "--calibration", out]
-    )
+    refusals = [rates.refusal() for rates in found.errors.values()]
+    following: list[object] = ["correct", "results", "--calibration", out]
+    if out is None:
+        following = [*same_command("--out", "calibration")]
+    elif all(refusals):
+        facts["correction"] = f"none: {refusals[0]}"
+        following = []
     show_closing(facts, following, as_json=as_json)
 
 
@@ -181,7 +185,7 @@ def correct(
     from grading.commands.closing import show_closing
     from skillmix_tasks.calibration.corrected import correct_results
     from skillmix_tasks.calibration.record import load_calibration
-    from skillmix_tasks.stored.facts import cost_before, run_facts
+    from skillmix_tasks.stored.facts import run_facts
     from skillmix_tasks.stored.find_results import find_results
     from skillmix_tasks.stored.record import read_records
 
@@ -196,8 +200,8 @@ def correct(
             where = f"{run_facts([records[path]])['student']}: " if len(files) > 1 else ""
             typer.echo(f"{where}{score.task} {score.metric}: {score.corrected.text()}")
     corrected = any(score.corrected.refused is None for _, score in scores)
-    facts = run_facts(list(records.values()))
+    facts = run_facts(list(records.values()), earlier=True)
     following = ["report", *results, "--calibration", calibration, "--out", "report"] if corrected else []
-    show_closing(facts | {"cost": cost_before(str(facts["cost"]))}, following, as_json=as_json)
+    show_closing(facts, following, as_json=as_json)
     if not corrected:
         raise typer.Exit(1)

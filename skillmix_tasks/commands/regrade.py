@@ -29,7 +29,7 @@ from skillmix_tasks.harness.run import TaskRun
 from skillmix_tasks.harness.settings import part_of_caps, read_settings
 from skillmix_tasks.harness.task import SkillMixTask
 from skillmix_tasks.harness.task_files import harness_folder
-from skillmix_tasks.items.pack import earlier_versions
+from skillmix_tasks.items.pack import bundled_packs, earlier_versions
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.reply import StudentReply
 from skillmix_tasks.stored.places import StoredTask, find_answers, runs_in
@@ -314,6 +314,15 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
             "name the folder of its YAML file with --include-path."
         )
     task = _task(manager, stored.task)
+    answered = stored.pack.id if stored.pack else task.run.pack.about.id
+    if settings.get("pack") is None and answered != task.run.pack.about.id:
+        if answered not in bundled_packs():
+            raise UserError(
+                f"{stored.path} has answers to {stored.task} with the pack {answered}, which is not bundled: add "
+                f"--pack FOLDER, the folder of that pack."
+            )
+        settings["pack"] = answered
+        task = _task(_manager(settings, include_path), stored.task)
     if settings.get("pack") is None and not _answered(stored, task):
         for folder in earlier_versions(task.run.pack.about.id):
             earlier = _task(_manager(settings | {"pack": str(folder)}, include_path), stored.task)

@@ -103,18 +103,6 @@ class TaskRun:
             drawn = spec.draw(
                 pack, self.task, settings.items, seed=settings.seed, drop_common=settings.drop_common
             )
-            if len(drawn) < settings.items:
-                logger.warning(
-                    "%s has %d items, not the %d that are set: no more can be made of the %d skills and %d topics "
-                    "that the pack %r has for it%s.",
-                    self.task,
-                    len(drawn),
-                    settings.items,
-                    sum(not (settings.drop_common and skill.common) for skill in pack.skills_of(spec.split)),
-                    len(pack.topics_of(spec.split)),
-                    pack.about.id,
-                    ", without common skills" if settings.drop_common else "",
-                )
             return pack, drawn, None
         if settings.pack is not None or settings.drop_common:
             raise UserError(
@@ -122,6 +110,23 @@ class TaskRun:
             )
         found = read_hub_items(settings.items_from, task=self.task, split=spec.split, number=settings.items)
         return found.pack, found.items, found.commit
+
+    def warn_of_few_items(self, limit: int | None) -> None:
+        """Warn if the pack gives fewer items than are set, and than `limit` lets through."""
+        settings, pack, split = self.settings, self.pack, self.spec.split
+        if len(self.items) >= min(settings.items, limit or settings.items):
+            return
+        logger.warning(
+            "%s has %d items, not the %d that are set: no more can be made of the %d skills and %d topics "
+            "that the pack %r has for it%s.",
+            self.task,
+            len(self.items),
+            settings.items,
+            sum(not (settings.drop_common and skill.common) for skill in pack.skills_of(split)),
+            len(pack.topics_of(split)),
+            pack.about.id,
+            ", without common skills" if settings.drop_common else "",
+        )
 
     def replay(self, answers: Path, student: dict[str, Any], sampling: dict[str, Any] | None) -> None:
         """Take the answers for `student`'s, which are in the file `answers` already."""

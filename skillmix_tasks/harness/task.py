@@ -150,6 +150,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             VerdictStore(verdict_store()).close()
         if run.turns == 1:
             warn_of_one_turn()
+        if not run.replayed:
+            run.warn_of_few_items(kwargs.get("limit"))
         model = None if run.replayed else self.lm or evaluated_model()
         run.asked = attach(model, self.config.task, run.settings, run.model_args) if model is not None else None
         super().build_all_requests(**kwargs)

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,19 +23,25 @@ import yaml
 from pydantic import ValidationError
 
 from grading import UserError
-from grading.errors import first_fault
+from grading.errors import all_faults
 from grading.safety import bounds
 from skillmix_tasks.items.pack import PROMPTS, About, Control, Pack, PackPart, Skill, Topic, bundled_packs
 
 _Entry = TypeVar("_Entry", Skill, Topic)
 _Part = TypeVar("_Part", bound=PackPart)
+_SHOWN = 5  # faults at once
 
 
 def read_pack(folder: Path) -> Pack:
     """The pack in `folder`, in our format."""
-    about = validated(About, _yaml(folder / "pack.yaml"), folder / "pack.yaml")
-    skills = _entries(Skill, folder, "skills")
-    topics = _entries(Topic, folder, "topics")
+    faults: list[str] = []
+    with _noted(faults):
+        about = validated(About, _yaml(folder / "pack.yaml"), folder / "pack.yaml")
+    with _noted(faults):
+        skills = _entries(Skill, folder, "skills")
+    with _noted(faults):
+        topics = _entries(Topic, folder, "topics")
+    _refuse(faults)
     known = {*about.train_categories, *about.heldout_categories}
     for skill in skills:
         if skill.category not in known:
@@ -112,12 +119,12 @@ def validated(kind: type[_Part], data: object, path: Path, number: int | None = 
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        fault = first_fault(error)
         entry = ""
         if number is not None:
             name = data.get("id") if isinstance(data, dict) else None
             entry = f" entry {number}" + (f" ({name})" if name else "") + ","
-        raise UserError(f"{path}:{entry} field {fault.place or 'the whole'!r}: {fault.reason}.") from error
+        faults = (f"field {fault.place or 'the whole'!r}: {fault.reason}" for fault in all_faults(error))
+        raise UserError(f"{path}:{entry} {'; '.join(faults)}.") from error
 
 
 def refuse_twice(values: Iterable[str], field: str, path: Path) -> None:
@@ -139,10 +146,29 @@ def _entries(kind: type[_Entry], folder: Path, name: str) -> tuple[_Entry, ...]:
         data = _yaml(path)
     if not isinstance(data, list) or not data:
         raise UserError(f"{path} holds no entries: each needs at least an id and a name.")
-    entries = tuple(validated(kind, entry, path, number) for number, entry in enumerate(data, start=1))
+    entries, faults = [], list[str]()
+    for number, entry in enumerate(data, start=1):
+        with _noted(faults):
+            entries.append(validated(kind, entry, path, number))
+    _refuse(faults)
     refuse_twice((entry.id for entry in entries), "id", path)
     refuse_twice((entry.name for entry in entries), "name", path)
-    return entries
+    return tuple(entries)
+
+
+@contextmanager
+def _noted(faults: list[str]) -> Iterator[None]:
+    """Note a UserError in `faults` and go on: an author sees all faults at once."""
+    try:
+        yield
+    except UserError as error:
+        faults.append(str(error))
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    if faults:
+        more = [f"And {len(faults) - _SHOWN} more."] if len(faults) > _SHOWN else []
+        raise UserError("\n".join([*faults[:_SHOWN], *more]))
 
 
 def _controls(path: Path, skills: tuple[Skill, ...], topics: tuple[Topic, ...]) -> tuple[Control, ...]:

@@ -11,8 +11,11 @@ from grading.cost.stats import total
 from skillmix_tasks.stored.record import task_record
 
 
-def run_facts(several: Sequence[dict[str, Any]]) -> dict[str, object]:
-    """Student, judge, turns, votes, coverage and cost of our tasks in `several` results; {} without one."""
+def run_facts(several: Sequence[dict[str, Any]], *, earlier: bool = False) -> dict[str, object]:
+    """Student, pack, judge, turns, votes, coverage and cost of our tasks in `several` results; {} without one.
+
+    `earlier` runs made them, and not the command at hand.
+    """
     tasks = [
         (task, record, results)
         for results in several
@@ -25,6 +28,7 @@ def run_facts(several: Sequence[dict[str, Any]]) -> dict[str, object]:
     judged = [one for one in tasks if one[1].judge is not None]
     return {
         "student": names(student_name(record.student) for record in records),
+        "pack": names(record.pack.name for record in records),
         "judge": names(judge_name(record.judge) for _, record, _ in judged if record.judge) or "not judged",
         "turns": names(str(record.turns) for record in records),
         "votes": names(f"{record.judge['votes']} for each answer" for _, record, _ in judged if record.judge),
@@ -35,6 +39,7 @@ def run_facts(several: Sequence[dict[str, Any]]) -> dict[str, object]:
         "cost": cost_of(
             (record.grading for _, record, _ in judged),
             free=all(in_process(record.judge) for _, record, _ in judged if record.judge),
+            earlier=earlier,
         ),
     }
 
@@ -67,21 +72,22 @@ def model_name(model: str) -> str:
     return PurePath(model).name if on_disk else model
 
 
-def cost_of(gradings: Iterable[dict[str, Any] | None], *, free: bool = False) -> str:
-    """The cost of these records' votes: paid now, and read from the store; `free` ones cost nothing."""
+def cost_of(gradings: Iterable[dict[str, Any] | None], *, free: bool = False, earlier: bool = False) -> str:
+    """The cost of these records' votes, and of those that were in the store; `free` ones cost nothing.
+
+    It was paid by `earlier` runs, or by the command at hand.
+    """
     grading = total([one for one in gradings if one is not None]) or {}
-    parts = []
-    for name, where in (("spent", ""), ("saved", " from the store")):
+    words = []
+    for name in ("spent", "saved"):
         used = grading.get(name) or {}
         tokens = (used.get("prompt_tokens") or 0) + (used.get("completion_tokens") or 0)
-        if words := amount(tokens, 0.0 if free else used.get("dollars")):
-            parts.append(words + where)
-    return "; ".join(parts)
-
-
-def cost_before(cost: str) -> str:
-    """The cost of earlier runs, for the last lines of a command that spends nothing."""
-    return f"nothing now; the runs spent {cost}" if cost else ""
+        words.append(amount(tokens, 0.0 if free else used.get("dollars")))
+    paid, stored = words
+    if not paid and not stored:
+        return ""
+    parts = [f"nothing now; the runs spent {paid or 'nothing'}" if earlier else paid or "nothing now"]
+    return "; ".join([*parts, f"the votes from the store had cost {stored}"] if stored else parts)
 
 
 def covered_of(tasks: Iterable[tuple[str, int, int]]) -> str:

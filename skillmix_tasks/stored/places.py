@@ -19,6 +19,7 @@ from grading.safety.bounds import load_json, open_file, read_lines
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
 from skillmix_tasks.stored.find_results import all_samples_of, record_beside
+from skillmix_tasks.stored.record import PackRecord
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,10 @@ class StoredItem:
 
 @dataclass
 class StoredTask:
-    """The answers to one task, from all files that hold some; `items` by their hash."""
+    """The answers to one task, from all files that hold some; `items` by their hash.
+
+    `pack` is known of samples with results beside them.
+    """
 
     task: str
     files: Sequence[_File]
@@ -47,6 +51,7 @@ class StoredTask:
     own: bool = True  # of a run of this user, or without anything that could be followed
     run: str = ""
     sampling: dict[str, Any] | None = None
+    pack: PackRecord | None = None
     ranks: list[int] = field(default_factory=list)
     world_size: int = 1
     items: dict[str, StoredItem] = field(default_factory=dict)
@@ -253,10 +258,28 @@ class _File:
         header = self.header
         if header is None:
             record = record_beside(self.path, name)
-            # lm-eval names the folder after the model, with two underscores for each slash.
-            student = record.student if record else {"model": self.path.resolve().parent.name.replace("__", "/")}
-            sampling = record.sampling if record else None
-            return StoredTask(name, files, self.path, turns, {}, student, sampling=sampling, ranks=[0])
+            if record is None:
+                # lm-eval names the folder after the model, with two underscores for each slash.
+                student = {"model": self.path.resolve().parent.name.replace("__", "/")}
+                return StoredTask(name, files, self.path, turns, {}, student, ranks=[0])
+            settings: dict[str, Any] = {
+                "seed": record.seed,
+                "drop_common": record.drop_common,
+                "controls": record.controls is not None,
+            }
+            if record.ungrounded is not None:
+                settings["ungrounded"] = record.ungrounded.rule
+            return StoredTask(
+                name,
+                files,
+                self.path,
+                turns,
+                settings,
+                record.student,
+                sampling=record.sampling,
+                pack=record.pack,
+                ranks=[0],
+            )
         return StoredTask(
             name,
             files,

@@ -52,6 +52,11 @@ class PackRecord(BaseModel):
     hash: str
     lists: Lists | None = None
 
+    @property
+    def name(self) -> str:
+        """The pack for people: "language 2.0"."""
+        return f"{self.id} {self.version}"
+
 
 class Controls(BaseModel):
     """How many of the pack's control answers the judge got right, and which not."""

@@ -165,9 +165,9 @@ def kind_of(point: str) -> str:
 
 
 def read_samples(source: Path | bytes, name: Path) -> Iterator[tuple[Sample, list[Generation]]]:
-    """The samples of a file, or in its content, with their judged answers; UserError for an invalid line. `name`
-        is the
-    file's name in the error.
+    """The samples of a file, or in its content, with their judged answers; UserError for an invalid line.
+
+    `name` is the file's name in the error.
     """
     with readable(source) if isinstance(source, Path) else BytesIO(source) as lines:
         for number, line in enumerate(lines, start=1):

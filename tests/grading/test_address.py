@@ -22,6 +22,7 @@ KEY = "sk-secret-0123456789-abcdef"
     [
         ("127.0.0.1:8000/v1", "type http://127.0.0.1:8000/v1"),
         ("localhost:8000/v1", "type http://localhost:8000/v1"),
+        ("127.0.0.1:8000", "type http://127.0.0.1:8000/v1"),
         ("api.example.org/v1", "type https://api.example.org/v1"),
         ("//api.example.org/v1", "type https://api.example.org/v1"),
         ("http:/localhost:8000/v1", "type http://localhost:8000/v1"),

@@ -227,6 +227,7 @@ def test_a_model_card_shows_results_and_calibration_and_no_path(tmp_path: Path):
     assert faults(publication.card, "model") == []
     assert find_gaps(publication.card) == []
     assert "Judge small, calibrated against people on 60 answers (2026-01-02): kappa 0.90" in publication.card
+    assert "| `skillmix_k2` | all | language 1.0 | 2 | small |" in publication.card
     assert "| 0.250 (0.071 to 0.591) |" in publication.card  # Wilson's, of 2 among the 8 items with a verdict
     assert "The run recorded no check of its data against the tasks" in publication.card
     paths = {file.path for file in publication.files}
@@ -264,8 +265,22 @@ def test_two_evaluations_of_a_task_by_a_judge_are_refused(tmp_path: Path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         results_in(tmp_path / name, RESULTS)
-    with pytest.raises(UserError, match="are both of skillmix_k2 and the judge small: name the one to publish"):
+    sentence = "are both of skillmix_k2, the pack language and the judge small: name the one to publish"
+    with pytest.raises(UserError, match=sentence):
         read_evaluations([tmp_path])
+
+
+def test_results_of_two_packs_have_folders_of_their_own_and_the_card_says_the_pack(tmp_path: Path):
+    for pack in ("language", "bakery"):
+        results = json.loads(json.dumps(RESULTS))
+        results["configs"]["skillmix_k2"]["metadata"]["skillmix"]["pack"]["id"] = pack
+        (tmp_path / pack).mkdir()
+        results_in(tmp_path / pack, results)
+    found = read_evaluations([tmp_path])
+    folders = ["evaluation/skillmix_k2/small", "evaluation/skillmix_k2@bakery/small"]
+    assert [one.folder for one in found] == folders
+    there = Remote("c", files=tuple(f"{folder}/results.json" for folder in folders))
+    assert unreplaced_files(there, found[:1]) == (f"{folders[1]}/results.json",)
 
 
 def test_of_two_students_in_a_folder_one_is_published(tmp_path: Path):

@@ -11,13 +11,14 @@ from subprocess import CompletedProcess
 
 import pytest
 
+from skillmix_tasks.items.loading import load_pack
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment, run
 
 pytestmark = pytest.mark.slow
 
 MODELS = ["student-1", "student-2", "judge-1", "judge-2"]
-FACTS = ("student", "judge", "turns", "votes", "coverage", "cost", "results", "answers", "page", "next")
+FACTS = ("student", "pack", "judge", "turns", "votes", "coverage", "cost", "results", "answers", "page", "next")
 
 
 def block(text: str) -> dict[str, str]:
@@ -35,6 +36,7 @@ class Runs:
     env: dict[str, str]
     first: CompletedProcess[str]
     second: CompletedProcess[str]
+    student: tuple[str, ...]
 
     def run(self, *command: str) -> CompletedProcess[str]:
         return run("skillmix", *command, env=self.env, cwd=self.folder)
@@ -46,22 +48,24 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     folder = tmp_path_factory.mktemp("runs")
     with ChatServer(models=MODELS) as server:
         env = environment(folder / "home")
+        student_words = f"--model local-chat-completions --model_args model={{}},base_url={server.base_url}"
 
         def evaluate(student: str, *more: str) -> CompletedProcess[str]:
-            words = f"--model local-chat-completions --model_args model={student},base_url={server.base_url}"
+            words = student_words.format(student)
             judge = ("--judge", "judge-1", "--judge-base-url", server.url)  # the form of a student's address
             command = (*words.split(), "--tasks", "skillmix_k2", "--apply_chat_template", "--limit", "1")
             return run("skillmix", "eval", *command, *judge, "--votes", "1", *more, env=env, cwd=folder)
 
         first, second = evaluate("student-1"), evaluate("student-2", "-o", "results")
         env |= {"SKILLMIX_JUDGE_BASE_URL": server.base_url}
-        yield Runs(folder, env, first, second)
+        yield Runs(folder, env, first, second, tuple(student_words.format("student-1").split()))
 
 
 def test_an_evaluation_ends_with_what_it_did_and_the_next_command(runs: Runs):
     assert runs.second.returncode == 0, runs.second.stderr
     assert block(runs.second.stdout) == {
         "student": "student-2",
+        "pack": f"language {load_pack('language').about.version}",
         "judge": "judge-1",
         "turns": "2",
         "votes": "1 for each answer",
@@ -84,7 +88,7 @@ def test_a_run_without_a_folder_says_how_to_write_it_for_nothing(runs: Runs):
     assert told["answers"] == str(runs.folder / "home" / "answers")
     done = runs.run(*shlex.split(told["next"])[1:])
     assert done.returncode == 0, done.stderr
-    assert block(done.stdout)["cost"].endswith("tokens of unknown price from the store")
+    assert block(done.stdout)["cost"].startswith("nothing now; the votes from the store had cost ")
 
 
 def test_a_folder_of_two_students_is_graded_to_results_of_each(runs: Runs):
@@ -98,9 +102,12 @@ def test_a_folder_of_two_students_is_graded_to_results_of_each(runs: Runs):
     assert report.returncode == 0, report.stderr
     told = block(report.stdout)
     assert told["judge"] == "judge-1, judge-2"
-    assert told["coverage"] == "4 of 4 items have a verdict"
+    assert told["coverage"] == "4 of 4 items have a verdict in 4 results of 2 students"
     assert told["cost"].startswith("nothing now; the runs spent ")
+    assert told["results"] == "report"
     assert (runs.folder / told["page"]).is_file()
+    again = runs.run("report", "results", "graded", "--out", "report")
+    assert block(again.stdout)["results"] == "report (in place of an earlier report)"
 
 
 def test_a_folder_without_answers_is_refused(runs: Runs, tmp_path: Path):
@@ -128,3 +135,31 @@ def test_samples_without_results_beside_them_have_the_student_of_their_folder(ru
     assert done.returncode == 0, done.stderr
     assert block(done.stdout)["student"] == "tiny"
     assert list((tmp_path / "out").glob("__tmp__models__tiny/results_*.json"))
+
+
+def test_samples_keep_seed_pack_and_controls_and_a_pack_of_ones_own_is_named(runs: Runs):
+    assert runs.run("pack", "new", "bakery").returncode == 0
+    words = "--tasks skillmix_k2 --apply_chat_template --limit 1 --judge judge-1 --votes 1"
+    common = words.split()
+    for out, more in {
+        "seeded": ("--set", "seed=7", "--set", "controls=true"),
+        "planned": ("--pack", "planning"),
+        "baked": ("--pack", "bakery"),
+    }.items():
+        done = runs.run("eval", *runs.student, *common, *more, "--out", out)
+        assert done.returncode == 0, done.stderr
+        assert "items, not the" not in done.stderr  # one was wanted, and each pack has that
+    grade = ("--judge", "judge-2", "--votes", "1", "--out")
+    done = runs.run("grade", "seeded", *grade, "seeded-2", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)["configs"]["skillmix_k2"]["metadata"]["skillmix"]
+    assert (record["seed"], record["controls"] is not None) == (7, True)
+    done = runs.run("grade", "planned", *grade, "planned-2")
+    assert done.returncode == 0, done.stderr
+    assert block(done.stdout)["pack"].startswith("planning ")
+    done = runs.run("grade", "baked", *grade, "baked-2")
+    assert done.returncode == 1
+    assert "the pack bakery, which is not bundled: add --pack FOLDER" in done.stderr
+    done = runs.run("grade", "baked", "--pack", "bakery", *grade, "baked-2")
+    assert done.returncode == 0, done.stderr
+    assert block(done.stdout)["pack"].startswith("bakery ")

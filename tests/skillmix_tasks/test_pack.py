@@ -178,6 +178,20 @@ class TestBundled:
 
 
 class TestOwn:
+    def test_all_faults_are_said_at_once(self, own_pack: Path):
+        (own_pack / "pack.yaml").write_text(yaml.safe_dump(ABOUT | {"version": 1.0, "title": ""}))
+        topics = [{"id": f"t{number}", "name": f"topic {number}", "split": "tain"} for number in range(7)]
+        (own_pack / "topics.yaml").write_text(yaml.safe_dump(topics))
+        done = CliRunner().invoke(app, ["pack", "check", str(own_pack)])
+        assert isinstance(done.exception, UserError)
+        about, *entries, more = str(done.exception).splitlines()
+        assert "field 'version': text is expected, not 1.0" in about
+        assert "field 'title': the text is too short" in about
+        assert [line.partition("topics.yaml: ")[2][:7] for line in entries] == [
+            f"entry {n}" for n in (1, 2, 3, 4, 5)
+        ]
+        assert more == "And 2 more."
+
     def test_yaml_and_csv_give_the_same_pack(self, own_pack: Path, tmp_path: Path):
         (own_pack / "skills.yaml").write_text(
             yaml.safe_dump([SKILLS[0] | {"aliases": ["u one", "u two"]}, *SKILLS[1:]])

@@ -31,15 +31,16 @@ def paper() -> list[Part]:
 
 def test_the_papers_plan(paper: list[Part]):
     texts, training, evaluation = paper
-    assert texts.work == "25,000 tries with k = 1, 2, 3 (5,000 + 10,000 + 10,000)"
+    # The plan says 5,000 with k = 1, for which the pack has 4,555 cells.
+    assert texts.work == "24,555 tries with k = 1, 2, 3 (4,555 + 10,000 + 10,000)"
     # Two replies of the teacher's and three votes with 3 to 5 criteria of the judge's, for each try.
-    assert texts.usage.completion == pytest.approx(2 * 25_000 * 250 + 90 * (3 * 5000 + 4 * 10_000 + 5 * 10_000))
+    assert texts.usage.completion == pytest.approx(2 * 24_555 * 250 + 90 * (3 * 4555 + 4 * 10_000 + 5 * 10_000))
     assert texts.dollars == pytest.approx((2 * texts.usage.prompt + 8 * texts.usage.completion) / 1e6)
     assert [(one.role, one.k) for one in texts.calls] == [
         (who, k) for who in ("teacher", "judge") for k in (1, 2, 3)
     ]
     for one in texts.calls:
-        tries = 5000 if one.k == 1 else 10_000
+        tries = 4555 if one.k == 1 else 10_000
         assert one.usage.completion == tries * (500 if one.role == "teacher" else 90 * (one.k + 2))
     assert [one.k for one in evaluation.calls] == [2, 3, 4, 5]
     assert (texts.gpu_hours, training.dollars) == (0, 0)
@@ -55,7 +56,7 @@ def test_the_papers_plan(paper: list[Part]):
 
 def test_it_grows_with_the_plan_and_the_model(paper: list[Part]):
     small = told(scaled(load_plan("paper"), 0.1), "llama-2-13b-chat-paper", tasks=["skillmix_k2"], items=10).parts
-    assert small[0].dollars == pytest.approx((paper[0].dollars or 0) / 10, rel=0.01)
+    assert small[0].dollars == pytest.approx((paper[0].dollars or 0) / 10, rel=0.03)
     assert small[1].gpu_hours == pytest.approx((paper[1].gpu_hours or 0) * 13 / 7.2, rel=0.01)
     assert small[2].work.startswith("60 answers to 1 task, ")
     # At an acceptance of 67 %, 670 texts take 1,000 tries; of k = 5 20 % are thought to be accepted.

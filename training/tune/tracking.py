@@ -94,6 +94,7 @@ class Tracker(TrainerCallback):
         self._begun = 0.0
         self._window: deque[tuple[float, int]] = deque(maxlen=_WINDOW)
         self._bar: tqdm[Any] | None = None
+        self._parts = 0  # of the first step
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -104,6 +105,15 @@ class Tracker(TrainerCallback):
             self._bar = tqdm(
                 total=state.max_steps, initial=state.global_step, desc="Training", unit="step", mininterval=1
             )
+
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """During the first step, which may take minutes, show what a step takes."""
+        if self._bar is not None and len(self._window) == 1:
+            self._parts += 1
+            seconds = (time.perf_counter() - self._begun) / self._parts * args.gradient_accumulation_steps
+            self._bar.set_postfix_str(f"about {seconds:,.0f} s a step")
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -128,7 +128,7 @@ def measured_rows(
 
 
 def _pack_text(pack: PackRecord) -> str:
-    said = f"{pack.id} {pack.version} ({pack.hash})"
+    said = f"{pack.name} ({pack.hash})"
     if pack.lists == "paper-b":
         return f"{said}, the skills and topics of arXiv 2409.19808"
     return f"{said}, a part of the skills and topics of arXiv 2409.19808" if pack.lists else said
