@@ -104,7 +104,7 @@ def _unranked(one: Evaluation, pinned: Pinned, benchmark: str) -> str:
 
 
 def _entry(one: Evaluation, value: float, repo: str, benchmark: str) -> EvalResultEntry:
-    run, interval = one.run, one.interval("full_marks")
+    run, interval = one.run, one.run.interval("full_marks")
     assert interval is not None
     commit = (run.record.items_from or {}).get("commit")
     protocol = run.protocol

@@ -17,8 +17,9 @@ from hub_cards.cards import need, refuse_gaps, render_card, size_category, tags
 from hub_cards.hub.files import File, LeftOut, files_of, open_within
 from hub_cards.hub.publication import CARD, Publication
 from hub_cards.hub.records import json_file, read_record
-from hub_cards.hub.scrub import local_paths, scrub
+from hub_cards.hub.scrub import local_paths, scrub, without_paths
 from skillmix_tasks.items.licenses import known_license
+from training.data.dataset import card_configs, parquet_files
 from training.data.leakage import check_leaks
 from training.data.rows import COLUMNS
 
@@ -95,13 +96,7 @@ def _without_paths(path: Path) -> Path | bytes:
 
 
 def _text_without_paths(path: Path, name: str, run: dict[str, Any]) -> Path | bytes:
-    paths = sorted(local_paths(run), key=len, reverse=True)
-    if not name.endswith(".md") or not paths:
-        return path
-    text = path.read_text(encoding="utf-8")
-    for one in paths:
-        text = text.replace(one, scrub(one))
-    return text.encode()
+    return without_paths(path, local_paths(run)) if name.endswith(".md") else path
 
 
 def _left_out(folder: Path, files: Sequence[File]) -> tuple[LeftOut, ...]:
@@ -128,17 +123,9 @@ def _card(
         size_categories=[size_category(leaks["rows"])],
         task_categories=["text-generation"],
         tags=tags(MARK, "synthetic", "compositional-generalization"),
-        configs=[
-            {
-                "config_name": config["name"],
-                **({"default": True} if config is configs[-1] else {}),
-                "data_files": [
-                    {"split": split, "path": f"data/{config['name']}/{split}-*.parquet"}
-                    for split in config["splits"]
-                ],
-            }
-            for config in configs
-        ],
+        configs=card_configs(
+            {one["name"]: parquet_files(one["name"], one["splits"]) for one in configs}, configs[-1]["name"]
+        ),
     )
     return render_card(
         "training_data",

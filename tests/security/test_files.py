@@ -413,7 +413,7 @@ def test_report_and_push_refuse_the_same_files_with_the_same_sentence(
     made: Results, tmp_path: Path, spoil: Callable[[Path], None], words: str
 ):
     def publish() -> None:
-        for one in read_evaluations([copy]):
+        for one in read_evaluations([copy])[0]:
             one.check_samples()
 
     copy = shutil.copytree(made.judged, tmp_path / "copy")

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from grading.intervals import Interval, wilson
+from grading.intervals import Interval
 from hub_cards.report.results.parties import Party, digest
 from hub_cards.report.results.runs import Run
 from hub_cards.report.results.tally import Tally
 from skillmix_tasks.calibration.record import Calibration
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.record import PackRecord
-from training.intervals import mean_interval, scores_interval
+from training.intervals import scores_interval
 from training.published import PublishedRow
 
 NOT_STATED = "not stated"  # the split of some published results
@@ -197,14 +197,9 @@ def _cells(run: Run, tally: Tally | None) -> Iterable[tuple[str, Cell]]:
         score = run.scores[metric]
         if score is None:
             continue
+        interval = run.interval(metric)
         if tally is not None:
             known = [getattr(scores, metric) for scores in tally.scores.values() if scores is not None]
-            interval: Interval | None = scores_interval(known)
-        elif metric != "skill_fraction":  # yes/no scores: their number suffices
-            interval = wilson(round(score.value * run.covered), run.covered)
-        elif score.error is not None:
-            interval = mean_interval(score.value, score.error, run.covered)
-        else:
-            interval = None
+            interval = scores_interval(known)
         bounds = (run.low, run.high) if metric == "full_marks" and run.coverage < 1 else (None, None)
         yield metric, Cell(score.value, interval, run.covered, run.items, run.coverage, *bounds)
