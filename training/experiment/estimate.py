@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from transformers import PreTrainedConfig
 
 from grading import UserError
 from grading.commands.words import many
@@ -27,9 +29,6 @@ from training.experiment.spec import Experiment
 from training.memory import CONTEXT, Memory, model_config, training_memory
 from training.texts.plan import Kind, own_plan
 from training.tune.recipe import Lora, Recipe
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
 
 _PROCESS = 1.0e9  # bytes of a process that has imported all that a training needs
 _GPUS = (2, 4, 8)  # numbers that are suggested

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
+from datasets import Dataset
 
 from grading import UserError
 from grading.commands.words import many
 from training.tune.encode import IGNORED, Encoded
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 OnTooLong = Literal["fail", "drop", "truncate"]
 _PERCENTILES = (5, 50, 95, 99)

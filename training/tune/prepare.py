@@ -9,6 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets import Dataset
+
 from grading import UserError
 from grading.commands.words import many
 from grading.models.fingerprint import cached_commit, check_model_path, weights_fingerprint
@@ -24,7 +26,6 @@ from training.tune.recipe import EMBEDDED, Recipe
 from training.tune.resume import versions
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
@@ -52,11 +53,12 @@ class Base:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The base model, the rows as they are trained on, and the run's record (run.json).
+    """The recipe, its base model, the rows as they are trained on, and the run's record (run.json).
 
     `end` is the token with which the trained model ends its answers.
     """
 
+    recipe: Recipe
     base: Base
     end: int
     tokenizer: PreTrainedTokenizerBase
@@ -166,6 +168,7 @@ def prepare(
     }
     columns = ["input_ids", "labels"]
     return Prepared(
+        recipe=recipe,
         base=base,
         end=end,
         tokenizer=tokenizer,
