@@ -237,7 +237,7 @@ class _Loop:
             if draft.reason is not None:
                 self.counts.reject(draft.item, draft.reason)
                 continue
-            self._duplicates.add(draft.item.id, draft.text)
+            self._duplicates.add(draft.text)
             self.counts.accept(draft.item, draft.text, draft.checks[-1].sentences)
             rows.write(draft.row(run.pack, *self._specs).line())
         rows.flush()
@@ -263,9 +263,7 @@ class _Loop:
         if kind.accept is not None and self._tally(kind).accepted >= kind.accept:
             return Reason.SURPLUS.value
         found = self._duplicates.find(draft.text)
-        if found is None:
-            return None
-        return (Reason.EXACT_DUPLICATE if found.kind == "exact" else Reason.NEAR_DUPLICATE).value
+        return None if found is None else found.value
 
     def _spend(self, draft: Draft) -> None:
         """Count what the text has cost whenever it was bought, so that a resumed run counts alike."""
