@@ -202,7 +202,7 @@ class Asker(Generic[Spec]):
             f"{expected.prompt:,}",
             f"{expected.completion:,}",
             dollars,
-            f"; estimated from the first {texts:,} of {self.total_texts:,} answers" if factor > 1 else "",
+            f"; estimated from the first {texts:,} of up to {self.total_texts:,} answers" if factor > 1 else "",
         )
         if self.budget.exceeded_by(cost_of(expected, self.spec)):
             logger.warning("This estimate is above %s: the run will stop at the cap.", self.budget.caps)

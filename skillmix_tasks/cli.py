@@ -124,7 +124,7 @@ def grade(
         if not as_json:
             typer.echo(make_table(results))
         if results is graded[-1]:
-            following = again if out is None else ["report", out, "--out", "report"]
+            following = again if out is None else ["report", out, "--out", out / "report"]
             show_closing(facts | {"results": out or "not saved"}, following, as_json=as_json)
         else:
             show_closing(facts, [], as_json=as_json)

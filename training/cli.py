@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -157,7 +158,8 @@ def generate(
     typer.echo(json.dumps(report.record()) if as_json else report.text())
     made = bool(outcome.counts.accepted)
     own = [] if pack in bundled_packs() else ["--pack", pack]
-    next_step = ["train", "--recipe", "mistral-7b-instruct-lora", "--data", out, *own, "--out", f"{out}-run"]
+    recipe = "mistral-7b-instruct-lora" if shutil.which("nvidia-smi") else "smollm2-135m-cpu"
+    next_step = ["train", "--recipe", recipe, "--data", out, *own, "--out", f"{out}-run"]
     show_closing(report.closing(), next_step if made else same_command(), as_json=as_json)
     if not made:
         raise typer.Exit(1)
@@ -212,7 +214,7 @@ def train(
     if is_main():
         typer.echo(json.dumps(result) if as_json else result_text(out, result))
         facts = {
-            "base model": model_name(read_run(out).base),
+            "model": model_name(read_run(out).base),
             "data": ", ".join(data),
             "steps": f"{result['steps']:,}, {result['seconds']:,.0f} s",
             "results": out,
@@ -298,7 +300,7 @@ def compare(
     typer.echo(json.dumps(made.record()) if as_json else made.text())
     after = made.runs if len(made.runs) > 1 else ("after",)
     sides = [f"{side}={made.out / side}" for side in ("before", *after)]
-    show_closing(made.facts, ["report", *sides, "--out", "report"], as_json=as_json)
+    show_closing(made.facts, ["report", *sides, "--out", made.out / "report"], as_json=as_json)
 
 
 @app.command()

@@ -201,7 +201,7 @@ def correct(
             typer.echo(f"{where}{score.task} {score.metric}: {score.corrected.text()}")
     corrected = any(score.corrected.refused is None for _, score in scores)
     facts = run_facts(list(records.values()), earlier=True)
-    following = ["report", *results, "--calibration", calibration, "--out", "report"] if corrected else []
+    following = ["report", *results, "--calibration", calibration, "--out", "corrected"] if corrected else []
     show_closing(facts, following, as_json=as_json)
     if not corrected:
         raise typer.Exit(1)

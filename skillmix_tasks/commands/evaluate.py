@@ -83,9 +83,9 @@ def _close(made: Sequence[dict[str, Any]], output: str | None, *, as_json: bool)
     facts, answers = run_facts(made), take_written()
     if not facts:
         return
-    following: list[object] = ["report", output, "--out", "report"]
-    if facts["judge"] == "not judged" or output is None:
-        following = ["grade", *answers, "--out", "results"] if answers else []
+    following: list[object] = ["grade", *answers, "--out", "results"] if answers else []
+    if output is not None and facts["judge"] != "not judged":
+        following = ["report", output, "--out", Path(output, "report")]
     where: dict[str, object] = {"results": output or "not saved, for want of --out DIR"}
     if output is None and answers:
         where["answers"] = answers[0].parent

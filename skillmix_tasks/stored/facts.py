@@ -84,10 +84,10 @@ def cost_of(gradings: Iterable[dict[str, Any] | None], *, free: bool = False, ea
         tokens = (used.get("prompt_tokens") or 0) + (used.get("completion_tokens") or 0)
         words.append(amount(tokens, 0.0 if free else used.get("dollars")))
     paid, stored = words
-    if not paid and not stored:
-        return ""
-    parts = [f"nothing now; the runs spent {paid or 'nothing'}" if earlier else paid or "nothing now"]
-    return "; ".join([*parts, f"the votes from the store had cost {stored}"] if stored else parts)
+    if earlier:
+        spent = f"spent {paid}" if paid else "had all votes from the store"
+        return f"nothing now; the runs {spent}" if paid or stored else ""
+    return f"{paid or 'nothing now'}; the votes from the store had cost {stored}" if stored else paid
 
 
 def covered_of(tasks: Iterable[tuple[str, int, int]]) -> str:

@@ -72,7 +72,7 @@ def test_an_evaluation_ends_with_what_it_did_and_the_next_command(runs: Runs):
         "coverage": "1 of 1 items have a verdict",
         "cost": block(runs.second.stdout)["cost"],
         "results": "results",
-        "next": "skillmix report results --out report",
+        "next": "skillmix report results --out results/report",
     }
     assert "tokens of unknown price" in block(runs.second.stdout)["cost"]
     assert len(list(runs.folder.glob("results/student-2/*"))) == 2  # results and samples
@@ -97,7 +97,7 @@ def test_a_folder_of_two_students_is_graded_to_results_of_each(runs: Runs):
     students = [one["config"]["model_args"]["model"] for one in json.loads(done.stdout)]
     assert sorted(students) == ["student-1", "student-2"]
     assert {path.parent.name for path in runs.folder.glob("graded/*/results_*.json")} == set(students)
-    assert block(done.stderr)["next"] == "skillmix report graded --out report"
+    assert block(done.stderr)["next"] == "skillmix report graded --out graded/report"
     report = runs.run("report", "results", "graded", "--out", "report")
     assert report.returncode == 0, report.stderr
     told = block(report.stdout)

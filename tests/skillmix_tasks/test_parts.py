@@ -144,7 +144,7 @@ def test_a_cap_holds_for_all_parts_and_is_told_once(
     assert len(told) == 2, "once for each task"
     [first, second] = [record.message for record in caplog.records if "votes to request" in record.message]
     assert f"judge-1: {VOTES} votes to request (0 more are stored)" in first
-    assert "estimated from the first 6 of 21 answers" in first
+    assert "estimated from the first 6 of up to 21 answers" in first
     assert f"judge-1: {VOTES} votes to request" in second
 
 

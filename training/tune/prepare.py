@@ -82,7 +82,10 @@ def find_base(recipe: Recipe, before: dict[str, Any] | None = None) -> Base:
     try:
         AutoConfig.from_pretrained(recipe.model, revision=revision)  # brings it into the cache
     except (OSError, ValueError) as error:
-        raise UserError(f"The model {recipe.model} cannot be loaded ({_flat(error)}).") from error
+        raise UserError(
+            f"The model {recipe.model} cannot be loaded ({_flat(error)}): check its name and the network, name a "
+            "directory with --set model=DIR, or take another of `skillmix recipes`."
+        ) from error
     commit = cached_commit(recipe.model, revision)
     return Base(recipe.model, recipe.model, commit, commit or "unresolved")
 

@@ -89,8 +89,8 @@ def make_study(
     for option, name in (("--before", before), *(("--after", one) for one in after)):
         if name not in (*students, "before", "after"):
             raise UserError(
-                f"{option} {name} is none of the students in these results ({listed(students)}): name one of "
-                f"them, or give the name with {name}=PATH."
+                f"{option} names the student {name}, and these results are of {listed(students)}: name one of "
+                f"them, or give a student this name with {name}=PATH."
             )
     notes = [
         f"{what}: {_listed(missing)}."

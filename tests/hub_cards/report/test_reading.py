@@ -51,7 +51,9 @@ def test_folders_files_samples_and_names_lead_to_the_same_results(hostile: Path)
     assert len(find_results(named)) == 1
     assert find_results([f"my model={hostile}"])[0].label == "my model"
     assert study(f"my model={hostile}").measured[0].student == "my model"
-    with pytest.raises(UserError, match=r"--before mine is none of the students .*\(my model\): name one"):
+    with pytest.raises(
+        UserError, match=r"--before names the student mine, and these results are of my model: name one"
+    ):
         make_study(find_results([f"my model={hostile}"]), corpus=Corpus(), before="mine")
 
 
