@@ -94,15 +94,11 @@ def render_page(study: Study, experiment: Experiment | None = None) -> str:
         plain=_plain(study, letters, usual["split"]),
         summary=summary(study),
         limits=limits(study),
-        notes=study.notes,
         bounded=any(row.by_k("full_marks", "all") for row in study.measured),
-        agreements=study.agreements,
-        student_reports=study.student_reports,
         protocols=len({row.group for row in study.measured}),
         letters=letters,
         groups={row.group: f"{row.judge}; {row.protocol}; pack {row.pack}" for row in study.rows},
         pairs=len(study.pairs),
-        trainings=study.trainings,
         experiment=experiment,
         power_differences=_DIFFERENCES,
         power=[(rate, [items_needed(rate, one) for one in _DIFFERENCES]) for rate in _RATES],
@@ -110,7 +106,7 @@ def render_page(study: Study, experiment: Experiment | None = None) -> str:
         metrics=METRIC_NAMES,
         meanings=METRIC_MEANINGS,
         level=LEVEL,
-        corpus=study.corpus,
+        study=study,
         tokens=power_of_ten(study.corpus.tokens),
         sentences=power_of_ten(study.corpus.tokens / study.corpus.sentence),
         assumptions=ASSUMPTIONS,
@@ -227,19 +223,8 @@ def _row(row: Row, letter: str) -> dict[str, Any]:
     cells: dict[str, dict[str, dict[int, list[float | None]]]] = {}
     for (metric, split, k), cell in sorted(row.cells.items()):
         cells.setdefault(metric, {}).setdefault(split, {})[k] = _cell(cell)
-    return {
-        "id": row.id,
-        "source": row.source,
-        "student": row.student,
-        "judge": row.judge,
-        "protocol": row.protocol,
-        "pack": row.pack,
-        "letter": letter,
-        "controls": row.controls,
-        "controls_failed": row.controls_failed,
-        "calibration": row.calibration,
-        "cells": cells,
-    }
+    known = {name: value for name, value in vars(row).items() if name not in ("name", "group", "runs")}
+    return known | {"letter": letter, "cells": cells}
 
 
 def _cell(cell: Cell) -> list[float | None]:
@@ -248,7 +233,6 @@ def _cell(cell: Cell) -> list[float | None]:
 
 
 def _labels(study: Study) -> dict[int, str]:
-    """The names of the examples."""
     shown = {one for report in study.student_reports for numbers in report.examples.values() for one in numbers}
     answers, runs = study.answers.rows, [entry.run for entry in study.entries]
     return {

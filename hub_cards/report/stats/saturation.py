@@ -26,7 +26,6 @@ class Saturation:
     sure: bool
 
     def text(self) -> str:
-        """In words."""
         where = f"above {self.largest}, the largest k measured" if self.k is None else f"k = {self.k}"
         return where + ("" if self.sure else " (not sure: an interval holds the level)")
 

@@ -9,9 +9,9 @@ import pytest
 
 from grading import UserError
 from grading.intervals import Interval
-from hub_cards.report.stats.gap import Difference, change_of_gap, independent
 from hub_cards.report.stats.novelty import Corpus, corpus_of, novel_share, sensitivity
 from hub_cards.report.stats.saturation import saturation
+from hub_cards.report.study.change import Difference, change_of_gap, independent
 from tests.hub_cards.report.anew import mcnemar, wilson
 from training.intervals import clustered, mean_interval, scores_interval
 from training.paired import compare, holm, paired_interval
