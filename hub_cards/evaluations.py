@@ -68,7 +68,6 @@ class Evaluation:
 
     @property
     def judge(self) -> dict[str, Any] | None:
-        """The judge's settings."""
         return self._published.judge
 
     @property

@@ -79,7 +79,6 @@ class Comparison:
         return about | ({"runs": tasks} if len(tasks) > 1 else next(iter(tasks.values())))
 
     def text(self) -> str:
-        """The comparison as a page of Markdown."""
         return comparison_text(self.runs, self.about)
 
 

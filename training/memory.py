@@ -55,11 +55,9 @@ class Memory:
 
     @property
     def peak(self) -> float:
-        """All of them."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
     def record(self) -> dict[str, float]:
-        """The bytes as JSON."""
         return {name: round(value) for name, value in (asdict(self) | {"peak": self.peak}).items()}
 
 

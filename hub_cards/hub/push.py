@@ -45,7 +45,6 @@ class Pushed:
     notes: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """For a reader."""
         if self.pull_request:
             return f"{self.pull_request} asks to add {self.files} files to {self.url}."
         seen = "private" if self.private else "public"

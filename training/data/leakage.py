@@ -79,7 +79,6 @@ class Leakage:
             self.first[kind] = (self.first.get(kind, []) + shown)[:_SHOWN]
 
     def record(self) -> dict[str, Any]:
-        """The report as JSON."""
         return {
             "leaks": self.leaks,
             "rows": self.rows,
@@ -94,7 +93,6 @@ class Leakage:
         }
 
     def text(self) -> str:
-        """The report for a reader."""
         lines = [
             f"{many(self.rows, 'row')} ({self.mixed:,} of pre-training text, which cannot be checked) against "
             f"{many(len(self.tasks), 'task')}, the first {many(self.items, 'item')} of each with seed {self.seed}."

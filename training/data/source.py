@@ -112,7 +112,6 @@ class Data:
 
     @property
     def name(self) -> str:
-        """The names of the data sets."""
         return " + ".join(source.name for source in self.sources)
 
     def record(self) -> dict[str, Any]:

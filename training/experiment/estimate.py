@@ -49,11 +49,9 @@ class Fit:
 
     @property
     def fits(self) -> bool:
-        """Whether it does."""
         return self.limit is None or self.memory.peak <= self.limit
 
     def text(self) -> str:
-        """The memory for a reader."""
         held = self.memory
         where = f"each of {self.gpus} GPUs" if self.gpus > 1 else "one GPU" if self.gpus else "the machine"
         parts = (
@@ -73,7 +71,6 @@ class ExperimentEstimate:
     budget: float | None
 
     def record(self) -> dict[str, Any]:
-        """The estimate as JSON."""
         memory = {
             fit.model: {
                 **fit.memory.record(),
@@ -87,7 +84,6 @@ class ExperimentEstimate:
         return self.steps.record() | {"budget": self.budget, "memory": memory}
 
     def text(self) -> str:
-        """The estimate for a reader."""
         budget = [] if self.budget is None else [f"The budget is ${self.budget:,.2f}."]
         return "\n".join([self.steps.text(), *budget, *(fit.text() for fit in self.fits)])
 

@@ -216,12 +216,10 @@ class Experiment(_Part):
         return specs
 
     def teacher_spec(self) -> TeacherSpec:
-        """The teacher."""
         fields = self.teacher.model_dump(exclude={"model", "args"})
         return resolve_teacher(named_model(self.teacher.model), lm_args=self.teacher.args, **fields)
 
     def plan(self, name: str) -> Plan:
-        """The plan of a set of texts."""
         return scaled(load_plan(self.texts[name].plan), self.texts[name].scale)
 
     def changes(self, model: str, seed: int | None = None) -> list[str]:

@@ -53,7 +53,6 @@ class Step:
         return f"{self.rule}/{self.name}"
 
     def record(self) -> dict[str, Any]:
-        """The step as JSON."""
         return asdict(self) | {"mark": self.mark}
 
 

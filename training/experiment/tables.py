@@ -78,7 +78,6 @@ class _Row:
 
     @property
     def full_marks(self) -> dict[int, Cell]:
-        """Its full marks by k."""
         return {k: cell for (metric, k), cell in self.cells.items() if metric == METRICS[0]}
 
 

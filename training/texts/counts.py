@@ -30,7 +30,6 @@ class Tally(BaseModel, extra="forbid"):
 
     @property
     def interval(self) -> Interval:
-        """The Wilson interval of the share."""
         return wilson(self.accepted, self.decided)
 
     def count(self, reason: str | None) -> None:
@@ -40,7 +39,6 @@ class Tally(BaseModel, extra="forbid"):
         self.accepted += reason is None
 
     def add(self, other: Tally) -> None:
-        """Add another's tries."""
         self.attempted += other.attempted
         self.decided += other.decided
         self.accepted += other.accepted

@@ -67,7 +67,6 @@ class Run:
 
     @property
     def pack(self) -> Pack:
-        """The pack itself."""
         return load_pack(self.pack_name)
 
     def record(self) -> dict[str, Any]:

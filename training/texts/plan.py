@@ -65,7 +65,6 @@ class Plan(BaseModel, extra="forbid", frozen=True):
 
     @property
     def ks(self) -> tuple[int, ...]:
-        """The k of each kind."""
         return tuple(kind.k for kind in self.kinds)
 
 

@@ -40,12 +40,10 @@ class Lengths:
         )
 
     def record(self) -> dict[str, Any]:
-        """The report as JSON."""
         percentiles = {str(share): tokens for share, tokens in self.percentiles.items()}
         return {"rows": self.rows, "percentiles": percentiles, "longest": self.longest, "too_long": self.too_long}
 
     def text(self) -> str:
-        """The report for a reader."""
         points = ", ".join(f"{share} % {tokens:,}" for share, tokens in self.percentiles.items())
         return (
             f"{many(self.rows, 'row')}; tokens of a row: {points}, longest {self.longest:,}; {self.too_long:,} "

@@ -65,7 +65,6 @@ def train(recipe: Recipe, data: str | Sequence[str], out: Path, options: Options
 
 
 def result_text(out: Path, result: dict[str, Any]) -> str:
-    """The end of a run for a reader."""
     mfu = f", {result['mfu']:.0%} of its arithmetic" if result["mfu"] else ""
     lines = [
         f"{result['steps']:,} steps{', ended early' if result['stopped'] == 'early' else ''}; "

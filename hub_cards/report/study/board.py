@@ -59,7 +59,6 @@ class Row:
     runs: list[int] = field(default_factory=list)
 
     def by_k(self, metric: str, split: str) -> dict[int, Cell]:
-        """The cells of a metric and a split."""
         return {k: cell for (m, s, k), cell in sorted(self.cells.items()) if (m, s) == (metric, split)}
 
     @property
@@ -135,7 +134,6 @@ def _pack_text(pack: PackRecord) -> str:
 
 
 def published_rows(published: Iterable[PublishedRow]) -> list[Row]:
-    """The rows of published results."""
     rows: dict[str, Row] = {}
     for one in published:
         variant = ["names deducted"] if one.names_deducted else []
