@@ -61,19 +61,11 @@ class Evaluation:
         return f"{FOLDER}/{self.run.task}{other}/{judge}"
 
     @property
-    def _published(self) -> RunRecord:
+    def published(self) -> RunRecord:
+        """The record as it is published."""
         record = task_record(self.record, self.run.task, self.run.source)
         assert record is not None
         return record
-
-    @property
-    def judge(self) -> dict[str, Any] | None:
-        return self._published.judge
-
-    @property
-    def dollars(self) -> float | None:
-        """The cost of judging; None if a price is unknown."""
-        return self.run.record.cost("dollars")
 
     def check_samples(self) -> None:
         """Raise UserError, as the report does, unless the published samples are complete and give the scores."""
@@ -84,7 +76,7 @@ class Evaluation:
     def results(self) -> list[EvalResult]:
         """Its metrics as a card's model-index has them."""
         run = self.run
-        source = self._published.items_from or {}
+        source = self.published.items_from or {}
         found = []
         for metric, score in run.scores.items():
             interval = run.interval(metric)

@@ -96,8 +96,7 @@ def model_facts(
         "merged": merged,
         "recipe": need(run, "recipe", where="run.json") | {"model": named},
         "data": need(run, "data", where="run.json"),
-        "template": need(run, "template", where="run.json"),
-        "versions": need(run, "versions", where="run.json"),
+        **{name: need(run, name, where="run.json") for name in ("template", "versions")},
         "leaks": run.get("leaks"),
         "teacher": made["teacher"],
         "judge": made["judge"],
@@ -290,6 +289,6 @@ def _shown(one: Evaluation) -> dict[str, Any]:
         "turns": run.protocol.turns,
         "low": run.low,
         "high": run.high,
-        "dollars": one.dollars,
+        "dollars": run.record.cost("dollars"),
         "folder": one.folder,
     }

@@ -63,8 +63,7 @@ class Memory:
 
 def training_memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memory:
     """The memory of each of `gpus` GPUs in a training by `recipe`; 0 is a CPU. UserError for an unknown model."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of one library about another
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of one library about another
         return _memory(recipe, config, gpus)
 
 
@@ -89,7 +88,10 @@ def _memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memory:
         root = _parameters(_empty(recipe, config, 0))
         # Two complete blocks and the embeddings in bfloat16, and the gradients of a block in both dtypes.
         activations += (2 * 2 + 2 + 4) * (total - root) / layers + (2 + 2 + 4) * root
-    frozen_bytes = _FOUR_BITS if recipe.four_bit else _frozen_bytes(recipe, shards)
+    # FSDP shards weights of one dtype only (training.tune.sft).
+    frozen_bytes = 2.0 if recipe.dtype == "bfloat16" and shards == 1 else 4.0
+    if recipe.four_bit:
+        frozen_bytes = _FOUR_BITS
     return Memory(
         parameters=total,
         trained=trained,
@@ -98,11 +100,6 @@ def _memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memory:
         optimizer=_OPTIMIZER[recipe.optimizer] * trained / shards,
         activations=activations,
     )
-
-
-def _frozen_bytes(recipe: Recipe, shards: int) -> float:
-    """Of a frozen weight; FSDP shards weights of one dtype only (training.tune.sft)."""
-    return 2.0 if recipe.dtype == "bfloat16" and shards == 1 else 4.0
 
 
 def model_config(recipe: Recipe) -> PreTrainedConfig:

@@ -132,7 +132,12 @@ class _Study:
         self.judges = list(dict.fromkeys(one.judge for one in measured))
         self.models = list(dict.fromkeys(one.model for one in measured))
         others = (one.arm for one in measured if one.arm != TEACHER)
-        self.arms = list(dict.fromkeys((BASE, *arms, *others, TEACHER)))
+        order = list(dict.fromkeys((BASE, *arms, *others, TEACHER)))
+        # A model with each of its arms: the teacher has no other, and the others do not have the teacher's.
+        self.students = sorted(
+            {(one.model, one.arm) for one in measured},
+            key=lambda one: (self.models.index(one[0]), order.index(one[1])),
+        )
         self.keys = sorted({key for tasks in read.values() for key in tasks}, key=lambda key: (key.split, key.k))
 
     def table(self, spec: TableSpec) -> Table:
@@ -152,7 +157,7 @@ class _Study:
                         row.model,
                         row.arm,
                         SPLITS[row.split],
-                        *(self._text(row, metric, k, spec, beside=beside) for k in ks),
+                        *(self._text(row, metric, k, spec) for k in ks),
                     ]
                     for row in rows
                 ],
@@ -199,16 +204,9 @@ class _Study:
         splits = spec.splits or tuple(sorted({key.split for key in self.keys}, key=list(SPLITS).index))
         judges = self.judges if spec.judges == "each" else self.judges[:1]
         for judge in judges:
-            for model in self.models:
-                for arm in self.arms:
-                    if (spec.arms is not None and arm not in spec.arms) or not self._has(model, arm):
-                        continue
-                    for split in splits:
-                        yield _Row(judge, model, arm, split, dict(self._cells(spec, judge, model, arm, split)))
-
-    def _has(self, model: str, arm: str) -> bool:
-        """Whether the model has this arm; the teacher has no other, and the others do not have the teacher's."""
-        return any((one.model, one.arm) == (model, arm) for one in self.read)
+            for model, arm in self.students:
+                for split in splits if spec.arms is None or arm in spec.arms else ():
+                    yield _Row(judge, model, arm, split, dict(self._cells(spec, judge, model, arm, split)))
 
     def _cells(
         self, spec: TableSpec, judge: str, model: str, arm: str, split: str
@@ -241,7 +239,7 @@ class _Study:
             if (one.judge, one.model, one.arm) == (judge, model, arm) and key in tasks
         }
 
-    def _text(self, row: _Row, metric: str, k: int, spec: TableSpec, *, beside: bool) -> str:
+    def _text(self, row: _Row, metric: str, k: int, spec: TableSpec) -> str:
         cell = row.cells.get((metric, k))
         ours = DASH
         if cell is not None:
@@ -250,7 +248,7 @@ class _Study:
                 ours = f"{cell.value * cell.items:.3g} of {cell.items} = {ours}"
             if cell.items < cell.asked:
                 ours += f" ({cell.items} of {cell.asked} items)"
-        if not beside:
+        if spec.judges != "first":
             return ours
         theirs = _paper(row, metric, k, spec)
         return f"{ours} / {DASH if theirs is None else f'{theirs:.2f}'}"

@@ -34,7 +34,7 @@ from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
 from training.data.folder import claimed
 from training.data.rows import rows_file, rows_files
-from training.texts.counts import Counts, Tally
+from training.texts.counts import Counts, KindCounts, Tally
 from training.texts.drafts import Draft, check_draft, judge_drafts, write_drafts
 from training.texts.duplicates import Duplicates
 from training.texts.plan import Kind, Plan, cells, check_cells
@@ -189,13 +189,11 @@ class _Loop:
         return ending
 
     def _tally(self, kind: Kind) -> Tally:
-        counted = self.counts.kinds.get(kind.k)
-        return counted.tally if counted else Tally()
+        return self.counts.kinds.get(kind.k, KindCounts()).tally
 
     def _ending(self, kind: Kind) -> str | None:
         tally = self._tally(kind)
-        rejected = {k: counted.rejected for k, counted in self.counts.kinds.items()}
-        if any(reasons[Reason.OVER_BUDGET] for reasons in rejected.values()):
+        if any(counted.rejected[Reason.OVER_BUDGET] for counted in self.counts.kinds.values()):
             return f"{self._limits.budget.reason}; with a higher cap the same command resumes"
         if kind.accept is not None and tally.accepted >= kind.accept:
             return f"{tally.accepted} texts are accepted"
@@ -205,7 +203,7 @@ class _Loop:
             return (
                 f"hopeless: {tally.accepted} of {tally.decided} texts have full marks, at most {high:.1%} of all "
                 f"(95 % Wilson interval), less than the {self._run.least_rate:.1%} that were set; the commonest "
-                f"reason is {rejected[kind.k].most_common(1)[0][0]}"
+                f"reason is {self.counts.kinds[kind.k].rejected.most_common(1)[0][0]}"
             )
         return None
 
