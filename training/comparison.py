@@ -126,7 +126,6 @@ def compare_halves(before: Half, after: Half) -> list[ComparedTask]:
         first, second = before.scores[task], after.scores[task]
         if first.keys() != second.keys():
             raise UserError(f"{task} has other items before than after: evaluate both on the same items.")
-        sides = [half.results["results"][task] for half in (before, after)]
         both = [(one, two) for item, one in first.items() if one is not None and (two := second[item]) is not None]
         rows.append(
             ComparedTask(
@@ -137,7 +136,12 @@ def compare_halves(before: Half, after: Half) -> list[ComparedTask]:
                 Covered(_covered(first), _covered(second)),
                 (_answers(record), _answers(other)),
                 {
-                    metric: _change([(one[place], two[place]) for one, two in both], *sides, metric)
+                    metric: _change(
+                        [(one[place], two[place]) for one, two in both],
+                        before.results["results"][task],
+                        after.results["results"][task],
+                        metric,
+                    )
                     for place, metric in enumerate(METRICS)
                 },
             )

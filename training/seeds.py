@@ -125,7 +125,7 @@ def _t_test(difference: float, variance: float, freedom: float) -> tuple[Interva
 def _exact(first: np.ndarray, second: np.ndarray) -> float:
     """The two-sided p of the conditional test, twice the smaller tail."""
     trainings, mine = len(first) + len(second), len(first)
-    chances = np.ones(1)  # of how many full marks the first kind has, over all items
+    chances: np.ndarray = np.ones(1)  # of how many full marks the first kind has, over all items
     for marks, number in Counter((first.sum(axis=0) + second.sum(axis=0)).astype(int).tolist()).items():
         one = hypergeom.pmf(np.arange(mine + 1), trainings, marks, mine)
         chances = np.convolve(chances, polypow(one, number))

@@ -108,35 +108,37 @@ class Row(_Part):
     source: Literal["generated", "mix"] = Field(
         description='"generated" by a teacher, or "mix": pre-training text'
     )
-    pack: str = Field("", description="the pack of skills and topics")
+    pack: str = Field(default="", description="the pack of skills and topics")
     k: int = Field(ge=0, description="the number of skills; 0 for pre-training text")
-    skills: tuple[str, ...] = Field((), description="the skills' ids, in the order of the prompt")
-    skill_names: tuple[str, ...] = Field((), description="their names")
-    categories: tuple[str, ...] = Field((), description="their categories")
-    topic: TopicName = Field(TopicName(id="", name=""), description="the topic's id and name")
+    skills: tuple[str, ...] = Field(default=(), description="the skills' ids, in the order of the prompt")
+    skill_names: tuple[str, ...] = Field(default=(), description="their names")
+    categories: tuple[str, ...] = Field(default=(), description="their categories")
+    topic: TopicName = Field(default=TopicName(id="", name=""), description="the topic's id and name")
     turns: Literal[0, 1, 2] = Field(description="2; 1 where the teacher was asked once; 0 for pre-training text")
-    prompt1: _Text = Field("", description="the first prompt")
-    answer1: _Text = Field("", description="the reply to it, without the teacher's reasoning")
-    prompt2: _Text = Field("", description='the second prompt; "" where there is none')
-    answer2: _Text = Field("", description="the reply to it, without the teacher's reasoning")
-    text1: _Text = Field("", description="the answer inside the first reply")
+    prompt1: _Text = Field(default="", description="the first prompt")
+    answer1: _Text = Field(default="", description="the reply to it, without the teacher's reasoning")
+    prompt2: _Text = Field(default="", description='the second prompt; "" where there is none')
+    answer2: _Text = Field(default="", description="the reply to it, without the teacher's reasoning")
+    text1: _Text = Field(default="", description="the answer inside the first reply")
     text2: _Text = Field(
-        "", description="the answer inside the second reply; the text of the last turn is the one that was judged"
+        default="",
+        description="the answer inside the second reply; the text of the last turn is the one that was judged",
     )
-    sentences1: int | None = Field(None, description="sentences of text1")
-    sentences2: int | None = Field(None, description="sentences of text2; null where there is none")
+    sentences1: int | None = Field(default=None, description="sentences of text1")
+    sentences2: int | None = Field(default=None, description="sentences of text2; null where there is none")
     checks: tuple[Check, ...] = Field(
-        (), description="for each turn what code found: how the answer was found, sentences, points lost and why"
+        default=(),
+        description="for each turn what code found: how the answer was found, sentences, points lost and why",
     )
-    points: tuple[Point, ...] = Field((), description="the k + 3 points: s1 to sk, topic, sense, length")
+    points: tuple[Point, ...] = Field(default=(), description="the k + 3 points: s1 to sk, topic, sense, length")
     evidence: tuple[Evidence, ...] = Field(
-        (), description="for points that the judge granted, the passage that it quoted"
+        default=(), description="for points that the judge granted, the passage that it quoted"
     )
-    teacher: str = Field("", description="the teacher's settings, as JSON text")
-    judge: str = Field("", description="the judge's settings, as JSON text")
-    teacher_tokens: Tokens = Field(Tokens(), description="tokens of the teacher's calls for this text")
-    judge_tokens: Tokens = Field(Tokens(), description="tokens of the judge's calls for this text")
-    text: _Text = Field("", description='pre-training text; "" in generated rows')
+    teacher: str = Field(default="", description="the teacher's settings, as JSON text")
+    judge: str = Field(default="", description="the judge's settings, as JSON text")
+    teacher_tokens: Tokens = Field(default=Tokens(), description="tokens of the teacher's calls for this text")
+    judge_tokens: Tokens = Field(default=Tokens(), description="tokens of the judge's calls for this text")
+    text: _Text = Field(default="", description='pre-training text; "" in generated rows')
 
     @model_validator(mode="after")
     def _consistent(self) -> Row:
