@@ -28,7 +28,7 @@ fast: ## the tests that need no model, server or process: under a minute
 	$(BIN)/pytest -q -n 2 -m "not slow"
 
 test: ## all tests, with the wheel installed in an environment of its own
-	SKILLMIX_TEST_INSTALL=1 PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pytest -n 3 --dist loadfile
+	SKILLMIX_TEST_INSTALL=1 PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: install ## all that has to pass, from an empty checkout
 	$(MAKE) -j 2 -Oline lint test

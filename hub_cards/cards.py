@@ -57,9 +57,15 @@ def _known(value: Any) -> Any:
 
 
 def _plain(value: Any) -> str:
-    """A recorded value without brackets: {"r": 4, "alpha": 8} is "r 4, alpha 8"."""
+    """A recorded value for people: {"r": 4, "alpha": 8} is "r: 4, alpha: 8"."""
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(one)}" for name, one in value.items() if one is not None)
+        known = {name: one for name, one in value.items() if one is not None}
+        return ", ".join(
+            f"{name} ({_plain(one)})" if isinstance(one, dict) else f"{name}: {_plain(one)}"
+            for name, one in known.items()
+        )
+    if isinstance(value, float):
+        return f"{value:.4g}"
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
     return str(value)

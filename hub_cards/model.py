@@ -66,13 +66,15 @@ def model_facts(
     if "recipe" not in run:
         raise UserError(f"{run_folder} is no run of {_MADE_BY}: name a folder that it made.")
     named = base_model or str(need(run, "base_model.name", where="run.json"))
+    if named == embedded_folder().name:
+        named = EMBEDDED_ON_HUB
     refuse_gaps(
         {
             "license": (license_, "--license apache-2.0"),
             "training data": (training_data, "--training-data ORG/NAME"),
-            f"base model's name on the Hub in place of {named}": (
+            f"the base model's name on the Hub, which is not {named}": (
                 named if "/" in named else None,
-                f"--base-model {EMBEDDED_ON_HUB if named == embedded_folder().name else 'ORG/NAME'}",
+                "--base-model ORG/NAME",
             ),
         },
         {"run.json": (run, [f"data.{fact}" for fact in ("config", "rows", "fingerprint")])},
@@ -163,7 +165,11 @@ def results(
     if pull_request:
         return Publication("", files, notes=tuple(notes))
     if remote.commit is None:
-        return Publication("", files, notes=(*notes, f"The push makes the card anew from {FACTS} on the Hub."))
+        return Publication(
+            "",
+            files,
+            notes=(*notes, f"The push makes the card anew from {FACTS}, which `skillmix push model` wrote."),
+        )
     if FACTS not in remote.files:
         raise UserError(
             f"The repository has no {FACTS}, from which its card is made. Push the model again, or add --pr to "
@@ -259,13 +265,20 @@ def _card(facts: dict[str, Any], evaluations: Sequence[Evaluation]) -> str:
         facts=facts,
         base=facts["base_model"],
         recipe={key: facts["recipe"][key] for key in _RECIPE if facts["recipe"].get(key) is not None},
-        result=facts["result"],
+        result=_readable(facts["result"]),
         checkpoint=facts["checkpoint"],
         data=facts["data"],
         leaks=facts["leaks"],
         evaluations=[_shown(one) for one in evaluations],
         judges=list({one.run.judge.key: one for one in evaluations}.values()),
     )
+
+
+def _readable(result: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a training with its memory in GiB."""
+    peak = result.get("peak_memory_bytes")
+    memory = {} if peak is None else {"peak memory": f"{peak / 2**30:.1f} GiB"}
+    return {name: value for name, value in result.items() if name != "peak_memory_bytes"} | memory
 
 
 def _shown(one: Evaluation) -> dict[str, Any]:

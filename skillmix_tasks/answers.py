@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grading import Panel, UserError
+from grading.commands.words import many
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_named
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
@@ -87,7 +88,9 @@ def score_answers(
             "score_answers takes a list of items and a list of answers: type score_answers([item], [text])."
         )
     if len(items) != len(answers):
-        raise UserError(f"There are {len(items)} items and {len(answers)} answers: give one answer for each item.")
+        raise UserError(
+            f"{many(len(items), 'item')} and {many(len(answers), 'answer')}: give one answer for each item."
+        )
     if not all(isinstance(answer, str) for answer in answers):
         raise UserError("An answer is a str, the text of the student's last reply.")
     if not isinstance(judge, Panel):

@@ -216,6 +216,8 @@ def check_pack(pack: _Pack, as_json: options.AsJson = False) -> None:
     typer.echo("Texts that `skillmix generate` can make, without the first 300 items of each task:")
     for k, number in cells.items():
         typer.echo(f"  k = {k:<24} {number:>15,}")
+    if 0 in cells.values():
+        typer.echo("  More topics are the cheapest way to more texts.")
     for finding in found:
         typer.echo(f"  look at: {finding}")
 

@@ -27,6 +27,7 @@ hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 
 _SLOW_EVENTS = frozenset({"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "socket.bind"})
+_LONG = ("test_workflow.py", "test_install.py", "test_embedded.py", "test_training_memory.py", "test_compare.py")
 _fast: list[str] = []  # the fast test that runs now
 
 
@@ -36,6 +37,11 @@ def _audit(event: str, _: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_audit)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of few tests that take minutes: started last, each would keep one core alone."""
+    items.sort(key=lambda item: _LONG.index(item.path.name) if item.path.name in _LONG else len(_LONG))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -150,6 +150,7 @@ class Estimate:
         known = self.assumptions
         said = [
             f"{known['reply_tokens']} tokens in a reply, {known['answer_tokens']} of them in the answer",
+            f"{COMPLETION_PER_CRITERION:g} tokens of a vote for each criterion, more than most judges need",
             "one prompt for all votes on an answer",
         ]
         if accepted := known.get("acceptance"):
@@ -278,8 +279,10 @@ def training_part(
     row = tokens / sum(accepted.values())
     rows = recipe.global_batch * recipe.steps if recipe.steps else (recipe.epochs or 1) * sum(accepted.values())
     rate = _known()["train_tokens_per_second"][recipe.method]
-    steps = f", {recipe.steps:,} steps of {recipe.global_batch:,} rows" if recipe.steps else ""
-    work = f"{times * rows:,.0f} rows of about {row:,.0f} tokens ({recipe.method}, {recipe.model}{steps})"
+    texts = sum(accepted.values())
+    steps = f"{recipe.steps:,} steps, in which each of about {texts:,.0f} texts comes {rows / texts:,.1f} times"
+    about = f"{recipe.method}, {recipe.model}" + (f"; {steps}" if recipe.steps else "")
+    work = f"{times * rows:,.0f} rows of about {row:,.0f} tokens ({about})"
     return Part(name, work, (), _gpu_hours(times * rows * row / rate, billions))
 
 

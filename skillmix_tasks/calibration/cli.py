@@ -183,7 +183,7 @@ def correct(
     The exit status is 1 if no score was corrected.
     """
     from grading.commands.closing import show_closing
-    from skillmix_tasks.calibration.corrected import correct_results
+    from skillmix_tasks.calibration.corrected import CorrectedScore, OtherJudgeError, correct_results
     from skillmix_tasks.calibration.record import load_calibration
     from skillmix_tasks.stored.facts import run_facts
     from skillmix_tasks.stored.find_results import find_results
@@ -192,13 +192,26 @@ def correct(
     known = load_calibration(calibration)
     files = [found.path for found in find_results(results)]
     records = {path: read_records(path)[0] for path in files}
-    scores = [(path, score) for path in files for score in correct_results(path, known)]
+    scores: list[tuple[Path, CorrectedScore]] = []
+    others: list[OtherJudgeError] = []
+    for path in files:
+        try:
+            scores += [(path, score) for score in correct_results(path, known)]
+        except OtherJudgeError as error:
+            others.append(error)
+    if others and not scores:
+        raise others[0]
+    for other in others:
+        typer.echo(f"Left out: {other}", err=as_json)
     if as_json:
         typer.echo(json.dumps([score.record() for _, score in scores]))
     else:
         for path, score in scores:
             where = f"{run_facts([records[path]])['student']}: " if len(files) > 1 else ""
             typer.echo(f"{where}{score.task} {score.metric}: {score.corrected.text()}")
+        for metric, reason in {score.metric: score.corrected.refused for _, score in scores}.items():
+            if reason is not None:
+                typer.echo(f"No correction of {metric}: {reason}.")
     corrected = any(score.corrected.refused is None for _, score in scores)
     facts = run_facts(list(records.values()), earlier=True)
     following = ["report", *results, "--calibration", calibration, "--out", "corrected"] if corrected else []

@@ -13,6 +13,10 @@ from skillmix_tasks.stored.facts import judge_name
 from skillmix_tasks.stored.record import no_results, read_records
 
 
+class OtherJudgeError(UserError):
+    """The results are by another judge than the calibration's."""
+
+
 @dataclass(frozen=True)
 class CorrectedScore:
     """One metric of one task; its units are the items with a verdict."""
@@ -29,7 +33,7 @@ class CorrectedScore:
 def correct_results(path: Path, calibration: Calibration) -> list[CorrectedScore]:
     """Full marks and all skills of every SKILL-MIX task in a results file of lm-eval.
 
-    Raises UserError if it has none, or was not judged by the calibration's judge.
+    Raises UserError if it has none, OtherJudgeError if it was not judged by the calibration's judge.
     """
     results, records = read_records(path)
     scores = []
@@ -37,7 +41,7 @@ def correct_results(path: Path, calibration: Calibration) -> list[CorrectedScore
         if record.judge is None:
             continue
         if not calibration.is_of(record.judge):
-            raise UserError(
+            raise OtherJudgeError(
                 f"{task} in {path} was judged by {judge_name(record.judge)}, and the calibration is of "
                 f"{calibration.name}: model, parameters, prompt version and number of votes must be the same."
             )

@@ -67,10 +67,10 @@ class Corrected(BaseModel, extra="forbid", frozen=True):
     refused: str | None = None
 
     def text(self) -> str:
-        """The figures in words, or the reason why there is only the raw one."""
+        """The figures in words."""
         raw = f"raw {self.raw:.2f} of {many(self.units, 'item')}"
         if self.value is None:
-            return f"{raw}; no correction: {self.refused}"
+            return f"{raw}; no correction"
         return f"{raw}; corrected {self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 

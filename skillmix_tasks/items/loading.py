@@ -25,7 +25,7 @@ def load_pack(name: str) -> Pack:
     if not folder.is_dir():
         raise UserError(
             f"There is no pack {name!r}: name one of {', '.join(bundled_packs())}, or a directory that holds "
-            "pack.yaml, skills and topics (.yaml or .csv), and prompts/."
+            "pack.yaml, skills and topics (.yaml or .csv)."
         )
     _refuse_links(folder)
     pack = read_reference_pack(folder) if is_reference_pack(folder) else read_pack(folder)

@@ -195,7 +195,7 @@ def test_hostile_replies_take_linear_time() -> None:
             "a <think> b ",
         ),
     ):
-        start = time.perf_counter()
+        start = time.process_time()
         split_reasoning((unit * number)[:number])
         split_reasoning("x" + (unit * number)[:number])
-        assert time.perf_counter() - start < 10, unit
+        assert time.process_time() - start < 10, unit

@@ -235,6 +235,6 @@ def test_a_new_text_of_the_same_form_is_no_copy() -> None:
     ],
 )
 def test_a_hostile_text_takes_linear_time(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     count_sentences(text)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -463,12 +463,12 @@ def test_a_student_s_text_without_measure_is_cut_and_not_judged(text: str, reaso
     [item] = sample_items(pack, task="skillmix_k2", k=2, split="all", seed=0, number=1)
     reply = clean(text)
     assert len(reply) <= MOST_TEXT + 60
-    started = time.monotonic()
+    started = time.process_time()
     checked = check_reply(item, reply, [render(pack, "turn1", item)])
     assert checked.void == reason
     assert is_cut(checked.extraction.text)
     assert len(checked.extraction.text) <= MOST_ANSWER + 60
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_a_long_reasoning_does_not_count_as_the_answer():

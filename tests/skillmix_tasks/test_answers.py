@@ -148,7 +148,7 @@ def test_what_is_no_list_is_one_sentence(judge_of, chat_server: ChatServer, tmp_
         (lambda: GradingRequest("", (), "x"), "at least one criterion"),
         (lambda: GradingRequest("", Criterion("a", "b"), "x"), "a tuple of Criterion"),  # type: ignore[arg-type]
         (lambda: GradingRequest("", ("rain",), "x"), "a tuple of Criterion"),  # type: ignore[arg-type]
-        (lambda: score_answers(items, ["one"], judge), "2 items and 1 answers"),
+        (lambda: score_answers(items, ["one"], judge), "2 items and 1 answer: give"),
         (lambda: score_answers(items, "one", judge), "a list of answers"),
         (lambda: score_answers(items, None, judge), "a list of answers"),  # type: ignore[arg-type]
         (lambda: score_answers(items, ["one", "two"], "my-judge"), r"give open_judge\('my-judge'\)"),  # type: ignore[arg-type]

@@ -192,16 +192,16 @@ def test_hostile_replies_take_linear_time() -> None:
             "\nUser:",
         ),
     ):
-        start = time.perf_counter()
+        start = time.process_time()
         extract_answer((unit * number)[:number])
         extract_answer("Answer: x" + (unit * number)[:number])
-        assert time.perf_counter() - start < 10, unit
+        assert time.process_time() - start < 10, unit
 
 
 def test_a_million_blank_lines_are_read_in_no_time() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert extract_answer(f"Answer: {BEES}" + "\n" * 1_000_000 + "Explanation: x").text == BEES
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("pack", sorted(bundled_packs()))

@@ -119,10 +119,10 @@ def test_a_name_between_spaces_is_always_found(name: str, before: str, after: st
 
 def test_a_long_text_takes_linear_time() -> None:
     for text in ("red " * 20_000, "r e d " * 20_000, "m-" * 40_000, "red" + ".'" * 40_000, "a " * 50_000):
-        start = time.perf_counter()
+        start = time.process_time()
         names_skill(text, HERRING)
         names_skill(text, METAPHOR)
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5
 
 
 def test_real_answers() -> None:

@@ -176,9 +176,9 @@ def test_real_answers_are_counted_quickly_and_alike() -> None:
     times, apart = [], 0
     texts = [extract_answer(row[reply]).text for row in rows() for reply in ("assistant_0", "assistant_1")]
     for text in texts:
-        start = time.perf_counter()
+        start = time.process_time()
         counts = sentence_counts(text)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
         apart += len({counts.count, counts.sentencex, counts.nupunkt}) > 1
         assert 1 <= counts.count <= 6
     tell(f"median {statistics.median(times) * 1000:.2f} ms, worst {max(times) * 1000:.2f} ms, {apart} differ")
@@ -188,6 +188,6 @@ def test_real_answers_are_counted_quickly_and_alike() -> None:
 
 def test_a_long_text_takes_linear_time() -> None:
     for text in ("*" * 40_000 + " x", "_" * 40_000 + "a", "! \"' " * 8_000, "1. " * 15_000, "Mr. " * 10_000):
-        start = time.perf_counter()
+        start = time.process_time()
         count_sentences(text)
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5

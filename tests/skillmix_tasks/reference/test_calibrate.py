@@ -279,12 +279,13 @@ def test_a_corrected_score_stands_beside_the_raw_one(server: ChatServer, checkou
     assert "needs 10 of each" in all_skills["refused"]
     text = skillmix("correct", results, "--calibration", path)
     assert "skillmix_k3 full_marks: raw 0.41 of 100 items; corrected 0.35 (" in text
-    assert "all_skills: raw 0.41 of 100 items; no correction: the calibration has" in text
+    assert "all_skills: raw 0.41 of 100 items; no correction\n" in text
+    assert "No correction of all_skills: the calibration has" in text
     assert "next  " in text
     assert "cost      nothing now; the runs spent $2.50 (12 tokens)" in text
     none = CliRunner().invoke(app, ["correct", str(results), "--calibration", str(tmp_path / "out")])
     assert none.exit_code == 1  # nothing was corrected
-    assert none.stdout.count("no correction: the calibration has") == 2
+    assert none.stdout.count(": the calibration has") == 2
     assert "next  " not in none.stdout
 
 
@@ -306,6 +307,12 @@ def test_a_correction_needs_the_judge_of_the_calibration(server: ChatServer, che
         results.write_text(content)
         with pytest.raises(UserError, match=said):
             skillmix("correct", results, "--calibration", path)
+    beside = tmp_path / "beside.json"
+    results.write_text(json.dumps(results_of(other, 0.4, 100)))
+    beside.write_text(json.dumps(results_of(found.judge, 0.4, 100)))
+    done = CliRunner().invoke(app, ["correct", str(results), str(beside), "--calibration", str(path)])
+    assert f"Left out: skillmix_k3 in {results} was judged by judge-noisy" in done.stdout
+    assert done.stdout.count("raw 0.40 of 100 items") == 2  # full marks and all skills, of the other file
     with pytest.raises(UserError, match="is not a calibration"):
         skillmix("correct", results, "--calibration", results)
     with pytest.raises(UserError, match="cannot be read"):
