@@ -86,7 +86,8 @@ def results_file(
     if not entries:
         return [], notes
     new = {(entry.dataset_id, entry.task_id) for entry in entries}
-    kept = [entry for entry in _present(remote) if (entry.dataset_id, entry.task_id) not in new]
+    present = _entries_in(remote.fetch(RESULTS), "the repository") if RESULTS in remote.files else []
+    kept = [entry for entry in present if (entry.dataset_id, entry.task_id) not in new]
     data = eval_result_entries_to_yaml([*kept, *entries])
     return [File(RESULTS, yaml.safe_dump(data, sort_keys=False, allow_unicode=True).encode())], notes
 
@@ -126,10 +127,6 @@ def _entry(one: Evaluation, value: float, repo: str, benchmark: str) -> EvalResu
         source_name="Answers and verdicts",
         notes="; ".join(notes),
     )
-
-
-def _present(remote: Remote) -> list[EvalResultEntry]:
-    return _entries_in(remote.fetch(RESULTS), "the repository") if RESULTS in remote.files else []
 
 
 def _entries_in(file: Path, where: str) -> list[EvalResultEntry]:

@@ -105,8 +105,6 @@ def compare(
     settings = dict(settings or {})
     names = _task_names(run, tasks)
     _check_arguments(arguments)
-    for argument in arguments:
-        register_text_keys(argument)
     read = read_settings({"skillmix": settings})
     judges = read.judges()
     sides = _sides(runs, model)
@@ -200,6 +198,7 @@ def _task_names(run: TrainedRun, tasks: Sequence[str]) -> list[str]:
 
 def _check_arguments(arguments: Sequence[str]) -> None:
     for argument in arguments:
+        register_text_keys(argument)
         name = argument.partition("=")[0]
         if name in _NOT_TAKEN:
             raise UserError(f"`skillmix compare` gives lm_eval {name} itself: {_NOT_TAKEN[name]}.")

@@ -147,6 +147,5 @@ def _draw(axes: Any, panel: Panel) -> None:
 
 def _shown(name: str) -> str:
     """A name as matplotlib shows it: dollars would begin a formula, and what begins with _ is hidden."""
-    return (
-        name.replace("$", r"\$").replace("_", "\u2009_", 1) if name.startswith("_") else name.replace("$", r"\$")
-    )
+    shown = name.replace("$", r"\$")
+    return f"\u2009{shown}" if shown.startswith("_") else shown

@@ -92,12 +92,8 @@ def measured(experiment: Experiment, out: Path) -> list[Measured]:
     ]
 
 
-def steps(experiment: Experiment, file: Path, out: Path) -> list[Step]:
+def steps(experiment: Experiment, file: Path, out: Path) -> Iterator[Step]:
     """All steps, those that others wait for first; `file` is the experiment's own."""
-    return list(_steps(experiment, file, out))
-
-
-def _steps(experiment: Experiment, file: Path, out: Path) -> Iterator[Step]:
     own = [str(file)]
     first = _step("estimate", "all", _skillmix("estimate", *own), (), _LIGHT, network=True)
     yield first

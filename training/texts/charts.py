@@ -52,10 +52,8 @@ def _bars(axes: Any, names: list[str], tallies: list[Tally]) -> None:
 
 def _by_skill(axes: Any, skills: dict[str, Tally], pack: Pack) -> None:
     known = [(skill.name, skills[skill.id]) for skill in pack.skills if skill.id in skills]
-    shown = sorted(
-        ((name, tally) for name, tally in known if tally.decided),
-        key=lambda entry: (-entry[1].share, entry[0]),
-    )
+    decided = [one for one in known if one[1].decided]
+    shown = sorted(decided, key=lambda entry: (-entry[1].share, entry[0]))
     _bars(axes, [name for name, _ in shown], [tally for _, tally in shown])
     axes.tick_params(axis="y", labelsize=7)
     axes.set_ylim(len(shown) - 0.4, -0.6)

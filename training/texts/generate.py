@@ -113,12 +113,7 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
     _log_wanted(run.plan)
     if not 0 <= run.least_rate <= 1:
         raise UserError(f"--least-rate {run.least_rate} is not a rate: give a number from 0 to 1.")
-    options: dict[str, Any] = {
-        "concurrency": limits.concurrency,
-        "adaptive": limits.adaptive,
-        "budget": limits.budget,
-        "batch": limits.batch,
-    }
+    options = {name: value for name, value in vars(limits).items() if name != "progress"}
     teacher = Teacher(run.teacher, verdict_store(), **options)
     # If each process retried a lost vote, a stopped run would get other texts than an unbroken one.
     panel = Panel(run.judges, verdict_store(), single_retry=True, **options)

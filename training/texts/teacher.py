@@ -229,13 +229,10 @@ class LmEvalBackend:
         if self._model is None:
             from lm_eval.api.registry import get_model
 
-            found = {"device": _device()} if self._spec.lm == "hf" else {}
-            self._model = get_model(self._spec.lm).create_from_arg_obj(found | self._spec.lm_args)
+            arguments: dict[str, Any] = dict(self._spec.lm_args)
+            if self._spec.lm == "hf":  # lm-eval's class assumes a GPU
+                import torch
+
+                arguments.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
+            self._model = get_model(self._spec.lm).create_from_arg_obj(arguments)
         return self._model
-
-
-def _device() -> str:
-    """The default device: lm-eval's class assumes a GPU."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

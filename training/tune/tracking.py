@@ -63,9 +63,7 @@ class Totals:
     @classmethod
     def of(cls, line: dict[str, Any] | None) -> Totals:
         """The totals in a line of the log; zeros without one."""
-        if line is None:
-            return cls()
-        return cls(line["trained_tokens"], line["tokens"], line["seconds"])
+        return cls(line["trained_tokens"], line["tokens"], line["seconds"]) if line else cls()
 
 
 def peak_memory() -> int:

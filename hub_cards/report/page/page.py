@@ -29,10 +29,9 @@ from hub_cards.report.results.answers import CHUNK, packed_text
 from hub_cards.report.results.parties import digest
 from hub_cards.report.stats.novelty import ASSUMPTIONS, sensitivity
 from hub_cards.report.stats.saturation import LEVEL
-from hub_cards.report.study.board import SPLITS, Cell, Row
+from hub_cards.report.study.board import SPLITS, Row
 from hub_cards.report.study.study import Study
 from skillmix_tasks.scoring.metrics import METRIC_MEANINGS, METRIC_NAMES
-from skillmix_tasks.stored.record import RunRecord
 from training.experiment.layout import Table, read_tables
 from training.power import items_needed
 
@@ -146,12 +145,14 @@ def _data(study: Study, letters: dict[str, str]) -> dict[str, Any]:
                 "student": row_of[number].student if number in row_of else entry.run.student.name,
                 "judge": entry.run.judge.name,
                 "task": entry.run.task,
-                "k": entry.run.record.k,
-                "split": entry.run.record.split,
+                "k": record.k,
+                "split": record.split,
                 "answers": entry.tally is not None,
-                "items": digest([entry.run.task, *_drawn(entry.run.record)]),
+                # The same for runs of the same items.
+                "items": digest([entry.run.task, record.pack.hash, record.seed, record.drop_common]),
             }
             for number, entry in enumerate(study.entries)
+            for record in [entry.run.record]
         ],
         "pairs": [
             [
@@ -180,11 +181,6 @@ def _data(study: Study, letters: dict[str, str]) -> dict[str, Any]:
         "meanings": METRIC_MEANINGS,
         "splits": SPLIT_NAMES,
     }
-
-
-def _drawn(record: RunRecord) -> tuple[str, int, bool]:
-    """The settings that decide a task's items."""
-    return record.pack.hash, record.seed, record.drop_common
 
 
 def _usual(study: Study) -> dict[str, str]:
@@ -222,14 +218,11 @@ def _plain(study: Study, letters: dict[str, str], split: str) -> dict[str, Any]:
 def _row(row: Row, letter: str) -> dict[str, Any]:
     cells: dict[str, dict[str, dict[int, list[float | None]]]] = {}
     for (metric, split, k), cell in sorted(row.cells.items()):
-        cells.setdefault(metric, {}).setdefault(split, {})[k] = _cell(cell)
+        low, high = (cell.interval.low, cell.interval.high) if cell.interval else (None, None)
+        shown = [cell.value, low, high, cell.items, cell.asked, cell.coverage, cell.low, cell.high]
+        cells.setdefault(metric, {}).setdefault(split, {})[k] = shown
     known = {name: value for name, value in vars(row).items() if name not in ("name", "group", "runs")}
     return known | {"letter": letter, "cells": cells}
-
-
-def _cell(cell: Cell) -> list[float | None]:
-    low, high = (cell.interval.low, cell.interval.high) if cell.interval else (None, None)
-    return [cell.value, low, high, cell.items, cell.asked, cell.coverage, cell.low, cell.high]
 
 
 def _labels(study: Study) -> dict[int, str]:

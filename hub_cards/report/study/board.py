@@ -85,14 +85,11 @@ def measured_rows(
     """
     newest: dict[tuple[str, str, str], int] = {}
     replaced: dict[str, list[str]] = {}
-    for number, entry in enumerate(entries):
+    for number, entry in sorted(enumerate(entries), key=lambda one: one[1].run.date):
         key = (entry.run.group, entry.run.student.key, entry.run.task)
-        other = newest.get(key)
-        if other is not None:
-            newest[key] = max(other, number, key=lambda one: (entries[one].run.date, one))
+        if key in newest:
             replaced.setdefault(entry.run.student.name, []).append(entry.run.task)
-        else:
-            newest[key] = number
+        newest[key] = number
     runs = [entry.run for entry in entries]
     students, judges = _names(run.student for run in runs), _names(run.judge for run in runs)
     rows: dict[tuple[str, str], Row] = {}
