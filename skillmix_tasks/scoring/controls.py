@@ -58,8 +58,8 @@ def judge_controls(pack: Pack, panel: Panel) -> Controls:
     if failed:
         shown = ", ".join(f"{kind} {one['passed']} of {one['of']}" for kind, one in kinds.items())
         sentence = (
-            f"Controls failed: {panel.name} is wrong about {len(failed)} of the {len(verdicts)} control answers "
-            f"of the pack {pack.about.id} ({', '.join(failed)}); passed: {shown}. Do not trust the scores of this "
+            f"Controls failed: {len(failed)} of the {len(verdicts)} control answers of the pack {pack.about.id} were "
+            f"judged wrongly by {panel.name} ({', '.join(failed)}); passed: {shown}. Do not trust the scores of this "
             "run."
         )
         logger.warning(sentence)
