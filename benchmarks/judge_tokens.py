@@ -106,7 +106,7 @@ def completion(grading: RecordedAnswer) -> str:
         marks[criterion] = {"quote": quote, "earned": earned}
     text = json.dumps(marks, ensure_ascii=False, separators=(",", ":"))
     call = VoteCall("", 0, build_messages(grading.request), tuple(grading.earned), answer, 0)
-    vote = read_vote(call, Reply(State.GRADED, text), stored=False)
+    vote = read_vote(call, Reply(State.GRADED, text))
     assert {criterion: mark.earned for criterion, mark in vote.marks.items()} == grading.earned
     return text
 

@@ -82,7 +82,7 @@ def scores(gradings: Sequence[RecordedAnswer], rule: UngroundedRule | None) -> d
         lambda: defaultdict(list)
     )
     for grading in gradings:
-        items[grading.student, grading.k][grading.index].append(_points(grading, rule))
+        items[grading.series.student, grading.series.k][grading.index].append(_points(grading, rule))
     return {key: _mean([item_metrics(generations) for generations in of.values()]) for key, of in items.items()}
 
 

@@ -7,9 +7,8 @@ judge = open_judge("my-judge", base_url="http://localhost:8000/v1")
 verdict.earned["rain"]  # True, False, or None where verdict.decisions["rain"].state says why
 """
 
-from grading.versions import (
-    installed_version,
-)  # first: a package of the wrong version would fail in the imports below
+# First: a package of the wrong version would fail in the imports below.
+from grading.versions import installed_version
 
 # isort: split
 from grading.cost.budget import Budget

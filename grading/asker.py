@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import Generic, Protocol
+from dataclasses import dataclass, field
+from typing import Generic
 
 from grading.backend import Backend, Group, Reply, VoteCall
 from grading.cost.budget import Budget, Cost, Gate, cost_of, require_price
@@ -26,6 +27,7 @@ _LOOK = 0.2  # seconds between two looks for the replies that another run pays f
 _SAY_WAITING = 45.0  # seconds between two log lines about that
 
 logger = logging.getLogger(__name__)
+Keep = Callable[[VoteCall, Reply], None]  # takes the reply to a call
 
 
 def open_backend(
@@ -59,13 +61,6 @@ def open_backend(
     return OpenAIBackend(spec, api_key=spec.api_key(), concurrency=concurrency, adaptive=adaptive)
 
 
-class Keep(Protocol):
-    """Takes the replies."""
-
-    def __call__(self, call: VoteCall, reply: Reply, *, stored: bool) -> None:
-        """Take the reply to `call`; `stored` says that it was in the store and not paid for now."""
-
-
 class Asker(Generic[Spec]):
     """A model with the store of its replies; the caller counts in `stats`.
 
@@ -90,7 +85,7 @@ class Asker(Generic[Spec]):
         self.budget = budget
         self.total_texts: int | None = None
         self._batch = batch
-        self._told_estimate = self._told_cap = self._told_usage = self._told_failures = False
+        self._told: set[str] = set()  # what a run that works in parts has logged
         if budget.max_usd is not None:
             require_price(spec)
         self._estimator = CallEstimator(spec.max_tokens)
@@ -119,7 +114,7 @@ class Asker(Generic[Spec]):
             for key, reply in known.items():
                 call = wanted.pop(key)
                 self._estimator.learn(call, reply.usage)
-                keep(call, self._estimator.completed(call, reply), stored=True)
+                keep(call, self._estimator.completed(call, reply))
             mine = self._claims.take(wanted, self._store.damaged)
             missing = [wanted.pop(key) for key in list(wanted) if key in mine]
             if announced and (missing or wanted):
@@ -149,14 +144,15 @@ class Asker(Generic[Spec]):
             self._answer(gate, intake)
         while intake.read():
             pass
-        if intake.estimated:
+        if intake.estimated and self._is_news("usage"):
             self._warn_of_usage(intake.estimated)
-        if intake.failures:
-            self._warn_of_failures(intake.failures)
+        if intake.failures and self._is_news("failures"):
+            causes = sentence(intake.failures.record(self.spec.remedy), self.spec.product)
+            logger.warning("%s: %s.", self.spec.model, causes)
         self.budget.turn_away(len(gate.waiting))
         for call in gate.waiting:
-            keep(call, Reply(State.OVER_BUDGET, detail=f"not asked: {self.budget.reason}"), stored=False)
-        if gate.waiting:
+            keep(call, Reply(State.OVER_BUDGET, detail=f"not asked: {self.budget.reason}"))
+        if gate.waiting and self._is_news("cap"):
             self._warn_of_cap(len(gate.waiting), gate.most(gate.waiting[0]))
 
     def _answer(self, gate: Gate, intake: _Intake) -> None:
@@ -172,21 +168,21 @@ class Asker(Generic[Spec]):
             self._store.commit()  # what was paid for before an interruption
             gate.close()
 
-    def _warn_of_failures(self, failures: Failures) -> None:
-        if self._told_failures:
-            return
-        self._told_failures = self.total_texts is not None
-        logger.warning("%s: %s.", self.spec.model, sentence(failures.record(self.spec), self.spec.product))
+    def _is_news(self, what: str) -> bool:
+        """Whether a line about `what` is to be logged: once in a run that works in parts."""
+        known = what in self._told
+        if self.total_texts is not None:
+            self._told.add(what)
+        return not known
 
     def _announce(self, missing: Sequence[VoteCall], *, stored: int, texts: int) -> None:
         """Log what `missing` will use and cost, before the first call; for all parts of a run with its first."""
         expected = sum((self._estimator.expected(call) for call in missing), Usage())
         self.stats.expected_calls += len(missing)
         self.stats.expected += expected
-        if self._told_estimate:
+        if not self._is_news("estimate"):
             return
         factor = (self.total_texts or texts) / texts
-        self._told_estimate = self.total_texts is not None
         expected = expected.times(factor)
         price = self.spec.price
         dollars = ""
@@ -208,9 +204,6 @@ class Asker(Generic[Spec]):
             logger.warning("This estimate is above %s: the run will stop at the cap.", self.budget.caps)
 
     def _warn_of_usage(self, replies: int) -> None:
-        if self._told_usage:
-            return
-        self._told_usage = self.total_texts is not None
         logger.warning(
             "%s of %s reported no valid token usage: `spent` holds an estimate from their length%s.",
             f"{replies} replies" if self.total_texts is None else "Replies",
@@ -221,9 +214,6 @@ class Asker(Generic[Spec]):
         )
 
     def _warn_of_cap(self, turned_away: int, most: Cost) -> None:
-        if self._told_cap:
-            return
-        self._told_cap = self.total_texts is not None
         product = self.spec.product
         logger.warning(
             "%s: %s not requested. The next %s may cost up to %s. A run with a higher cap continues from here; "
@@ -249,20 +239,19 @@ class Asker(Generic[Spec]):
             )
 
 
+@dataclass
 class _Intake:
     """Takes the replies of one `ask`: pays for each, puts it on disk, and only then hands it to `keep`."""
 
-    def __init__(self, store: VerdictStore, model: str, gate: Gate, keep: Keep) -> None:
-        self.estimated = 0  # replies whose usage is an estimate
-        self.failures = Failures()
-        self._store = store
-        self._model = model
-        self._gate = gate
-        self._keep = keep
-        self._saved: deque[tuple[VoteCall, Reply]] = deque()
+    _store: VerdictStore
+    _model: str
+    _gate: Gate
+    _keep: Keep
+    _saved: deque[tuple[VoteCall, Reply]] = field(default_factory=deque)
+    failures: Failures = field(default_factory=Failures)
+    estimated: int = 0  # replies whose usage is an estimate
 
     def save(self, group: Group) -> None:
-        """Write the replies to disk."""
         taken = []
         for call, reply in group:
             completed = self._gate.settle(call, reply)
@@ -281,5 +270,5 @@ class _Intake:
         if not self._saved:
             return False
         call, reply = self._saved.popleft()
-        self._keep(call, reply, stored=False)
+        self._keep(call, reply)
         return True

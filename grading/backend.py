@@ -36,7 +36,8 @@ class Reply:
     `state` is GRADED when there is text to parse, else REFUSED, TRUNCATED, EMPTY, REASONING_ONLY or API_FAILED
     with the reason in `detail`. A reply with state API_FAILED is not stored, costs its `usage`, mostly nothing,
     and has a `failure`. `refused` names the parameters that the call went without, because the endpoint
-    does not take them. `estimated` says that `usage` is an estimate: the reply had no usable one.
+    does not take them. `estimated` says that `usage` is an estimate: the reply had no usable one. `stored` says
+    that it was read from the store and is not paid for in this run.
     """
 
     state: State
@@ -46,6 +47,7 @@ class Reply:
     refused: frozenset[str] = frozenset()
     estimated: bool = False
     failure: Failure | None = None
+    stored: bool = field(default=False, compare=False)
 
 
 Group = Sequence[tuple[VoteCall, Reply]]

@@ -1,7 +1,8 @@
-"""The commands of this package; each imports what it needs when it runs."""
+"""The commands of this package."""
 
 from __future__ import annotations
 
+import datetime
 import json
 from contextlib import closing
 from typing import Any
@@ -9,6 +10,12 @@ from typing import Any
 import typer
 
 from grading.commands.options import AsJson, Concurrency, Judge, JudgeBaseUrl, MaxTokens, MaxUsd, Votes
+from grading.cost.budget import Budget
+from grading.engine import Grader
+from grading.errors import UserError
+from grading.failure import limit_hint, sentence
+from grading.home import verdict_store
+from grading.models.judge import chosen_judges, known_judges, resolve_judge
 
 app = typer.Typer()
 
@@ -27,14 +34,7 @@ def redteam(
 
     It judges 156 answers, each with all votes; replies are kept in the verdict store.
     """
-    from grading.cost.budget import Budget
-    from grading.engine import Grader
-    from grading.errors import UserError
-    from grading.failure import limit_hint, sentence
-    from grading.home import verdict_store
-    from grading.models.judge import chosen_judges
-    from grading.redteam import run_redteam
-    from grading.redteam.outcome import Outcome
+    from grading.redteam import Outcome, run_redteam
 
     [spec] = chosen_judges(judge, base_url=judge_base_url, votes=votes, options=True)
     budget = Budget(max_usd=max_usd, max_tokens=max_tokens)
@@ -56,8 +56,6 @@ def redteam(
 @app.command()
 def judges(as_json: AsJson = False) -> None:
     """List the known judges: name, model, price in dollars per million tokens, and shutdown date."""
-    from grading.models.judge import known_judges, resolve_judge
-    from grading.models.shutdown import days_left
 
     rows: list[dict[str, Any]] = []
     for name in known_judges():
@@ -69,7 +67,7 @@ def judges(as_json: AsJson = False) -> None:
                 "provider": judge.provider,
                 "price": judge.price.model_dump(mode="json") if judge.price else None,
                 "shutdown": str(judge.shutdown) if judge.shutdown else None,
-                "days_left": days_left(judge.shutdown) if judge.shutdown else None,
+                "days_left": (judge.shutdown - datetime.date.today()).days if judge.shutdown else None,
             }
         )
     if as_json:

@@ -129,10 +129,10 @@ class Grader:
         wanted = {call.key: call for call in calls if call.key not in known}
         bar.expect(len(wanted))
 
-        def keep(call: VoteCall, reply: Reply, *, stored: bool) -> None:
-            vote = read_vote(call, reply, stored=stored, judge=self.judge.model)
+        def keep(call: VoteCall, reply: Reply) -> None:
+            vote = read_vote(call, reply, judge=self.judge.model)
             known[call.key] = vote
-            self.stats.count(vote.state, reply, stored=stored)
+            self.stats.count(vote.state, reply)
             bar.advance()
 
         self._asker.ask(wanted, keep, announced=announced)

@@ -49,31 +49,22 @@ class Fault(NamedTuple):
         return f"{self.place}: {self.reason}" if self.place else self.reason
 
 
-_EXPECTED = {
-    "string_type": "text",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "dict_type": "an object of names and values",
-    "model_type": "an object of names and values",
-    "model_attributes_type": "an object of names and values",
-    "date_type": "a date such as 2027-01-31",
-    "date_parsing": "a date such as 2027-01-31",
-    "date_from_datetime_parsing": "a date such as 2027-01-31",
-    "finite_number": "a finite number",
-    "literal_error": "{expected}",
-    "enum": "{expected}",
-    "greater_than": "a number above {gt}",
-    "greater_than_equal": "{ge:,} or more",
-    "less_than": "a number below {lt}",
-    "less_than_equal": "{le:,} or less",
+_KINDS = {  # what is expected, and pydantic's names for its absence
+    "text": "string_type",
+    "a whole number": "int_type int_parsing int_from_float",
+    "a number": "float_type float_parsing",
+    "true or false": "bool_type bool_parsing",
+    "a list": "list_type tuple_type",
+    "an object of names and values": "dict_type model_type model_attributes_type",
+    "a date such as 2027-01-31": "date_type date_parsing date_from_datetime_parsing",
+    "a finite number": "finite_number",
+    "{expected}": "literal_error enum",
+    "a number above {gt}": "greater_than",
+    "{ge:,} or more": "greater_than_equal",
+    "a number below {lt}": "less_than",
+    "{le:,} or less": "less_than_equal",
 }
+_EXPECTED = {kind: words for words, kinds in _KINDS.items() for kind in kinds.split()}
 _WRONG = {
     "missing": "it is missing",
     "extra_forbidden": "nothing reads a field of this name",

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from grading.verdict import State
 
@@ -36,23 +36,6 @@ class Cause(StrEnum):
     NOT_A_CHAT = "not_a_chat_reply"  # a status of success around something else
 
 
-class Asked(Protocol):
-    """The fields of a model's spec that this module reads."""
-
-    role: ClassVar[str]
-
-    @property
-    def base_url(self) -> str:
-        """Its address."""
-
-    @property
-    def key_variable(self) -> str:
-        """The environment variable of its key."""
-
-    def option(self, name: str) -> str:
-        """The setting of a field, for the end of a sentence."""
-
-
 # No later request of a run would get another answer.
 FINAL = frozenset({Cause.KEY, Cause.CREDITS, Cause.MODEL, Cause.REGION, Cause.NO_CHAT})
 
@@ -75,61 +58,32 @@ class Failure:
         return self.cause, self.status, _VARIABLE.sub("#", self.words)
 
 
-def remedy(cause: Cause, spec: Asked) -> str:
-    """Advice for the user, as the end of a sentence."""
-    model, url = spec.option("MODEL"), spec.option("BASE_URL")
-    return {
-        Cause.KEY: f"set {spec.key_variable} to a valid key",
-        Cause.CREDITS: "add credits or raise the quota of the account",
-        Cause.MODEL: f"set {model} to a model that {spec.base_url} serves",
-        Cause.REGION: f"name another endpoint with {url}",
-        Cause.NO_CHAT: f"set {url} to the right address, which usually ends in /v1",
-        Cause.REFUSED: f"name another {spec.role} with {model} and {url}, or change its parameters",
-        Cause.TOO_LONG: f"set max_tokens lower, or name a {spec.role} with a longer context with {model}",
-        Cause.BUSY: "run it again later, or with a lower concurrency",
-        Cause.SERVER: "run it again when the endpoint works",
-        Cause.NO_REPLY: f"check the connection and {url}, then run it again",
-        Cause.NOT_A_CHAT: f"check that {url} is the address of an OpenAI-compatible endpoint",
-    }[cause]
-
-
 class Failures:
     """Failures counted by their kind; the first words of a kind are kept."""
 
     def __init__(self) -> None:
-        self._first: dict[tuple[Cause, int | None, str], Failure] = {}
-        self._counts: Counter[tuple[Cause, int | None, str]] = Counter()
+        self._first: dict[tuple[Cause, int | None, str], Failure] = {}  # by kind
+        self._counts: Counter[Failure] = Counter()
 
     def __bool__(self) -> bool:
         return bool(self._counts)
 
-    def add(self, failure: Failure, count: int = 1) -> None:
-        kind = failure.kind
-        if kind not in self._first and len(self._first) >= _MOST_KINDS:
+    def add(self, failure: Failure) -> None:
+        if failure.kind not in self._first and len(self._first) >= _MOST_KINDS:
             failure = Failure(failure.cause, failure.status)
-            kind = failure.kind
-        self._first.setdefault(kind, failure)
-        self._counts[kind] += count
+        self._counts[self._first.setdefault(failure.kind, failure)] += 1
 
-    def total(self) -> int:
-        """How many there were."""
-        return self._counts.total()
-
-    def ranked(self) -> list[tuple[Failure, int]]:
-        """Each kind with its number, the most common first."""
-        return [(self._first[kind], count) for kind, count in self._counts.most_common()]
-
-    def record(self, spec: Asked) -> list[dict[str, Any]]:
-        """The kinds as results carry them."""
+    def record(self, remedy: Callable[[Cause], str]) -> list[dict[str, Any]]:
+        """The kinds as results carry them, the most common first."""
         return [
             {
                 "cause": failure.cause.value,
                 "status": failure.status,
                 "words": failure.words,
                 "count": count,
-                "remedy": remedy(failure.cause, spec),
+                "remedy": remedy(failure.cause),
             }
-            for failure, count in self.ranked()
+            for failure, count in self._counts.most_common()
         ]
 
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from grading.cost.budget import Budget, require_price
+from grading.cost.budget import Budget
 from grading.cost.stats import sum_known, total
 from grading.endpoint.throttle import MOST_IN_FLIGHT
-from grading.engine import Grader, refuse_others
+from grading.engine import Grader
 from grading.errors import UserError
 from grading.home import StorePlace, named_store, verdict_store
 from grading.models.judge import Judge, JudgeSpec, chosen_judges
@@ -72,11 +72,8 @@ class Panel:
 
     def grade(self, requests: Sequence[GradingRequest], *, progress: bool | str = True) -> list[Verdict]:
         """Judge every request with all votes of all judges, one judge after another; see Grader.grade."""
-        refuse_others(requests)
         with self._grading:
             by_judge = [grader.grade(requests, progress=progress) for grader in self._graders]
-        if len(by_judge) == 1:
-            return by_judge[0]
         return [
             decide(
                 [
@@ -159,9 +156,6 @@ def open_judge(
             f"ungrounded = {ungrounded!r} is not a rule: take {' or '.join(get_args(UngroundedRule))}."
         )
     specs = chosen_judges(judge, base_url=base_url, votes=votes)
-    if max_usd is not None:
-        for spec in specs:
-            require_price(spec)
     opened = Panel(
         specs,
         verdict_store() if store is None else named_store(str(store)),

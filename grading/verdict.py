@@ -66,10 +66,10 @@ class GradingRequest:
             raise UserError(
                 'A request needs at least one criterion, such as Criterion("rain", "It is about rain.").'
             )
-        wrong = not isinstance(self.criteria, tuple | list) or not all(
-            isinstance(one, Criterion) for one in self.criteria
-        )
-        if wrong or not all(isinstance(text, str) for one in self.criteria for text in (one.id, one.text)):
+        if not isinstance(self.criteria, tuple | list) or not all(
+            isinstance(one, Criterion) and isinstance(one.id, str) and isinstance(one.text, str)
+            for one in self.criteria
+        ):
             raise UserError(
                 "The criteria of a request are a tuple of Criterion, such as "
                 '(Criterion("rain", "It is about rain."),).'

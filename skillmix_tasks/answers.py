@@ -19,7 +19,7 @@ from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
 from skillmix_tasks.items.prompts import render
 from skillmix_tasks.scoring.losses import Loss
-from skillmix_tasks.scoring.metrics import item_metrics
+from skillmix_tasks.scoring.metrics import METRICS, item_metrics
 from skillmix_tasks.scoring.points import judge_replies
 
 
@@ -111,9 +111,7 @@ def _score(record: dict[str, Any]) -> Score:
     return Score(
         answer=record["answer"],
         points=record["points"],
-        full_marks=found["full_marks"],
-        all_skills=found["all_skills"],
-        skill_fraction=found["skill_fraction"],
+        **{metric: found[metric] for metric in METRICS},
         states=record["states"],
         lost=dict.fromkeys(record["points"], record["void"]) if record["void"] else lost,
         record=record,

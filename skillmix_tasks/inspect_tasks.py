@@ -36,6 +36,7 @@ from skillmix_tasks.scoring.points import judge_replies
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply, read_reply
 
 _Asked = tuple[Item, Sequence[str], Sequence[StudentReply]]
+_WORDS = {True: "earned", False: "lost", None: "no verdict"}
 _NOT_HERE = ("batch", "controls", "items_from", "max_missing", "reasoning_effort", "sampling")
 
 
@@ -85,7 +86,7 @@ def turns(seed: int) -> Solver:
         own = seed + state.epoch - 1
         state = await generate(state, seed=own)
         first = _reply(state.output)
-        last = StudentReply(state=first.state, detail=first.detail)
+        last = StudentReply.failed(first.state, first.facts.detail)
         if first.state is AnswerState.ANSWERED:  # else there is nothing to improve
             state.messages[-1] = ChatMessageAssistant(content=str(first))  # without its reasoning
             state.messages.append(ChatMessageUser(content=state.metadata["second"]))
@@ -136,16 +137,12 @@ def points(queue: JudgeQueue, items: dict[str, Item]) -> Scorer:
         return Score(
             value={metric: found[metric] for metric in METRICS},
             answer=record["answer"],
-            explanation=", ".join(f"{point}: {_words(earned)}" for point, earned in record["points"].items()),
+            explanation=", ".join(f"{point}: {_WORDS[earned]}" for point, earned in record["points"].items()),
             reason="no_verdict" if math.isnan(found["full_marks"]) else None,
             metadata=record,
         )
 
     return score
-
-
-def _words(earned: bool | None) -> str:
-    return "no verdict" if earned is None else "earned" if earned else "lost"
 
 
 def make_task(name: str, spec: TaskSpec, settings: Settings) -> Task:

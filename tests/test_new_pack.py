@@ -30,7 +30,7 @@ def test_a_new_pack_has_nothing_to_look_at(tmp_path: Path):
     assert pack.about.id not in bundled_packs()
     page = " ".join((ROOT / "docs" / "packs.md").read_text(encoding="utf-8").split())
     cells = [pack.combinations([one.id for one in pack.skills_of("train")], k) * 16 for k in (2, 3)]
-    assert f"has {cells[0]} train cells with k = 2 and {cells[1]:,} with k = 3, and {14 * 24} in all" in page
+    assert f"has {cells[0]} train cells with k = 2, {cells[1]:,} with k = 3, and {14 * 24} in all" in page
     with pytest.raises(UserError, match="exists: name a new folder"):
         new_pack(tmp_path / "mine")
     (tmp_path / "file").touch()

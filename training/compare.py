@@ -35,7 +35,7 @@ from grading.keys import redacted, register_text_keys
 from grading.models.fingerprint import weights_fingerprint
 from grading.panel import panel_name, panel_record
 from grading.safety.atomic import write_atomic
-from skillmix_tasks.harness.settings import Settings, part_of_caps, read_settings
+from skillmix_tasks.harness.settings import Settings, read_settings
 from skillmix_tasks.harness.task_files import tasks_named
 from skillmix_tasks.stored.answers import ANSWERS_VARIABLE, read_header
 from skillmix_tasks.stored.facts import run_facts
@@ -250,7 +250,7 @@ def _judge_sides(sides: Sequence[Path], settings: dict[str, Any], read: Settings
     from skillmix_tasks.scoring.controls import take_failures
 
     missing = [side for side in sides if not (side / _WHOLE).exists()]
-    caps = part_of_caps(read, len(missing))
+    caps = read.part_of_caps(len(missing))
     for side in missing:
         logger.info("%s training: judging", side.name.capitalize())
         with redirect_stdout(sys.stderr):  # lm-eval prints its progress there

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
@@ -19,22 +19,19 @@ from openai import (
     OpenAI,
     RateLimitError,
 )
+from openai.types import Batch as RemoteBatch
 from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_attempt
 from tenacity.retry import retry_base
 
 from grading.batch.file import ROUTE
-from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, unpacked
-from grading.endpoint.errors import StatusError, body_of, words_of
+from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, Unpacker
+from grading.endpoint.errors import NoReplyError, StatusError, body_of, words_of
 from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF
 from grading.endpoint.route import proxy_of, trusted
 from grading.errors import UserError
 from grading.keys import redact, redacted
-
-if TYPE_CHECKING:
-    from openai.types import Batch as RemoteBatch
-
-    from grading.models.spec import ModelSpec
-    from grading.store.batches import Batch
+from grading.models.spec import ModelSpec
+from grading.store.batches import Batch
 
 _TIMEOUT = 600.0  # seconds for one request; a file may have 200 MB
 _MOST_RESULTS = 8 * 2**30  # bytes of one file of results: 50,000 requests with 160 kB of reasoning each
@@ -56,10 +53,6 @@ class NotSubmittedError(Exception):
         self.surely = self.too_many or not _passing(error)
 
 
-class UnreachableError(Exception):
-    """The endpoint did not answer, or answered with a temporary error."""
-
-
 @dataclass(frozen=True)
 class Progress:
     """The progress of a batch: the provider's `status`, the ids of its files once it has ended, and its errors.
@@ -78,7 +71,6 @@ class Progress:
 
     @property
     def running(self) -> bool:
-        """Whether the batch is still in progress."""
         return self.status in _RUNNING
 
     def expected(self, requests: int) -> int:
@@ -168,7 +160,7 @@ class BatchApi:
             raise self._stopped(error) from error
 
     def progress(self, batch: Batch) -> Progress:
-        """The progress of `batch`; UnreachableError if the endpoint does not report it now."""
+        """The progress of `batch`; NoReplyError if the endpoint does not report it now."""
         try:
             remote = self._client.batches.retrieve(batch.remote)
         except NotFoundError as error:
@@ -179,10 +171,10 @@ class BatchApi:
             ) from error
         except APIError as error:
             if _passing(error):
-                raise UnreachableError(_said(error)) from error
+                raise NoReplyError(_said(error)) from error
             raise self._stopped(error) from error
         if remote.status not in _RUNNING | _ENDED:  # treating it as an end would buy its votes again
-            raise UnreachableError(f"it says that batch {batch.remote} is {redact(str(remote.status))[:100]}")
+            raise NoReplyError(f"it says that batch {batch.remote} is {redact(str(remote.status))[:100]}")
         return _progress(remote)
 
     def results(self, progress: Progress) -> Iterator[BinaryIO | None]:
@@ -229,17 +221,19 @@ class BatchApi:
         self._client.close()
 
 
+@dataclass
 class _Unpacked(httpx2.SyncByteStream):
     """A body as our own unpacker has it, within its limit."""
 
-    def __init__(self, packed: httpx2.SyncByteStream, encoding: str, most: int) -> None:
-        self._packed = packed
-        self._encoding = encoding
-        self._most = most
+    _packed: httpx2.SyncByteStream
+    _encoding: str
+    _most: int
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from unpacked(self._packed, self._encoding, self._most)
+            unpacker = Unpacker(self._encoding, self._most)
+            for chunk in self._packed:
+                yield from unpacker.feed(chunk)
         except BodyError as error:
             raise httpx2.DecodingError(str(error)) from error
 
@@ -284,18 +278,13 @@ def _passing(error: BaseException) -> bool:
 
 def _progress(remote: RemoteBatch) -> Progress:
     errors = (remote.errors.data if remote.errors else None) or []
+    counts = [getattr(remote.request_counts, name, None) for name in ("completed", "failed")]
+    counted = [number for number in counts if isinstance(number, int)]
     return Progress(
         remote.status,
         tuple(file for file in (remote.output_file_id, remote.error_file_id) if file),
         redact("; ".join(f"{error.code}: {error.message}" for error in errors[:3])),
         any(error.code == _TOO_MUCH for error in errors),
         tuple(redacted(error.model_dump()) for error in errors),
-        _counted(remote),
+        sum(counted) if counted else None,
     )
-
-
-def _counted(remote: RemoteBatch) -> int | None:
-    """The provider's count of requests with a result; None if it does not count."""
-    counts = [getattr(remote.request_counts, name, None) for name in ("completed", "failed")]
-    numbers = [number for number in counts if isinstance(number, int)]
-    return sum(numbers) if numbers else None

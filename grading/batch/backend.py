@@ -11,21 +11,21 @@ import time
 from collections import Counter, deque
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from grading.backend import Calls, Group, Reply, VoteCall, at_leisure
-from grading.batch.file import MOST_BYTES, MOST_REQUESTS, Lost, fill, lost_for, read_results
+from grading.batch.file import MOST_BYTES, MOST_REQUESTS, fill, read_results
 from grading.endpoint.dialect import Dialect
-from grading.endpoint.errors import StatusError, body_of, words_of
+from grading.endpoint.errors import CallFailedError, NoReplyError, StatusError, body_of, words_of
 from grading.errors import UserError
 from grading.home import StorePlace
+from grading.models.spec import ModelSpec
 from grading.store.batches import Batch, BatchStore
 from grading.store.replies import VerdictStore
 
 if TYPE_CHECKING:
     from grading.batch.api import BatchApi, Progress
-    from grading.models.spec import ModelSpec
 
 _ROUNDS = 2  # in which failed or expired votes are resubmitted
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # seconds between two looks at the batches
@@ -58,7 +58,7 @@ class BatchBackend:
         from grading.endpoint.check import check_endpoint, request
 
         check_endpoint(self.spec, self._api_key)
-        response = request(self.spec, self._api_key, "GET", "batches?limit=1")
+        response = request(self.spec, self._api_key, "batches?limit=1")
         if not response.ok or "json" not in response.headers.get("content-type", ""):
             raise UserError(
                 f"The {self.spec.role}'s endpoint {self.spec.base_url} has no Batch API (status "
@@ -81,37 +81,32 @@ class BatchBackend:
             yield from _Run(self, api, batches, verdicts, waiting).finish()
 
 
+@dataclass
 class _Run:
     """One run over `waiting`, the calls without a reply, by key; each is in `_queue` or in one of `_open`."""
 
-    def __init__(
-        self,
-        backend: BatchBackend,
-        api: BatchApi,
-        batches: BatchStore,
-        verdicts: VerdictStore,
-        waiting: dict[str, VoteCall],
-    ) -> None:
-        self._backend = backend
-        self._api = api
-        self._batches = batches
-        self._verdicts = verdicts
-        self._waiting = waiting
+    _backend: BatchBackend
+    _api: BatchApi
+    _batches: BatchStore
+    _verdicts: VerdictStore
+    _waiting: dict[str, VoteCall]
+
+    def __post_init__(self) -> None:
         self._found: list[tuple[VoteCall, Reply]] = []  # replies to hand on
-        self._queue = deque(waiting.values())
+        self._queue = deque(self._waiting.values())
         self._open: dict[str, Batch] = {}  # at the provider, by our id
         self._failures: Counter[str] = Counter()  # by key
         # Bounds that the account's limit on waiting tokens sets, once it has refused a batch.
         self._most_open: int | None = None
-        self._most_requests = backend.most_requests
+        self._most_requests = self._backend.most_requests
         self._unanswered = 0  # looks in a row
         self._incomplete: Counter[str] = Counter()  # fetches that brought too few results, by our id of the batch
 
     def finish(self) -> Generator[Group]:
         """Hand on a reply or a failure for every call."""
-        # Replies to calls that were still waiting for budget are already stored.
+        # Replies to calls that were still waiting for budget are already stored, and not paid for yet.
         for key, reply in self._verdicts.read(self._waiting).items():
-            self._report(key, reply)
+            self._report(key, replace(reply, stored=False))
         yield from self._handed_on()
         shortest, longest = self._backend.waits
         wait = shortest
@@ -199,11 +194,9 @@ class _Run:
     # -- in
 
     def _look(self, batch: Batch) -> Generator[Group]:
-        from grading.batch.api import UnreachableError
-
         try:
             progress = self._api.progress(batch)
-        except UnreachableError as error:
+        except NoReplyError as error:
             self._unanswered += 1
             if self._unanswered > _PATIENCE:
                 raise UserError(
@@ -240,14 +233,14 @@ class _Run:
         """
         refused = batch.refused - {"n"}  # by which votes are fetched, and which changes none
         requests = {request[0]: request for request in batch.requests}
-        failures: dict[str, Lost] = {}
+        failures: dict[str, CallFailedError] = {}
         lost = _reason(progress)
         seen: set[str] = set()
         nameless, deleted, words = 0, False, ""
         for content in self._api.results(progress):
             if content is None:
                 deleted = True
-                lost = lost_for("the provider has deleted the replies")
+                lost = NoReplyError("the provider has deleted the replies")
                 continue
             of_others: list[tuple[str, Reply]] = []
             before = len(seen)
@@ -255,9 +248,9 @@ class _Run:
                 seen.add(name)
                 nameless += not name
                 if name not in requests:
-                    lost = result if isinstance(result, Lost) and not name else lost
+                    lost = result if isinstance(result, CallFailedError) and not name else lost
                     continue
-                if isinstance(result, Lost):
+                if isinstance(result, CallFailedError):
                     failures[name] = result
                     continue
                 if len(result) < len(requests[name]):
@@ -310,9 +303,9 @@ class _Run:
         found, self._found = self._found, []
         return at_leisure(found)
 
-    def _failed(self, calls: list[VoteCall], lost: Lost, refused: frozenset[str]) -> None:
+    def _failed(self, calls: list[VoteCall], lost: CallFailedError, refused: frozenset[str]) -> None:
         dialect = Dialect(self._backend.spec, refused)
-        if lost.error and dialect.blame(lost.error, refused, len(calls)):
+        if isinstance(lost, StatusError) and dialect.blame(lost, refused, len(calls)):
             self._backend.found_refused |= dialect.refused
             self._queue.extend(calls)
             return
@@ -326,7 +319,7 @@ class _Run:
     def _give_up_all(self, calls: list[VoteCall], reason: str) -> None:
         """Report `calls` and the queue as failed."""
         for call in (*calls, *self._queue):
-            self._report(call.key, lost_for(reason).reply())
+            self._report(call.key, NoReplyError(reason).reply())
         self._queue.clear()
 
     def _shrink(self, batch: Batch, progress: Progress) -> None:
@@ -343,12 +336,15 @@ class _Run:
         self._queue.extendleft(reversed(calls))
 
 
-def _reason(progress: Progress) -> Lost:
+def _reason(progress: Progress) -> CallFailedError:
     """Why an ended batch has no line for a vote."""
     if progress.status == "cancelled":
-        return replace(lost_for("the batch was cancelled at the provider"), passing=False)
+        return NoReplyError("the batch was cancelled at the provider", passing=False)
     if progress.status == "expired":
-        return lost_for("the batch expired at the provider")
-    # A parameter may be why a complete batch failed.
-    lost = lost_for(f"the batch is {progress.status}: {progress.errors or 'no line for this vote'}")
-    return replace(lost, error=StatusError(400, {}, {"error": progress.details[0]})) if progress.details else lost
+        return NoReplyError("the batch expired at the provider")
+    lost = NoReplyError(f"the batch is {progress.status}: {progress.errors or 'no line for this vote'}")
+    if progress.details:  # a parameter may be why a complete batch failed
+        error = StatusError(400, {}, {"error": progress.details[0]})
+        error.failure, error.passing = lost.failure, True
+        return error
+    return lost

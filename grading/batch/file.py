@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, Final
 
 from pydantic import BaseModel
@@ -14,38 +13,13 @@ from grading.backend import Reply, VoteCall
 from grading.endpoint.bodies import MOST_BODY
 from grading.endpoint.chat import failure_in, replies_in
 from grading.endpoint.dialect import Dialect
-from grading.endpoint.errors import CallFailedError, StatusError, one_line
-from grading.failure import Cause, Failure
+from grading.endpoint.errors import CallFailedError, NoReplyError, StatusError
 from grading.keys import known_keys, redacted
 from grading.safety.bounds import load_json
-from grading.verdict import State
 
 MOST_REQUESTS = 50_000  # in one file, as OpenAI documents it
 MOST_BYTES = 200_000_000
 ROUTE: Final = "/v1/chat/completions"
-
-
-@dataclass(frozen=True)
-class Lost:
-    """Why a request brought no reply; `passing` if it can succeed in another batch.
-
-    `error` is the endpoint's, from which a refused parameter can be read.
-    """
-
-    failure: Failure
-    passing: bool = True
-    error: StatusError | None = None
-
-    def reply(self) -> Reply:
-        """The reply that its votes get."""
-        if self.error and self.error.filtered:
-            return Reply(State.REFUSED, detail=str(self.failure))
-        return Reply(State.API_FAILED, detail=str(self.failure), failure=self.failure)
-
-
-def lost_for(words: str) -> Lost:
-    """A request that was lost with its batch."""
-    return Lost(Failure(Cause.NO_REPLY, None, one_line(words)))
 
 
 def fill(
@@ -96,19 +70,19 @@ class _Line(BaseModel):
 
 def read_results(
     file: BinaryIO, votes: Mapping[str, int] | None = None
-) -> Iterator[tuple[str, list[Reply] | Lost]]:
+) -> Iterator[tuple[str, list[Reply] | CallFailedError]]:
     """The result or error of each request in a file, by its custom_id; invalid lines are skipped.
 
     `votes` is the number requested with each request; surplus votes are left out. A line that is too long has no
-    known request: it is Lost under an empty name.
+    known request: its error has an empty name.
     """
     keys = known_keys()
     while line := file.readline(MOST_BODY + 1):
         if len(line) > MOST_BODY:
             while line and not line.endswith(b"\n"):
                 line = file.readline(MOST_BODY)
-            too_long = lost_for(f"its line in the results is longer than {MOST_BODY // 2**20} MiB")
-            yield "", replace(too_long, passing=False)
+            words = f"its line in the results is longer than {MOST_BODY // 2**20} MiB"
+            yield "", NoReplyError(words, passing=False)
             continue
         try:
             read = _Line.model_validate(redacted(load_json(line), keys))
@@ -117,14 +91,10 @@ def read_results(
         yield read.custom_id, _result(read, (votes or {}).get(read.custom_id))
 
 
-def _result(line: _Line, votes: int | None) -> list[Reply] | Lost:
+def _result(line: _Line, votes: int | None) -> list[Reply] | CallFailedError:
     if line.response is None:
         error = line.error or _Error()
-        return replace(lost_for(f"{error.code}: {error.message}"), passing=error.code != "batch_cancelled")
+        return NoReplyError(f"{error.code}: {error.message}", passing=error.code != "batch_cancelled")
     status, body = line.response.status_code, line.response.body
-    failed: CallFailedError | None = StatusError(status, {}, body)
-    if status == 200:
-        failed = failure_in(body, status)
-    if failed is None:
-        return replies_in(body, votes)
-    return Lost(failed.failure, failed.passing, failed if isinstance(failed, StatusError) else None)
+    failed = failure_in(body, status) if status == 200 else StatusError(status, {}, body)
+    return replies_in(body, votes) if failed is None else failed

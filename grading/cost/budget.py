@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import atexit
 import math
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from grading.backend import Reply, VoteCall
 from grading.cost.estimate import CallEstimator
-from grading.cost.ledger import shared_ledger
+from grading.cost.ledger import BUDGET_VARIABLE, Ledger
 from grading.errors import UserError
 from grading.models.price import PRICES_VARIABLE
 from grading.models.spec import ModelSpec
@@ -67,10 +69,11 @@ class Budget:
         self.turned_away = 0  # calls that were never sent
         self.too_large = 0  # replies that cost more than their requests allow
         self._ended_by = ""
-        self._ledger = shared_ledger() if max_usd is not None else None
+        folder = os.environ.get(BUDGET_VARIABLE) if max_usd is not None else None
+        self._ledger = ledger = Ledger(Path(folder)) if folder else None
         self._granted = 0.0  # dollars, by the ledger
-        if self._ledger is not None:
-            atexit.register(self._close_ledger)
+        if ledger is not None:
+            atexit.register(lambda: ledger.close(self.spent.dollars))
         self._reserved = _NOTHING
         self._in_flight = 0
         self._changed = threading.Condition()
@@ -156,10 +159,6 @@ class Budget:
         if needed > self._granted:
             self._granted = max(self._granted, self._ledger.claim(cap, needed))
         return self._granted
-
-    def _close_ledger(self) -> None:
-        assert self._ledger is not None
-        self._ledger.close(self.spent.dollars)
 
 
 class Gate:

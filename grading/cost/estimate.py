@@ -49,7 +49,8 @@ class CallEstimator:
         per_byte = self._prompt / self._bytes if self._replies else 1 / BYTES_PER_TOKEN
         first = COMPLETION_PER_CRITERION if call.criteria else COMPLETION_OF_TEXT
         per_criterion = self._completion / self._criteria if self._replies else first
-        return self._usage(call, per_byte, per_criterion)
+        completion = round(per_criterion * (len(call.criteria) or 1))
+        return Usage(round(per_byte * _bytes(call)), min(completion, self._max_tokens))
 
     def most(self, call: VoteCall) -> Usage:
         """The highest usage of `call`, as long as the endpoint keeps to `max_tokens` and adds no prompt of its
@@ -73,10 +74,6 @@ class CallEstimator:
         if reply.state in (State.TRUNCATED, State.REASONING_ONLY):
             completion = self._max_tokens
         return replace(reply, usage=Usage(round(_bytes(call) / BYTES_PER_TOKEN), completion), estimated=True)
-
-    def _usage(self, call: VoteCall, per_byte: float, per_criterion: float) -> Usage:
-        completion = round(per_criterion * (len(call.criteria) or 1))
-        return Usage(round(per_byte * _bytes(call)), min(completion, self._max_tokens))
 
 
 def _bytes(call: VoteCall) -> int:

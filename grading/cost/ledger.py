@@ -9,7 +9,6 @@ spending.
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from pathlib import Path
 
@@ -57,12 +56,6 @@ class Ledger:
 
     def _write(self, dollars: float) -> None:
         write_atomic(self._own, json.dumps({"dollars": dollars}) + "\n")
-
-
-def shared_ledger() -> Ledger | None:
-    """The ledger of the environment, if there is one."""
-    folder = os.environ.get(BUDGET_VARIABLE)
-    return Ledger(Path(folder)) if folder else None
 
 
 def _dollars(file: Path) -> float:

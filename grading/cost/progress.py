@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from tqdm import tqdm
 
+from grading.cost.stats import GradingStats
 from grading.models.spec import ModelSpec
 from grading.verdict import State
-
-if TYPE_CHECKING:
-    from grading.cost.stats import GradingStats
 
 _SECONDS_IN_FILES = 30  # between two lines
 
@@ -34,7 +32,6 @@ class CallBar:
         )
 
     def expect(self, calls: int) -> None:
-        """Raise the total by `calls`."""
         self._bar.total = (self._bar.total or 0) + calls
         if self._screen:
             self._bar.refresh()

@@ -37,13 +37,13 @@ class GradingStats:
     refused: set[str] = field(default_factory=set)
     failures: Failures = field(default_factory=Failures)
 
-    def count(self, state: State, reply: Reply, *, stored: bool) -> None:
+    def count(self, state: State, reply: Reply) -> None:
         """Add one vote, or one text, as which `reply` was read."""
         self.states[state.value] += 1
         self.refused |= reply.refused
         if reply.failure:
             self.failures.add(reply.failure)
-        if stored:
+        if reply.stored:
             self.stored += 1
             self.saved += reply.usage
         elif state is not State.OVER_BUDGET:
@@ -61,7 +61,7 @@ class GradingStats:
             "saved": _priced(self.saved, spec),
             "estimate": {"calls": self.expected_calls} | _priced(self.expected, spec),
             "refused_parameters": sorted(self.refused),
-            "failures": self.failures.record(spec),
+            "failures": self.failures.record(spec.remedy),
             "price": spec.price.model_dump(mode="json") if spec.price else None,
             "budget": budget.record(),
             "vote_states": dict(self.states),

@@ -13,10 +13,10 @@ from grading.backend import Calls, Group, Reply, VoteCall
 from grading.endpoint.dialect import Dialect
 from grading.endpoint.throttle import Throttle
 from grading.errors import UserError
+from grading.models.spec import ModelSpec
 
 if TYPE_CHECKING:
     from grading.endpoint.client import VoteClient
-    from grading.models.spec import ModelSpec
 
 _PAUSE = 0.003  # seconds without a reply, after which there is time to read
 _BACKLOG = 1000  # replies that may wait for a pause
@@ -31,7 +31,6 @@ class OpenAIBackend:
         self._api_key = api_key
         self._throttle = Throttle(concurrency, adaptive=adaptive)
         self._dialect = Dialect(spec)
-        self._calls: Calls | None = None
         self._client: VoteClient | None = None
 
     def check(self) -> None:
@@ -47,7 +46,11 @@ class OpenAIBackend:
         first = next(waiting, None)
         if first is None:
             return
-        running = _Running(self._client_of(calls), calls, chain([first], waiting))
+        from grading.endpoint.client import VoteClient
+
+        if self._client is None:
+            self._client = VoteClient(self._spec, self._dialect, self._throttle, api_key=self._api_key)
+        running = _Running(self._client, calls, chain([first], waiting))
         unread = 0
         try:
             while (group := running.next(_PAUSE if unread else None)) is not None:
@@ -59,17 +62,6 @@ class OpenAIBackend:
                     yield ()
         finally:
             running.stop()
-
-    def _client_of(self, calls: Calls) -> VoteClient:
-        """The client, which knows what it learned from earlier calls; their failures do not count for new ones."""
-        from grading.endpoint.client import VoteClient
-
-        if self._client is None:
-            self._client = VoteClient(self._spec, self._dialect, self._throttle, api_key=self._api_key)
-        if calls is not self._calls:
-            self._client.begin()
-            self._calls = calls
-        return self._client
 
 
 class _Running:

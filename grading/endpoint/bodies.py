@@ -6,7 +6,7 @@ The clients' own unpacking makes 64 MB of a packet of 64 kB before anybody can c
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 MOST_BODY: Final = 4 * 2**20  # bytes, packed or not; a reply with 128,000 tokens of reasoning has less than 1 MB
@@ -57,10 +57,3 @@ class Unpacker:
         if size > self._most:
             raise BodyError(f"the reply is larger than {self._most // 2**20} MiB")
         return size
-
-
-def unpacked(chunks: Iterable[bytes], encoding: str, most: int = MOST_BODY) -> Iterator[bytes]:
-    """The pieces of a body that comes in `chunks`; raises as Unpacker."""
-    unpacker = Unpacker(encoding, most)
-    for chunk in chunks:
-        yield from unpacker.feed(chunk)

@@ -39,10 +39,10 @@ def failure_in(content: Any, status: int) -> CallFailedError | None:
     usage = usage_of(content.get("usage"))
     errors = [one["error"] for one in listed if isinstance(one, dict) and one.get("error")]
     if error := content.get("error") or (errors[0] if errors else None):
-        return error_within(status, {}, error, usage)
+        return error_within(status, error, usage)
     if not listed:  # an error without the name of one
         rest = {name: value for name, value in content.items() if name != "choices"}
-        nameless = error_within(status, {}, rest, usage)
+        nameless = error_within(status, rest, usage)
         if "choices" not in content or isinstance(nameless, StatusError):
             return nameless
     return NotAChatError(f"no chat completion: {brief(content, 200)}", status, usage)

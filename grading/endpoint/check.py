@@ -8,31 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import json
 import logging
 import threading
 import time
+from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 
-from grading.endpoint.bodies import ACCEPTED, BodyError, Unpacker
+from grading.endpoint.bodies import ACCEPTED, BodyError
 from grading.endpoint.chat import failure_in
 from grading.endpoint.client import request_headers
-from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError, body_of, error_of
+from grading.endpoint.errors import CallFailedError, NotAChatError, StatusError, body_of
 from grading.endpoint.route import fault_of, proxy_of, refuse_of_proxy, trusted
-from grading.endpoint.transport import parsed
+from grading.endpoint.transport import content_of, parsed
 from grading.errors import UserError
-from grading.failure import Cause, remedy
+from grading.failure import Cause
 from grading.keys import known_keys
-from grading.models.shutdown import check_shutdown
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from grading.models.spec import ModelSpec
+from grading.models.spec import ModelSpec
 
 _TIMEOUT = 15.0  # seconds until something comes
 _LONGEST = 60.0  # seconds until all has come
@@ -40,6 +35,13 @@ _ATTEMPTS = 3
 _PAUSE = 0.3  # seconds after the first attempt; twice as long after the next
 _LOADING = 600.0  # seconds for which a server may load its model
 _SILENCE = 45.0  # seconds until the wait is logged again
+WARN_DAYS = 60
+_REFUSED = {
+    Cause.KEY: "refused the key",
+    Cause.CREDITS: "refuses requests",
+    Cause.REGION: "refuses requests",
+    Cause.NO_CHAT: "has no chat completions",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +51,11 @@ class Response:
     """A reply that was read to its end."""
 
     status: int
-    headers: dict[str, str]  # with names in lower case
+    headers: Mapping[str, str]  # in which names have no case
     content: bytes
 
     @property
     def ok(self) -> bool:
-        """Whether it is a success."""
         return 200 <= self.status < 300
 
 
@@ -63,12 +64,13 @@ def check_endpoint(spec: ModelSpec, api_key: str) -> None:
 
     Warns if the model is shut down soon, by the endpoint's own date or else by the spec's.
     """
-    cards = _model_cards(request(spec, api_key, "GET", "models"))
+    cards = _model_cards(request(spec, api_key, "models"))
     known = _card(cards, spec.model) if cards else None
     check_shutdown(spec.model, _shutdown(known or {}, spec.shutdown))
     if known is not None:
         return
-    response = request(spec, api_key, "POST", "chat/completions")
+    body = {"model": spec.model, "messages": [{"role": "user", "content": "Say yes."}], "max_tokens": 1}
+    response = request(spec, api_key, "chat/completions", body)
     failure = _failure(response)
     if failure is None:
         return
@@ -91,21 +93,14 @@ def _refuse(spec: ModelSpec, failure: StatusError, cards: dict[str, dict[str, An
         raise UserError(f"{where} speaks https{said}: set {spec.option('BASE_URL')} to {secure}.")
     if 300 <= failure.status < 400:
         raise UserError(f"{where}: {failure.failure.words}: set {spec.option('BASE_URL')} to the right address.")
-    if cause is Cause.KEY:
-        raise UserError(f"{where} refused the key{said}: set {spec.key_variable} to a valid one.")
     if cause is Cause.MODEL:
         shown = ", ".join(sorted(cards or {})[:8]) + (", ..." if len(cards or {}) > 8 else "")
         raise UserError(
             f"{where} does not serve the model {spec.model}{said}: set {spec.option('MODEL')} "
             f"to {f'one of {shown}' if shown else 'one that it serves'}."
         )
-    if cause is Cause.NO_CHAT:
-        raise UserError(
-            f"{where} has no chat completions{said}: the address usually ends in /v1; correct "
-            f"{spec.option('BASE_URL')}."
-        )
-    if cause in (Cause.CREDITS, Cause.REGION):
-        raise UserError(f"{where} refuses requests{said}: {remedy(cause, spec)}.")
+    if cause in _REFUSED:
+        raise UserError(f"{where} {_REFUSED[cause]}{said}: {spec.remedy(cause)}.")
     if cause is Cause.SERVER or (cause is Cause.BUSY and failure.status >= 500):
         raise UserError(
             f"{where} answers with status {failure.status}{said}: try again when it is up, or name another "
@@ -114,22 +109,28 @@ def _refuse(spec: ModelSpec, failure: StatusError, cards: dict[str, dict[str, An
     logger.info("%s answered a request for one token with %s: the run starts anyway.", where, failure.failure)
 
 
-def request(spec: ModelSpec, api_key: str, method: str, route: str) -> Response:
-    """The endpoint's reply, after retries; UserError if the address does not answer.
+def request(spec: ModelSpec, api_key: str, route: str, body: dict[str, Any] | None = None) -> Response:
+    """The endpoint's reply to GET or, with a `body`, to POST, after retries; UserError if the address is silent.
 
     The same client, proxy and certificates serve the run. The caller may have a running event loop.
     """
-    proxy_of(spec.base_url)  # their mistakes are the user's
-    trusted(spec.base_url)
+    outcome: Future[Response] = Future()
+
+    def ask() -> None:
+        try:
+            outcome.set_result(asyncio.run(_ask(spec, api_key, route, body)))
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+            outcome.set_exception(error)
+
+    threading.Thread(target=ask, name="endpoint-check", daemon=True).start()
     try:
-        return _in_thread(lambda: asyncio.run(_ask(spec, api_key, method, route)))
+        return outcome.result()
     except (aiohttp.ClientError, TimeoutError, OSError, BodyError) as error:
         raise UserError(_unreached(spec, error)) from error
 
 
-async def _ask(spec: ModelSpec, api_key: str, method: str, route: str) -> Response:
+async def _ask(spec: ModelSpec, api_key: str, route: str, body: dict[str, Any] | None) -> Response:
     url = spec.url(route)
-    body = {"model": spec.model, "messages": [{"role": "user", "content": "Say yes."}], "max_tokens": 1}
     headers = {**request_headers(spec, api_key), "Accept-Encoding": ACCEPTED}  # not the session's: see Transport
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(ssl=trusted(url)),
@@ -137,14 +138,13 @@ async def _ask(spec: ModelSpec, api_key: str, method: str, route: str) -> Respon
         auto_decompress=False,
         proxy=proxy_of(url),
     ) as session:
-        began, said = time.monotonic(), -_SILENCE
-        for attempt in count():
-            last = attempt >= _ATTEMPTS - 1
+        began, said, attempts = time.monotonic(), -_SILENCE, 0
+        while True:
+            attempts += 1
             try:
-                sent = None if method == "GET" else json.dumps(body)
-                response = await _ask_once(session, method, url, headers, sent)
+                response = await _ask_once(session, url, headers, body)
                 failure, waited = _failure(response), time.monotonic() - began
-                if failure and failure.loading and sent and waited < _LOADING:
+                if failure and failure.loading and body and waited < _LOADING:
                     if waited - said >= _SILENCE:
                         said = waited
                         logger.warning(
@@ -153,56 +153,34 @@ async def _ask(spec: ModelSpec, api_key: str, method: str, route: str) -> Respon
                             failure,
                             _LOADING / 60,
                         )
-                elif last or failure is None or not failure.passing:
+                elif attempts >= _ATTEMPTS or failure is None or not failure.passing:
                     return response
             except (aiohttp.ClientError, TimeoutError, OSError):
-                if last:
+                if attempts >= _ATTEMPTS:
                     raise
-            await asyncio.sleep(_PAUSE * 2 ** min(attempt, 4))
-    raise AssertionError  # the last attempt returns or raises
+            await asyncio.sleep(_PAUSE * 2 ** min(attempts - 1, 4))
 
 
 async def _ask_once(
-    session: aiohttp.ClientSession, method: str, url: str, headers: dict[str, str], body: str | None
+    session: aiohttp.ClientSession, url: str, headers: dict[str, str], body: dict[str, Any] | None
 ) -> Response:
-    headers = headers | ({"Content-Type": "application/json"} if body else {})
-    async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+    method = "POST" if body else "GET"
+    async with session.request(method, url, json=body, headers=headers, allow_redirects=False) as response:
         refuse_of_proxy(response)
         try:
-            unpacker = Unpacker(response.headers.get("Content-Encoding", ""))
-            pieces = [piece async for chunk in response.content.iter_any() for piece in unpacker.feed(chunk)]
+            content = await content_of(response)
         except (BodyError, aiohttp.ClientPayloadError):
             response.close()  # the rest of it is not awaited
-            if response.status < 400 and method == "POST":
+            if response.status < 400 and body:
                 raise
-            pieces = []  # an unreadable list counts as no list
-        named = {name.lower(): value for name, value in response.headers.items()}
-        return Response(response.status, named, b"".join(pieces))
-
-
-def _in_thread(work: Callable[[], Response]) -> Response:
-    """Run `work` in a thread of its own, and return or raise its outcome."""
-    results: list[Response] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="endpoint-check", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+            content = b""  # an unreadable list counts as no list
+        return Response(response.status, response.headers, content)
 
 
 def _failure(response: Response) -> CallFailedError | None:
     """Why a reply is not a chat completion; None if it is one, or a list of models."""
     if not response.ok:
-        return error_of(response.status, response.headers, response.content)
+        return StatusError(response.status, response.headers, body_of(response.content))
     try:
         body = parsed(response.content, known_keys(), response.status)
     except NotAChatError as error:
@@ -241,6 +219,26 @@ def _card(cards: dict[str, dict[str, Any]], model: str) -> dict[str, Any] | None
         if model in (name, name.removeprefix("models/"), name.removesuffix(":latest")):
             return card
     return None
+
+
+def check_shutdown(model: str, shutdown: datetime.date | None) -> None:
+    """Warn if `model` is shut down in less than WARN_DAYS days; raise UserError if it was."""
+    if shutdown is None:
+        return
+    days = (shutdown - datetime.date.today()).days
+    if days < 0:
+        raise UserError(
+            f"The judge {model} was shut down on {shutdown}: name another one with SKILLMIX_JUDGE_MODEL or the "
+            "setting `judge`; `skillmix judges` lists those that are known."
+        )
+    if days < WARN_DAYS:
+        logger.warning(
+            "The judge %s is shut down on %s, in %d days: after that it cannot judge, and scores of another "
+            "judge are not comparable.",
+            model,
+            shutdown,
+            days,
+        )
 
 
 def _shutdown(card: dict[str, Any], known: datetime.date | None) -> datetime.date | None:

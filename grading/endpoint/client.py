@@ -10,7 +10,6 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from grading.backend import Calls, Group, Reply, VoteCall
 from grading.endpoint.chat import replies_in
@@ -18,13 +17,11 @@ from grading.endpoint.dialect import Dialect
 from grading.endpoint.errors import CallFailedError, StatusError
 from grading.endpoint.learner import MOST_WASTED
 from grading.endpoint.rate_headers import ATTEMPTS
+from grading.endpoint.throttle import Throttle
 from grading.endpoint.transport import Transport
 from grading.failure import Cause, Failure
+from grading.models.spec import ModelSpec
 from grading.verdict import State
-
-if TYPE_CHECKING:
-    from grading.endpoint.throttle import Throttle
-    from grading.models.spec import ModelSpec
 
 _GIVE_UP_AFTER = 24  # failed requests in a row after which the endpoint counts as down, and the rest is not tried
 _GIVE_UP_AT_FIRST = 2  # the same, if none was ever answered
@@ -55,21 +52,21 @@ class VoteClient:
         self._unlucky = 0
         self._last: Failure | None = None
         self._deferred: set[str] = set()  # keys of calls that had their attempts once
-
-    def begin(self) -> None:
-        """Forget the failures of earlier calls, which may have passed."""
-        self._failures_in_a_row = 0
+        self._calls: Calls | None = None
 
     async def run(self, calls: Calls, begun: Iterator[VoteCall], hand: Callable[[Group], Awaitable[None]]) -> None:
         """Answer all calls that `begun`, an iterator of `calls`, yields, in their order.
 
         Replies are handed on as they come; what `hand` returns is done when they are on disk.
         """
+        if calls is not self._calls:  # failures of earlier ones may have passed
+            self._calls, self._failures_in_a_row = calls, 0
         self._charge = calls.charge
         self._doubt = asyncio.Lock()
         waiting = _Waiting(begun)
         url, name = self._spec.url("chat/completions"), self._spec.model
-        async with Transport(url, self._headers(), self._throttle, name=name) as transport:
+        headers = request_headers(self._spec, self._api_key)
+        async with Transport(url, headers, self._throttle, name=name) as transport:
 
             async def work(*, once: bool = False) -> bool:
                 # The workers take from one iterator and the throttle keeps their order, so that calls which
@@ -108,9 +105,6 @@ class VoteClient:
     def _known(self) -> bool:
         """Whether the endpoint's parameters are known, or that it accepts no request."""
         return self.ended is not None or (self._throttle.proved and self._dialect.settled)
-
-    def _headers(self) -> dict[str, str]:
-        return request_headers(self._spec, self._api_key)
 
     def _next(self, waiting: _Waiting) -> _Request | None:
         """A request for the next votes; None if none are left."""
@@ -156,9 +150,7 @@ class VoteClient:
                     continue
                 if isinstance(error, StatusError) and not error.passing:
                     if error.filtered:
-                        return self._replied_to(
-                            request, [Reply(State.REFUSED, detail=str(error.failure))] * request.asked
-                        )
+                        return self._replied_to(request, [error.reply()] * request.asked)
                     if error.luck:
                         luck += 1
                         if luck <= _LUCK:
@@ -189,7 +181,7 @@ class VoteClient:
                 if error.passing and self._throttle.proved and votes[0].key not in self._deferred:
                     self._deferred.update(vote.key for vote in votes)
                     return []
-                failed = Reply(State.API_FAILED, detail=str(error.failure), failure=error.failure)
+                failed = error.reply()
                 return [replace(failed, usage=error.usage), *[failed] * (request.asked - 1)]
             self._failures_in_a_row = 0
             replies = replies_in(content, request.asked)
@@ -259,11 +251,9 @@ class _Waiting:
         return taken
 
     def put_back(self, calls: Sequence[VoteCall]) -> None:
-        """Put these first in the queue."""
         self._returned.extendleft(reversed(calls))
 
     def defer(self, calls: Sequence[VoteCall]) -> None:
-        """Put these last in the queue."""
         self._deferred.extend(calls)
 
     def _next(self) -> VoteCall | None:

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 from grading.backend import Message, VoteCall
+from grading.endpoint.errors import StatusError
 from grading.endpoint.learner import Learner
+from grading.models.spec import ModelSpec
 from grading.protocol.prompt import verdict_schema
-
-if TYPE_CHECKING:
-    from grading.endpoint.errors import StatusError
-    from grading.models.spec import ModelSpec
-
-# The parts that a request may leave out. "json_schema" leaves the form of the reply at any JSON object,
-# "max_tokens" sends the limit as max_completion_tokens, "system" puts the system's text into the user's turn.
-OPTIONAL: Final = (
-    "json_schema",
-    "response_format",
-    "seed",
-    "n",
-    "temperature",
-    "reasoning_effort",
-    "max_tokens",
-    "system",
-)
 
 
 class Dialect(Learner):
     """The form of requests for votes to one endpoint.
+
+    Without "json_schema" the reply may be any JSON object, without "max_tokens" the limit is sent as
+    max_completion_tokens, and without "system" the system's text goes into the user's turn.
 
     Where an error names no part, they go without the form of the reply first, then without `seed` and `n`, then
     without all that is optional.
@@ -78,9 +66,10 @@ class Dialect(Learner):
             return "system"
         parts = self._parts(without, votes)
         for name in error.blamed():
-            named = self._of_form(without) if name == "response_format" else name
-            if named in parts or (named == "response_format" and "json_schema" in without):
-                return named
+            if name == "response_format" and self._has_form(without):
+                return "response_format" if "json_schema" in without else "json_schema"
+            if name in parts:
+                return name
         return None
 
     def _less(self, refused: frozenset[str], name: str) -> frozenset[str]:
@@ -95,24 +84,17 @@ class Dialect(Learner):
 
     def _parts(self, without: frozenset[str], votes: int) -> frozenset[str]:
         """The optional parts that a request has."""
-        spec = self._spec
-        absent = {
-            "json_schema": spec.response_format == "text",
-            "response_format": True,  # stands for any form; the schema is what is sent first
-            "seed": False,
-            "n": votes < 2,
-            "temperature": spec.temperature is None,
-            "reasoning_effort": spec.reasoning_effort is None,
+        depending = {
+            "json_schema": self._has_form(without),
+            "n": votes > 1,
+            "temperature": self._spec.temperature is not None,
+            "reasoning_effort": self._spec.reasoning_effort is not None,
         }
-        found = {name for name in OPTIONAL if not absent.get(name)} - without
-        if "response_format" in without:
-            found.discard("json_schema")
-        return frozenset(found)
+        present = {name for name, there in depending.items() if there}
+        return frozenset(present | {"seed", "max_tokens", "system"}) - without
 
-    def _of_form(self, without: frozenset[str]) -> str:
-        if self._spec.response_format == "text" or "response_format" in without:
-            return ""
-        return "response_format" if "json_schema" in without else "json_schema"
+    def _has_form(self, without: frozenset[str]) -> bool:
+        return self._spec.response_format != "text" and "response_format" not in without
 
 
 def _in_user_turn(messages: Sequence[Message]) -> list[Message]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from grading.backend import Reply
 from grading.endpoint.rate_headers import duration, may_pass, retry_after, wait_in_words
 from grading.failure import FINAL, MOST_WORDS, Cause, Failure
 from grading.keys import known_keys, redact, redacted
 from grading.safety.bounds import load_json
 from grading.safety.text import encodable
-from grading.verdict import Usage
+from grading.verdict import State, Usage
 
 _MOST_READ = 20_000  # characters of an error's body; a server's traceback follows its message
 _LONGEST_RESET = 600.0  # seconds; a quota that is renewed later is used up for this run
@@ -147,34 +148,17 @@ _WORDS = (
 )
 _CODES = ("code", "type", "status", "reason", "quotaId", "error_code", "statusCode", "status_code", "http_code")
 _DELAYS = ("retryDelay", "retry_delay", "retry_after", "retryAfter", "retry_after_seconds", "estimated_time")
-_STATUS_OF = {
-    "rate_limit_exceeded": 429,
-    "rate_limit_error": 429,
-    "resource_exhausted": 429,
-    "too_many_requests": 429,
-    "insufficient_quota": 429,
-    "server_error": 500,
-    "internal_server_error": 500,
-    "internal": 500,
-    "internal_error": 500,
-    "api_error": 500,
-    "timeout": 504,
-    "deadline_exceeded": 504,
-    "unavailable": 503,
-    "overloaded_error": 503,
-    "service_unavailable": 503,
-    "engine_overloaded": 503,
-    "invalid_request_error": 400,
-    "invalid_argument": 400,
-    "badrequesterror": 400,
-    "authentication_error": 401,
-    "invalid_api_key": 401,
-    "unauthenticated": 401,
-    "permission_denied": 403,
-    "not_found": 404,
-    "not_found_error": 404,
-    "model_not_found": 404,
+_NAMES = {  # by status, what errors call themselves
+    400: "invalid_request_error invalid_argument badrequesterror",
+    401: "authentication_error invalid_api_key unauthenticated",
+    403: "permission_denied",
+    404: "not_found not_found_error model_not_found",
+    429: "rate_limit_exceeded rate_limit_error resource_exhausted too_many_requests insufficient_quota",
+    500: "server_error internal_server_error internal internal_error api_error",
+    503: "unavailable overloaded_error service_unavailable engine_overloaded",
+    504: "timeout deadline_exceeded",
 }
+_STATUS_OF = {name: status for status, names in _NAMES.items() for name in names.split()}
 
 
 class CallFailedError(Exception):
@@ -182,6 +166,7 @@ class CallFailedError(Exception):
 
     passing = True
     busy = False
+    filtered = False  # the provider's filter stopped it
     loading = False  # the server is not ready yet
     after: float | None = None
 
@@ -190,29 +175,35 @@ class CallFailedError(Exception):
         self.failure = failure
         self.usage = usage  # that the failed reply reports: it may be charged
 
+    def reply(self) -> Reply:
+        """What the call gets in place of a reply."""
+        if self.filtered:
+            return Reply(State.REFUSED, detail=str(self.failure))
+        return Reply(State.API_FAILED, detail=str(self.failure), failure=self.failure)
+
 
 class NoReplyError(CallFailedError):
-    """The connection failed, broke off or timed out; `advised` if the words say what to do about it."""
+    """Nothing came, or it broke off; `advised` if the words say what to do about it."""
 
-    def __init__(self, words: str, *, advised: bool = False) -> None:
+    def __init__(self, words: str, *, advised: bool = False, passing: bool = True) -> None:
         super().__init__(Failure(Cause.NO_REPLY, None, one_line(words)))
         self.advised = advised
-
-
-class UnfitReplyError(CallFailedError):
-    """The reply is too large, or has an encoding that was not requested: a retry would not help."""
-
-    passing = False
-
-    def __init__(self, words: str, status: int | None = None) -> None:
-        super().__init__(Failure(Cause.NOT_A_CHAT, status, one_line(words)))
+        self.passing = passing
 
 
 class NotAChatError(CallFailedError):
-    """A success whose body is not a chat completion; the next reply may be one."""
+    """A success whose body is not a chat completion; the next reply may be one, unless it is not `passing`."""
 
-    def __init__(self, words: str, status: int, usage: Usage = Usage()) -> None:  # noqa: B008 - it is frozen
+    def __init__(
+        self,
+        words: str,
+        status: int,
+        usage: Usage = Usage(),  # noqa: B008 - it is frozen
+        *,
+        passing: bool = True,
+    ) -> None:
         super().__init__(Failure(Cause.NOT_A_CHAT, status, one_line(words)), usage)
+        self.passing = passing
 
 
 class StatusError(CallFailedError):
@@ -233,54 +224,35 @@ class StatusError(CallFailedError):
         self._text = _text_of(body)
         self._body = body
         self.after = _after(headers, body, words)
-        cause = _cause(status, self._text, f"{words} | {' '.join(_names_of(body))}", self.after)
+        names = (value for value in _values(body, _CODES) if isinstance(value, str))  # that it gives itself
+        cause = _cause(status, self._text, f"{words} | {' '.join(names)}", self.after)
         self.filtered = cause is Cause.REFUSED and _FILTER.search(self._text) is not None
         self.busy = cause is Cause.BUSY
         self.loading = self.busy and _LOADING.search(self._text) is not None
         self.passing = cause in (Cause.BUSY, Cause.SERVER, Cause.NO_REPLY)
+        self.final = cause in FINAL  # every further request would fail like this one
+        # The model's reply was not JSON, which the endpoint reports as an error of the request.
+        self.luck = _LUCK.search(self._text) is not None
+        self.of_system_role = _SYSTEM.search(self._text) is not None  # the endpoint refuses system messages
+        self.of_plain_http = _PLAIN_HTTP.search(self._text) is not None  # the endpoint expects https
         super().__init__(Failure(cause, status, words), usage)
-
-    @property
-    def final(self) -> bool:
-        """Whether every further request would fail like this one."""
-        return self.failure.cause in FINAL
-
-    @property
-    def luck(self) -> bool:
-        """Whether the model's reply was not JSON, which the endpoint reports as an error of the request."""
-        return _LUCK.search(self._text) is not None
-
-    @property
-    def of_system_role(self) -> bool:
-        """Whether the endpoint refuses system messages."""
-        return _SYSTEM.search(self._text) is not None
-
-    @property
-    def of_plain_http(self) -> bool:
-        """Whether the endpoint expects https."""
-        return _PLAIN_HTTP.search(self._text) is not None
 
     def blamed(self) -> list[str]:
         """The parameters that the error is about, by its fields or by its first words, in the order of mention."""
-        fields = [
-            str(name).rpartition(".")[2] if str(name) not in _COMPILED else str(name)
-            for name in _fields(self._body)
+        paths: list[str] = []
+        for value in _values(self._body, _FIELDS):
+            paths += map(str, value) if isinstance(value, list) else [value] if isinstance(value, str) else []
+        fields = [path.rpartition(".")[2] for path in paths] + [path.partition(".")[0] for path in paths]
+        found = [
+            name
+            for field in fields
+            for name, pattern in _COMPILED.items()
+            if field == name or (name != "n" and pattern.fullmatch(field))
         ]
-        fields += [str(name).partition(".")[0] for name in _fields(self._body)]
-        found = [name for field in fields for name, pattern in _COMPILED.items() if _is(name, pattern, field)]
         words = _CAMEL.sub("_", f"{self.failure.words[:200]} {self._text[:200]}")
         places = {name: match.start() for name, pattern in _COMPILED.items() if (match := pattern.search(words))}
         found += sorted(places, key=lambda name: places[name])
         return list(dict.fromkeys(found))
-
-
-def _is(name: str, pattern: re.Pattern[str], field: str) -> bool:
-    return field == "n" if name == "n" else pattern.fullmatch(field) is not None
-
-
-def error_of(status: int, headers: Mapping[str, str], content: bytes) -> StatusError:
-    """The error of a reply with a status of 300 or more."""
-    return StatusError(status, headers, body_of(content))
 
 
 def body_of(content: bytes) -> object:
@@ -291,15 +263,15 @@ def body_of(content: bytes) -> object:
         return redact(content[: 4 * _MOST_READ].decode(errors="replace"))[:_MOST_READ]
 
 
-def error_within(status: int, headers: Mapping[str, str], error: object, usage: Usage) -> CallFailedError:
+def error_within(status: int, error: object, usage: Usage) -> CallFailedError:
     """The error that a reply of success holds, treated by the code that it carries."""
     body = {"error": error}
     if (code := next(_codes_of(error), None)) is not None:
-        return StatusError(code, headers, body, usage)
+        return StatusError(code, {}, body, usage)
     # Without a code the words decide: an account without credits gets no other reply from a retry.
     words = one_line(_words(body, 0)) or f"no chat completion: {one_line(_dumped(error))}"
     code = 402 if _QUOTA.search(words) or _OF_THE_DAY.search(words) else 429 if _TOO_FAST.search(words) else 400
-    worded = StatusError(code, headers, body, usage)
+    worded = StatusError(code, {}, body, usage)
     if not worded.final and not worded.busy:
         return NotAChatError(words, status, usage)
     worded.failure = replace(worded.failure, status=status)
@@ -315,11 +287,6 @@ def one_line(text: str) -> str:
     """A text without keys, line ends and what is too long."""
     flat = " ".join(encodable(redact(text[: 4 * MOST_WORDS])).split())
     return flat if len(flat) <= MOST_WORDS else f"{flat[:MOST_WORDS]}..."
-
-
-def _names_of(body: object) -> Iterator[str]:
-    """The names that an error gives itself."""
-    return (value for one in _walk(body) for name in _CODES if isinstance(value := one.get(name), str))
 
 
 def _words(body: object, depth: int) -> str:
@@ -386,24 +353,19 @@ def _walk(body: object, depth: int = 0) -> Iterator[dict[str, Any]]:
             return
 
 
-def _fields(body: object) -> Iterator[object]:
-    for one in _walk(body):
-        for name in _FIELDS:
-            value = one.get(name)
-            yield from value if isinstance(value, list) else (value,) if isinstance(value, str) else ()
+def _values(body: object, names: Sequence[str]) -> Iterator[Any]:
+    """What an error and those inside it have under `names`, the outermost first."""
+    return (one[name] for one in _walk(body) for name in names if name in one)
 
 
 def _codes_of(error: object) -> Iterator[int]:
     """The status codes that an error carries, the outermost first."""
-    for one in _walk({"error": error}):
-        for name in _CODES:
-            value = one.get(name)
-            if isinstance(value, str) and value.isdecimal() and len(value) == 3:
-                value = int(value)
-            if isinstance(value, int) and not isinstance(value, bool) and 400 <= value < 600:
-                yield value
-            elif isinstance(value, str) and value.lower() in _STATUS_OF:
-                yield _STATUS_OF[value.lower()]
+    for value in _values({"error": error}, _CODES):
+        if isinstance(value, str) and value.lower() in _STATUS_OF:
+            yield _STATUS_OF[value.lower()]
+        code = int(value) if isinstance(value, str) and value.isdecimal() and len(value) == 3 else value
+        if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600:
+            yield code
 
 
 def _after(headers: Mapping[str, str], body: object, words: str) -> float | None:
@@ -411,14 +373,11 @@ def _after(headers: Mapping[str, str], body: object, words: str) -> float | None
     told = retry_after(headers)
     if told is not None:
         return told
-    for one in _walk(body):
-        for name in _DELAYS:
-            value = one.get(name)
-            if isinstance(value, dict):
-                value = value.get("seconds")
-            seconds = duration(str(value)) if isinstance(value, str | int | float) else None
-            if seconds is not None:
-                return seconds
+    for value in _values(body, _DELAYS):
+        delay = value.get("seconds") if isinstance(value, dict) else value
+        seconds = duration(str(delay)) if isinstance(delay, str | int | float) else None
+        if seconds is not None:
+            return seconds
     return wait_in_words(words)
 
 

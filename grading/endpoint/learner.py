@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
-if TYPE_CHECKING:
-    from grading.endpoint.errors import StatusError
+from grading.endpoint.errors import StatusError
 
 MOST_WASTED: Final = 5  # requests that may be refused until a run ends
 _SUSPECT: Final = frozenset({400, 404, 405, 415, 422, 500, 501})  # statuses with which a parameter is refused

@@ -135,7 +135,6 @@ class Throttle:
             return now
 
     def leave(self) -> None:
-        """Record that the request is no longer in flight."""
         self._in_flight -= 1
         self._changed.set()
 
@@ -207,15 +206,10 @@ class Throttle:
     def _wait(self) -> float:
         """Seconds until the next request may leave; infinite if one has to come back first."""
         now = _now()
-        if self._in_flight >= self._most_now(now):
+        first = _FIRST if self.adaptive and not self.proved else self.bound
+        if self._in_flight >= max(1, int(min(self.bound, first, self._most.value(now)))):
             return math.inf
-        return max(self._closed_until, self._next) - now if self.adaptive else 0.0
-
-    def _most_now(self, now: float) -> int:
-        if not self.adaptive:
-            return self.bound
-        first = _FIRST if not self.proved else self.bound
-        return max(1, int(min(self.bound, first, self._most.value(now))))
+        return max(self._closed_until, self._next) - now
 
     def _pace_now(self, now: float) -> float:
         if math.isinf(self._backed_off):  # nothing was refused yet

@@ -13,8 +13,7 @@ import random
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from types import TracebackType
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Self
 
 import aiohttp
@@ -22,14 +21,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from grading.endpoint.bodies import ACCEPTED, MOST_BODY, BodyError, BrokenBodyError, Unpacker
 from grading.endpoint.chat import failure_in
-from grading.endpoint.errors import (
-    CallFailedError,
-    NoReplyError,
-    NotAChatError,
-    UnfitReplyError,
-    error_of,
-    words_of,
-)
+from grading.endpoint.errors import CallFailedError, NoReplyError, NotAChatError, StatusError, body_of, words_of
 from grading.endpoint.rate_headers import ATTEMPTS, BACKOFF, quota
 from grading.endpoint.route import fault_of, proxy_of, refuse_of_proxy, trusted
 from grading.endpoint.throttle import Throttle
@@ -56,6 +48,7 @@ class _Progress:
     last: float = 0.0
 
 
+@dataclass(eq=False, repr=False)
 class Transport:
     """Sends chat requests to `url` as `throttle` lets them out; use as an async context manager.
 
@@ -64,48 +57,36 @@ class Transport:
     any other; without it the caller decides.
     """
 
-    def __init__(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        throttle: Throttle,
-        *,
-        name: str,
-        timeout: float | None = None,
-        verify: bool = True,
-        charged: bool = False,
-    ) -> None:
-        self._url = url
-        # Not the session's, since aiohttp gives those to the proxy, too, and the key is among them.
-        self._headers = {**headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED}
-        self._keys = known_keys()
-        self.throttle = throttle
-        self._name = name
-        self._asked = 0  # calls that have no reply yet
-        self._replied = 0.0  # when the last reply came, or the first of these calls was made
-        self._last: CallFailedError | None = None
-        self._timeout = timeout
-        self._verify = verify
-        self._charged = charged
+    url: str
+    headers: Mapping[str, str]
+    throttle: Throttle
+    _: KW_ONLY
+    name: str
+    timeout: float | None = None
+    verify: bool = True
+    charged: bool = False
 
     async def __aenter__(self) -> Self:
         self.throttle.open()
+        self._keys = known_keys()
+        self._asked = 0  # calls that have no reply yet
+        self._replied = 0.0  # when the last reply came, or the first of these calls was made
+        self._last: CallFailedError | None = None
+        # Not the session's, since aiohttp gives those to the proxy, too, and the key is among them.
+        self._headers = {**self.headers, "Content-Type": "application/json", "Accept-Encoding": ACCEPTED}
+        total = _TIMEOUT if self.timeout is None else self.timeout
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=self.throttle.bound, ssl=trusted(self._url) if self._verify else False
+                limit=self.throttle.bound, ssl=trusted(self.url) if self.verify else False
             ),
-            timeout=aiohttp.ClientTimeout(
-                total=_TIMEOUT if self._timeout is None else self._timeout, sock_connect=_CONNECT_TIMEOUT
-            ),
+            timeout=aiohttp.ClientTimeout(total=total, sock_connect=_CONNECT_TIMEOUT),
             auto_decompress=False,
-            proxy=proxy_of(self._url),
+            proxy=proxy_of(self.url),
         )
         self._watching = asyncio.create_task(self._watch())
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._watching.cancel()
         await self._session.close()
 
@@ -149,16 +130,16 @@ class Transport:
         progress.first = progress.first or progress.last
         try:
             async with self._session.post(
-                self._url, data=data, headers=self._headers, allow_redirects=False
+                self.url, data=data, headers=self._headers, allow_redirects=False
             ) as response:
                 refuse_of_proxy(response)
                 try:
-                    content = await _body(response)
+                    content = await content_of(response)
                 except BodyError as error:
                     response.close()  # the rest of it is not awaited
                     if response.status < 300:
-                        kind = NotAChatError if isinstance(error, BrokenBodyError) else UnfitReplyError
-                        raise kind(str(error), response.status) from error
+                        passing = isinstance(error, BrokenBodyError)
+                        raise NotAChatError(str(error), response.status, passing=passing) from error
                     content = str(error).encode()
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             fault = fault_of(error)
@@ -172,7 +153,7 @@ class Transport:
             self.throttle.advised(quota(headers, "requests"), quota(headers, "tokens"))
         failure: CallFailedError | None = None
         if response.status >= 300:
-            failure = error_of(response.status, headers, content)
+            failure = StatusError(response.status, headers, body_of(content))
         else:
             reply = parsed(content, self._keys, response.status)
             failure = failure_in(reply, response.status)
@@ -184,7 +165,7 @@ class Transport:
         raise failure
 
     def _may_pass(self, error: BaseException) -> bool:
-        return isinstance(error, CallFailedError) and error.passing and (self._charged or not error.usage)
+        return isinstance(error, CallFailedError) and error.passing and (self.charged or not error.usage)
 
     async def _watch(self) -> None:
         """Log the wait whenever no reply has come for long."""
@@ -195,7 +176,7 @@ class Transport:
             if self._asked and now - max(self._replied, said) > _SILENCE:
                 said = now
                 last = f" The last failure: {self._last}" if self._last else ""
-                logger.warning("No reply has come for %.0f s from %s.%s", now - self._replied, self._name, last)
+                logger.warning("No reply has come for %.0f s from %s.%s", now - self._replied, self.name, last)
 
     def _slow_down(self, failure: CallFailedError, sent: float) -> None:
         self._last = failure
@@ -208,7 +189,8 @@ class Transport:
             self.throttle.refused(sent, failure.after, str(failure))
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
+async def content_of(response: aiohttp.ClientResponse) -> bytes:
+    """The unpacked body of a reply; BodyError if it is too large or packed otherwise than was requested."""
     encoding = response.headers.get("Content-Encoding", "")
     if not encoding and response.content_length is not None and response.content_length <= MOST_BODY:
         return await response.read()

@@ -41,6 +41,7 @@ _PACKAGES = ("torch", "transformers", "llguidance")
 _CHUNK = re.compile("[^\\W\u2e80-\U0010ffff]{1,32}|.", re.DOTALL)
 
 
+@dataclass(frozen=True)
 class LocalBackend:
     """A Backend over a causal chat model from a directory or the Hub, on the GPU if there is one, else the CPU.
 
@@ -52,14 +53,11 @@ class LocalBackend:
     on its batch as far as the arithmetic does: hardly ever in float32, one vote in six in bfloat16.
     """
 
-    def __init__(
-        self, model: str, *, temperature: float, max_tokens: int, batch_size: int, dtype: str | None = None
-    ) -> None:
-        self.model = model
-        self.temperature = temperature
-        self.max_tokens = max_tokens
-        self.batch_size = batch_size
-        self.dtype = dtype
+    model: str
+    temperature: float
+    max_tokens: int
+    batch_size: int
+    dtype: str | None = None
 
     def check(self) -> None:
         """Look at packages, configuration and tokenizer, not at weights; raise UserError in one sentence."""
@@ -84,8 +82,11 @@ class LocalBackend:
         judge = load_judge(self.model, self.dtype)
         room = judge.context - self.max_tokens
         fitting = []
-        for messages, votes in _by_messages(wanted):
-            prompt = _encode(judge.tokenizer, messages)
+        groups: dict[str, list[VoteCall]] = {}
+        for call in wanted:
+            groups.setdefault(json.dumps(call.messages), []).append(call)
+        for votes in groups.values():
+            prompt = _encode(judge.tokenizer, votes[0].messages)
             if len(prompt) <= room:
                 fitting.append([(call, prompt) for call in votes])
                 continue
@@ -131,7 +132,8 @@ class LocalBackend:
         """The next token of a row, of those its grammar allows; `logits` covers the vocabulary."""
         import torch
 
-        allowed = row.allowed()
+        bias = torch.frombuffer(bytearray(row.matcher.compute_logit_bias()), dtype=torch.uint8)
+        allowed = bias.nonzero()[:, 0]
         allowed = allowed[allowed < len(logits)].to(logits.device)  # some tokenizers exceed their model
         scores = logits[allowed].float()
         if self.temperature > 0:
@@ -281,13 +283,6 @@ class _Row:
         self.written += self.fresh
         self.done = self.matcher.is_stopped() or len(self.written) >= limit
 
-    def allowed(self) -> torch.Tensor:
-        """The tokens that may come next, ascending, on the CPU."""
-        import torch
-
-        bias = torch.frombuffer(bytearray(self.matcher.compute_logit_bias()), dtype=torch.uint8)
-        return bias.nonzero()[:, 0]
-
 
 class _Decoder:
     """The model's cache for one batch.
@@ -408,13 +403,6 @@ def _plain(tokenizer: Any, text: str) -> str:
         if token.special and len(token.content) > 1:
             text = text.replace(token.content, f"{token.content[0]} {token.content[1:]}")
     return text.encode("utf-8", "replace").decode()
-
-
-def _by_messages(calls: Iterable[VoteCall]) -> Iterator[tuple[tuple[Message, ...], list[VoteCall]]]:
-    groups: dict[str, list[VoteCall]] = {}
-    for call in calls:
-        groups.setdefault(json.dumps(call.messages), []).append(call)
-    return ((votes[0].messages, votes) for votes in groups.values())
 
 
 def _batches(groups: Iterable[list[_Prompted]], size: int) -> Iterator[list[_Prompted]]:

@@ -16,6 +16,7 @@ from grading.protocol.prompt import PROMPT_VERSION
 from grading.safety.bounds import own_yaml
 
 MOST_VOTES = 999  # of a judge on an answer
+_FILE = ("grading.models", "judges.yaml")
 
 
 class JudgeSpec(ModelSpec):
@@ -61,19 +62,15 @@ Judge = str | Mapping[str, Any] | JudgeSpec
 
 
 @cache
-def _table() -> Any:
-    return own_yaml("grading.models", "judges.yaml")
+def known_judges() -> dict[str, JudgeSpec]:
+    """The judges of judges.yaml by name, without their prices."""
+    return {name: JudgeSpec.model_validate(spec) for name, spec in own_yaml(*_FILE)["judges"].items()}
 
 
 @cache
-def known_judges() -> dict[str, JudgeSpec]:
-    """The judges of judges.yaml by name, without their prices."""
-    return {name: JudgeSpec.model_validate(spec) for name, spec in _table()["judges"].items()}
-
-
 def default_judge() -> str:
     """The name of the judge that is used when none is named."""
-    return str(_table()["default"])
+    return str(own_yaml(*_FILE)["default"])
 
 
 def resolve_judge(judge: Judge, *, options: bool = False, **overrides: Any) -> JudgeSpec:

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from grading.errors import UserError, first_fault
 from grading.safety.bounds import MOST_YAML, load_yaml, own_yaml, read_text
@@ -78,13 +78,16 @@ class _Row(Price):
         return Price.model_validate(self.model_dump(exclude={"provider", "model"}))
 
 
-_Rows = TypeAdapter(list[_Row])
+class _File(BaseModel):
+    prices: list[_Row]
+
+
 PriceTable = dict[tuple[str, str], Price]
 
 
 def price_table() -> PriceTable:
     """The prices by provider and model: those of prices.yaml under those of the file SKILLMIX_PRICES."""
-    rows = _Rows.validate_python(own_yaml(*_BUNDLED)["prices"])
+    rows = _File.model_validate(own_yaml(*_BUNDLED)).prices
     own = os.environ.get(PRICES_VARIABLE)
     if own:
         rows += _own_rows(Path(own))
@@ -105,15 +108,10 @@ def price_by_model(model: str, table: PriceTable) -> Price | None:
 
 def _own_rows(path: Path) -> list[_Row]:
     try:
-        return _Rows.validate_python(load_yaml(read_text(path, MOST_YAML))["prices"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _File.model_validate(load_yaml(read_text(path, MOST_YAML))).prices
+    except (OSError, ValueError) as error:
+        reason = first_fault(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
         raise UserError(
-            f"The price file {path} ({PRICES_VARIABLE}) cannot be used ({_reason(error)}): it has a list "
+            f"The price file {path} ({PRICES_VARIABLE}) cannot be used ({reason}): it has a list "
             "`prices` of rows with provider, model, input and output, and where known cached_input, date, source."
         ) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        return str(first_fault(error))
-    return str(error).splitlines()[0] if isinstance(error, OSError | ValueError) else "it has no such list"

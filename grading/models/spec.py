@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from grading.errors import UserError, first_fault
+from grading.failure import Cause
 from grading.keys import key_in_address, redact, register_keys
 from grading.models.fingerprint import weights_fingerprint
 from grading.models.price import Price, price_table
@@ -83,6 +84,23 @@ class ModelSpec(BaseModel):
     def named(self, argument: str) -> str:
         """An argument of open_judge as its caller typed it: the option of a command, or its own name."""
         return f"--{argument.replace('_', '-')}" if self._options else argument
+
+    def remedy(self, cause: Cause) -> str:
+        """Advice for the user after a failure of its endpoint, as the end of a sentence."""
+        model, url = self.option("MODEL"), self.option("BASE_URL")
+        return {
+            Cause.KEY: f"set {self.key_variable} to a valid key",
+            Cause.CREDITS: "add credits or raise the quota of the account",
+            Cause.MODEL: f"set {model} to a model that {self.base_url} serves",
+            Cause.REGION: f"name another endpoint with {url}",
+            Cause.NO_CHAT: f"set {url} to the right address, which usually ends in /v1",
+            Cause.REFUSED: f"name another {self.role} with {model} and {url}, or change its parameters",
+            Cause.TOO_LONG: f"set max_tokens lower, or name a {self.role} with a longer context with {model}",
+            Cause.BUSY: "run it again later, or with a lower concurrency",
+            Cause.SERVER: "run it again when the endpoint works",
+            Cause.NO_REPLY: f"check the connection and {url}, then run it again",
+            Cause.NOT_A_CHAT: f"check that {url} is the address of an OpenAI-compatible endpoint",
+        }[cause]
 
     def url(self, route: str) -> str:
         """The address of a route such as "models"; a version in the query of `base_url` stays at its end."""

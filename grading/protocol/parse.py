@@ -35,7 +35,7 @@ class _NotAVerdictError(ValueError):
     """The reply cannot be read as exactly one verdict."""
 
 
-def read_vote(call: VoteCall, reply: Reply, *, stored: bool, judge: str = "") -> Vote:
+def read_vote(call: VoteCall, reply: Reply, *, judge: str = "") -> Vote:
     """Read `reply` as a vote on `call`; an invalid reply gives a vote whose state says why.
 
     A reply that holds only reasoning is a verdict if the reasoning ends with one and holds no other.
@@ -45,13 +45,12 @@ def read_vote(call: VoteCall, reply: Reply, *, stored: bool, judge: str = "") ->
         with suppress(_NotAVerdictError):
             marks = _marks(call, reply.text)
             state, detail = State.GRADED, "the verdict is at the end of the reasoning"
-        return Vote(call.number, state, marks, reply.text, detail, reply.usage, stored, judge)
-    if state is State.GRADED:
+    elif state is State.GRADED:
         try:
             marks = _marks_of(call, reply.text)
         except _NotAVerdictError as error:
             state, detail = State.PARSE_FAILED, str(error)
-    return Vote(call.number, state, marks, reply.text, detail, reply.usage, stored, judge)
+    return Vote(call.number, state, marks, reply.text, detail, reply.usage, reply.stored, judge)
 
 
 def _marks_of(call: VoteCall, text: str) -> dict[str, Mark]:
@@ -126,10 +125,7 @@ def _top_level(text: str, criteria: tuple[str, ...]) -> Iterator[dict[str, Any]]
     opening = re.compile(r"\{\s*(?:" + "|".join(re.escape(json.dumps(c)) for c in criteria) + r")\s*:")
     position = text.find("{")
     while position != -1:
-        try:
-            value, end = _decoded(decoder, text, position)
-        except RecursionError as error:
-            raise _NotAVerdictError("the reply is nested too deeply") from error
+        value, end = _decoded(decoder, text, position)
         if value is None and opening.match(text, position):
             raise _NotAVerdictError("the reply holds a verdict that is broken off or malformed")
         if isinstance(value, dict):
@@ -143,7 +139,7 @@ def _anywhere(text: str) -> Iterator[dict[str, Any]]:
     for opening in _OBJECT_OF_OBJECTS.finditer(text):
         try:
             value, _ = _decoded(decoder, text, opening.start())
-        except RecursionError:
+        except _NotAVerdictError:
             continue  # the objects inside come up by themselves
         if isinstance(value, dict):
             yield value
@@ -155,6 +151,8 @@ def _decoded(decoder: json.JSONDecoder, text: str, position: int) -> tuple[Any, 
         return decoder.raw_decode(text, position)
     except _NotAVerdictError:
         raise
+    except RecursionError as error:
+        raise _NotAVerdictError("the reply is nested too deeply") from error
     except ValueError:  # not JSON, or a number of thousands of digits
         return None, position + 1
 

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import cache
 from itertools import count
 from typing import Any
-
-from jinja2 import Template
 
 from grading.backend import Message
 from grading.errors import UserError
@@ -27,11 +24,6 @@ PROMPT_VERSION = "5"  # in every store key and every result; a changed template 
 _LONGEST_ID = 64  # characters
 
 
-@cache
-def _template(name: str) -> Template:
-    return own_template("grading.protocol", "prompts", name)
-
-
 def build_messages(request: GradingRequest) -> tuple[Message, ...]:
     """Render the chat messages of one grading; the same request always gives the same bytes.
 
@@ -41,7 +33,7 @@ def build_messages(request: GradingRequest) -> tuple[Message, ...]:
     context, answer = visible(request.context), visible(request.answer)
     # One line each, so that no text can begin a further criterion.
     criteria = [(criterion.id, " ".join(visible(criterion.text).split())) for criterion in request.criteria]
-    user = _template("user.jinja").render(
+    user = own_template("grading.protocol", "prompts", "user.jinja").render(
         context=defused(context),
         criteria=[(json.dumps(id_, ensure_ascii=False), defused(text)) for id_, text in criteria],
         answer=defused(answer),
@@ -49,7 +41,8 @@ def build_messages(request: GradingRequest) -> tuple[Message, ...]:
         least=LEAST_WORDS,
         fence=_fence(request),
     )
-    return ({"role": "system", "content": _template("system.jinja").render()}, {"role": "user", "content": user})
+    system = own_template("grading.protocol", "prompts", "system.jinja").render()
+    return ({"role": "system", "content": system}, {"role": "user", "content": user})
 
 
 def _fence(request: GradingRequest) -> str:

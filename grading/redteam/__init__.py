@@ -8,6 +8,6 @@ print(report.table())
 
 from grading.redteam.items import RedTeamItem as RedTeamItem
 from grading.redteam.items import redteam_items as redteam_items
-from grading.redteam.outcome import Outcome as Outcome
+from grading.redteam.report import Outcome as Outcome
 from grading.redteam.report import Report as Report
 from grading.redteam.report import run_redteam as run_redteam

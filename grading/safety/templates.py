@@ -8,7 +8,8 @@ its values, and a few filters. It may not call, assign, define macros or read ot
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -55,6 +56,7 @@ def environment(**options: Any) -> ImmutableSandboxedEnvironment:
     return ImmutableSandboxedEnvironment(**(usual | options))
 
 
+@cache
 def own_template(package: str, *path: str, **options: Any) -> Template:
     """A template that comes with a package of ours; `options` are Jinja's."""
     return environment(**options).from_string(files(package).joinpath(*path).read_text(encoding="utf-8"))
@@ -109,14 +111,14 @@ def _join(value: Any, separator: str = "", attribute: str | None = None) -> str:
     return str(separator).join(parts)
 
 
+@dataclass
 class _Check:
     """Refuses what a template of others may not use."""
 
-    def __init__(self, names: frozenset[str], lists: frozenset[str], fields: frozenset[str]) -> None:
-        self._names = names
-        self._lists = lists
-        self._fields = fields
-        self._number = 0
+    _names: frozenset[str]
+    _lists: frozenset[str]
+    _fields: frozenset[str]
+    _number: int = 0  # of nodes so far
 
     def template(self, tree: nodes.Template) -> None:
         """Raise TemplateRefusedError with the line of what is first refused."""

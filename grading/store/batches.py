@@ -10,6 +10,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from grading.home import StorePlace
+from grading.store.database import insert, select
 from grading.store.opening import open_database
 
 
@@ -60,11 +61,11 @@ class BatchStore:
         id_ = uuid.uuid4().hex
         self._db.write(
             (
-                "INSERT INTO batches (id, base_url, judge, refused) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                insert("batches", ("id", "base_url", "judge", "refused")),
                 [(id_, base_url, judge, " ".join(sorted(refused)))],
             ),
             (
-                "INSERT INTO batch_votes VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                insert("batch_votes"),
                 [
                     (id_, number, place, key)
                     for number, request in enumerate(requests)
@@ -104,13 +105,11 @@ class BatchStore:
         self._db.close()
 
     def _read(self, where: str, *values: str) -> list[Batch]:
-        rows = self._db.rows(
-            f"SELECT id, base_url, judge, refused, file, remote, planned FROM batches {where}",  # noqa: S608
-            values,
-        )
         return [
             Batch(id_, base_url, judge, frozenset(refused.split()), file, remote, planned, self._requests(id_))
-            for id_, base_url, judge, refused, file, remote, planned in rows
+            for id_, base_url, judge, refused, file, remote, planned in self._db.rows(
+                f"{select('batches')} {where}", values
+            )
         ]
 
     def _requests(self, id_: str) -> tuple[tuple[str, ...], ...]:

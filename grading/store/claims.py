@@ -18,7 +18,6 @@ from pathlib import Path
 
 from grading.errors import UserError
 from grading.home import StorePlace
-from grading.store.database import for_keys
 from grading.store.opening import open_database
 
 LEASE = 30.0  # seconds
@@ -73,7 +72,7 @@ class Claims:
         answered = {key for [key] in self._db.rows_for("SELECT key FROM replies WHERE key IN", mine)}
         answered.difference_update(damaged)
         if answered:
-            self._db.write(*for_keys("DELETE FROM claims WHERE key IN", answered))
+            self._db.write(("DELETE FROM claims WHERE key = ?", [(key,) for key in answered]))
         return mine - answered
 
     @contextmanager

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from grading.commands.options import AsJson, Judge, OutFileIfAny
 from grading.commands.words import many
-
-if TYPE_CHECKING:
-    from grading.home import StorePlace
-    from grading.store.replies import VerdictStore
+from grading.errors import UserError
+from grading.failure import Cause, Failure
+from grading.home import StorePlace, named_store, verdict_store
+from grading.models.judge import resolve_judge
+from grading.models.price import price_by_model, price_table
+from grading.safety.atomic import atomic_file
+from grading.store.batches import BatchStore
+from grading.store.replies import VerdictStore
 
 app = typer.Typer(help="Inspect, export, copy, prune and repair the verdict store.", no_args_is_help=True)
 
@@ -31,7 +36,7 @@ _MOST_DAYS = 700_000.0  # before which the calendar has dates
 def stats(file: _File = None, as_json: AsJson = False) -> None:
     """Print votes, tokens and dollars by judge, the file's size, the first and last vote, and open batches."""
     with _open(file) as store:
-        summary = _summary(store) | {"open_batches": _open_batches(store.place)}
+        summary = _summary(store)
     if as_json:
         typer.echo(json.dumps(summary))
     else:
@@ -44,10 +49,6 @@ def failures(file: _File = None, judge: Judge = None, as_json: AsJson = False) -
 
     --judge limits the list to one judge.
     """
-    from collections import Counter
-
-    from grading.failure import Cause, Failure
-
     with _open(file) as store:
         found = list(store.failures(_model(judge)))
     if as_json:
@@ -67,9 +68,6 @@ def export(
     out: OutFileIfAny = None,
 ) -> None:
     """Write all stored replies, or those of --judge, as JSON Lines, with a field for each column."""
-    from grading.errors import UserError
-    from grading.safety.atomic import atomic_file
-
     with _open(file) as store:
         lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in store.records(_model(judge)))
         try:
@@ -97,8 +95,6 @@ def prune(
 
     Open batches at the provider stay; --batches abandons them.
     """
-    from grading.errors import UserError
-
     if batches:
         if judge is not None or older_than is not None:
             raise UserError("--batches gives up all open batches: leave out --judge and --older-than.")
@@ -122,7 +118,6 @@ def prune(
 @app.command()
 def repair(file: _File = None, as_json: AsJson = False) -> None:
     """Copy all that can be read of a damaged store into a new one in its place, and set the old one aside."""
-    from grading.errors import UserError
     from grading.store.repair import repair_store
 
     path = _place(file)
@@ -157,8 +152,6 @@ def copy_(
     as_json: AsJson = False,
 ) -> None:
     """Copy replies, failed calls and open batches from one store into another, which keeps what it has."""
-    from grading.errors import UserError
-    from grading.home import named_store, verdict_store
     from grading.store.copying import copy_store
 
     if source is None and target is None:
@@ -181,8 +174,6 @@ def copy_(
 
 
 def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
-    from grading.store.batches import BatchStore
-
     with _open(file) as store, closing(BatchStore(store.place)) as found:
         given_up = found.open()
         for batch in given_up if yes else ():
@@ -195,32 +186,12 @@ def _prune_batches(file: Path | None, *, yes: bool, as_json: bool) -> None:
         typer.echo(f"Gave up {what}." if yes else f"Add --yes to give up {what}, already paid for.")
 
 
-def _open_batches(place: StorePlace) -> list[dict[str, Any]]:
-    from grading.store.batches import BatchStore
-
-    with closing(BatchStore(place)) as batches:
-        return [
-            {
-                "batch": batch.remote or None,
-                "judge": batch.judge,
-                "votes": len(batch.keys),
-                "planned": batch.planned,
-            }
-            for batch in batches.open()
-        ]
-
-
 def _model(judge: str | None) -> str | None:
     """The model id under which a judge's votes are stored."""
-    from grading.models.judge import resolve_judge
-
     return None if judge is None else resolve_judge(judge).model
 
 
 def _place(file: Path | None) -> StorePlace:
-    from grading.errors import UserError
-    from grading.home import verdict_store
-
     place = file or verdict_store()
     if isinstance(place, Path) and not place.is_file():
         raise UserError(
@@ -230,14 +201,12 @@ def _place(file: Path | None) -> StorePlace:
 
 
 def _open(file: Path | None) -> closing[VerdictStore]:
-    from grading.store.replies import VerdictStore
-
     return closing(VerdictStore(_place(file)))
 
 
 def _summary(store: VerdictStore) -> dict[str, Any]:
-    from grading.models.price import price_by_model, price_table
-
+    with closing(BatchStore(store.place)) as batches:
+        open_batches = batches.open()
     table = price_table()
     judges: list[dict[str, Any]] = []
     for votes in store.summarise():
@@ -263,6 +232,10 @@ def _summary(store: VerdictStore) -> dict[str, Any]:
         "first": min((one["first"] for one in judges), default=None),
         "last": max((one["last"] for one in judges), default=None),
         "judges": judges,
+        "open_batches": [
+            {"batch": one.remote or None, "judge": one.judge, "votes": len(one.keys), "planned": one.planned}
+            for one in open_batches
+        ],
     }
 
 

@@ -11,17 +11,13 @@ from pathlib import Path
 
 from grading.errors import UserError
 from grading.home import StorePlace
+from grading.store.database import insert, select
 from grading.store.opening import open_database
-from grading.store.replies import COLUMNS, intact_row
+from grading.store.replies import intact_row
 from grading.store.sqlite import copy_with_log, on_network
 
 _CHUNK = 1000  # rows in one transaction
-_TABLES = {
-    "replies": COLUMNS,
-    "batches": ("id", "base_url", "judge", "refused", "file", "remote", "planned"),
-    "batch_votes": ("batch", "request", "place", "key"),
-    "failures": ("key", "judge", "cause", "status", "words", "created"),
-}
+_TABLES = ("replies", "batches", "batch_votes", "failures")
 
 
 @dataclass(frozen=True)
@@ -51,12 +47,8 @@ def copy_store(source: StorePlace, target: StorePlace) -> Copied:
         found = dict.fromkeys(_TABLES, 0)
         read = damaged = 0
         batches: set[str] = set()
-        for table, columns in _TABLES.items():
-            insert = (
-                f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) "  # noqa: S608
-                "ON CONFLICT DO NOTHING"
-            )
-            rows = old.stream(f"SELECT {', '.join(columns)} FROM {table}")  # noqa: S608
+        for table in _TABLES:
+            rows = old.stream(select(table))
             while chunk := list(islice(rows, _CHUNK)):
                 if table == "replies":
                     intact = [row for row in map(intact_row, chunk) if row is not None]
@@ -66,7 +58,7 @@ def copy_store(source: StorePlace, target: StorePlace) -> Copied:
                     batches.update(row[0] for row in chunk)
                 elif table == "batch_votes":  # one that was planned since then has none of its own there
                     chunk = [row for row in chunk if row[0] in batches]
-                found[table] += new.write((insert, chunk))
+                found[table] += new.write((insert(table), chunk))
         new.write(("DELETE FROM failures WHERE key IN (SELECT key FROM replies)", [()]))
     return Copied(found["replies"], read - found["replies"], damaged, found["failures"], found["batches"])
 

@@ -10,61 +10,51 @@ from typing import Any, ClassVar
 from grading.home import StorePlace
 
 VERSION = 4  # 1 had no column `refused`, 2 no batches, 3 no claims and failures
-# {now} is the time in UTC as "YYYY-MM-DD HH:MM:SS", {kind} what a database says of a table with a key of its own.
-TABLES = (
-    """
-CREATE TABLE IF NOT EXISTS replies (
-    key TEXT PRIMARY KEY,
-    judge TEXT NOT NULL,
-    state TEXT NOT NULL,
-    text TEXT NOT NULL,
-    detail TEXT NOT NULL,
-    prompt_tokens INTEGER NOT NULL,
-    completion_tokens INTEGER NOT NULL,
-    cached_tokens INTEGER NOT NULL,
-    created TEXT NOT NULL DEFAULT {now},
-    refused TEXT NOT NULL DEFAULT ''
-) {kind}
-""",
-    """
-CREATE TABLE IF NOT EXISTS batches (
-    id TEXT PRIMARY KEY,
-    base_url TEXT NOT NULL,
-    judge TEXT NOT NULL,
-    refused TEXT NOT NULL,
-    file TEXT NOT NULL DEFAULT '',
-    remote TEXT NOT NULL DEFAULT '',
-    planned TEXT NOT NULL DEFAULT {now}
-) {kind}
-""",
-    """
-CREATE TABLE IF NOT EXISTS batch_votes (
-    batch TEXT NOT NULL REFERENCES batches (id),
-    request INTEGER NOT NULL,
-    place INTEGER NOT NULL,
-    key TEXT NOT NULL,
-    PRIMARY KEY (batch, request, place)
-) {kind}
-""",
-    """
-CREATE TABLE IF NOT EXISTS claims (
-    key TEXT PRIMARY KEY,
-    owner TEXT NOT NULL,
-    expires DOUBLE PRECISION NOT NULL
-) {kind}
-""",
-    "CREATE INDEX IF NOT EXISTS claims_by_owner ON claims (owner)",
-    """
-CREATE TABLE IF NOT EXISTS failures (
-    key TEXT PRIMARY KEY,
-    judge TEXT NOT NULL,
-    cause TEXT NOT NULL,
-    status INTEGER,
-    words TEXT NOT NULL,
-    created TEXT NOT NULL DEFAULT {now}
-) {kind}
-""",
-)
+# The columns of each table, and a key of several; {now} is the time in UTC as "YYYY-MM-DD HH:MM:SS".
+TABLES = {
+    "replies": {
+        "key": "TEXT PRIMARY KEY",
+        "judge": "TEXT NOT NULL",
+        "state": "TEXT NOT NULL",
+        "text": "TEXT NOT NULL",
+        "detail": "TEXT NOT NULL",
+        "prompt_tokens": "INTEGER NOT NULL",
+        "completion_tokens": "INTEGER NOT NULL",
+        "cached_tokens": "INTEGER NOT NULL",
+        "created": "TEXT NOT NULL DEFAULT {now}",
+        "refused": "TEXT NOT NULL DEFAULT ''",
+    },
+    "batches": {
+        "id": "TEXT PRIMARY KEY",
+        "base_url": "TEXT NOT NULL",
+        "judge": "TEXT NOT NULL",
+        "refused": "TEXT NOT NULL",
+        "file": "TEXT NOT NULL DEFAULT ''",
+        "remote": "TEXT NOT NULL DEFAULT ''",
+        "planned": "TEXT NOT NULL DEFAULT {now}",
+    },
+    "batch_votes": {
+        "batch": "TEXT NOT NULL REFERENCES batches (id)",
+        "request": "INTEGER NOT NULL",
+        "place": "INTEGER NOT NULL",
+        "key": "TEXT NOT NULL",
+        "PRIMARY KEY": "(batch, request, place)",
+    },
+    "claims": {
+        "key": "TEXT PRIMARY KEY",
+        "owner": "TEXT NOT NULL",
+        "expires": "DOUBLE PRECISION NOT NULL",
+    },
+    "failures": {
+        "key": "TEXT PRIMARY KEY",
+        "judge": "TEXT NOT NULL",
+        "cause": "TEXT NOT NULL",
+        "status": "INTEGER",
+        "words": "TEXT NOT NULL",
+        "created": "TEXT NOT NULL DEFAULT {now}",
+    },
+}
+COLUMNS = {table: [name for name in parts if name.islower()] for table, parts in TABLES.items()}
 PATIENCE = 60.0  # seconds that a process waits for another one's write, or for a server that is down
 _CHUNK = 500  # keys in one query; SQLite's oldest limit on variables is 999
 
@@ -72,12 +62,24 @@ Row = tuple[Any, ...]
 Change = tuple[str, Sequence[Sequence[Any]]]
 
 
-def for_keys(statement: str, keys: Iterable[str]) -> Iterator[Change]:
-    """A statement that ends with IN, in parts for so many keys."""
-    wanted = list(keys)
-    for start in range(0, len(wanted), _CHUNK):
-        chunk = wanted[start : start + _CHUNK]
-        yield f"{statement} ({','.join('?' * len(chunk))})", [chunk]
+def create(now: str, kind: str = "") -> Iterator[str]:
+    """The statements that make missing tables; `kind` is what a database says of those with a key of their own."""
+    for table, parts in TABLES.items():
+        columns = ", ".join(f"{name} {what}" for name, what in parts.items()).format(now=now)
+        yield f"CREATE TABLE IF NOT EXISTS {table} ({columns}) {kind}"
+    yield "CREATE INDEX IF NOT EXISTS claims_by_owner ON claims (owner)"
+
+
+def select(table: str) -> str:
+    """The query for all rows of a table; a condition may follow."""
+    return f"SELECT {', '.join(COLUMNS[table])} FROM {table}"  # noqa: S608
+
+
+def insert(table: str, columns: Sequence[str] = ()) -> str:
+    """The statement that adds rows of `columns`, else of all; what is under the same key stays."""
+    names = columns or COLUMNS[table]
+    values = ", ".join("?" * len(names))
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values}) ON CONFLICT DO NOTHING"  # noqa: S608
 
 
 class Database(ABC):
@@ -94,14 +96,15 @@ class Database(ABC):
     def stream(self, query: str, values: Sequence[Any] = ()) -> Iterator[Row]:
         """The rows of a query, however many; nothing else may use the connection until the last is read."""
 
-    @abstractmethod
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
-        """The rows of a query."""
+        return list(self.stream(query, values))
 
     def rows_for(self, query: str, keys: Iterable[str]) -> Iterator[Row]:
         """The rows of a query that ends with IN, for so many keys."""
-        for part, [chunk] in for_keys(query, keys):
-            yield from self.rows(part, chunk)
+        wanted = list(keys)
+        for start in range(0, len(wanted), _CHUNK):
+            chunk = wanted[start : start + _CHUNK]
+            yield from self.rows(f"{query} ({','.join('?' * len(chunk))})", chunk)
 
     @abstractmethod
     def write(self, *changes: Change) -> int:

@@ -17,7 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_de
 
 from grading.errors import UserError
 from grading.home import STORE, Server
-from grading.store.database import PATIENCE, TABLES, VERSION, Change, Database, Row
+from grading.store.database import PATIENCE, TABLES, VERSION, Change, Database, Row, create
 
 _LOCKS = "skillmix"  # PostgreSQL's advisory locks are numbers: this word's hash, and one of these
 _WRITING, _SENDING = 1, 2
@@ -34,31 +34,19 @@ _OPTIONS: dict[str, Any] = {
 # PostgreSQL's texts cannot hold NUL, which a reply may.
 _ESCAPE, _NUL = "\ue000", "\ue001"
 _ESCAPED = re.compile(f"{_ESCAPE}(.)", re.DOTALL)
-_ADVICE: tuple[tuple[type[psycopg.Error] | tuple[type[psycopg.Error], ...], str, str], ...] = (
-    ((errors.DiskFull, errors.OutOfMemory), "", "free space on the server, then type the same command again"),
-    (
-        errors.ReadOnlySqlTransaction,
-        "",
-        f"the server takes no writes, as a standby does: name the one that does in {STORE}",
-    ),
-    (
-        errors.InsufficientPrivilege,
-        "",
-        "make its user the owner of the database, with `ALTER DATABASE NAME OWNER TO USER`",
-    ),
-    (errors.LockNotAvailable, "", "another process holds it: wait for its end, and type the same command again"),
-    (
-        (),
-        "too many|connection slots",
-        "each run holds two connections or more: run fewer at once, or raise the server's max_connections",
-    ),
-    (
-        (),
-        "password|authentication|pg_hba|role ",
-        f"fix the user in {STORE}, or the password in PGPASSWORD or ~/.pgpass",
-    ),
-    ((), "database .* does not exist", f"make the database with `createdb`, or name another one in {STORE}"),
-)
+_ADVICE: dict[type[psycopg.Error] | str, str] = {  # by the class of an error, or by its words
+    errors.DiskFull: "free space on the server, then type the same command again",
+    errors.OutOfMemory: "free space on the server, then type the same command again",
+    errors.ReadOnlySqlTransaction: "the server takes no writes, as a standby does: name the one that does in "
+    f"{STORE}",
+    errors.InsufficientPrivilege: "make its user the owner of the database, with `ALTER DATABASE NAME OWNER TO "
+    "USER`",
+    errors.LockNotAvailable: "another process holds it: wait for its end, and type the same command again",
+    "too many|connection slots": "each run holds two connections or more: run fewer at once, or raise the "
+    "server's max_connections",
+    "password|authentication|pg_hba|role ": f"fix the user in {STORE}, or the password in PGPASSWORD or ~/.pgpass",
+    "database .* does not exist": f"make the database with `createdb`, or name another one in {STORE}",
+}
 _Found = TypeVar("_Found")
 
 logger = logging.getLogger(__name__)
@@ -130,12 +118,8 @@ class PostgresDatabase(Database):
                 self.rows("SELECT pg_advisory_unlock(hashtext(?), ?)", mine)
 
     def size(self) -> int:
-        tables = ("replies", "batches", "batch_votes", "claims", "failures")
-        return int(
-            self.rows(f"SELECT {' + '.join(['pg_total_relation_size(to_regclass(?))'] * len(tables))}", tables)[0][
-                0
-            ]
-        )
+        sizes = " + ".join(["pg_total_relation_size(to_regclass(?))"] * len(TABLES))
+        return int(self.rows(f"SELECT {sizes}", tuple(TABLES))[0][0])
 
     def shrink(self) -> None:
         """PostgreSQL's autovacuum does it."""
@@ -203,8 +187,8 @@ class PostgresDatabase(Database):
             with connection.transaction():
                 connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s), %s)", (_LOCKS, _WRITING))
                 now = "to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
-                for table in TABLES:
-                    connection.execute(table.format(now=f"({now})", kind="").encode())
+                for statement in create(f"({now})"):
+                    connection.execute(statement.encode())
                 connection.execute("CREATE TABLE IF NOT EXISTS skillmix_store (version INTEGER PRIMARY KEY)")
                 connection.execute("INSERT INTO skillmix_store VALUES (%s) ON CONFLICT DO NOTHING", (VERSION,))
         [(version,)] = connection.execute("SELECT MAX(version) FROM skillmix_store")
@@ -236,8 +220,8 @@ def _said(error: BaseException | None) -> str:
 
 def _advice(error: psycopg.Error) -> str:
     # An error that refuses the connection has no code, only words.
-    for kinds, words, advice in _ADVICE:
-        if isinstance(error, kinds) or (words and re.search(words, str(error))):
+    for sign, advice in _ADVICE.items():
+        if re.search(sign, str(error)) if isinstance(sign, str) else isinstance(error, sign):
             return advice
     return f"check that the server runs and that {STORE} names it"
 

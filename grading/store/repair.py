@@ -10,22 +10,19 @@ import shutil
 import sqlite3
 import struct
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from grading.errors import UserError
-from grading.store.replies import COLUMNS, intact_row, is_text
+from grading.store.database import COLUMNS, insert, select
+from grading.store.replies import intact_row, is_text
 from grading.store.sqlite import connect, copy_with_log, explained, is_damage, open_file, transaction
 
-_TABLES: Final = {
-    "replies": COLUMNS,
-    "batches": ("id", "base_url", "judge", "refused", "file", "remote", "planned"),
-    "batch_votes": ("batch", "request", "place", "key"),
-}
-_CREATED: Final = COLUMNS.index("created")
+_TABLES: Final = ("replies", "batches", "batch_votes")
+_CREATED: Final = COLUMNS["replies"].index("created")
 _NUMBERS: Final = frozenset({"request", "place"})
 # Of SQLite's file format.
 _PAGE: Final = 4096  # bytes; the default, which stores have
@@ -91,7 +88,7 @@ def _copy_rows(copy: Path, target: sqlite3.Connection) -> tuple[int, bool]:
         for table in _TABLES:
             try:
                 with transaction(target):
-                    damaged += _insert(target, table, _rows(source, table))
+                    damaged += _copy(source, target, table)
             except sqlite3.Error as error:
                 if not is_damage(error):
                     raise
@@ -119,7 +116,7 @@ def _copy_page_by_page(copy: Path, new: Path, target: sqlite3.Connection) -> int
             with closing(connect(f"{copy.as_uri()}?immutable=1")) as source:
                 for table in _TABLES:
                     with suppress(sqlite3.DatabaseError):
-                        damaged += _insert(target, table, _rows(source, table))
+                        damaged += _copy(source, target, table)
     return damaged
 
 
@@ -147,19 +144,13 @@ def _as_leaf(page: bytes) -> bytes | None:
     return head + page[len(head) :]
 
 
-def _rows(source: sqlite3.Connection, table: str) -> Iterator[Sequence[Any]]:
-    yield from source.execute(f"SELECT {', '.join(_TABLES[table])} FROM {table}")  # noqa: S608
-
-
-def _insert(target: sqlite3.Connection, table: str, rows: Iterator[Sequence[Any]]) -> int:
-    """Copy the sound ones of `rows`, and return how many replies are not."""
-    columns = _TABLES[table]
-    insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+def _copy(source: sqlite3.Connection, target: sqlite3.Connection, table: str) -> int:
+    """Copy the sound rows of a table, and return how many replies are not."""
     damaged = 0
-    for row in rows:
-        intact = intact_row(row) if table == "replies" else row if _is_sound(row, columns) else None
+    for row in source.execute(select(table)):
+        intact = intact_row(row) if table == "replies" else row if _is_sound(row, COLUMNS[table]) else None
         if intact is not None:
-            target.execute(insert, intact)
+            target.execute(insert(table), intact)
         elif table == "replies" and row[_CREATED] is not None:  # else it is a shorter row, of another table
             damaged += 1
     return damaged

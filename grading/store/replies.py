@@ -19,21 +19,10 @@ from grading.backend import Message, Reply
 from grading.failure import Failure
 from grading.home import StorePlace
 from grading.safety.text import encodable
+from grading.store.database import COLUMNS, insert, select
 from grading.store.opening import open_database
 from grading.verdict import MOST_TOKENS, State, Usage
 
-# Of the table of replies.
-COLUMNS: tuple[str, ...] = (
-    "key",
-    "judge",
-    "state",
-    "text",
-    "detail",
-    "prompt_tokens",
-    "completion_tokens",
-    "cached_tokens",
-)
-COLUMNS += ("created", "refused")
 # Sums as Usage.read counts: rows of older versions may hold anything, and a sum beyond 64 bits is an error.
 _KNOWN = f"prompt_tokens BETWEEN 0 AND {MOST_TOKENS} AND completion_tokens BETWEEN 0 AND {MOST_TOKENS}"
 _USED = f"{_KNOWN} AND prompt_tokens + completion_tokens > 0"
@@ -51,7 +40,8 @@ _FAIL = (
     "SET judge = excluded.judge, cause = excluded.cause, status = excluded.status, words = excluded.words, "
     "created = excluded.created"
 )
-_FAILURE = ("key", "judge", "cause", "status", "words", "created")
+# The database says when.
+_INSERT = insert("replies", [name for name in COLUMNS["replies"] if name != "created"])
 
 logger = logging.getLogger(__name__)
 
@@ -60,14 +50,6 @@ def vote_key(identity: dict[str, Any], messages: Iterable[Message], number: int)
     """The store's key of one vote: 64 hexadecimal digits."""
     content = json.dumps([identity, list(messages), number], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-_ALL = f"SELECT {', '.join(COLUMNS)} FROM replies"  # noqa: S608
-_NEW = COLUMNS[:8] + COLUMNS[9:]  # the database says when
-_INSERT = (
-    f"INSERT INTO replies ({', '.join(_NEW)}) VALUES ({', '.join('?' * len(_NEW))}) "  # noqa: S608
-    "ON CONFLICT (key) DO NOTHING"
-)
 
 
 def intact_row(row: Sequence[Any]) -> tuple[Any, ...] | None:
@@ -122,18 +104,17 @@ class VerdictStore:
         self._db = open_database(place)
         # Keys whose replies cannot be read: the next reply takes their place.
         self.damaged: set[str] = set()
-        self._failed: list[tuple[str, str, str, int | None, str]] = []  # rows of failures that wait for a commit
 
     def read(self, keys: Iterable[str]) -> dict[str, Reply]:
         """The stored replies among `keys`, without those that are damaged, of which the log says how many."""
         found, damaged = {}, set()
-        for row in self._db.rows_for(f"{_ALL} WHERE key IN", keys):
+        for row in self._db.rows_for(f"{select('replies')} WHERE key IN", keys):
             if (intact := intact_row(row)) is None:
                 damaged.add(row[0])
                 continue
             key, _, state, text, detail, prompt, completion, cached, _, refused = intact
             usage = Usage(prompt, completion, cached)
-            found[key] = Reply(State(state), text, detail, usage, frozenset(refused.split()))
+            found[key] = Reply(State(state), text, detail, usage, frozenset(refused.split()), stored=True)
         if damaged:
             self.damaged |= damaged
             advice = f"; `skillmix store repair --file {self.place}` removes them"
@@ -164,20 +145,17 @@ class VerdictStore:
 
     def fail(self, key: str, judge: str, failure: Failure) -> None:
         """Note why a call failed, in place of an earlier failure; it is on disk after the next `commit`."""
-        self._failed.append((key, judge, failure.cause.value, failure.status, failure.words))
+        self._db.put(_FAIL, key, judge, failure.cause.value, failure.status, failure.words)
+        self._db.put("DELETE FROM claims WHERE key = ?", key)
 
     def failures(self, judge: str | None = None) -> Iterator[dict[str, Any]]:
         """The calls that failed and have no reply yet, with the endpoint's words."""
         where, values = _which(judge)
-        for row in self._db.stream(f"SELECT {', '.join(_FAILURE)} FROM failures {where} ORDER BY key", values):  # noqa: S608
-            yield dict(zip(_FAILURE, row, strict=True))
+        for row in self._db.stream(f"{select('failures')} {where} ORDER BY key", values):
+            yield dict(zip(COLUMNS["failures"], row, strict=True))
 
     def commit(self) -> None:
         """Put on disk what was added."""
-        for row in self._failed:
-            self._db.put(_FAIL, *row)
-            self._db.put("DELETE FROM claims WHERE key = ?", row[0])
-        self._failed.clear()
         self._db.commit()
 
     def summarise(self) -> list[JudgeVotes]:
@@ -200,9 +178,9 @@ class VerdictStore:
         """
         damaged = 0
         where, values = _which(judge)
-        for row in self._db.stream(f"{_ALL} {where} ORDER BY key", values):
+        for row in self._db.stream(f"{select('replies')} {where} ORDER BY key", values):
             if intact := intact_row(row):
-                yield dict(zip(COLUMNS, intact, strict=True))
+                yield dict(zip(COLUMNS["replies"], intact, strict=True))
             else:
                 damaged += 1
         if damaged:

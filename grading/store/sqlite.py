@@ -17,7 +17,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from grading.errors import UserError
 from grading.home import STORE
-from grading.store.database import PATIENCE, TABLES, VERSION, Change, Database, Row
+from grading.store.database import PATIENCE, VERSION, Change, Database, Row, create
 
 _MOUNTS = Path("/proc/self/mountinfo")
 # File systems that several machines share; FUSE's are "fuse.NAME".
@@ -43,9 +43,6 @@ class SqliteDatabase(Database):
     def stream(self, query: str, values: Sequence[Any] = ()) -> Iterator[Row]:
         with explained(self._path):
             yield from self._connection.execute(query, values)
-
-    def rows(self, query: str, values: Sequence[Any] = ()) -> list[Row]:
-        return list(self.stream(query, values))
 
     def write(self, *changes: Change) -> int:
         with explained(self._path), transaction(self._connection):
@@ -214,8 +211,8 @@ def _prepare(database: sqlite3.Connection, path: Path) -> None:
 def _migrate(database: sqlite3.Connection) -> None:
     """Make the tables of a new file, or bring those of an older version up to date."""
     with transaction(database):
-        for table in TABLES:
-            database.execute(table.format(now="CURRENT_TIMESTAMP", kind="WITHOUT ROWID"))
+        for statement in create("CURRENT_TIMESTAMP", "WITHOUT ROWID"):
+            database.execute(statement)
         columns = {row[1] for row in database.execute("PRAGMA table_info(replies)")}
         if "refused" not in columns:
             database.execute("ALTER TABLE replies ADD COLUMN refused TEXT NOT NULL DEFAULT ''")

@@ -17,7 +17,7 @@ from skillmix_tasks.calibration.reference_answers import RecordedAnswer
 from skillmix_tasks.calibration.series import ROUNDS
 from skillmix_tasks.calibration.tree import Series
 from skillmix_tasks.calibration.yardstick import Yardstick
-from skillmix_tasks.scoring.metrics import METRICS, generation_metrics
+from skillmix_tasks.scoring.metrics import METRICS, best_of
 from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
 
 _Decided = dict[str, bool | None]
@@ -35,15 +35,6 @@ def calibrate(
         panel.check()
         members = tuple(calibrate(yardstick, [judge], panel_of) for judge in judges) if len(judges) > 1 else ()
         verdicts = panel.grade([answer.request for answer in yardstick.answers], progress="Judging the reference")
-    return _measured(yardstick, judges, verdicts, members)
-
-
-def _measured(
-    yardstick: Yardstick,
-    judges: Sequence[JudgeSpec],
-    verdicts: Sequence[Verdict],
-    members: tuple[Calibration, ...],
-) -> Calibration:
     decided: list[_Decided] = [
         {criterion: decision.earned for criterion, decision in verdict.decisions.items()} for verdict in verdicts
     ]
@@ -113,11 +104,12 @@ def _item_scores(yardstick: Yardstick, decided: Sequence[_Decided]) -> dict[Seri
         places[answer.item].append(place)
     scores: dict[Series, list[tuple[_Scores, _Scores]]] = defaultdict(list)
     for (series, _), of in places.items():
-        answers = [yardstick.answers[place] for place in of]
-        right = [_points(answer, yardstick.truth[place]) for answer, place in zip(answers, of, strict=True)]
-        judged = [_points(answer, decided[place]) for answer, place in zip(answers, of, strict=True)]
-        if len(of) == answers[0].generations and None not in right and None not in judged:
-            scores[series].append((_best(right), _best(judged)))
+        right, judged = (
+            [points for place in of if (points := _points(yardstick.answers[place], said[place]))]
+            for said in (yardstick.truth, decided)
+        )
+        if len(right) == len(judged) == yardstick.answers[of[0]].generations:
+            scores[series].append((best_of(right), best_of(judged)))
     return dict(scores)
 
 
@@ -126,11 +118,6 @@ def _points(answer: RecordedAnswer, said: _Decided | dict[str, bool]) -> dict[st
     points = {criterion.id: said.get(criterion.id) for criterion in answer.request.criteria}
     decided = {point: earned for point, earned in points.items() if earned is not None}
     return decided | {LENGTH: answer.length} if len(decided) == len(points) else None
-
-
-def _best(generations: Sequence[dict[str, bool] | None]) -> _Scores:
-    scores = [generation_metrics(points) for points in generations if points is not None]
-    return {metric: max(score[metric] for score in scores) for metric in METRICS}
 
 
 def _shift(series: Series, items: Sequence[tuple[_Scores, _Scores]]) -> Shift:

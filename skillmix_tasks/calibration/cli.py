@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +43,7 @@ def metrics(folder: _Folder, as_json: options.AsJson = False) -> None:
     if not report.metrics:
         raise UserError(f"No graded answer of {folder} can be read: the faults above say why.")
     if as_json:
-        typer.echo(json.dumps(report.records()))
+        typer.echo(json.dumps([asdict(one) for one in report.metrics]))
         return
     rows = []
     for plain, deducted in zip(report.metrics[::2], report.metrics[1::2], strict=True):
@@ -203,8 +204,11 @@ def correct(
         raise others[0]
     for other in others:
         typer.echo(f"Left out: {other}", err=as_json)
+    if known.verdict in ("not usable", "not settled"):
+        typer.echo(f"By this calibration the judge is {known.verdict}: {known.sentence}", err=as_json)
     if as_json:
-        typer.echo(json.dumps([score.record() for _, score in scores]))
+        given = [{"task": one.task, "metric": one.metric} | one.corrected.model_dump() for _, one in scores]
+        typer.echo(json.dumps(given))
     else:
         for path, score in scores:
             where = f"{run_facts([records[path]])['student']}: " if len(files) > 1 else ""

@@ -25,10 +25,6 @@ class CorrectedScore:
     metric: str
     corrected: Corrected
 
-    def record(self) -> dict[str, Any]:
-        """The figures as JSON data."""
-        return {"task": self.task, "metric": self.metric} | self.corrected.model_dump()
-
 
 def correct_results(path: Path, calibration: Calibration) -> list[CorrectedScore]:
     """Full marks and all skills of every SKILL-MIX task in a results file of lm-eval.

@@ -6,7 +6,7 @@ import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from grading import UserError
 from grading.commands.words import many
@@ -27,11 +27,7 @@ MOST_UNDECIDED = 0.1  # as many points may lack a verdict
 VerdictName = Literal["interchangeable", "stricter", "more lenient", "not usable", "not settled"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class MetricShift(_Part):
+class MetricShift(BaseModel, extra="forbid", frozen=True):
     """A metric by the yardstick's verdicts, by the judge's, and the second less the first."""
 
     yardstick: float
@@ -39,7 +35,7 @@ class MetricShift(_Part):
     shift: Estimate
 
 
-class Shift(_Part):
+class Shift(BaseModel, extra="forbid", frozen=True):
     """The metrics of one student at one k, over `items` that both have decided."""
 
     student: str
@@ -49,14 +45,14 @@ class Shift(_Part):
     metrics: dict[str, MetricShift]
 
 
-class PeopleAgreement(_Part):
+class PeopleAgreement(BaseModel, extra="forbid", frozen=True):
     """Two people on the decisions that both have made."""
 
     persons: tuple[str, str]
     agreement: Agreement
 
 
-class Calibration(_Part):
+class Calibration(BaseModel, extra="forbid", frozen=True):
     """A judge, or a panel, measured against a yardstick on the same answers.
 
     `judge` is its record in results, without an address. `yardstick` is the measure: GPT-4, or people, of
@@ -108,7 +104,10 @@ def load_calibration(path: Path) -> Calibration:
     try:
         return Calibration.model_validate_json(read_bytes(path))
     except OSError as error:
-        raise UserError(f"The calibration {path} cannot be read ({error.strerror}).") from error
+        raise UserError(
+            f"The calibration {path} cannot be read ({error.strerror}): name the folder that "
+            "`skillmix calibrate --out` wrote."
+        ) from error
     except ValidationError as error:
         raise UserError(
             f"{path} is not a calibration: `skillmix calibrate --reference DIR --judge MODEL --out FOLDER` writes "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from grading import GradingRequest, UserError
@@ -40,14 +41,6 @@ class RecordedAnswer:
     length: bool
 
     @property
-    def student(self) -> str:
-        return self.series.student
-
-    @property
-    def k(self) -> int:
-        return self.series.k
-
-    @property
     def item(self) -> tuple[Series, int]:
         """The key that the generations of one item share."""
         return self.series, self.index
@@ -70,12 +63,9 @@ def read_answers(folder: Path) -> tuple[list[RecordedAnswer], list[Fault]]:
                 answers += usable
                 faults += wrong
     if not answers:
-        raise UserError(f"{folder} holds no answer that GPT-4 graded and that can be used: {_first(faults)}.")
+        why = faults[0] if faults else "its gradings are by other judges"
+        raise UserError(f"{folder} holds no answer that GPT-4 graded and that can be used: {why}.")
     return answers, sorted(set(faults))
-
-
-def _first(faults: list[Fault]) -> str:
-    return str(faults[0]) if faults else "its gradings are by other judges"
 
 
 def _read(
@@ -84,10 +74,7 @@ def _read(
     path = one.answers[generation]
     name = str(path.relative_to(folder))
     cells, broken = read_table(path)
-
-    def fault(what: str, kind: str) -> Fault:
-        return Fault(name, what, kind, one.series)
-
+    fault = partial(one.series.fault, file=name)
     faults = [fault(broken, "damaged file")] if broken else []
     texts: dict[ItemKey, tuple[int, str]] = {}
     for index, row in enumerate(cells):

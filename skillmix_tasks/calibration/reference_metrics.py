@@ -8,17 +8,14 @@ over the items. Input that this script pads, cuts or crashes on is a named fault
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from skillmix_tasks.calibration.rows import GradedRow, ItemKey
 from skillmix_tasks.calibration.series import GradedSeries, majority, read_series
 from skillmix_tasks.calibration.tree import Fault
-from skillmix_tasks.scoring.metrics import generation_metrics
-
-_METRICS = ("full_marks", "all_skills", "skill_fraction")  # of the reference's table
+from skillmix_tasks.scoring.metrics import METRICS, best_of
 
 
 @dataclass(frozen=True)
@@ -51,10 +48,6 @@ class ReferenceReport:
     metrics: tuple[ReferenceMetrics, ...]
     faults: tuple[Fault, ...]
 
-    def records(self) -> list[dict[str, Any]]:
-        """The metrics as JSON data."""
-        return [asdict(one) for one in self.metrics]
-
 
 def reference_metrics(folder: Path) -> ReferenceReport:
     """The metrics of every student, k and seed under `folder`, plain and with names deducted.
@@ -69,16 +62,13 @@ def reference_metrics(folder: Path) -> ReferenceReport:
             lines += [_metrics(one, items, deducted=deducted) for deducted in (False, True)]
         else:
             what = "no item was graded in every generation; there is no score"
-            faults.append(Fault(str(one.series), what, "missing score", one.series))
+            faults.append(one.series.fault(what, "missing score"))
     return ReferenceReport(tuple(lines), tuple(sorted(set(faults))))
 
 
 def _metrics(one: GradedSeries, items: Sequence[ItemKey], *, deducted: bool) -> ReferenceMetrics:
-    best = []
-    for key in items:
-        scores = [generation_metrics(_points(of[key], deducted=deducted)) for of in one.rows.values()]
-        best.append({metric: max(score[metric] for score in scores) for metric in _METRICS})
-    means = {metric: fmean(scores[metric] for scores in best) for metric in _METRICS}
+    best = [best_of(_points(of[key], deducted=deducted) for of in one.rows.values()) for key in items]
+    means = {metric: fmean(scores[metric] for scores in best) for metric in METRICS}
     return ReferenceMetrics(
         student=one.series.student,
         k=one.series.k,

@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from skillmix_tasks.calibration.table import TableReading, read_table_reply
+from skillmix_tasks.calibration.table import read_table_reply
 from skillmix_tasks.calibration.tree import Fault, GradingFile, read_table
 from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
 
@@ -53,10 +54,7 @@ def read_rows(folder: Path, file: GradingFile) -> tuple[list[GradedRow], list[Fa
     """
     name = str(file.path.relative_to(folder))
     cells, broken = read_table(file.path)
-
-    def fault(what: str, kind: str) -> Fault:
-        return Fault(name, what, kind, file.series)
-
+    fault = partial(file.series.fault, file=name)
     faults = [fault(broken, "damaged file")] if broken else []
     chat = next((chat for chat in _CHATS if cells and chat[0] in cells[0]), _CHATS[0])
     needed = (*_NEEDED, *chat)
@@ -119,22 +117,22 @@ def _points(said: str, reply: str, key: ItemKey) -> tuple[dict[str, bool], list[
     reading = read_table_reply(reply, key.skills, key.topic) if "|" in reply else None
     if len(recorded) == len(said.split(",")) == len(names):
         points = dict(zip(names, recorded, strict=True))
-        differing = [point for point in names if reading and reading.points[point] != points[point]]
-        said = "; ".join(_difference(point, points[point], reading) for point in differing if reading)
+        read = reading or points
+        differing = [point for point in names if read[point] != points[point]]
+        said = "; ".join(_difference(point, points[point], read[point]) for point in differing)
         return points, [(said, "contradicted row")] if said else []
     wrong = f"the recorded points {said!r} are not {len(names)} of 0 or 1"
     if reading is None:
         form = "in the LLaMA grading format" if "point earned" in reply.casefold() else "no table"
         raise ValueError(f"{wrong}, and the reply is {form}")
-    if lost := [f"{point} ({reason})" for point, reason in reading.reasons.items() if point != LENGTH]:
+    points = {point: earned for point, earned in reading.items() if not isinstance(earned, str)}
+    if lost := [f"{point} ({reading[point]})" for point in names if point not in {*points, LENGTH}]:
         raise ValueError(f"{wrong}, and the reply does not decide {', '.join(lost)}")
-    points = {point: earned for point, earned in reading.points.items() if earned is not None}
     return points, [(f"{wrong}; they are read from the reply", "reread row")]
 
 
-def _difference(point: str, recorded: bool, reading: TableReading) -> str:
-    read = reading.points[point]
-    says = f"decides nothing ({reading.reasons[point]})" if read is None else f"says {int(read)}"
+def _difference(point: str, recorded: bool, read: bool | str) -> str:
+    says = f"decides nothing ({read})" if isinstance(read, str) else f"says {int(read)}"
     return f"{point} is recorded as {int(recorded)}, and the reply {says}"
 
 

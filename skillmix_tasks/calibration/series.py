@@ -54,22 +54,15 @@ def read_series(folder: Path) -> tuple[list[GradedSeries], list[Fault]]:
                 rows[file.generation][row.key].append(row)
         faults += _missing_rounds(folder, these)
         if not rows:
-            what = "no row of its gradings can be used; there is no score"
-            faults.append(Fault(str(series), what, "missing score", series))
+            faults.append(series.fault("no row of its gradings can be used; there is no score", "missing score"))
             continue
-        answers = {file.generation: file.answers for file in these}
+        answers = {file.generation: file.path.parents[2] / "records.csv" for file in these}
         one = GradedSeries(series, {generation: dict(of) for generation, of in sorted(rows.items())}, answers)
         found.append(one)
         faults += _missing_items(one)
         if one.copied():
-            faults.append(
-                Fault(
-                    str(series),
-                    "all gradings of each answer are one and the same reply, so their majority is one grading",
-                    "copied grading",
-                    series,
-                )
-            )
+            what = "all gradings of each answer are one and the same reply, so their majority is one grading"
+            faults.append(series.fault(what, "copied grading"))
     return found, faults
 
 
@@ -87,30 +80,22 @@ def _missing_rounds(folder: Path, files: Sequence[GradingFile]) -> list[Fault]:
     for generation in generations:
         if generation not in places:
             what = f"generation {generation} is missing; the maximum is over the others"
-            faults.append(Fault(str(series), what, "missing generation", series))
+            faults.append(series.fault(what, "missing generation"))
             continue
-        faults += [
-            Fault(
-                places[generation],
-                f"grading {grading} is missing; the majority is over the others",
-                "missing grading",
-                series,
-            )
-            for grading in gradings
-            if (generation, grading) not in there
-        ]
+        for grading in gradings:
+            if (generation, grading) not in there:
+                what = f"grading {grading} is missing; the majority is over the others"
+                faults.append(series.fault(what, "missing grading", file=places[generation]))
     return faults
 
 
 def _missing_items(one: GradedSeries) -> list[Fault]:
     everything = {key for of in one.rows.values() for key in of}
     return [
-        Fault(
-            str(one.series),
+        one.series.fault(
             f"generation {generation} has {len(of)} of {many(len(everything), 'item')}; "
             "the others are in no score",
             "incomplete generation",
-            one.series,
         )
         for generation, of in one.rows.items()
         if len(of) < len(everything)

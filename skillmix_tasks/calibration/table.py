@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
 
@@ -35,43 +34,23 @@ _ABOUT = re.compile(r"(?:pertains|relates|is relevant|relevant) to (?:the topic(
 _SENSE = re.compile(r"(?:the )?(?:text )?makes sense")
 
 
-@dataclass(frozen=True)
-class TableReading:
-    """The reading of a reply's table: each point earned, lost, or None with a reason.
+def read_table_reply(reply: str, skills: Sequence[str], topic: str) -> dict[str, bool | str]:
+    """Read the points for `skills` (names, in order) and `topic` in a reply; any text, never raises.
 
-    The points are s1 .. sk, topic, sense, length; `remarks` are oddities that change no point.
+    Each of s1 .. sk, topic, sense and length is earned or lost, or has the reason why it is not decided.
     """
-
-    points: dict[str, bool | None]
-    reasons: dict[str, str]
-    remarks: tuple[str, ...]
-
-
-def read_table_reply(reply: str, skills: Sequence[str], topic: str) -> TableReading:
-    """Read the points for `skills` (names, in order) and `topic` in a reply; any text, never raises."""
     found: dict[str, list[str]] = {f"s{number}": [] for number in range(1, len(skills) + 1)}
     found |= {TOPIC: [], SENSE: [], LENGTH: []}
-    totals: list[str] = []
     unknown = []
     for criterion, value in _rows(reply):
         if _words(criterion) in _TOTALS:
-            totals.append(value)
             continue
         point = _point_of(criterion, skills, topic)
         if point is None:
             unknown.append(criterion)
         else:
             found[point].append(value)
-    points: dict[str, bool | None] = {}
-    reasons = {}
-    for point, values in found.items():
-        points[point], reason = _decide(values, unknown)
-        if reason:
-            reasons[point] = reason
-    earned = sum(value is True for value in points.values())
-    remarks = [f"no criterion is called {criterion!r}" for criterion in unknown]
-    remarks += [f"the total is given as {total}, not {earned}" for total in totals if _differs(total, earned)]
-    return TableReading(points, reasons, tuple(remarks))
+    return {point: _decide(values, unknown) for point, values in found.items()}
 
 
 def _rows(reply: str) -> list[tuple[str, str]]:
@@ -116,20 +95,15 @@ def _words(text: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", text.casefold()))
 
 
-def _decide(values: Sequence[str], unknown: Sequence[str]) -> tuple[bool | None, str]:
-    """The decision in the rows of one criterion, and why it is invalid."""
+def _decide(values: Sequence[str], unknown: Sequence[str]) -> bool | str:
+    """The decision in the rows of one criterion, or why it is invalid."""
     if not values:
         others = f"; rows that name none: {', '.join(map(repr, unknown))}" if unknown else ""
-        return None, f"no row of the table names it{others}"
+        return f"no row of the table names it{others}"
     read = {match[1] if (match := _POINT.fullmatch(value)) else None for value in values}
     if None in read:
         wrong = next(value for value in values if not _POINT.fullmatch(value))
-        return None, f"its row says {wrong!r}, which is neither 0 nor 1"
+        return f"its row says {wrong!r}, which is neither 0 nor 1"
     if len(read) > 1:
-        return None, "two rows name it, one with 0 and one with 1"
-    return read == {"1"}, ""
-
-
-def _differs(total: str, earned: int) -> bool:
-    number = re.match(r"\d+(?:\.\d+)?", total)
-    return number is None or float(number[0]) != earned
+        return "two rows name it, one with 0 and one with 1"
+    return read == {"1"}

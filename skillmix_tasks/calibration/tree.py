@@ -36,6 +36,10 @@ class Series:
     def __str__(self) -> str:
         return f"{self.student} k={self.k} seed={self.seed} graded by {self.grader}"
 
+    def fault(self, what: str, kind: str, *, file: str = "") -> Fault:
+        """A fault of the series, or of one of its files."""
+        return Fault(file or str(self), what, kind, self)
+
 
 @dataclass(frozen=True, order=True)
 class Fault:
@@ -86,11 +90,6 @@ class GradingFile:
     grading: int
     path: Path
 
-    @property
-    def answers(self) -> Path:
-        """The student's own file."""
-        return self.path.parents[2] / "records.csv"
-
 
 def find_gradings(folder: Path) -> tuple[list[GradingFile], list[Fault]]:
     """All grading files under `folder`, sorted, and the folders that look like gradings and are not.
@@ -110,10 +109,11 @@ def find_gradings(folder: Path) -> tuple[list[GradingFile], list[Fault]]:
             files.append(found)
         else:
             name = str(place.relative_to(folder))
-            faults.append(Fault(name, "records.csv is missing", "missing file", found.series))
+            faults.append(found.series.fault("records.csv is missing", "missing file", file=name))
     if not files:
         raise UserError(
-            f"{folder} holds no gradings of the reference implementation: they are in "
+            f"{folder} holds no gradings of the reference implementation: name a checkout of LeoYu/skill-mix or "
+            "of a fork, which has them in "
             "EXPERIMENT/k2_s10_vdefault_r1/STUDENT/graded/by_gpt-4_on_text_1_1_gpt/records.csv."
         )
     return sorted(files, key=lambda file: (file.series, file.generation, file.grading)), faults

@@ -29,12 +29,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from grading.protocol.reasoning import split_reasoning
+from grading.safety.bounds import own_yaml
 from skillmix_tasks.checks.naming import Named, names_skill
 from skillmix_tasks.checks.normalise import LOOK_ALIKES, is_empty, visible
 
@@ -89,9 +87,7 @@ def _comparable(text: str) -> str:
     return text if text.isascii() else "".join(map(_alike, text))
 
 
-_LABELS: Final[dict[str, Any]] = yaml.safe_load(
-    Path(__file__).with_name("labels.yaml").read_text(encoding="utf-8")
-)
+_LABELS: Final[dict[str, Any]] = own_yaml("skillmix_tasks.checks", "labels.yaml")
 
 
 def _any(name: str) -> str:

@@ -83,7 +83,7 @@ def find_named(text: str, skill: Named) -> str | None:
     if (apart := _CAMEL.sub(" ", text)) != text:
         forms.append(fold(apart))
     for name in (skill.name, *skill.aliases):
-        pattern = _pattern(name) or _NEVER
+        pattern = _pattern(name)
         found = next((match for form in forms for match in pattern.finditer(form) if _names(match)), None)
         if found:
             return " ".join(found.group().split())
@@ -91,16 +91,12 @@ def find_named(text: str, skill: Named) -> str | None:
 
 
 @functools.lru_cache(maxsize=1024)
-def _pattern(name: str) -> re.Pattern[str] | None:
-    """The pattern of a name; None if it has no letter, so that an empty alias cannot match everywhere."""
+def _pattern(name: str) -> re.Pattern[str]:
     parts = _WORD.findall(fold(name).replace("'", ""))
     if not parts:
-        return None
+        return re.compile(r"(?!)")  # an alias without a letter matches nowhere
     first = _first_pattern if len(parts) > 1 else _word_pattern
     return re.compile(_GAP.join([first(parts[0]), *map(_word_pattern, parts[1:])]).join(_NOT_INSIDE))
-
-
-_NEVER: Final = re.compile(r"(?!)")
 
 
 def _names(match: re.Match[str]) -> bool:
@@ -131,17 +127,15 @@ def _first_pattern(word: str) -> str:
 
 
 def _word_pattern(word: str) -> str:
-    """The word, its plural and its possessive; each in one piece, broken by marks, or spelled out."""
-    return f"(?:{'|'.join(_letters(form, own_end) for form, own_end in _forms(word))})"
+    """The word, its plural and its possessive; each in one piece, broken by marks, or spelled out.
 
-
-def _forms(word: str) -> list[tuple[str, str]]:
-    """Stem and ending pairs; English rules only, as every name is English."""
-    forms = [(word, r"(?:'?s)?")]
+    By English rules only, as every name is English.
+    """
+    forms = [_letters(word, r"(?:'?s)?")]
     for ending, others in _ENDINGS:
         if found := re.search(f"{ending}$", word):
-            forms.append((word[: found.start()], others))
-    return forms
+            forms.append(_letters(word[: found.start()], others))
+    return f"(?:{'|'.join(forms)})"
 
 
 def _letters(stem: str, ending: str) -> str:

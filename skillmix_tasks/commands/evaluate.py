@@ -58,7 +58,7 @@ def run_lm_eval(
         if isinstance(given.get(name), dict):
             register_argument_keys(given[name])
     names = _task_names(given.get("tasks"))
-    unknown = [name for name in names if name.startswith("skillmix") and not _matches(name)]
+    unknown = [name for name in names if _like_ours(name) and not _matches(name) and not _is_file(name)]
     if unknown and not given.get("include_path"):
         raise _no_task(unknown)
     settings = check_run(args)
@@ -200,16 +200,24 @@ def check_run(args: argparse.Namespace) -> Settings:
 
 def explain_unknown_tasks(names: Sequence[str]) -> None:
     """Raise UserError if a task that lm-eval does not know has a name like one of ours."""
-    own = own_names()
-    for name in (Path(name).name.lower() for name in names):
-        if "skillmix" in name or get_close_matches(name, own, n=1, cutoff=0.8):
-            raise _no_task(names)
+    if any(_like_ours(name) for name in names):
+        raise _no_task(names)
+
+
+def _like_ours(name: str) -> bool:
+    return "skillmix" in Path(name).name.lower() or bool(_near(name))
+
+
+def _near(name: str) -> list[str]:
+    """The task of ours that a name resembles most, if one does."""
+    return get_close_matches(Path(name).name.lower(), own_names(), n=1, cutoff=0.8)
 
 
 def _no_task(names: Sequence[str]) -> UserError:
+    near = next((f" (did you mean {one}?)" for name in names for one in _near(name)), "")
     return UserError(
-        f"There is no task {', '.join(names)}: `skillmix tasks` lists ours and `lm_eval ls tasks` lm-eval's; "
-        "tasks of your own need --include_path FOLDER."
+        f"There is no task {', '.join(names)}{near}: `skillmix tasks` lists ours and "
+        "`lm_eval ls tasks` lm-eval's; tasks of your own need --include_path FOLDER."
     )
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,9 @@ from lm_eval.tasks import TaskManager
 from tqdm import tqdm
 
 from grading import UserError
-from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.logs import quiet_lm_eval
-from skillmix_tasks.harness.run import TaskRun
-from skillmix_tasks.harness.settings import part_of_caps, read_settings
+from skillmix_tasks.harness.run import GatheredCoverage, TaskRun
+from skillmix_tasks.harness.settings import read_settings
 from skillmix_tasks.harness.task import SkillMixTask
 from skillmix_tasks.harness.task_files import harness_folder
 from skillmix_tasks.items.pack import bundled_packs, earlier_versions
@@ -77,9 +76,7 @@ class StoredStudent(LM):  # type: ignore[misc]
         """No task of ours needs it."""
         raise NotImplementedError
 
-    def loglikelihood_rolling(self, requests: list[Instance]) -> Any:
-        """No task of ours needs it."""
-        raise NotImplementedError
+    loglikelihood_rolling = loglikelihood
 
 
 class _Scores:
@@ -131,7 +128,13 @@ def regrade(
     with ExitStack() as stack:
         written = stack.enter_context(SampleFiles(output, model)) if output is not None else None
         results, scores = _evaluate_parts(stored, tasks, written, chat=turns == {2})
-        results |= _aggregated(tasks, scores)
+        # lm-eval's aggregation of the scores of all items, as at the end of one evaluation.
+        gathered = {
+            name: {"task": task, "raw_metrics": scores.values[name], "logged_samples": []}
+            for name, task in tasks.items()
+        }
+        with quiet_lm_eval():
+            results |= _process_results(gathered, {})._to_eval_results()  # noqa: SLF001
         results["config"] |= {
             "model": "stored answers",
             "model_args": {"model": model},
@@ -157,7 +160,7 @@ def regrade_all(
     settings = read_settings({"skillmix": overrides})
     if settings.judge is not None:
         settings.judges()  # a judge that cannot be used is said once, and not for each run
-    capped = overrides | part_of_caps(settings, len(runs))
+    capped = overrides | settings.part_of_caps(len(runs))
     graded: list[dict[str, Any]] = []
     failed: list[UserError] = []
     for number, files in enumerate(runs, start=1):
@@ -200,45 +203,36 @@ def _evaluate_parts(
     student, scores = StoredStudent(), _Scores()
     results: dict[str, Any] = {}
     with (
-        _in_parts(stored, tasks),
+        ExitStack() as stack,
         tqdm(total=len(items), desc="Grading stored answers", unit="item", disable=len(parts) == 1) as bar,
     ):
+        others: list[TaskRun] = []
+        for name, task in tasks.items():
+            stack.enter_context(task.run.in_parts(GENERATIONS * len(stored[name].items), others))
+            others.append(task.run)
         for part in parts:
             names: dict[str, list[str]] = defaultdict(list)
-            for task, item in part:
-                names[task].append(item)
+            for name, item in part:
+                names[name].append(item)
             student.replies = {
-                (task, *key): replies
-                for task, these in names.items()
-                for key, replies in stored[task].replies(these).items()
+                (name, *key): replies
+                for name, these in names.items()
+                for key, replies in stored[name].replies(these).items()
             }
             judged = _evaluate(
                 student,
-                {task: tasks[task] for task in names},
-                {task: [stored[task].items[item].index for item in these] for task, these in names.items()},
+                {name: tasks[name] for name in names},
+                {name: [stored[name].items[item].index for item in these] for name, these in names.items()},
                 chat=chat,
                 first=not results,
             )
-            for task, samples in judged.pop("samples").items():
-                scores.add(task, samples)
+            for name, samples in judged.pop("samples").items():
+                scores.add(name, samples)
                 if written is not None:
-                    written.add(task, samples)
+                    written.add(name, samples)
             results = results or judged
             bar.update(len(part))
     return results, scores
-
-
-@contextmanager
-def _in_parts(stored: Mapping[str, StoredTask], tasks: Mapping[str, SkillMixTask]) -> Iterator[None]:
-    others: list[TaskRun] = []
-    for name, task in tasks.items():
-        task.run.begin_parts(GENERATIONS * len(stored[name].items), others)
-        others.append(task.run)
-    try:
-        yield
-    finally:
-        for task in tasks.values():
-            task.run.end_parts()
 
 
 def _evaluate(
@@ -250,40 +244,19 @@ def _evaluate(
     first: bool,
 ) -> dict[str, Any]:
     """lm-eval's results of one part; only those of the first part have the environment."""
-    results: dict[str, Any]
-    if first:
-        with quiet_lm_eval():
-            results = simple_evaluate(
-                model=student,
-                tasks=list(tasks.values()),
-                samples=samples,
-                task_manager=_manager({}, None),
-                apply_chat_template=chat,
-                log_samples=True,
-                bootstrap_iters=0,
-            )
-        return results
-    with quiet_lm_eval():
-        results = evaluate(
-            lm=student,
-            task_dict={"tasks": tasks, "groups": {}},
-            samples=samples,
-            apply_chat_template=chat,
-            fewshot_as_multiturn=True,
-            log_samples=True,
-            bootstrap_iters=0,
-        )
-    return results
-
-
-def _aggregated(tasks: Mapping[str, SkillMixTask], scores: _Scores) -> dict[str, Any]:
-    """lm-eval's aggregation of the scores of all items, as at the end of one evaluation."""
-    gathered = {
-        name: {"task": task, "raw_metrics": scores.values[name], "logged_samples": []}
-        for name, task in tasks.items()
+    common: dict[str, Any] = {
+        "samples": samples,
+        "apply_chat_template": chat,
+        "log_samples": True,
+        "bootstrap_iters": 0,
     }
     with quiet_lm_eval():
-        results: dict[str, Any] = _process_results(gathered, {})._to_eval_results()  # noqa: SLF001
+        if first:
+            ours, manager = list(tasks.values()), _manager({}, None)
+            results: dict[str, Any] = simple_evaluate(model=student, tasks=ours, task_manager=manager, **common)
+        else:
+            known = {"tasks": tasks, "groups": {}}
+            results = evaluate(lm=student, task_dict=known, fewshot_as_multiturn=True, **common)
     return results
 
 
@@ -298,10 +271,11 @@ def _task(manager: TaskManager, name: str) -> SkillMixTask:
     return task
 
 
-def _answered(stored: StoredTask, task: SkillMixTask) -> bool:
-    """Whether the stored answers are to the items of `task`."""
+def _other_item(stored: StoredTask, task: SkillMixTask) -> int | None:
+    """The index of the first stored item that is not one of `task`; None if the answers are to its items."""
     hashes = [item.hash for item in task.run.items]
-    return all(one.index < len(hashes) and hashes[one.index] == name for name, one in stored.items.items())
+    others = (one.index for name, one in stored.items.items() if hashes[one.index : one.index + 1] != [name])
+    return next(others, None)
 
 
 def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | None) -> SkillMixTask:
@@ -323,10 +297,10 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
             )
         settings["pack"] = answered
         task = _task(_manager(settings, include_path), stored.task)
-    if settings.get("pack") is None and not _answered(stored, task):
+    if settings.get("pack") is None and _other_item(stored, task) is not None:
         for folder in earlier_versions(task.run.pack.about.id):
             earlier = _task(_manager(settings | {"pack": str(folder)}, include_path), stored.task)
-            if _answered(stored, earlier):
+            if _other_item(stored, earlier) is None:
                 logger.warning(
                     "%s has answers to %s of the pack %s: they are graded with that version of the pack.",
                     stored.path,
@@ -336,12 +310,10 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
                 task = earlier
                 break
     task.run.replay(stored.path, stored.student, stored.sampling)
-    hashes = [item.hash for item in task.run.items]
-    for name, item in stored.items.items():
-        if item.index >= len(hashes) or hashes[item.index] != name:
-            raise UserError(
-                f"Item {item.index} of {stored.task} is not the one that was answered in {stored.path}: the pack, "
-                "the seed or drop_common differs; install the version of the run, or give the run's settings "
-                "with --set pack=..., --set seed=..."
-            )
+    if (index := _other_item(stored, task)) is not None:
+        raise UserError(
+            f"Item {index} of {stored.task} is not the one that was answered in {stored.path}: the pack, the seed "
+            "or drop_common differs; install the version of the run, or give the run's settings with "
+            "--set pack=..., --set seed=..."
+        )
     return task

@@ -11,19 +11,12 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from grading import UserError
-from grading.endpoint.chat import (
-    holds_reply,
-    holds_text,
-    reasoning_beside,
-    reasoning_in,
-    usage_of,
-    was_cut,
-    was_filtered,
-)
+from grading.endpoint import chat
 from grading.endpoint.errors import CallFailedError, NoReplyError, StatusError
 from grading.endpoint.learner import Learner
 from grading.endpoint.throttle import Throttle
@@ -41,6 +34,26 @@ _OF_LOCAL_SERVERS = frozenset({"repetition_penalty", "top_k", "min_p"})  # OpenA
 _GIVE_UP_AFTER = 24  # requests in a row without a reply, after which the endpoint counts as down
 _FIRST_ATTEMPTS = 2  # at the first request, whose user waits
 _CHAT = "/chat/completions"
+_NOT_THERE = (
+    "does not have this address or the model {model}",
+    "correct base_url, which usually ends in /v1/chat/completions, or model in --model_args",
+)
+_ADVICE = {  # by cause: what the endpoint does, and what to type
+    Cause.NO_REPLY: ("cannot be reached", "start it, or correct base_url in --model_args"),
+    Cause.NOT_A_CHAT: (
+        "answers with something that is not a chat completion",
+        "check the model in --model_args, and base_url, which usually ends in /v1/chat/completions",
+    ),
+    Cause.KEY: ("refused the key", "set OPENAI_API_KEY to a valid one"),
+    Cause.CREDITS: (
+        "says that the account has no money or quota left",
+        "add some, then type the same command again; replies that came are saved",
+    ),
+    Cause.NO_CHAT: _NOT_THERE,
+    Cause.MODEL: _NOT_THERE,
+    Cause.BUSY: ("fails", "type the same command again when it works"),
+    Cause.SERVER: ("fails", "type the same command again when it works"),
+}
 
 logger = logging.getLogger(__name__)
 Keep = Callable[[int, StudentReply], None]
@@ -51,8 +64,8 @@ class EndpointStudent:
 
     def __init__(self, lm: Any) -> None:
         self._lm = lm
-        self._chat = hasattr(lm, "parse_generations") and "Chat" in type(lm).__name__
-        self._addresses = list(addresses(str(lm.base_url), chat=self._chat))
+        is_chat = hasattr(lm, "parse_generations") and "Chat" in type(lm).__name__
+        self._addresses = list(addresses(str(lm.base_url), chat=is_chat))
         self._proved = False
         self._failures = 0
         self.limit: int | None = None  # tokens of the visible text, where reasoning has its own
@@ -100,7 +113,8 @@ class EndpointStudent:
             if self._failures >= _GIVE_UP_AFTER:
                 raise UserError(
                     f"{self._failures} requests in a row to the student's endpoint {self._shown()} failed, the "
-                    f"last with: {reply.detail}. The replies so far are saved: type the same command again later."
+                    f"last with: {reply.facts.detail}. The replies so far are saved: type the same command again "
+                    "later."
                 )
             keep(number, reply)
 
@@ -112,15 +126,14 @@ class EndpointStudent:
                 try:
                     reply = await self._suited(transport, context, arguments)
                 except CallFailedError as error:
-                    first = first or error
                     if error.failure.cause is not Cause.NO_CHAT:
                         raise self._sentence(error) from error
-                    if address == self._addresses[-1]:
-                        raise self._sentence(first) from error
+                    first = first or error
                     continue
             self._addresses = [address]
             return reply
-        raise AssertionError("there is always an address")
+        assert first is not None  # there is always an address
+        raise self._sentence(first) from first
 
     async def _suited(self, transport: Transport, context: Any, arguments: dict[str, Any]) -> StudentReply:
         """The reply to a request with all that the endpoint takes."""
@@ -182,35 +195,11 @@ class EndpointStudent:
 
     def _sentence(self, error: CallFailedError) -> UserError:
         """The endpoint's failure, in its own words, and what to type."""
-        what = f"The student's endpoint {self._shown()}"
-        words = str(error.failure)
-        match error.failure.cause:
-            case Cause.NO_REPLY if isinstance(error, NoReplyError) and error.advised:
-                advice = f"cannot be reached: {words}"
-            case Cause.NO_REPLY:
-                advice = f"cannot be reached ({words}): start it, or correct base_url in --model_args"
-            case Cause.NOT_A_CHAT:
-                advice = (
-                    f"answers with something that is not a chat completion ({words}): check the model in "
-                    "--model_args, and base_url, which usually ends in /v1/chat/completions"
-                )
-            case Cause.KEY:
-                advice = f"refused the key ({words}): set OPENAI_API_KEY to a valid one"
-            case Cause.CREDITS:
-                advice = (
-                    f"says that the account has no money or quota left ({words}): add some, then type the same "
-                    "command again; replies that came are saved"
-                )
-            case Cause.NO_CHAT | Cause.MODEL:
-                advice = (
-                    f"does not have this address or the model {getattr(self._lm, 'model', '')} ({words}): correct "
-                    "base_url, which usually ends in /v1/chat/completions, or model in --model_args"
-                )
-            case Cause.BUSY | Cause.SERVER:
-                advice = f"fails ({words}): type the same command again when it works"
-            case _:
-                advice = f"refuses the request ({words}): correct --model_args or the run's settings"
-        return UserError(f"{what} {advice}.")
+        where, words, cause = f"The student's endpoint {self._shown()}", str(error.failure), error.failure.cause
+        if isinstance(error, NoReplyError) and error.advised:
+            return UserError(f"{where} cannot be reached: {words}.")
+        fails, advice = _ADVICE.get(cause, ("refuses the request", "correct --model_args or the run's settings"))
+        return UserError(f"{where} {fails.format(model=getattr(self._lm, 'model', ''))} ({words}): {advice}.")
 
 
 def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
@@ -218,23 +207,22 @@ def read_body(body: dict[str, Any], limit: int | None = None) -> StudentReply:
 
     With a `limit` a visible text of more tokens is cut to its part.
     """
-    choice = next(one for one in body["choices"] if holds_reply(one) or holds_text(one))
+    choice = next(one for one in body["choices"] if chat.holds_reply(one) or chat.holds_text(one))
     message = choice["message"] if isinstance(choice.get("message"), dict) else {"content": choice["text"]}
     content = message.get("content")
     split = content_text(content) if not isinstance(content, str) else split_reasoning(content)
-    if beside := reasoning_beside(message):
-        split = Split(visible=split.visible, reasoning=f"{beside}\n{split.reasoning}".strip(), open=split.open)
+    if beside := chat.reasoning_beside(message):
+        split = replace(split, reasoning=f"{beside}\n{split.reasoning}".strip())
     finish, refusal = choice.get("finish_reason"), message.get("refusal")
-    completion, cut_off = usage_of(body.get("usage")).completion, was_cut(finish)
-    reasoning_tokens = reasoning_in(body.get("usage")) or _estimated(completion, split)
+    completion, cut_off = chat.usage_of(body.get("usage")).completion, chat.was_cut(finish)
+    reasoning_tokens = chat.reasoning_in(body.get("usage")) or _estimated(completion, split)
     visible = completion - (reasoning_tokens or 0)
     if limit is not None and visible > limit:
-        kept = split.visible[: len(split.visible) * limit // visible]
-        split, cut_off = Split(visible=kept, reasoning=split.reasoning, open=split.open), True
+        split, cut_off = replace(split, visible=split.visible[: len(split.visible) * limit // visible]), True
     return read_reply(
         split,
         cut_off=cut_off,
-        filtered=was_filtered(finish),
+        filtered=chat.was_filtered(finish),
         refusal=refusal if isinstance(refusal, str) else "",
         reasoning_tokens=reasoning_tokens,
     )
@@ -261,7 +249,7 @@ def addresses(url: str, *, chat: bool) -> Iterator[str]:
 def _failed(error: CallFailedError) -> StudentReply:
     filtered = isinstance(error, StatusError) and error.filtered
     state = AnswerState.FILTERED if filtered else AnswerState.API_FAILED
-    return StudentReply(state=state, detail=str(error.failure))
+    return StudentReply.failed(state, str(error.failure))
 
 
 class _Parameters(Learner):

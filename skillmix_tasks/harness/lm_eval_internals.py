@@ -5,8 +5,7 @@
 - `generate_until` of the model's object is replaced (Student), so that replies on disk are not generated again in
   the first turn: lm-eval's own cache leaves sampled replies out. Ends when `CachingLM` keeps them.
 - `watch_tokens` and `watch_outputs`: HF and vLLM models give a text without its finish reason, and decode it
-without
-  the special tokens that mark reasoning. Ends when `generate_until` returns more than a text.
+  without the special tokens that mark reasoning. Ends when `generate_until` returns more than a text.
 - `payload`: the request of an API model. Its client hides null contents, filters and errors, and ends a run at one
   bad reply. Ends when `parse_generations` sees the complete body and may fail by itself.
 - `skillmix eval` replaces `lm_eval.tasks.TaskManager` (its command cannot leave 14,683 task files unread),
@@ -102,23 +101,14 @@ def payload(lm: Any, context: Any, arguments: dict[str, Any]) -> dict[str, Any]:
 
     lm-eval's classes add stop sequences and seeds of their own, and change the temperature by a model's name.
     """
-    given = dict(arguments)
     body: dict[str, Any] = lm._create_payload(  # noqa: SLF001
-        lm.create_message([context]), generate=True, gen_kwargs=dict(given)
+        lm.create_message([context]), generate=True, gen_kwargs=dict(arguments)
     )
-    body |= {
-        "temperature": given.get("temperature"),
-        "seed": given.get("seed"),
-        "stop": given.get("until") or None,
-    }
+    body |= {name: arguments.get(name) for name in ("temperature", "seed")}
+    body["stop"] = arguments.get("until") or None
     return {name: value for name, value in body.items() if value is not None}
 
 
 def concurrency(lm: Any) -> int:
     """How many requests an API model has in flight at most."""
     return max(1, int(lm._concurrent))  # noqa: SLF001
-
-
-def replace_generation(lm: LM, generate: Callable[..., Sequence[str]]) -> None:
-    """Make the model answer through `generate`."""
-    lm.generate_until = generate

@@ -35,8 +35,9 @@ def check_student(model: str, model_args: Mapping[str, Any]) -> None:
     try:
         get_model(model)
     except ImportError as error:
+        reason = redact(str(error)).partition("\n")[0][:120]
         raise UserError(
-            f"lm-eval cannot load students of --model {model} ({_first_line(error)}): install the missing package."
+            f"lm-eval cannot load students of --model {model} ({reason}): install the missing package."
         ) from error
     except (ValueError, KeyError) as error:
         raise UserError(
@@ -49,35 +50,23 @@ def check_student(model: str, model_args: Mapping[str, Any]) -> None:
 
 
 def _check_repository(name: str, model_args: Mapping[str, Any]) -> None:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub import errors, hf_hub_download
 
     revision = model_args.get("revision")
     try:
         hf_hub_download(name, "config.json", revision=revision, subfolder=model_args.get("subfolder"))
-    except LocalEntryNotFoundError as error:
+    except errors.LocalEntryNotFoundError as error:
         raise UserError(
             f"The student {name} is not a folder here, and the Hub cannot be reached: correct pretrained in "
             "--model_args, or connect to the Hub."
         ) from error
-    except EntryNotFoundError:
+    except errors.EntryNotFoundError:
         return  # a repository without that file
-    except (HFValidationError, RepositoryNotFoundError, RevisionNotFoundError) as error:
+    except (errors.HFValidationError, errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise UserError(
             f"The student {name}{f' at {revision}' if revision else ''} is neither a folder here nor a model on "
             "the Hub that you may read: correct pretrained in --model_args, or set HF_TOKEN."
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    """The beginning of an error's first line."""
-    return redact(str(error)).partition("\n")[0][:120]
 
 
 @cache

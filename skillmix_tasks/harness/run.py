@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from grading.panel import panel_name, panel_record
 from grading.protocol.parse import is_quoted, normalise
 from skillmix_tasks.checks import splitter_versions
 from skillmix_tasks.checks.extract import ExtractionState
-from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.settings import MOST_TOKENS, PINNED, read_settings
 from skillmix_tasks.harness.student import Student
 from skillmix_tasks.harness.task_files import TaskSpec
@@ -28,14 +28,14 @@ from skillmix_tasks.items.hub import read_hub_items
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack, bundled_packs
 from skillmix_tasks.items.prompts import render
-from skillmix_tasks.scoring.controls import ControlReport, judge_controls
+from skillmix_tasks.scoring.controls import Controls, judge_controls
 from skillmix_tasks.scoring.losses import PRIVATE, Loss, LossCode
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.points import judge_replies, student_record
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState, StudentReply, count_answers
 from skillmix_tasks.scoring.rubric import LENGTH
 from skillmix_tasks.stored.answers import AnswerHeader
-from skillmix_tasks.stored.record import Answers, Controls, PackRecord, RunRecord, Ungrounded
+from skillmix_tasks.stored.record import Answers, PackRecord, RunRecord, Ungrounded
 
 _WORTH_A_WARNING = 0.02  # of the answers
 _ADVICE = {
@@ -48,6 +48,21 @@ _ADVICE = {
 }
 
 logger = logging.getLogger(__name__)
+
+
+class GatheredCoverage(float):
+    """An item's coverage, with what else has to come from every rank: lm-eval gathers metrics alone.
+
+    `counts` has four counters. `states` are the item's points without a verdict by their reason; `grounds` those
+    that the judge decided (`judged`), and of them the ones whose grants had no true evidence (`ungrounded`);
+    `answers` the states of its answers (skillmix_tasks.scoring.reply), `extractions` how the visible ones were
+    found in their replies. `cost` is what grading cost on the item's rank, and None but on the first item of each.
+    """
+
+    __slots__ = ("cost", "counts")  # there is one for each item of a run
+
+    counts: dict[str, Counter[str]]
+    cost: dict[str, Any] | None
 
 
 class TaskRun:
@@ -73,7 +88,7 @@ class TaskRun:
                 "write a controls.yaml for a pack of your own."
             )
         self.budget = Budget()
-        self.controls: dict[str, ControlReport] = {}
+        self.controls: dict[str, Controls] = {}
         self.student: dict[str, Any] = {}
         self.asked: Student | None = None  # None for stored answers
         self._sampling: dict[str, Any] | None = None
@@ -87,10 +102,7 @@ class TaskRun:
 
     def forget(self) -> None:
         """Forget an earlier evaluation of the same task."""
-        self._states: Counter[str] = Counter()
-        self._grounds: Counter[str] = Counter()
-        self._answers: Counter[str] = Counter()
-        self._extractions: Counter[str] = Counter()
+        self._counts: dict[str, Counter[str]] = defaultdict(Counter)
         self.costs: list[dict[str, Any]] = []
         if not self.replayed:
             self.answers = None
@@ -108,8 +120,7 @@ class TaskRun:
             raise UserError(
                 "The setting `items_from` brings its own pack and items: leave out `pack` and `drop_common`."
             )
-        found = read_hub_items(settings.items_from, task=self.task, split=spec.split, number=settings.items)
-        return found.pack, found.items, found.commit
+        return read_hub_items(settings.items_from, task=self.task, split=spec.split, number=settings.items)
 
     def warn_of_few_items(self, limit: int | None) -> None:
         """Warn if the pack gives fewer items than are set, and than `limit` lets through."""
@@ -147,20 +158,21 @@ class TaskRun:
         self._sampling = used | rest | {"max_tokens": tokens, "reasoning_tokens": self.settings.reasoning_tokens}
         self._sampling["seeded"] = "seed" in arguments
 
-    def begin_parts(self, answers: int, others: Iterable[TaskRun]) -> None:
-        """From now on an evaluation covers a part of the items, and all parts together hold so many `answers`.
+    @contextmanager
+    def in_parts(self, answers: int, others: Iterable[TaskRun]) -> Iterator[None]:
+        """In the block an evaluation covers a part of the items, and all parts together hold so many `answers`.
 
         One panel serves them all, under one budget with `others`. Nothing is concluded from a part.
         """
         self.parts = answers
         self.join(others)
-
-    def end_parts(self) -> None:
-        """From now on an evaluation covers all items again."""
-        self.parts = 0
-        if self._panel is not None:
-            self._panel.close()
-            self._panel = None
+        try:
+            yield
+        finally:
+            self.parts = 0
+            if self._panel is not None:
+                self._panel.close()
+                self._panel = None
 
     def join(self, others: Iterable[TaskRun]) -> None:
         """Share budget and controls with the other tasks of the run, of which none has been judged."""
@@ -214,36 +226,37 @@ class TaskRun:
     def conclude(self, items: Sequence[float]) -> None:
         """Gather what all ranks report of their items; UserError if too many items have no score."""
         gathered = [item for item in items if isinstance(item, GatheredCoverage)]
-        self._states = sum((item.states for item in gathered), Counter())
-        self._grounds = sum((item.grounds for item in gathered), Counter())
+        for name in ("states", "grounds", "answers", "extractions"):
+            self._counts[name] = sum((item.counts[name] for item in gathered), Counter())
         self.costs = [item.cost for item in gathered if item.cost is not None]
-        self._answers = sum((item.answers for item in gathered), Counter())
-        self._extractions = sum((item.extractions for item in gathered), Counter())
         self.warn_of_answers()
-        unscored = sum(NO_ANSWER in item.states for item in gathered)
+        unscored = sum(NO_ANSWER in item.counts["states"] for item in gathered)
         missing = sum(1 - item for item in items)
         if missing > self.settings.max_missing * len(items):
+            share = f"{self.task}: {missing / len(items):.0%} of the items"
+            most = f"more than max_missing = {self.settings.max_missing:.0%}"
             if 2 * unscored >= missing:
-                raise UserError(self._without_answers(missing / len(items)))
-            states = ", ".join(f"{state}: {count}" for state, count in self._states.most_common())
+                raise UserError(
+                    f"{share} have no score, {most}: {self._unanswered(self.answers_record())}. All replies and "
+                    f"verdicts are saved; the answers are in {self.answers}."
+                )
+            states = ", ".join(f"{state}: {count}" for state, count in self._counts["states"].most_common())
             raise UserError(
-                f"{self.task}: {missing / len(items):.0%} of the items got no verdict from "
-                f"{panel_name(self.judges)} (points without one: {states}), more than max_missing = "
-                f"{self.settings.max_missing:.0%}{self._causes()}. All answers and verdicts are saved: "
-                f"{self._remedy()}{self._other_ranks()}."
+                f"{share} got no verdict from {panel_name(self.judges)} (points without one: {states}), {most}"
+                f"{self._causes()}. All answers and verdicts are saved: {self._remedy()}."
             )
 
     def _causes(self) -> str:
         """Why votes are missing, in the endpoint's own words and with what to type."""
         found = [
             sentence((total(self.costs) or {}).get("failures") or (), "vote"),
-            limit_hint(self._states, max(judge.max_tokens for judge in self.judges)),
+            limit_hint(self._counts["states"], max(judge.max_tokens for judge in self.judges)),
         ]
         return "".join(f"; {one}" for one in found if one)
 
     def count(self, answers: Sequence[Sequence[StudentReply]]) -> None:
         """Count the answers of a run without a judge."""
-        self._answers = count_answers(student_record(replies) for replies in answers)
+        self._counts["answers"] = count_answers(student_record(replies) for replies in answers)
         self.warn_of_answers()
 
     def warn_of_answers(self) -> None:
@@ -261,19 +274,11 @@ class TaskRun:
             f"({answers.share(number):.0%}; {shown}): {_ADVICE[next(iter(states))]}"
         )
 
-    def _without_answers(self, missing: float) -> str:
-        return (
-            f"{self.task}: {missing:.0%} of the items have no score, more than max_missing = "
-            f"{self.settings.max_missing:.0%}: {self._unanswered(self.answers_record())}. All replies and "
-            f"verdicts are saved; the answers are in {self.answers}."
-        )
-
     def answers_record(self) -> Answers:
-        """The states of the answers."""
-        counts = self._answers
+        counts, found = self._counts["answers"], self._counts["extractions"]
         return Answers(
             states={state: counts[state] for state in AnswerState if counts[state]},
-            extractions={state: self._extractions[state] for state in ExtractionState if self._extractions[state]},
+            extractions={state: found[state] for state in ExtractionState if found[state]},
             cut=counts["cut"],
             reasoned=counts["reasoned"],
             reasoning_tokens=counts["reasoning_tokens"]
@@ -283,15 +288,12 @@ class TaskRun:
 
     def _remedy(self) -> str:
         again = f"`skillmix grade {self.answers}"
-        if not self._states[State.OVER_BUDGET.value]:
-            return f"fix the judge, then run {again}`"
+        ranks = f" with the files of all {self.world_size} ranks, whose paths they printed"
+        others = ranks if self.world_size > 1 else ""
+        if not self._counts["states"][State.OVER_BUDGET.value]:
+            return f"fix the judge, then run {again}`{others}"
         option = "--max-usd DOLLARS" if self.settings.max_usd is not None else "--max-tokens TOKENS"
-        return f"{self.budget.reason}, and {again} {option}` continues from here (what was bought is free)"
-
-    def _other_ranks(self) -> str:
-        if self.world_size == 1:
-            return ""
-        return f" with the files of all {self.world_size} ranks, whose paths they printed"
+        return f"{self.budget.reason}, and {again} {option}` continues from here (what was bought is free){others}"
 
     def header(self, *, system: str | None, generation_kwargs: dict[str, Any]) -> AnswerHeader:
         """The header of this rank's file of answers."""
@@ -317,7 +319,11 @@ class TaskRun:
     def record(self, *, judged: bool) -> RunRecord:
         """The task's part of the results JSON: the protocol, the judge and what grading cost."""
         about, source = self.pack.about, self.settings.items_from
-        report = self.controls.get(self.pack.hash)
+        refused = sorted({name for cost in self.costs for name in cost["refused_parameters"]})
+        points, of = (self._counts["grounds"][name] for name in ("ungrounded", "judged"))
+        ungrounded = Ungrounded(
+            rule=self.settings.ungrounded, points=points, judged_points=of, share=points / of if of else None
+        )
         return RunRecord(
             k=self.spec.k,
             split=self.spec.split,
@@ -328,13 +334,13 @@ class TaskRun:
             seed=self.settings.seed,
             drop_common=self.settings.drop_common,
             splitters=splitter_versions(),
-            judge=self._judge_record() if judged else None,
+            judge=panel_record(self.judges) | {"refused_parameters": refused} if judged else None,
             grading=total(self.costs),
-            controls=Controls.model_validate(report.record()) if report else None,
-            points_without_verdict=dict(self._states),
-            ungrounded=self._ungrounded_record() if judged else None,
+            controls=self.controls.get(self.pack.hash),
+            points_without_verdict=dict(self._counts["states"]),
+            ungrounded=ungrounded if judged else None,
             student=self.student,
-            answers=self.answers_record() if self._answers else None,
+            answers=self.answers_record() if self._counts["answers"] else None,
             sampling=self._sampling_record(),
         )
 
@@ -346,19 +352,6 @@ class TaskRun:
         return {name: value for name, value in self._sampling.items() if name not in refused} | {
             "refused": refused
         }
-
-    def _judge_record(self) -> dict[str, Any]:
-        refused = sorted({name for cost in self.costs for name in cost["refused_parameters"]})
-        return panel_record(self.judges) | {"refused_parameters": refused}
-
-    def _ungrounded_record(self) -> Ungrounded:
-        points, judged = self._grounds["ungrounded"], self._grounds["judged"]
-        return Ungrounded(
-            rule=self.settings.ungrounded,
-            points=points,
-            judged_points=judged,
-            share=points / judged if judged else None,
-        )
 
 
 def _hide_texts(instances: list[Instance], records: list[dict[str, Any]]) -> None:

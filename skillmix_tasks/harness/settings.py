@@ -102,10 +102,12 @@ class Settings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
 
     def budget(self, ranks: int) -> Budget:
         """A new budget for a run, in equal parts for its `ranks` processes, which cannot see each other."""
-        return Budget(
-            max_usd=None if self.max_usd is None else self.max_usd / ranks,
-            max_tokens=None if self.max_tokens is None else self.max_tokens // ranks,
-        )
+        return Budget(**self.part_of_caps(ranks))
+
+    def part_of_caps(self, parts: int) -> dict[str, Any]:
+        """The caps that are set, for each of `parts` processes or evaluations which share them."""
+        caps = {} if self.max_usd is None else {"max_usd": self.max_usd / max(1, parts)}
+        return caps | ({} if self.max_tokens is None else {"max_tokens": self.max_tokens // max(1, parts)})
 
     def open_panel(self, judges: Sequence[JudgeSpec], budget: Budget) -> Panel:
         """The judges with the verdict store, under `budget`; no model is loaded yet."""
@@ -118,15 +120,6 @@ class Settings(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
             ungrounded=self.ungrounded,
             batch=self.batch,
         )
-
-
-def part_of_caps(settings: Settings, parts: int) -> dict[str, Any]:
-    """The caps of each of `parts` evaluations that follow one another and share those of `settings`."""
-    caps = {
-        "max_usd": None if settings.max_usd is None else settings.max_usd / max(1, parts),
-        "max_tokens": None if settings.max_tokens is None else settings.max_tokens // max(1, parts),
-    }
-    return {name: cap for name, cap in caps.items() if cap is not None}
 
 
 def refuse_bare_settings(metadata: Mapping[str, Any]) -> None:

@@ -8,6 +8,8 @@ import sys
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from lm_eval.api.instance import Instance
@@ -18,7 +20,7 @@ from grading.keys import redact
 from grading.models.fingerprint import weights_fingerprint
 from grading.protocol.reasoning import Split, split_reasoning
 from skillmix_tasks.harness.endpoint_student import EndpointStudent
-from skillmix_tasks.harness.lm_eval_internals import replace_generation, watch_outputs, watch_tokens
+from skillmix_tasks.harness.lm_eval_internals import watch_outputs, watch_tokens
 from skillmix_tasks.harness.settings import MOST_TOKENS, Settings
 from skillmix_tasks.scoring.reply import StudentReply, as_reply, read_reply
 from skillmix_tasks.stored.student_replies import StudentReplies, student_store
@@ -72,16 +74,16 @@ class Student:
     Requests of tasks that are not in `tasks` go to the model as they are.
     """
 
-    def __init__(self, lm: LM, model_args: Mapping[str, Any], settings: Settings) -> None:
+    settings: Settings
+
+    def __init__(self, lm: LM, model_args: Mapping[str, Any]) -> None:
         self.lm = lm
         self.tasks: set[str] = set()
         self.kind = _kind(lm, model_args)
-        self.settings = settings
         self._ask_model: Callable[..., Sequence[str]] = lm.generate_until
         self._endpoint = EndpointStudent(lm) if self.kind == "endpoint" else None
-        self._model_args = dict(model_args)
         self._limit = MOST_TOKENS
-        replace_generation(lm, self.generate)
+        lm.generate_until = self.generate
 
     @property
     def refused(self) -> list[str]:
@@ -154,7 +156,8 @@ class Student:
             missing = [number for number in range(len(distinct)) if number not in known]
             if known and missing and self._seed is not None:
                 # A fresh random state would repeat the stored replies.
-                sys.modules["torch"].manual_seed(_number([keys[number] for number in missing]))
+                digest = hashlib.sha256("".join(keys[number] for number in missing).encode()).digest()
+                sys.modules["torch"].manual_seed(int.from_bytes(digest[:6]))
 
             def keep(place: int, reply: StudentReply) -> None:
                 number = missing[place]
@@ -202,10 +205,8 @@ class Student:
                 keep(place, reply)
 
         with ExitStack() as stack:
-            hook = _Hook(self, padded, once)
-            before = self.lm.cache_hook
-            stack.callback(self.lm.set_cache_hook, before)
-            hook.inner = before
+            hook = _Hook(self, padded, once, self.lm.cache_hook)
+            stack.callback(self.lm.set_cache_hook, hook.inner)
             self.lm.set_cache_hook(hook)
             if self.kind == "hf":
                 stack.callback(watch_tokens(self.lm, hook.see_tokens))
@@ -223,8 +224,9 @@ class Student:
         tokenizer = lm.tokenizer
         text, cut_off = seen.text, seen.cut_off
         if seen.tokens is not None:
-            kept, ended = _until_end(seen.tokens, _end_tokens(lm))
-            cut_off = not ended and len(seen.tokens) >= int(arguments["max_gen_toks"])
+            ends = _end_tokens(lm)
+            kept = list(takewhile(lambda token: token not in ends, seen.tokens))
+            cut_off = len(kept) == len(seen.tokens) >= int(arguments["max_gen_toks"])
             text = tokenizer.decode(kept, skip_special_tokens=False)
         split = _split(context, text)
         reasoning_tokens = len(_encode(tokenizer, split.reasoning)) if split.reasoning else None
@@ -239,7 +241,7 @@ class Student:
         if self.settings.reasoning_tokens and len(ids := _encode(tokenizer, visible)) > self._limit:
             visible, cut_off = tokenizer.decode(ids[: self._limit], skip_special_tokens=True), True
         return read_reply(
-            Split(visible=visible, reasoning=split.reasoning, open=split.open),
+            replace(split, visible=visible),
             cut_off=cut_off,
             reasoning_tokens=reasoning_tokens,
         )
@@ -256,11 +258,10 @@ class _Seen(NamedTuple):
 class _Hook:
     """Called by lm-eval's models with each reply as it arrives; `inner` is the hook that was there before."""
 
-    inner: Any
-
     def __init__(
-        self, student: Student, requests: Sequence[Instance], keep: Callable[[int, StudentReply], None]
+        self, student: Student, requests: Sequence[Instance], keep: Callable[[int, StudentReply], None], inner: Any
     ) -> None:
+        self.inner = inner
         self._student = student
         self._keep = keep
         self._seen: deque[_Seen] = deque()
@@ -296,7 +297,7 @@ def attach(lm: LM, task: str, settings: Settings, model_args: Mapping[str, Any])
     """The model as a student for `task`, with its settings from an earlier task of the run."""
     student = getattr(lm.generate_until, "__self__", None)
     if not isinstance(student, Student):
-        student = Student(lm, model_args, settings)
+        student = Student(lm, model_args)
     student.begin(settings, model_args)
     student.tasks.add(task)
     return student
@@ -328,18 +329,6 @@ def _end_tokens(lm: Any) -> set[int]:
     return {token for token in found if token is not None} | {lm.tokenizer.pad_token_id}
 
 
-def _until_end(tokens: Sequence[int], ends: set[int]) -> tuple[list[int], bool]:
-    """The tokens before the first that ends a reply, and whether there is one."""
-    for place, token in enumerate(tokens):
-        if token in ends:
-            return list(tokens[:place]), True
-    return list(tokens), False
-
-
 def _encode(tokenizer: Any, text: str) -> list[int]:
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
-
-
-def _number(keys: Sequence[str]) -> int:
-    return int.from_bytes(hashlib.sha256("".join(keys).encode()).digest()[:6])

@@ -14,10 +14,10 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, cast, overload
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
-from lm_eval.api.filter import Filter, FilterEnsemble
+from lm_eval.api.filter import FilterEnsemble
 from lm_eval.api.instance import Instance
 from lm_eval.api.metrics import mean
 from lm_eval.api.model import LM
@@ -29,11 +29,10 @@ from grading import UserError
 from grading.errors import first_fault, show_user_errors_in_one_line
 from grading.home import verdict_store
 from grading.store.replies import VerdictStore
-from skillmix_tasks.harness.gathered import GatheredCoverage
 from skillmix_tasks.harness.lm_eval_internals import evaluated_model, scored_mean
 from skillmix_tasks.harness.logs import show_our_logs
 from skillmix_tasks.harness.preflight import check_judges, refuse_chat_api, warn_of_one_turn
-from skillmix_tasks.harness.run import TaskRun
+from skillmix_tasks.harness.run import GatheredCoverage, TaskRun
 from skillmix_tasks.harness.student import attach, check_template, student_identity
 from skillmix_tasks.harness.task_files import TaskSpec
 from skillmix_tasks.items.prompts import render
@@ -70,7 +69,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         self._chat: Callable[..., Any] | None = None
         self._system: str | None = None
         super().__init__(config=config | _COMMON | {"metadata": {"version": spec.full_version}})
-        self._filters = [FilterEnsemble(name=_FILTER, filters=[lambda: _Judging(self)])]
+        self._filters = [FilterEnsemble(name=_FILTER, filters=[lambda: self])]
 
     # -- documents
 
@@ -108,7 +107,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         samples: list[int] | None = None,
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """The documents of a rank; `samples` in the order given, under which lm-eval logs them."""
-        documents: Sequence[dict[str, Any]] = self.eval_docs
+        documents = self.eval_docs
         if samples:
             if len(set(samples)) < len(samples) or not set(samples) <= set(range(len(documents))):
                 raise UserError(
@@ -176,14 +175,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         if student:
             self.run.sampled(arguments[0])
         return [
-            Instance(
-                request_type="generate_until",
-                doc=doc,
-                arguments=(ctx, arguments[number]),
-                idx=number,
-                metadata=kwargs["metadata"],
-            )
-            for number in range(GENERATIONS)
+            _request(doc, (ctx, sampling), number, kwargs["metadata"]) for number, sampling in enumerate(arguments)
         ]
 
     # -- the second turn, and grading
@@ -211,12 +203,11 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                 if both[0].state is AnswerState.ANSWERED or self.run.replayed
             ]
             second = [
-                Instance(
-                    request_type="generate_until",
-                    doc=instance.doc,
-                    arguments=(self._second_context(instance, first), instance.arguments[1]),
-                    idx=instance.idx,
-                    metadata=instance.metadata,
+                _request(
+                    instance.doc,
+                    (self._second_context(instance, first), instance.arguments[1]),
+                    instance.idx,
+                    instance.metadata,
                 )
                 for instance, [first] in going
             ]
@@ -228,7 +219,7 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
                     both.append(as_reply(reply))
             for both in replies:
                 if len(both) == 1:
-                    both.append(StudentReply(state=both[0].state, detail=both[0].detail))
+                    both.append(StudentReply.failed(both[0].state, both[0].facts.detail))
         for instance, both in zip(instances, replies, strict=True):
             instance.resps = both
         if self._predict_only:
@@ -248,10 +239,10 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         prompts = self.run.prompts(instance.doc["index"])
         return self._context([prompts[0], first, prompts[1]])
 
-    def judge(self, replies: list[list[str]], docs: list[dict[str, Any]]) -> list[str]:
-        """The records of all generations of this rank, as JSON strings in the order of `replies`."""
+    def apply(self, resps: list[list[str]], docs: list[dict[str, Any]]) -> list[str]:
+        """As the one filter of the task, which sees all replies of this rank: the records of TaskRun.judge."""
         indices = [doc["index"] for doc in docs]
-        return self.run.judge(replies, indices, self.instances, judged=not self._predict_only)
+        return self.run.judge(resps, indices, self.instances, judged=not self._predict_only)
 
     # -- results
 
@@ -274,18 +265,21 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
             return cast("dict[str, Any]", super().process_results(doc, results))
         records = [json.loads(record) for record in results]
         metrics: dict[str, Any] = item_metrics([record["points"] for record in records])
-        states = Counter(state for record in records for state in record["states"].values())
-        grounds = Counter(
-            judged=sum(len(judged_points(record)) for record in records),
-            ungrounded=sum(len(record["ungrounded"]) for record in records),
-        )
-        cost = self.run.costs.pop() if self.run.costs else None  # with the first item of this rank
         answers = count_answers(record["student"] for record in records)
         metrics["answered"] = answers[AnswerState.ANSWERED] / len(records)
-        found = Counter(
-            record["extraction"] for record in records if record["student"]["state"] == AnswerState.ANSWERED
-        )
-        coverage = GatheredCoverage(metrics["coverage"], states, grounds, answers, found, cost)
+        coverage = GatheredCoverage(metrics["coverage"])
+        coverage.cost = self.run.costs.pop() if self.run.costs else None  # with the first item of this rank
+        coverage.counts = {
+            "states": Counter(state for record in records for state in record["states"].values()),
+            "grounds": Counter(
+                judged=sum(len(judged_points(record)) for record in records),
+                ungrounded=sum(len(record["ungrounded"]) for record in records),
+            ),
+            "answers": answers,
+            "extractions": Counter(
+                record["extraction"] for record in records if record["student"]["state"] == AnswerState.ANSWERED
+            ),
+        }
         return metrics | {"coverage": coverage}
 
     def dump_config(self) -> dict[str, Any]:
@@ -311,14 +305,8 @@ class SkillMixTask(ConfigurableTask):  # type: ignore[misc]
         return self._chat(history)
 
 
-class _Judging(Filter):  # type: ignore[misc]
-    """The one filter: it sees all replies of the task at once."""
-
-    def __init__(self, task: SkillMixTask) -> None:
-        self._task = task
-
-    def apply(self, resps: list[list[str]], docs: list[dict[str, Any]]) -> list[str]:
-        return self._task.judge(resps, docs)
+def _request(doc: dict[str, Any], arguments: tuple[Any, dict[str, Any]], number: int, metadata: Any) -> Instance:
+    return Instance(request_type="generate_until", doc=doc, arguments=arguments, idx=number, metadata=metadata)
 
 
 _COMMON: dict[str, Any] = {
@@ -332,7 +320,7 @@ _COMMON: dict[str, Any] = {
 }
 
 
-class Documents(Sequence[dict[str, Any]]):
+class Documents:
     """A dataset for lm-eval: each document is made when it is read, as a run may have very many."""
 
     def __init__(self, number: int, make: Callable[[int], dict[str, Any]]) -> None:
@@ -347,12 +335,8 @@ class Documents(Sequence[dict[str, Any]]):
     def __len__(self) -> int:
         return self._number
 
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(self._make, range(self._number))
 
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        numbers = range(self._number)[index]
-        return self._make(numbers) if isinstance(numbers, int) else [self._make(number) for number in numbers]
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._make(index)

@@ -10,7 +10,6 @@ together.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +38,6 @@ class ItemsFrom(BaseModel, extra="forbid", frozen=True):
         return path
 
 
-@dataclass(frozen=True)
-class HubItems:
-    """The content of a data set: the pack, the items of a task in their order, and the commit's hash."""
-
-    pack: Pack
-    items: list[Item]
-    commit: str
-
-
 def config_of(task: str) -> str:
     """The name of the config that holds a task's items: "k4" of skillmix_k4."""
     return task.removeprefix("skillmix_")
@@ -58,8 +48,8 @@ def data_file(config: str) -> str:
     return f"data/{config}/test-00000-of-00001.parquet"
 
 
-def read_hub_items(source: ItemsFrom, *, task: str, split: Split, number: int) -> HubItems:
-    """The first `number` items of `task` in the data set `source`.
+def read_hub_items(source: ItemsFrom, *, task: str, split: Split, number: int) -> tuple[Pack, list[Item], str]:
+    """The pack of the data set `source`, the first `number` items of `task` in it, and the commit's hash.
 
     Raises UserError if it cannot be downloaded, lacks the task or so many items, or an item does not match its
     pack.
@@ -82,7 +72,7 @@ def read_hub_items(source: ItemsFrom, *, task: str, split: Split, number: int) -
             f"The data set {source.path} has {len(rows)} items of {task}, and the run needs {number}: set "
             f'"items" to {len(rows)} or less, or push it again with --items {number}.'
         )
-    return HubItems(pack, [_item(pack, split, row, source) for row in rows], folder.name)
+    return pack, [_item(pack, split, row, source) for row in rows], folder.name
 
 
 def _rows(data: Path, number: int) -> list[dict[str, Any]]:

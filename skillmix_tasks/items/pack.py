@@ -112,14 +112,9 @@ class Control(PackPart):
     text: str
     earned: tuple[str, ...]
 
-    @property
-    def k(self) -> int:
-        """The number of skills."""
-        return len(self.skills)
-
     @model_validator(mode="after")
     def _fitting(self) -> Control:
-        skills = {f"s{number}" for number in range(1, self.k + 1)}
+        skills = {f"s{number}" for number in range(1, len(self.skills) + 1)}
         points = {*skills, "topic", "sense"}
         earned = set(self.earned)
         if unknown := earned - points:

@@ -28,8 +28,13 @@ from grading.safety import bounds
 from skillmix_tasks.items.pack import PROMPTS, About, Control, Pack, PackPart, Skill, Topic, bundled_packs
 
 _Entry = TypeVar("_Entry", Skill, Topic)
+_WithId = TypeVar("_WithId", Skill, Topic, Control)
 _Part = TypeVar("_Part", bound=PackPart)
 _SHOWN = 5  # faults at once
+
+
+class PartError(UserError):
+    """Fields of a pack that are wrong; other errors end the reading at once."""
 
 
 def read_pack(folder: Path) -> Pack:
@@ -124,7 +129,7 @@ def validated(kind: type[_Part], data: object, path: Path, number: int | None = 
             name = data.get("id") if isinstance(data, dict) else None
             entry = f" entry {number}" + (f" ({name})" if name else "") + ","
         faults = (f"field {fault.place or 'the whole'!r}: {fault.reason}" for fault in all_faults(error))
-        raise UserError(f"{path}:{entry} {'; '.join(faults)}.") from error
+        raise PartError(f"{path}:{entry} {'; '.join(faults)}.") from error
 
 
 def refuse_twice(values: Iterable[str], field: str, path: Path) -> None:
@@ -144,41 +149,43 @@ def _entries(kind: type[_Entry], folder: Path, name: str) -> tuple[_Entry, ...]:
     else:
         path = folder / f"{name}.yaml"
         data = _yaml(path)
-    if not isinstance(data, list) or not data:
-        raise UserError(f"{path} holds no entries: each needs at least an id and a name.")
-    entries, faults = [], list[str]()
-    for number, entry in enumerate(data, start=1):
-        with _noted(faults):
-            entries.append(validated(kind, entry, path, number))
-    _refuse(faults)
-    refuse_twice((entry.id for entry in entries), "id", path)
+    entries = _parts(kind, data, path, "holds no entries: each needs at least an id and a name")
     refuse_twice((entry.name for entry in entries), "name", path)
-    return tuple(entries)
+    return entries
 
 
 @contextmanager
 def _noted(faults: list[str]) -> Iterator[None]:
-    """Note a UserError in `faults` and go on: an author sees all faults at once."""
+    """Note a PartError in `faults` and go on: an author sees all faults at once."""
     try:
         yield
-    except UserError as error:
+    except PartError as error:
         faults.append(str(error))
 
 
 def _refuse(faults: Sequence[str]) -> None:
     if faults:
         more = [f"And {len(faults) - _SHOWN} more."] if len(faults) > _SHOWN else []
-        raise UserError("\n".join([*faults[:_SHOWN], *more]))
+        raise PartError("\n".join([*faults[:_SHOWN], *more]))
+
+
+def _parts(kind: type[_WithId], data: Any, path: Path, empty: str) -> tuple[_WithId, ...]:
+    if not isinstance(data, list) or not data:
+        raise UserError(f"{path} {empty}.")
+    parts, faults = [], list[str]()
+    for number, part in enumerate(data, start=1):
+        with _noted(faults):
+            parts.append(validated(kind, part, path, number))
+    _refuse(faults)
+    refuse_twice((part.id for part in parts), "id", path)
+    return tuple(parts)
 
 
 def _controls(path: Path, skills: tuple[Skill, ...], topics: tuple[Topic, ...]) -> tuple[Control, ...]:
     if not path.is_file():
         return ()
-    data = _yaml(path)
-    if not isinstance(data, list) or not data:
-        raise UserError(f"{path} holds no control answers: delete it, or see docs/packs.md for its format.")
-    controls = tuple(validated(Control, entry, path, number) for number, entry in enumerate(data, start=1))
-    refuse_twice((control.id for control in controls), "id", path)
+    empty = "holds no control answers: delete it, or see docs/packs.md for its format"
+    controls = _parts(Control, _yaml(path), path, empty)
     known = {"skill": {skill.id for skill in skills}, "topic": {topic.id for topic in topics}}
     for control in controls:
         refuse_twice(control.skills, f"skill of {control.id}", path)

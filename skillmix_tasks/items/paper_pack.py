@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -26,26 +25,11 @@ from skillmix_tasks.items.tables import Table, read_tables
 _TRAIN = ("literary", "rhetorical")
 _HELD_OUT = ("reasoning", "logical", "theory of mind", "pragmatics", "common sense", "physical knowledge")
 _CATEGORIES = {category.replace(" ", ""): category for category in (*_TRAIN, *_HELD_OUT)}
-_COLUMNS = {
-    "category": "category",
-    "skill": "skill",
-    "skill name": "skill",
-    "name": "skill",
-    "definition": "definition",
-    "example": "example",
-}
 _SKILL = ("category", "skill", "definition", "example")
+_COLUMNS = {name: name for name in _SKILL} | {"skill name": "skill", "name": "skill"}
 _SPLIT = re.compile(r"(?:(train|training)|(held out|heldout|test))(?: topics?)?")
 
 _TopicSplit = Literal["train", "heldout"]
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A name and the place where its table has it."""
-
-    name: str
-    place: str
 
 
 def import_paper_pack(sources: Sequence[Path], out: Path) -> Pack:
@@ -90,22 +74,15 @@ def import_paper_pack(sources: Sequence[Path], out: Path) -> Pack:
 
 def _skills(tables: Sequence[Table]) -> tuple[Skill, ...]:
     ours = {_key(skill.name): skill for skill in _bundled().skills}
-    found: dict[str, _Place] = {}
+    found: dict[str, str] = {}
     skills = []
     for table in tables:
-        head = _heading(table, _COLUMNS)
-        if head is None:
-            continue
-        start, columns = head
         category = ""
-        for number, row in enumerate(table.rows[start + 1 :], start=start + 1):
-            place = table.place(number)
-            if not any(row) or row == table.rows[start]:
+        for number, cells in _rows(table, _COLUMNS, {"category", "definition", "example"}) or ():
+            place, texts = table.place(number), {cell for cell in table.rows[number] if cell}
+            if len(texts) == 1 and _category(*texts):
+                [category] = texts  # a row between two groups
                 continue
-            if len({cell for cell in row if cell}) == 1 and _category(next(filter(None, row))):
-                category = next(filter(None, row))  # a row between two groups
-                continue
-            cells = {name: row[index] if index < len(row) else "" for name, index in columns.items()}
             category = cells.get("category") or (category if table.path.suffix.lower() != ".csv" else "")
             cells["category"] = category
             if empty := [name for name in _SKILL if not cells[name]]:
@@ -117,10 +94,11 @@ def _skills(tables: Sequence[Table]) -> tuple[Skill, ...]:
                     f"the paper's are {', '.join(_CATEGORIES.values())}."
                 )
             name = cells["skill"]
-            _refuse_twice(found, name, place, "skill")
+            slug = _slug(name, place)
+            _refuse_twice(found, slug, f"the skill {_short(name)!r}", place)
             own = ours.get(_key(name))
             skill = {
-                "id": _slug(name, place),
+                "id": slug,
                 "name": name,
                 "category": known,
                 "definition": cells["definition"],
@@ -134,7 +112,7 @@ def _skills(tables: Sequence[Table]) -> tuple[Skill, ...]:
 
 def _topics(tables: Sequence[Table]) -> tuple[Topic, ...]:
     released = {_key(topic.name) for topic in _bundled().topics if topic.source == "released"}
-    found: dict[str, _Place] = {}
+    found: dict[str, str] = {}
     splits: dict[str, _TopicSplit] = {}
     topics = []
     for table in tables:
@@ -142,10 +120,10 @@ def _topics(tables: Sequence[Table]) -> tuple[Topic, ...]:
             slug = _slug(name, place)
             if splits.setdefault(slug, split) != split:
                 raise UserError(
-                    f"{place} has the topic {_short(name)!r} as {_said(split)}, and {found[slug].place} has it as "
+                    f"{place} has the topic {_short(name)!r} as {_said(split)}, and {found[slug]} has it as "
                     f"{_said(splits[slug])}: delete one of them."
                 )
-            _refuse_twice(found, name, place, "topic")
+            _refuse_twice(found, slug, f"the topic {_short(name)!r}", place)
             source = "released" if _key(name) in released else "paper"
             topic = {"id": slug, "name": name, "split": split, "source": source}
             topics.append(validated(Topic, topic, table.path))
@@ -154,24 +132,18 @@ def _topics(tables: Sequence[Table]) -> tuple[Topic, ...]:
 
 def _topic_cells(table: Table) -> Iterator[tuple[str, _TopicSplit, str]]:
     """Each topic of a table with its split and its place, whichever form the table has."""
-    by_row = _heading(table, {"topic": "topic", "name": "topic", "split": "split"})
+    by_row = _rows(table, {"topic": "topic", "name": "topic", "split": "split"}, {"split"})
     if by_row is not None:
-        start, columns = by_row
-        for number, row in enumerate(table.rows[start + 1 :], start=start + 1):
-            if not any(row) or row == table.rows[start]:
-                continue
-            name, split = (
-                row[columns[column]] if columns[column] < len(row) else "" for column in ("topic", "split")
-            )
+        for number, cells in by_row:
+            place, name, split = table.place(number), cells["topic"], cells["split"]
             if not name:
-                raise UserError(f"{table.place(number)} has an empty 'topic': fill it in.")
+                raise UserError(f"{place} has an empty 'topic': fill it in.")
             known = _split(split)
             if known is None:
                 raise UserError(
-                    f"{table.place(number)} ({_short(name)}) has the split {_short(split)!r}: "
-                    "write train or held-out."
+                    f"{place} ({_short(name)}) has the split {_short(split)!r}: write train or held-out."
                 )
-            yield name, known, table.place(number)
+            yield name, known, place
         return
     lists = table.path.suffix.lower() != ".csv"  # a cell of the paper's own table may hold several
     sides: dict[int, _TopicSplit] = {}
@@ -189,35 +161,32 @@ def _topic_cells(table: Table) -> Iterator[tuple[str, _TopicSplit, str]]:
                     yield name, marks[0], table.place(number)
 
 
-def _heading(table: Table, known: dict[str, str]) -> tuple[int, dict[str, int]] | None:
-    """The index of the row of headings, and each column's; None if the table is about something else.
+def _rows(table: Table, known: dict[str, str], telling: set[str]) -> list[tuple[int, dict[str, str]]] | None:
+    """The rows below the headings, with their index and their cells by column; None for a table of something else.
 
-    A CSV file with some of the columns must have all. In a page's table the category may have rows of its own.
+    A CSV file with one of the `telling` columns must have all, for "name" alone is a column of many tables. In a
+    page's table the category may have rows of its own.
     """
     wanted = list(dict.fromkeys(known.values()))
     is_csv = table.path.suffix.lower() == ".csv"
-    for number, row in enumerate(table.rows[: 1 if is_csv else 5]):
+    for start, head in enumerate(table.rows[: 1 if is_csv else 5]):
         columns: dict[str, int] = {}
-        for index, cell in enumerate(row):
-            name = known.get(" ".join(words(cell))) or known.get(" ".join(words(cell)).removesuffix("s"))
+        for index, cell in enumerate(head):
+            name = known.get(_key(cell)) or known.get(_key(cell).removesuffix("s"))
             if name is not None:
                 columns.setdefault(name, index)
-        needed = wanted if is_csv else [name for name in wanted if name != "category"]
-        missing = [name for name in needed if name not in columns]
+        missing = [name for name in wanted if name not in columns and (is_csv or name != "category")]
         if not missing:
-            return number, columns
-        # "name" alone is a column of many tables; the second to last of ours says which table it is.
-        if is_csv and set(columns) & _TELLING[tuple(wanted)] and len(table.rows) > 1:
+            return [
+                (number, {name: row[index] if index < len(row) else "" for name, index in columns.items()})
+                for number, row in enumerate(table.rows[start + 1 :], start=start + 1)
+                if any(row) and row != head
+            ]
+        if is_csv and columns.keys() & telling and len(table.rows) > 1:
             raise UserError(
-                f"{table.place(number)} has no column {missing[0]!r}: its headings must be {', '.join(wanted)}."
+                f"{table.place(start)} has no column {missing[0]!r}: its headings must be {', '.join(wanted)}."
             )
     return None
-
-
-_TELLING = {
-    _SKILL: {"definition", "example", "category"},
-    ("topic", "split"): {"split"},
-}
 
 
 def _names(cell: str, lists: bool) -> list[str]:
@@ -226,7 +195,7 @@ def _names(cell: str, lists: bool) -> list[str]:
 
 
 def _split(cell: str) -> _TopicSplit | None:
-    match = _SPLIT.fullmatch(" ".join(words(cell)))
+    match = _SPLIT.fullmatch(_key(cell))
     if match is None:
         return None
     return "train" if match[1] else "heldout"
@@ -240,17 +209,14 @@ def _category(cell: str) -> str | None:
     return _CATEGORIES.get("".join(words(cell)).removesuffix("skills"))
 
 
-def _refuse_twice(found: dict[str, _Place], name: str, place: str, kind: str) -> None:
-    slug = _slug(name, place)
+def _refuse_twice(found: dict[str, str], slug: str, what: str, place: str) -> None:
     if slug in found:
-        raise UserError(
-            f"{place} has the {kind} {_short(name)!r}, which {found[slug].place} has already: delete one of them."
-        )
-    found[slug] = _Place(name, place)
+        raise UserError(f"{place} has {what}, which {found[slug]} has already: delete one of them.")
+    found[slug] = place
 
 
 def _slug(name: str, place: str) -> str:
-    slug = "-".join(re.findall(r"[a-z0-9]+", " ".join(words(name))))
+    slug = "-".join(re.findall(r"[a-z0-9]+", _key(name)))
     if not slug:
         raise UserError(f"{place} has the name {_short(name)!r}, which has no Latin letter or digit.")
     return slug

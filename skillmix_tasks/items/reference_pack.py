@@ -47,13 +47,8 @@ def read_reference_pack(folder: Path) -> Pack:
     skills = tuple(
         validated(
             Skill,
-            {
-                "id": _slug(row["skill"]),
-                "name": row["skill"],
-                "category": row["category"],
-                "definition": row["definition"],
-                "example": row["example"],
-            },
+            {name: row[name] for name in ("category", "definition", "example")}
+            | {"id": _slug(row["skill"]), "name": row["skill"]},
             path,
             number,
         )

@@ -47,7 +47,8 @@ def read_tables(path: Path) -> list[Table]:
         grids = _latex(read_text(path, _MOST_PAGE), path)
     else:
         raise UserError(f"{path} is not a .csv, .html or .tex file: save the tables as one of these.")
-    return [Table(path, number, _filled(grid)) for number, grid in enumerate(grids, start=1)]
+    in_latex = suffix == ".tex"
+    return [Table(path, number, _filled(grid, in_latex)) for number, grid in enumerate(grids, start=1)]
 
 
 @dataclass
@@ -57,8 +58,11 @@ class _Cell:
     columns: int = 1
 
 
-def _filled(grid: list[list[_Cell]]) -> list[list[str]]:
-    """The texts of a grid, with what spans rows or columns in each of them."""
+def _filled(grid: list[list[_Cell]], in_latex: bool) -> list[list[str]]:
+    """The texts of a grid, with what spans rows or columns in each of them.
+
+    LaTeX has an empty cell below one that spans rows, and HTML has none; its empty lines are left out.
+    """
     waiting: dict[int, tuple[int, str]] = {}  # by column: for how many rows a text from above holds
     rows = []
     for cells in grid:
@@ -66,20 +70,22 @@ def _filled(grid: list[list[_Cell]]) -> list[list[str]]:
         left = list(cells)
         while left or len(row) in waiting:
             held = waiting.get(len(row))
-            # LaTeX writes an empty cell below one that spans rows, and HTML writes none.
             if held is not None:
                 more, text = held
                 waiting[len(row)] = (more - 1, text)
                 if more == 1:
                     del waiting[len(row)]
                 row.append(text)
+                if in_latex and left and not left[0].text:
+                    left.pop(0)
                 continue
             cell = left.pop(0)
             for _ in range(cell.columns):
                 if cell.rows > 1:
                     waiting[len(row)] = (cell.rows - 1, cell.text)
                 row.append(cell.text)
-        rows.append(row)
+        if not in_latex or any(cell.text for cell in cells):
+            rows.append(row)
     return rows
 
 
@@ -192,7 +198,7 @@ def _latex(text: str, path: Path) -> list[list[list[_Cell]]]:
             cells += sum(cell.columns for cell in grid[-1])
             if cells > _MOST_CELLS:
                 raise _too_many(path)
-        grids.append(_without_placeholders([row for row in grid if any(cell.text for cell in row)]))
+        grids.append(grid)
         position = end
     return grids
 
@@ -267,22 +273,3 @@ def _plain(source: str) -> str:
     source = re.sub(r"\\[A-Za-z]+\*?\s?|\\.|[{}]", "", source)
     source = re.sub(r"\0(\d+);", lambda match: chr(int(match[1])), source)
     return " ".join(source.split())
-
-
-def _without_placeholders(grid: list[list[_Cell]]) -> list[list[_Cell]]:
-    """The grid without the empty cells below a cell that spans rows, as HTML has it."""
-    waiting: dict[int, int] = {}
-    rows = []
-    for cells in grid:
-        row, column = [], 0
-        for cell in cells:
-            if waiting.get(column, 0) and not cell.text:
-                waiting[column] -= 1
-                column += 1
-                continue
-            row.append(cell)
-            for _ in range(cell.columns):
-                waiting[column] = cell.rows - 1
-                column += 1
-        rows.append(row)
-    return rows

@@ -7,9 +7,9 @@ point granted without true evidence counts as granted here: the judge is tested,
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+from pydantic import BaseModel, Field
 
 from grading import Decision, GradingRequest, Panel, State, Verdict
 from skillmix_tasks.items.draw import Item
@@ -30,74 +30,44 @@ class Outcome(StrEnum):
     NO_VERDICT = "no_verdict"  # no wrong point, and a relevant one was not decided
 
 
-@dataclass(frozen=True)
-class ControlReport:
-    """A judge's result on a pack's controls: the outcome of each by its name."""
+class Controls(BaseModel):
+    """How many of the pack's control answers the judge got right, in all and by kind, and which not."""
 
-    pack: str
-    judge: str
-    kinds: dict[str, str]
-    outcomes: dict[str, Outcome]
-
-    def names(self, outcome: Outcome) -> list[str]:
-        """The controls with that outcome, in the pack's order."""
-        return [name for name, one in self.outcomes.items() if one is outcome]
-
-    def record(self) -> dict[str, Any]:
-        """The figures as results carry them."""
-        return {
-            "passed": len(self.names(Outcome.PASSED)),
-            "of": len(self.outcomes),
-            "kinds": {
-                kind: {
-                    "passed": sum(self.kinds[name] == kind for name in self.names(Outcome.PASSED)),
-                    "of": list(self.kinds.values()).count(kind),
-                }
-                for kind in dict.fromkeys(self.kinds.values())
-            },
-            "failed": self.names(Outcome.FAILED),
-            "no_verdict": self.names(Outcome.NO_VERDICT),
-        }
-
-    def sentence(self) -> str | None:
-        """The sentence about failed controls; None if all passed."""
-        failed = self.names(Outcome.FAILED)
-        if not failed:
-            return None
-        record = self.record()
-        kinds = ", ".join(f"{kind} {one['passed']} of {one['of']}" for kind, one in record["kinds"].items())
-        return (
-            f"Controls failed: {self.judge} is wrong about {len(failed)} of the {record['of']} control answers of "
-            f"the pack {self.pack} ({', '.join(failed)}); passed: {kinds}. Do not trust the scores of this run."
-        )
+    passed: int = Field(ge=0)
+    of: int = Field(ge=1)
+    kinds: dict[str, dict[str, int]] = {}
+    failed: list[str]
+    no_verdict: list[str] = []
 
 
-def judge_controls(pack: Pack, panel: Panel) -> ControlReport:
+def judge_controls(pack: Pack, panel: Panel) -> Controls:
     """Judge the controls of `pack` and log the failures.
 
     Of a private pack they are named by their number, from 1.
     """
     requests = [control_request(pack, control) for control in pack.controls]
     verdicts = panel.grade(requests, progress="Judging control answers")
-    names = [
-        f"control {number}" if pack.about.private else control.id
-        for number, control in enumerate(pack.controls, start=1)
-    ]
-    report = ControlReport(
-        pack.about.id,
-        panel.name,
-        {name: control.kind for name, control in zip(names, pack.controls, strict=True)},
-        {
-            name: outcome(control, verdict)
-            for name, control, verdict in zip(names, pack.controls, verdicts, strict=True)
-        },
-    )
-    if sentence := report.sentence():
+    names: dict[Outcome, list[str]] = {one: [] for one in Outcome}
+    by_kind: dict[str, list[Outcome]] = {}
+    for number, (control, verdict) in enumerate(zip(pack.controls, verdicts, strict=True), start=1):
+        found = outcome(control, verdict)
+        names[found].append(f"control {number}" if pack.about.private else control.id)
+        by_kind.setdefault(control.kind, []).append(found)
+    kinds = {kind: {"passed": of.count(Outcome.PASSED), "of": len(of)} for kind, of in by_kind.items()}
+    failed, lost = names[Outcome.FAILED], names[Outcome.NO_VERDICT]
+    if failed:
+        shown = ", ".join(f"{kind} {one['passed']} of {one['of']}" for kind, one in kinds.items())
+        sentence = (
+            f"Controls failed: {len(failed)} of the {len(verdicts)} control answers of the pack {pack.about.id} were "
+            f"judged wrongly by {panel.name} ({', '.join(failed)}); passed: {shown}. Do not trust the scores of this "
+            "run."
+        )
         logger.warning(sentence)
         _untold.append(sentence)
-    if lost := report.names(Outcome.NO_VERDICT):
-        logger.warning("%d of %d control answers got no verdict: %s", len(lost), len(names), ", ".join(lost))
-    return report
+    if lost:
+        logger.warning("%d of %d control answers got no verdict: %s", len(lost), len(verdicts), ", ".join(lost))
+    passed = len(names[Outcome.PASSED])
+    return Controls(passed=passed, of=len(verdicts), kinds=kinds, failed=failed, no_verdict=lost)
 
 
 def control_request(pack: Pack, control: Control) -> GradingRequest:
@@ -109,7 +79,8 @@ def control_item(pack: Pack, control: Control) -> Item:
     """The item that a control answers; it is drawn by no task."""
     skills = {skill.id: skill for skill in pack.skills}
     [topic] = [topic for topic in pack.topics if topic.id == control.topic]
-    return Item(control.id, "", control.k, "all", tuple(skills[id_] for id_ in control.skills), topic)
+    chosen = tuple(skills[id_] for id_ in control.skills)
+    return Item(control.id, "", len(chosen), "all", chosen, topic)
 
 
 def outcome(control: Control, verdict: Verdict) -> Outcome:

@@ -7,7 +7,7 @@ section 3 (per generation) and the maximum over generations (per item).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from grading import UserError
@@ -66,8 +66,13 @@ def item_metrics(generations: Sequence[Points]) -> dict[str, float]:
             "item_metrics([score.points for score in scores])."
         )
     covered = all(earned is not None for points in generations for earned in points.values())
-    low = _best(generations, undecided=False)
-    high = _best(generations, undecided=True)
+    low, high = (
+        best_of(
+            {point: bound if earned is None else earned for point, earned in points.items()}
+            for points in generations
+        )
+        for bound in (False, True)
+    )
     scores = low if covered else dict.fromkeys(METRICS, math.nan)
     # Coverage is first: how the others are aggregated depends on it (skillmix_tasks.harness.task).
     return {
@@ -78,9 +83,7 @@ def item_metrics(generations: Sequence[Points]) -> dict[str, float]:
     }
 
 
-def _best(generations: Sequence[Points], *, undecided: bool) -> dict[str, float]:
-    decided = [
-        generation_metrics({p: undecided if earned is None else earned for p, earned in points.items()})
-        for points in generations
-    ]
-    return {metric: max(scores[metric] for scores in decided) for metric in METRICS}
+def best_of(generations: Iterable[Mapping[str, bool]]) -> dict[str, float]:
+    """The maximum of each metric over generations whose points are all decided."""
+    found = [generation_metrics(points) for points in generations]
+    return {metric: max(scores[metric] for scores in found) for metric in METRICS}

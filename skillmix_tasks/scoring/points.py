@@ -6,19 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from grading import GradingRequest, Panel, State, UserError, Verdict, Vote
+from grading import Panel, State, UserError, Verdict, Vote
 from grading.safety.bounds import MOST_TEXT, brief, cut, is_cut
-from skillmix_tasks.checks import (
-    WORDS,
-    Extraction,
-    count_words,
-    echoes_prompt,
-    extract_answer,
-    find_copied,
-    find_named,
-    is_empty,
-    sentence_counts,
-)
+from skillmix_tasks import checks
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.pack import Pack
 from skillmix_tasks.scoring.losses import Loss, LossCode
@@ -36,7 +26,7 @@ class Checked:
     lost and no vote is requested.
     """
 
-    extraction: Extraction
+    extraction: checks.Extraction
     sentences: int
     sentences_doubtful: bool
     void: str | None = None
@@ -45,11 +35,11 @@ class Checked:
 
 def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
     """Everything that code decides about `reply`, which answers `prompts` (one or two turns)."""
-    extraction = extract_answer(reply, item.skills)
+    extraction = checks.extract_answer(reply, item.skills)
     if len(extraction.text) > MOST_ANSWER:
         extraction = replace(extraction, text=cut(extraction.text, MOST_ANSWER))
     answer = extraction.text
-    counts = sentence_counts(answer)
+    counts = checks.sentence_counts(answer)
     void = None
     if isinstance(reply, StudentReply) and reply.state is AnswerState.REFUSED:
         void = "refused"
@@ -57,20 +47,20 @@ def check_reply(item: Item, reply: str, prompts: Sequence[str]) -> Checked:
         void = f"the reply is cut after {MOST_TEXT:,} characters"
     elif len(answer) > MOST_ANSWER:
         void = f"longer than {MOST_ANSWER:,} characters"
-    elif is_empty(answer):
+    elif checks.is_empty(answer):
         void = "empty"
-    elif echoes_prompt(answer, "\n\n".join(prompts)):
+    elif checks.echoes_prompt(answer, "\n\n".join(prompts)):
         void = "echo of the prompt"
     lost: dict[str, Loss] = {}
     for point, skill in zip(skill_points(item), item.skills, strict=True):
-        if named := find_named(answer, skill):
+        if named := checks.find_named(answer, skill):
             lost[point] = Loss(code=LossCode.NAMES_SKILL, found=named)
-        elif copied := find_copied(answer, (skill.definition, skill.example)):
+        elif copied := checks.find_copied(answer, (skill.definition, skill.example)):
             part: Literal["definition", "example"] = "example" if copied.index else "definition"
             lost[point] = Loss(code=LossCode.COPIES_SKILL, part=part, found=copied.run)
     if counts.count > item.limit:
         lost[LENGTH] = Loss(code=LossCode.TOO_LONG, sentences=counts.count)
-    elif (words := count_words(answer)) > WORDS * item.limit:
+    elif (words := checks.count_words(answer)) > checks.WORDS * item.limit:
         lost[LENGTH] = Loss(code=LossCode.TOO_LONG, words=words)
     return Checked(extraction, counts.count, counts.disagrees(item.limit), void, lost)
 
@@ -88,41 +78,37 @@ def judge_replies(
     the points whose grants had no true evidence, whatever they then count as. `student` has the state of the
     answer; a reply without an answer has no points. Without a panel nothing is judged. `title` is of the bar.
     """
-    for _, _, replies in asked:
+    checked: list[tuple[Item, list[StudentReply], Checked]] = []
+    for item, prompts, replies in asked:
         if isinstance(replies, str):  # a sequence, too, of its characters
             raise UserError(
                 f"The replies of an answer are a list of texts, one for each turn, not {brief(replies, 60)}: "
                 "write [text]."
             )
-    answers = [[as_reply(reply) for reply in replies] for _, _, replies in asked]
-    checked = [
-        check_reply(item, replies[-1], prompts) for (item, prompts, _), replies in zip(asked, answers, strict=True)
-    ]
-    requests: dict[int, GradingRequest] = {}
-    if panel:
-        requests = {
-            index: grading_request(pack, item, check.extraction.text)
-            for index, ((item, _, _), check) in enumerate(zip(asked, checked, strict=True))
-            if check.void is None and answers[index][-1].state.scored
-        }
+        answers = [as_reply(reply) for reply in replies]
+        checked.append((item, answers, check_reply(item, answers[-1], prompts)))
+    requests = {
+        index: grading_request(pack, item, check.extraction.text)
+        for index, (item, answers, check) in enumerate(checked)
+        if panel and check.void is None and answers[-1].state.scored
+    }
     verdicts: dict[int, Verdict] = {}
     if panel and requests:
         verdicts = dict(zip(requests, panel.grade(list(requests.values()), progress=title), strict=True))
     return [
-        _record(item, check, verdicts.get(index), student_record(answers[index]), judged=panel is not None)
-        for index, ((item, _, _), check) in enumerate(zip(asked, checked, strict=True))
+        _record(item, check, verdicts.get(index), student_record(answers), judged=panel is not None)
+        for index, (item, answers, check) in enumerate(checked)
     ]
 
 
 def student_record(replies: Sequence[StudentReply]) -> dict[str, Any]:
     """The student's part of a record: the state of the last reply, and the reasoning of each reply."""
-    last = replies[-1]
-    tokens = [reply.reasoning_tokens for reply in replies if reply.reasoning_tokens is not None]
-    record: dict[str, Any] = {"state": last.state.value}
-    record |= {"cut": True} if last.cut else {}
-    record |= {"detail": last.detail} if last.detail else {}
-    if any(reply.reasoned for reply in replies):
-        record |= {"reasoning": [reply.reasoning for reply in replies]}
+    facts = [reply.facts for reply in replies]
+    tokens = [one.reasoning_tokens for one in facts if one.reasoning_tokens is not None]
+    record: dict[str, Any] = {"state": facts[-1].state.value}
+    record |= facts[-1].model_dump(include={"cut", "detail"}, exclude_defaults=True)
+    if any(one.reasoning or one.reasoning_tokens for one in facts):
+        record |= {"reasoning": [one.reasoning for one in facts]}
     return record | ({"reasoning_tokens": sum(tokens)} if tokens else {})
 
 
@@ -173,17 +159,7 @@ def judged_points(record: dict[str, Any]) -> list[str]:
 
 
 def _vote(vote: Vote) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "number": vote.number,
-        "judge": vote.judge,
-        "state": vote.state.value,
-        "marks": {
-            point: {"earned": mark.earned, "evidence": mark.evidence, "state": mark.state.value}
-            for point, mark in vote.marks.items()
-        },
-        "usage": asdict(vote.usage),
-        "stored": vote.stored,
-    }
-    if vote.state is not State.GRADED:
-        record |= {"detail": vote.detail, "reply": vote.reply}
+    record = asdict(vote)
+    if vote.state is State.GRADED:
+        del record["detail"], record["reply"]
     return record

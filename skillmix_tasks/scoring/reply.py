@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Self
 
+from pydantic import BaseModel, Field
+
 from grading.keys import redact
 from grading.protocol.reasoning import Split, split_reasoning
 from grading.safety.bounds import cut
@@ -40,58 +42,58 @@ class AnswerState(StrEnum):
         return self in (AnswerState.ANSWERED, AnswerState.REFUSED, AnswerState.EMPTY)
 
 
+class ReplyFacts(BaseModel, extra="forbid", frozen=True):
+    """The facts of a reply beside its text.
+
+    `cut`: it ended at the token limit. `reasoning_tokens` is None if unknown.
+    """
+
+    state: AnswerState = AnswerState.ANSWERED
+    cut: bool = False
+    reasoning: str = ""
+    reasoning_tokens: int | None = Field(default=None, ge=0)
+    detail: str = ""
+
+
+USUAL = ReplyFacts()
+
+
 class StudentReply(str):
     """The visible text of a reply, without keys and within bounds, with the facts of the reply.
 
-    A str, since lm-eval carries it from its model to its tasks. `cut`: it ended at the token limit.
-    `reasoning_tokens` is None if unknown.
+    A str, since lm-eval carries it from its model to its tasks.
     """
 
-    __slots__ = ("cut", "detail", "reasoning", "reasoning_tokens", "state")
+    __slots__ = ("facts",)
 
-    state: AnswerState
-    cut: bool
-    reasoning: str
-    reasoning_tokens: int | None
-    detail: str
+    facts: ReplyFacts
 
-    def __new__(
-        cls,
-        text: str = "",
-        state: AnswerState = AnswerState.ANSWERED,
-        *,
-        cut: bool = False,
-        reasoning: str = "",
-        reasoning_tokens: int | None = None,
-        detail: str = "",
-    ) -> Self:
+    def __new__(cls, text: str = "", facts: ReplyFacts = USUAL) -> Self:
         """A str cannot be given its attributes later than here."""
         reply = super().__new__(cls, text)
-        reply.state, reply.cut, reply.detail = state, cut, detail
-        reply.reasoning, reply.reasoning_tokens = reasoning, reasoning_tokens
+        reply.facts = facts
         return reply
 
+    @classmethod
+    def failed(cls, state: AnswerState, detail: str) -> Self:
+        """A reply without a text."""
+        return cls("", ReplyFacts(state=state, detail=detail))
+
     @property
-    def reasoned(self) -> bool:
-        """Whether the student reasoned before it answered."""
-        return bool(self.reasoning or self.reasoning_tokens)
+    def state(self) -> AnswerState:
+        return self.facts.state
 
     def record(self) -> dict[str, Any]:
         """The reply as JSON, without default values."""
-        found: dict[str, Any] = {"text": str(self), "state": self.state.value}
-        found |= {"cut": True} if self.cut else {}
-        found |= {"reasoning": self.reasoning} if self.reasoning else {}
-        found |= {} if self.reasoning_tokens is None else {"reasoning_tokens": self.reasoning_tokens}
-        return found | ({"detail": self.detail} if self.detail else {})
+        return {"text": str(self), "state": self.state.value} | self.facts.model_dump(
+            mode="json", exclude_defaults=True
+        )
 
     @classmethod
     def of_record(cls, record: dict[str, Any]) -> Self:
         """The reply that `record` gave; ValueError, KeyError or TypeError if it is invalid."""
-        fields = {name: value for name, value in record.items() if name not in ("text", "state")}
-        return cls(record["text"], AnswerState(record["state"]), **fields)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self).of_record, (self.record(),)
+        facts = {name: value for name, value in record.items() if name != "text"}
+        return cls(record["text"], ReplyFacts.model_validate(facts))
 
 
 def read_reply(
@@ -122,14 +124,14 @@ def read_reply(
         state = AnswerState.REASONING_ONLY
     else:
         state = AnswerState.EMPTY
-    return StudentReply(
-        visible,
-        state,
+    facts = ReplyFacts(
+        state=state,
         cut=cut_off,
         reasoning=clean(split.reasoning),
         reasoning_tokens=reasoning_tokens,
         detail=detail,
     )
+    return StudentReply(visible, facts)
 
 
 def clean(text: str) -> str:

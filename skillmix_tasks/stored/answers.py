@@ -22,7 +22,7 @@ from grading.home import home, is_own, remember_own
 from grading.keys import redacted
 from grading.safety.atomic import atomic_file
 from grading.safety.bounds import open_file, read_lines
-from skillmix_tasks.scoring.reply import AnswerState, StudentReply, as_reply
+from skillmix_tasks.scoring.reply import USUAL, ReplyFacts, StudentReply, as_reply
 
 ANSWERS_VARIABLE = "SKILLMIX_ANSWERS"
 _FORMAT = 1
@@ -68,30 +68,15 @@ class AnswerHeader(BaseModel):
         return self.model_dump_json(exclude={"rank"})
 
 
-class ReplyRecord(BaseModel, extra="forbid", frozen=True):
-    """The facts of a reply beside its text."""
-
-    state: AnswerState = AnswerState.ANSWERED
-    cut: bool = False
-    reasoning: str = ""
-    reasoning_tokens: int | None = Field(default=None, ge=0)
-    detail: str = ""
-
-    def reply(self, text: str) -> StudentReply:
-        """The reply with that text."""
-        return StudentReply.of_record({"text": text, **self.model_dump()})
-
-
 def stored_answer(index: int, item_hash: str, generation: int, replies: Sequence[StudentReply]) -> StoredAnswer:
     """An answer as it is stored; with default values as texts alone, as earlier releases read them."""
-    records = [{name: value for name, value in reply.record().items() if name != "text"} for reply in replies]
-    usual = all(record == {"state": AnswerState.ANSWERED} for record in records)
+    facts = tuple(reply.facts for reply in replies)
     return StoredAnswer(
         index=index,
         hash=item_hash,
         generation=generation,
         replies=tuple(map(str, replies)),
-        students=() if usual else tuple(ReplyRecord.model_validate(record) for record in records),
+        students=facts if any(one != USUAL for one in facts) else (),
     )
 
 
@@ -106,13 +91,13 @@ class StoredAnswer(BaseModel, extra="forbid", frozen=True):
     hash: str
     generation: int
     replies: tuple[str, ...] = Field(min_length=1, max_length=2)
-    students: tuple[ReplyRecord, ...] = ()
+    students: tuple[ReplyFacts, ...] = ()
 
     def turns(self) -> tuple[StudentReply, ...]:
         """The replies with their states."""
         if len(self.students) != len(self.replies):
             return tuple(as_reply(text) for text in self.replies)
-        return tuple(one.reply(text) for text, one in zip(self.replies, self.students, strict=True))
+        return tuple(map(StudentReply, self.replies, self.students))
 
 
 _written: list[Path] = []

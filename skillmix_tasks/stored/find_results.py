@@ -35,8 +35,8 @@ def find_results(arguments: Sequence[str]) -> list[Found]:
         files = list(_files(path))
         if not files:
             raise UserError(
-                f"There are no results of lm-eval under {path}: name the folder that --output_path named, or the "
-                "file results_*.json in it."
+                f"There are no results under {path}: name the folder that `skillmix eval --out` wrote, or a file "
+                "results_*.json in it."
             )
         for file in files:
             found.setdefault(file.resolve(), Found(file, label))
@@ -45,16 +45,17 @@ def find_results(arguments: Sequence[str]) -> list[Found]:
 
 def samples_of(results: Path, task: str) -> Path | None:
     """The samples that lm-eval wrote beside a results file, which have the same date in their name."""
-    file = results.with_name(f"samples_{task}_{_date(results)}.jsonl")
+    file = results.with_name(f"samples_{task}_{date_of(results)}.jsonl")
     return file if file.is_file() else None
 
 
 def all_samples_of(results: Path) -> list[Path]:
     """The samples of all tasks beside a results file."""
-    return sorted(results.parent.glob(f"samples_*_{_date(results)}.jsonl"))
+    return sorted(results.parent.glob(f"samples_*_{date_of(results)}.jsonl"))
 
 
-def _date(results: Path) -> str:
+def date_of(results: Path) -> str:
+    """The end of a file's name, which the results and the samples of an evaluation share."""
     return results.stem.rpartition("_")[2]
 
 

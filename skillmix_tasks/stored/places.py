@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from grading import UserError
 from grading.safety.bounds import load_json, open_file, read_lines
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
-from skillmix_tasks.stored.find_results import all_samples_of, record_beside
+from skillmix_tasks.stored.find_results import all_samples_of, date_of, record_beside
 from skillmix_tasks.stored.record import PackRecord
 
 logger = logging.getLogger(__name__)
@@ -29,10 +30,10 @@ _JUDGE = frozenset({"judge", "judge_base_url", "votes", "price"})
 
 @dataclass(slots=True)
 class StoredItem:
-    """An item's index in its task, and for each generation the number of its file and its line's first byte."""
+    """An item's index in its task, and for each generation its file and its line's first byte."""
 
     index: int
-    places: list[tuple[int, int] | None]
+    places: list[tuple[_File, int] | None]
 
 
 @dataclass
@@ -43,7 +44,6 @@ class StoredTask:
     """
 
     task: str
-    files: Sequence[_File]
     path: Path  # the first file
     turns: int
     settings: dict[str, Any]
@@ -66,12 +66,14 @@ class StoredTask:
 
         Raises UserError if the files have changed since they were looked through.
         """
-        wanted = {(name, g): place for name in names for g, place in enumerate(self.items[name].places)}
+        wanted = {(name, g): place for name in names for g, place in enumerate(self.items[name].places) if place}
+        offsets: dict[_File, set[int]] = defaultdict(set)
+        for file, offset in wanted.values():
+            offsets[file].add(offset)
         found: dict[tuple[str, int], tuple[StudentReply, ...]] = {}
         with _readable():
-            for number, file in enumerate(self.files):
-                offsets = {place[1] for place in wanted.values() if place is not None and place[0] == number}
-                for _, answer in file.answers_at(sorted(offsets)):
+            for file, lines in offsets.items():
+                for _, answer in file.answers_at(sorted(lines)):
                     found[answer.hash, answer.generation] = answer.turns()
         if not wanted.keys() <= found.keys():
             raise UserError(f"The files of {self.task} changed while they were graded: start again.")
@@ -88,9 +90,8 @@ def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
             raise UserError(f"There is no file {path}.")
     tasks: dict[str, StoredTask] = {}
     with _readable():
-        files = [_File(path) for path in paths]
-        for number in range(len(files)):
-            _look_through(files, number, tasks, generations)
+        for file in [_File(path) for path in paths]:
+            _look_through(file, tasks, generations)
     for one in tasks.values():
         _check_complete(one)
     return list(tasks.values())
@@ -99,20 +100,20 @@ def find_answers(paths: Sequence[Path], generations: int) -> list[StoredTask]:
 def runs_in(paths: Sequence[Path]) -> list[list[Path]]:
     """The files of answers that `paths` name, or hold if they are folders, by run: those that are graded together.
 
-    A run is one student's, in one number of turns, with each task once. UserError if a path leads to no answers.
+    A run is of one student in one evaluation, or in several with the same settings, and has each task once.
+    UserError if a path leads to no answers.
     """
-    runs: list[tuple[tuple[str, int], set[tuple[str, str, int]], list[Path]]] = []
+    runs: list[tuple[tuple[str, ...], dict[Path, tuple[str, str, int]]]] = []
     with _readable():
         for path in _answer_files(paths):
-            of, held = _contents(path)
-            for key, there, files in runs:
-                if key == of and all(_go_together(one, other) for one in held for other in there):
-                    there |= held
-                    files.append(path)
+            key, one = _contents(path)
+            for of, files in runs:
+                if of == key and all(_go_together(one, other) for other in files.values()):
+                    files[path] = one
                     break
             else:
-                runs.append((of, held, [path]))
-    return [files for _, _, files in runs]
+                runs.append((key, {path: one}))
+    return [list(files) for _, files in runs]
 
 
 def _go_together(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool:
@@ -120,15 +121,15 @@ def _go_together(one: tuple[str, str, int], other: tuple[str, str, int]) -> bool
     return one[0] != other[0] or (one[1] == other[1] and one[2] != other[2])
 
 
-def _contents(path: Path) -> tuple[tuple[str, int], set[tuple[str, str, int]]]:
-    """The student and the turns of a file, and its tasks with run and rank."""
+def _contents(path: Path) -> tuple[tuple[str, ...], tuple[str, str, int]]:
+    """What all files of a run have in common, and a file's task with run and rank."""
     file = _File(path)
-    if file.header is not None:
-        header = file.header
-        return (json.dumps(header.student, sort_keys=True), header.turns), {(header.task, header.run, header.rank)}
+    if (header := file.header) is not None:
+        common = [header.student, header.settings, header.judge, header.turns]
+        return (json.dumps(common, sort_keys=True),), (header.task, header.run, header.rank)
     first = next(file.answers_at([0]), None) if _is_of_ours(path) else None
     task, turns = (first[0], len(first[1].replies)) if first else ("", 0)
-    return (path.resolve().parent.name, turns), {(task, "", 0)}
+    return (str(path.resolve().parent), date_of(path), str(turns)), (task, "", 0)
 
 
 def _answer_files(paths: Sequence[Path]) -> Iterator[Path]:
@@ -170,17 +171,17 @@ def _readable() -> Iterator[None]:
         raise UserError(f"{error.filename} cannot be read ({error.strerror}).") from error
 
 
-def _look_through(files: Sequence[_File], number: int, tasks: dict[str, StoredTask], generations: int) -> None:
-    """Add what the file of that number holds to `tasks`."""
-    file, new = files[number], set()
+def _look_through(file: _File, tasks: dict[str, StoredTask], generations: int) -> None:
+    """Add what the file holds to `tasks`."""
+    new = set()
     if file.header is not None:  # a rank may have no answers, and counts anyway
         new.add(file.header.task)
-        _add_file(tasks, files, file, file.header.task, file.header.turns)
+        _add_file(tasks, file, file.header.task, file.header.turns)
     for offset, task, answer in file.answers():
         if task not in new:
             new.add(task)
-            _add_file(tasks, files, file, task, len(answer.replies))
-        _add_answer(tasks[task], answer, (number, offset), generations)
+            _add_file(tasks, file, task, len(answer.replies))
+        _add_answer(tasks[task], answer, (file, offset), generations)
     if not new:
         if file.cut:
             raise UserError(
@@ -192,16 +193,15 @@ def _look_through(files: Sequence[_File], number: int, tasks: dict[str, StoredTa
         tasks[task].cut |= file.cut > 0
 
 
-def _add_file(tasks: dict[str, StoredTask], files: Sequence[_File], file: _File, task: str, turns: int) -> None:
-    one = file.task(task, turns, files)
+def _add_file(tasks: dict[str, StoredTask], file: _File, task: str, turns: int) -> None:
+    one = file.task(task, turns)
     known = tasks.setdefault(task, one)
-    if known is not one:
-        if known.run != one.run or known.turns != one.turns:
-            raise UserError(f"{known.path} and {file.path} are of different runs: grade them one by one.")
-        known.ranks += one.ranks
+    if known.run != one.run or known.turns != one.turns:
+        raise UserError(f"{known.path} and {file.path} are of different runs: grade them one by one.")
+    known.ranks.append(file.header.rank if file.header else 0)
 
 
-def _add_answer(task: StoredTask, answer: StoredAnswer, place: tuple[int, int], generations: int) -> None:
+def _add_answer(task: StoredTask, answer: StoredAnswer, place: tuple[_File, int], generations: int) -> None:
     if answer.generation not in range(generations):
         raise UserError(
             f"The item {answer.hash} of {task.path} has an answer in generation {answer.generation}, and "
@@ -234,12 +234,12 @@ def _check_complete(task: StoredTask) -> None:
         )
     if not task.items:
         raise UserError(f"{task.path} holds no complete item." if task.cut else f"{task.path} is empty.")
-    for name, item in task.items.items():
-        if None in item.places:
-            there = sum(place is not None for place in item.places)
-            raise UserError(
-                f"The item {name} has {there} of its {len(item.places)} generations: name all files of the run."
-            )
+    if incomplete:
+        places = task.items[incomplete[0]].places
+        there = sum(place is not None for place in places)
+        raise UserError(
+            f"The item {incomplete[0]} has {there} of its {len(places)} generations: name all files of the run."
+        )
 
 
 class _File:
@@ -253,7 +253,7 @@ class _File:
         self.cut = 0
         self.header: AnswerHeader | None = read_header(path) if is_answer_file(path) else None
 
-    def task(self, name: str, turns: int, files: Sequence[_File]) -> StoredTask:
+    def task(self, name: str, turns: int) -> StoredTask:
         """A task of this file, still without its items."""
         header = self.header
         if header is None:
@@ -261,7 +261,7 @@ class _File:
             if record is None:
                 # lm-eval names the folder after the model, with two underscores for each slash.
                 student = {"model": self.path.resolve().parent.name.replace("__", "/")}
-                return StoredTask(name, files, self.path, turns, {}, student, ranks=[0])
+                return StoredTask(name, self.path, turns, {}, student)
             settings: dict[str, Any] = {
                 "seed": record.seed,
                 "drop_common": record.drop_common,
@@ -270,28 +270,18 @@ class _File:
             if record.ungrounded is not None:
                 settings["ungrounded"] = record.ungrounded.rule
             return StoredTask(
-                name,
-                files,
-                self.path,
-                turns,
-                settings,
-                record.student,
-                sampling=record.sampling,
-                pack=record.pack,
-                ranks=[0],
+                name, self.path, turns, settings, record.student, sampling=record.sampling, pack=record.pack
             )
+        settings = {name: value for name, value in header.settings.items() if name not in _JUDGE}
         return StoredTask(
             name,
-            files,
             self.path,
             turns,
-            {name: value for name, value in header.settings.items() if name not in _JUDGE}
-            | {"judge": header.judge},
+            settings | {"judge": header.judge},
             header.student,
             own=header.own,
             run=header.run,
             sampling=header.sampling,
-            ranks=[header.rank],
             world_size=header.world_size,
         )
 

@@ -17,6 +17,7 @@ from grading.errors import first_fault
 from grading.safety.bounds import load_json, read_text
 from skillmix_tasks.checks.extract import ExtractionState
 from skillmix_tasks.items.pack import Lists, Split
+from skillmix_tasks.scoring.controls import Controls
 from skillmix_tasks.scoring.reply import NO_ANSWER, AnswerState
 
 _STATES = frozenset(State) | {NO_ANSWER}  # checked for each mark of each vote of a report
@@ -56,16 +57,6 @@ class PackRecord(BaseModel):
     def name(self) -> str:
         """The pack for people: "language 2.0"."""
         return f"{self.id} {self.version}"
-
-
-class Controls(BaseModel):
-    """How many of the pack's control answers the judge got right, and which not."""
-
-    passed: int = Field(ge=0)
-    of: int = Field(ge=1)
-    kinds: dict[str, dict[str, int]] = {}
-    failed: list[str]
-    no_verdict: list[str] = []
 
 
 class Ungrounded(BaseModel):

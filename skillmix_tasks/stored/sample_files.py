@@ -44,13 +44,12 @@ class CheckedTracker(EvaluationTracker):  # type: ignore[misc]
         self._verify(file, lambda path: _lines(path) == number)
 
     def _verify(self, file: Path, is_complete: Callable[[Path], bool]) -> None:
-        if not file.exists():
-            self.lost.append(file.name)
-        elif is_complete(file):
+        if file.exists() and is_complete(file):
             sync(file)
         else:
             self.lost.append(file.name)
-            file.unlink()
+            if file.exists():
+                file.unlink()
 
     def _folder(self) -> Path:
         # lm-eval takes a path with this ending for the name of the results file.
@@ -71,7 +70,6 @@ class SampleFiles:
     def __init__(self, output: Path, model: str) -> None:
         self._output = output
         self._tracker = _tracker(output, model)
-        self._model = str(self._tracker.general_config_tracker.model_name_sanitized)
         self._folder = self._tracker._folder()  # noqa: SLF001
         self._added: set[str] = set()
         try:
@@ -95,7 +93,8 @@ class SampleFiles:
 
     def finish(self, results: dict[str, Any]) -> None:
         """Write the results, to which lm-eval adds a hash of the samples, and put the samples in place."""
-        drafts = {task: self._draft(task) for task in self._added}
+        hidden = self._drafts._folder()  # noqa: SLF001
+        drafts = {task: hidden / f"samples_{task}_{_DRAFT}.jsonl" for task in self._added}
         if self._drafts.lost:
             raise self._unwritable("some samples are missing")
         self._tracker.save_results_aggregated(
@@ -106,9 +105,6 @@ class SampleFiles:
         for draft in drafts.values():
             draft.rename(self._folder / f"{draft.stem.removesuffix(_DRAFT)}{self._tracker.date_id}.jsonl")
         sync(self._folder)
-
-    def _draft(self, task: str) -> Path:
-        return Path(self._hidden.name) / self._model / f"samples_{task}_{_DRAFT}.jsonl"
 
     def _unwritable(self, reason: str | None) -> UserError:
         return UserError(

@@ -1,7 +1,7 @@
 """Names in a file of stored answers are followed only if the user named them too, or trusts the file.
 
 A file names a pack, a data set, and a judge with its address. The files of the user's own runs are followed
- (grading.home knows them), and so are bundled packs, the known judges and the environment's judge.
+(grading.home knows them), and so are bundled packs, the known judges and the environment's judge.
 """
 
 from __future__ import annotations

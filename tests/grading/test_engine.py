@@ -223,7 +223,7 @@ def test_whatever_comes_with_status_200_ends_in_a_state(body: str, state: State)
         return
     reply = replies_in(content)[0]
     call = VoteCall("k", 0, (), ("s1", "topic"), "Rain.", 0)
-    assert read_vote(call, reply, stored=False).state is state
+    assert read_vote(call, reply).state is state
     assert reply.usage.prompt == 0
 
 

@@ -154,7 +154,7 @@ def test_every_reply_that_the_grammar_allows_is_a_verdict_with_evidence(answer: 
     reply = Reply(State.GRADED, some_reply(answer, Random(seed)))
     messages = build_messages(GradingRequest("Write.", tuple(Criterion(one, "It rains.") for one in IDS), answer))
     for text in (shown(answer), answer):
-        vote = read_vote(VoteCall("key", 0, messages, IDS, text, 0), reply, stored=False)
+        vote = read_vote(VoteCall("key", 0, messages, IDS, text, 0), reply)
         assert vote.state is State.GRADED, (vote.detail, reply.text)
         for mark in vote.marks.values():
             assert mark.state is State.GRADED, reply.text

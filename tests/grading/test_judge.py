@@ -7,8 +7,8 @@ import pytest
 
 from grading import Usage, UserError, resolve_judge
 from grading.asker import open_backend
+from grading.endpoint.check import WARN_DAYS, check_shutdown
 from grading.models.judge import default_judge, known_judges
-from grading.models.shutdown import WARN_DAYS, check_shutdown
 
 
 def test_the_judges_in_the_data_file_are_pinned():

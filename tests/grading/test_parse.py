@@ -18,7 +18,7 @@ GOOD = {"a": {"quote": "The kettle sang", "earned": True}, "b": {"quote": "", "e
 
 
 def read(text: str):
-    return read_vote(CALL, Reply(State.GRADED, text), stored=False)
+    return read_vote(CALL, Reply(State.GRADED, text))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def read_about(answer: str, text: str):
     criteria = (Criterion("a", "It sings."), Criterion("b", "It claps."))
     messages = build_messages(GradingRequest("Write.", criteria, answer))
     call = VoteCall("key", 0, messages, ("a", "b"), shown(answer), 0)
-    return read_vote(call, Reply(State.GRADED, text), stored=False)
+    return read_vote(call, Reply(State.GRADED, text))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_grant_needs_evidence_from_the_answer():
 
 @pytest.mark.parametrize("state", [State.REFUSED, State.TRUNCATED, State.EMPTY, State.API_FAILED])
 def test_a_reply_that_is_not_whole_is_not_read(state: State):
-    vote = read_vote(CALL, Reply(state, json.dumps(GOOD), "why"), stored=True)
+    vote = read_vote(CALL, Reply(state, json.dumps(GOOD), "why", stored=True))
     assert (vote.state, vote.marks, vote.detail, vote.stored) == (state, {}, "why", True)
 
 

@@ -18,9 +18,10 @@ import pytest
 
 from grading import Criterion, Grader, GradingRequest, State, UserError, resolve_judge
 from grading.batch.api import BatchApi
-from grading.batch.file import Lost, read_results
+from grading.batch.file import read_results
 from grading.endpoint.backend import OpenAIBackend
 from grading.endpoint.bodies import MOST_BODY
+from grading.endpoint.errors import CallFailedError
 from grading.models.price import price_table
 from grading.safety.bounds import (
     MOST_FILE,
@@ -170,7 +171,7 @@ def test_a_line_of_results_without_measure_is_left_out_with_its_reason(tmp_path:
     with path.open("rb") as file:
         found = list(read_results(file))
     assert [name for name, _ in found] == ["k", "", "k"]
-    assert isinstance(found[1][1], Lost)
+    assert isinstance(found[1][1], CallFailedError)
     assert not found[1][1].passing
     assert "longer than 4 MiB" in str(found[1][1].failure)
 

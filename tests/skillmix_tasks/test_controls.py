@@ -80,7 +80,9 @@ def test_a_judge_that_grants_everything_fails_and_the_first_line_says_so(chat_se
     assert done.returncode == 0, done.stderr
     first, rest = done.stdout.split("\n", 1)
     failed = [control.id for control in PACK.controls if control.kind in ("bad", "off_topic")]
-    assert first.startswith("Controls failed: judge-1 is wrong about 6 of the 12 control answers")
+    assert first.startswith(
+        "Controls failed: 6 of the 12 control answers of the pack language were judged wrongly by judge-1"
+    )
     assert ", ".join(failed) in first
     assert "good 4 of 4, bad 0 of 4, empty 2 of 2, off_topic 0 of 2" in first
     assert "|full_marks " in rest

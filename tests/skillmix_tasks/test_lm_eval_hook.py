@@ -206,7 +206,7 @@ def test_an_lm_eval_of_another_form_is_left_alone(installed: bool, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--tasks", "arc_easy,skilmix_k4"], "There is no task skilmix_k4: "),
+        (["--tasks", "arc_easy,skilmix_k4"], "There is no task skilmix_k4 (did you mean skillmix_k4?): "),
         (["--tasks", "skillmix_k2", "--metadata", "{skillmix: 1}"], "--metadata takes one JSON object"),
         (
             ["--tasks", "skillmix_k2", "--metadata", '{"skillmix": 1}'],

@@ -150,7 +150,7 @@ def test_an_unknown_task(start):
 
 def test_an_unknown_task_beside_others(start, plain_lm_eval: dict[str, str]):
     words = start("--tasks", "skillmix_k2,arc_easy,skilmix_k4", *TASK[-1:], program=REAL, **plain_lm_eval)
-    assert "There is no task skilmix_k4: `skillmix tasks` lists ours" in words
+    assert "There is no task skilmix_k4 (did you mean skillmix_k4?): `skillmix tasks` lists ours" in words
 
 
 @pytest.mark.parametrize("program", [("skillmix", "eval"), PLAIN])

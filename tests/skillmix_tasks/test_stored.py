@@ -85,6 +85,7 @@ def test_a_folder_is_sorted_into_runs(tmp_path: Path):
         "one/samples_skillmix_k2_1.jsonl": sample(0, replies()),
         "one/samples_skillmix_k3_1.jsonl": sample(0, replies(), task="skillmix_k3"),
         "one/samples_skillmix_k2_2.jsonl": sample(0, replies()),
+        "one/samples_skillmix_k4_3.jsonl": sample(0, replies(), task="skillmix_k4"),  # another evaluation's
         "two/samples_skillmix_k2_1.jsonl": sample(0, replies()),
         "two/samples_skillmix_k2_3.jsonl": sample(0, replies(turns=1)),
         "two/samples_arc_easy_1.jsonl": {"doc": {"question": "?"}},
@@ -97,6 +98,7 @@ def test_a_folder_is_sorted_into_runs(tmp_path: Path):
     assert [[str(path.relative_to(tmp_path)) for path in files] for files in runs] == [
         ["one/samples_skillmix_k2_1.jsonl", "one/samples_skillmix_k3_1.jsonl"],
         ["one/samples_skillmix_k2_2.jsonl"],
+        ["one/samples_skillmix_k4_3.jsonl"],
         ["two/samples_skillmix_k2_1.jsonl"],
         ["two/samples_skillmix_k2_3.jsonl"],
     ]

@@ -46,7 +46,7 @@ def test_a_student_with_a_habit(kind: type[Habit]):
     elif isinstance(outcome, Lost):
         assert {reply.state for reply in replies} <= STATES[outcome.state]
         cut = outcome.state is State.TRUNCATED
-        assert all(reply.cut == (cut or reply.state is AnswerState.CUT_OFF) for reply in replies)
+        assert all(reply.facts.cut == (cut or reply.state is AnswerState.CUT_OFF) for reply in replies)
 
 
 class FailsAtTopK(Habit):

@@ -158,9 +158,9 @@ class Teacher(Asker[TeacherSpec]):
             wanted = {call.key: call for call in calls}
             bar.expect(len(wanted))
 
-            def keep(call: VoteCall, reply: Reply, *, stored: bool) -> None:
+            def keep(call: VoteCall, reply: Reply) -> None:
                 replies[call.key] = reply
-                self.stats.count(reply.state, reply, stored=stored)
+                self.stats.count(reply.state, reply)
                 bar.advance()
 
             self.ask(wanted, keep)

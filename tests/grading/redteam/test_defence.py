@@ -41,7 +41,7 @@ def said_of(user_text: str) -> str:
 def read(request: GradingRequest, reply: str) -> set[str]:
     """The criteria that our parser takes from a reply about `request`."""
     call = VoteCall("key", 0, build_messages(request), ids(request), shown(request.answer), 0)
-    vote = read_vote(call, Reply(State.GRADED, reply), stored=False)
+    vote = read_vote(call, Reply(State.GRADED, reply))
     return {criterion for criterion, mark in vote.marks.items() if mark.earned}
 
 

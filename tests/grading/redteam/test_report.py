@@ -6,8 +6,7 @@ import pytest
 
 from grading import Decision, State, Verdict
 from grading.redteam.items import redteam_items
-from grading.redteam.outcome import AttackResult, Outcome, compare
-from grading.redteam.report import Report, rate
+from grading.redteam.report import AttackResult, Outcome, Report, compare, rate
 
 ITEM = redteam_items()[0]  # k = 2: f1, f2, topic
 
