@@ -78,14 +78,14 @@ def _measured(name: str, folder: Path) -> dict[str, Any]:
 def _train(recipe: Recipe, folder: Path) -> float:
     """The bytes that a training adds to the process."""
     from training.tune.prepare import Options, prepare
-    from training.tune.sft import Job, fit
+    from training.tune.sft import fit
     from training.tune.tracking import Totals
 
     prepared = prepare(recipe, [str(folder / "data")], Options(on_too_long="truncate"))
     out = Path(tempfile.mkdtemp(dir=folder))
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
-    fit(Job(recipe, prepared, out / "checkpoints", out / "log.jsonl"), None, Totals())
+    fit(prepared, out, None, Totals())
     return _status("VmHWM") - before
 
 

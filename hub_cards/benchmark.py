@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from huggingface_hub import DatasetCardData
 
 from grading import UserError
 from hub_cards.cards import render_card, size_category, tags
@@ -21,9 +25,7 @@ from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import STUDENT_PROMPTS, Pack
 from skillmix_tasks.items.pack_files import pack_sources
 from skillmix_tasks.items.prompts import render
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from training.data.dataset import card_configs
 
 MARK = "dataset"
 
@@ -73,11 +75,8 @@ def benchmark(
         items = spec.draw(pack, task, number)
         name = config_of(task)
         configs.append(Config(name, len(items), task, spec.k, spec.split))
-        files.append(File(data_file(name), _parquet([_row(pack, item) for item in items], _item_schema())))
-    for name, parts, schema in (
-        ("skills", pack.skills, _skill_schema()),
-        ("topics", pack.topics, _topic_schema()),
-    ):
+        files.append(File(data_file(name), _parquet([_row(pack, item) for item in items], _ITEMS)))
+    for name, parts, schema in (("skills", pack.skills, _SKILLS), ("topics", pack.topics, _TOPICS)):
         rows = [part.model_dump(mode="json") for part in parts]
         configs.append(Config(name, len(rows)))
         files.append(File(data_file(name), _parquet(rows, schema)))
@@ -104,46 +103,33 @@ def _row(pack: Pack, item: Item) -> dict[str, Any]:
     }
 
 
-def _item_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    text, number = pa.string(), pa.int32()
-    skill = pa.struct([(name, text) for name in ("id", "name", "category", "definition", "example")])
-    kinds = {
-        "k": number,
-        "limit": number,
-        "skills": pa.list_(skill),
-        "topic": pa.struct([("id", text), ("name", text)]),
-    }
-    return pa.schema([(name, kinds.get(name, text)) for name in COLUMNS])
+def _schema(names: Iterable[str], **others: pa.DataType) -> pa.Schema:
+    """Columns of text, but for the `others`."""
+    return pa.schema([(name, others.get(name, pa.string())) for name in names])
 
 
-def _skill_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    names = ("id", "name", "aliases", "category", "source", "wikipedia", "definition", "example", "common")
-    return pa.schema([(name, pa.list_(pa.string()) if name == "aliases" else pa.string()) for name in names])
-
-
-def _topic_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema([(name, pa.string()) for name in ("id", "name", "split", "source")])
+_ITEMS = _schema(
+    COLUMNS,
+    k=pa.int32(),
+    limit=pa.int32(),
+    skills=pa.list_(pa.struct(_schema(("id", "name", "category", "definition", "example")))),
+    topic=pa.struct(_schema(("id", "name"))),
+)
+_SKILLS = _schema(
+    ("id", "name", "aliases", "category", "source", "wikipedia", "definition", "example", "common"),
+    aliases=pa.list_(pa.string()),
+)
+_TOPICS = _schema(("id", "name", "split", "source"))
 
 
 def _parquet(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> bytes:
     """The rows as Parquet: the same bytes for the same rows, with the same release of pyarrow."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def _card(pack: Pack, configs: Sequence[Config], repo: str) -> str:
-    from huggingface_hub import DatasetCardData
-
     items = sum(config.rows for config in configs if config.task)
     default = next((config for config in configs if config.task), configs[0])
     metadata = DatasetCardData(
@@ -153,14 +139,7 @@ def _card(pack: Pack, configs: Sequence[Config], repo: str) -> str:
         size_categories=[size_category(items)],
         task_categories=["text-generation"],
         tags=tags(MARK, "benchmark", "compositional-generalization", "llm-as-a-judge"),
-        configs=[
-            {
-                "config_name": config.name,
-                **({"default": True} if config is default else {}),
-                "data_files": [{"split": "test", "path": data_file(config.name)}],
-            }
-            for config in configs
-        ],
+        configs=card_configs({config.name: {"test": data_file(config.name)} for config in configs}, default.name),
     )
     return render_card(
         "dataset",

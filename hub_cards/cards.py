@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from huggingface_hub import CardData
 from jinja2 import Environment, PackageLoader, UndefinedError
 
 from grading import UserError
 from grading.safety import templates
 from grading.safety.bounds import load_yaml
-
-if TYPE_CHECKING:
-    from huggingface_hub import CardData
 
 MARK = "skillmix-tasks"  # the tag of every card of ours; a second one, "skillmix-KIND", says what it is of
 _UNFINISHED = re.compile(

@@ -106,7 +106,7 @@ def model(
         merged=merged,
     )
     after = run / "evaluation" / "after"
-    evaluations = read_evaluations([after], within=run) if after.is_dir() else []
+    evaluations = read_evaluations([after], within=run)[0] if after.is_dir() else []
     for one in evaluations:
         one.check_samples()
     _push(
@@ -144,7 +144,7 @@ def results(
     from dataclasses import replace
 
     from grading import UserError
-    from hub_cards.evaluations import other_students, read_evaluations
+    from hub_cards.evaluations import read_evaluations
     from hub_cards.hub.publication import Target
     from hub_cards.hub.push import read_benchmark
     from hub_cards.leaderboards import RESULTS, read_pinned
@@ -154,8 +154,7 @@ def results(
     if not files:
         raise UserError(f"One of the two names is missing: type skillmix push results {repo} ORG/NAME.")
     names = [repo, *([student] if student else [])]
-    others = other_students(files, names)
-    evaluations = read_evaluations(files, calibration or (), students=names)
+    evaluations, others = read_evaluations(files, calibration or (), students=names)
     for one in evaluations:
         one.check_samples()
     named = benchmark or _items_from(evaluations)

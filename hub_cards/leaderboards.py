@@ -12,15 +12,16 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
+from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml, parse_eval_result_entries
 from pydantic import BaseModel, Field, ValidationError
 
 from grading import UserError
 from grading.errors import first_fault
 from grading.models.judge import default_judge
 from grading.safety.bounds import load_json, load_yaml, read_text
+from hub_cards.evaluations import Evaluation
 from hub_cards.hub.files import File
 from hub_cards.hub.publication import Remote
 from hub_cards.hub.records import json_file
@@ -28,11 +29,6 @@ from hub_cards.report.results.parties import digest
 from hub_cards.report.study.board import Cell, Row
 from skillmix_tasks.harness.task_files import bundled_tasks, tasks_version
 from skillmix_tasks.items.hub import config_of
-
-if TYPE_CHECKING:
-    from huggingface_hub import EvalResultEntry
-
-    from hub_cards.evaluations import Evaluation
 
 EVAL_YAML, JUDGE, RESULTS = "eval.yaml", "judge.json", ".eval_results/skillmix.yaml"
 FRAMEWORK = "skillmix-tasks"  # an entry of the Hub's list of frameworks, see docs/publishing.md
@@ -81,8 +77,6 @@ def results_file(
 
     Entries that are in the repository already stay, but for those of the same task of the same benchmark.
     """
-    from huggingface_hub import eval_result_entries_to_yaml
-
     entries, notes = [], []
     for one in evaluations:
         if reason := _unranked(one, pinned, benchmark):
@@ -92,7 +86,8 @@ def results_file(
     if not entries:
         return [], notes
     new = {(entry.dataset_id, entry.task_id) for entry in entries}
-    kept = [entry for entry in _present(remote) if (entry.dataset_id, entry.task_id) not in new]
+    present = _entries_in(remote.fetch(RESULTS), "the repository") if RESULTS in remote.files else []
+    kept = [entry for entry in present if (entry.dataset_id, entry.task_id) not in new]
     data = eval_result_entries_to_yaml([*kept, *entries])
     return [File(RESULTS, yaml.safe_dump(data, sort_keys=False, allow_unicode=True).encode())], notes
 
@@ -110,9 +105,7 @@ def _unranked(one: Evaluation, pinned: Pinned, benchmark: str) -> str:
 
 
 def _entry(one: Evaluation, value: float, repo: str, benchmark: str) -> EvalResultEntry:
-    from huggingface_hub import EvalResultEntry
-
-    run, interval = one.run, one.interval("full_marks")
+    run, interval = one.run, one.run.interval("full_marks")
     assert interval is not None
     commit = (run.record.items_from or {}).get("commit")
     protocol = run.protocol
@@ -136,13 +129,7 @@ def _entry(one: Evaluation, value: float, repo: str, benchmark: str) -> EvalResu
     )
 
 
-def _present(remote: Remote) -> list[EvalResultEntry]:
-    return _entries_in(remote.fetch(RESULTS), "the repository") if RESULTS in remote.files else []
-
-
 def _entries_in(file: Path, where: str) -> list[EvalResultEntry]:
-    from huggingface_hub import parse_eval_result_entries
-
     try:
         return parse_eval_result_entries(load_yaml(read_text(file)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

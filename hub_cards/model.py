@@ -8,15 +8,16 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelCardData
+
 from grading import UserError
-from hub_cards.cards import need, refuse_gaps
+from hub_cards.cards import need, refuse_gaps, render_card, tags
 from hub_cards.evaluations import FOLDER, Evaluation, merged, published_evaluations, unreplaced_files
 from hub_cards.hub.files import File, LeftOut, files_of, open_within
 from hub_cards.hub.publication import Publication, Remote
 from hub_cards.hub.records import json_file, read_record
 from hub_cards.hub.scrub import local_paths, public_name, scrub
 from hub_cards.leaderboards import RESULTS, Pinned, results_file
-from hub_cards.model_card import model_card
 from skillmix_tasks.commands.embedded import EMBEDDED_ON_HUB, embedded_folder
 from skillmix_tasks.items.licenses import known_license
 
@@ -39,6 +40,12 @@ _LEFT_OUT = {
     "README.md": "the card is made anew",
     "whole": "checksums, which hold for the files here",
 }
+
+_RECIPE = (
+    "method", "lora", "four_bit", "data_config", "steps", "epochs", "global_batch", "learning_rate",
+    "warmup_steps", "schedule", "optimizer", "weight_decay", "max_length", "dtype", "packing", "seed",
+    "early_stopping",
+)  # fmt: skip
 
 
 def model_facts(
@@ -91,8 +98,7 @@ def model_facts(
         "merged": merged,
         "recipe": need(run, "recipe", where="run.json") | {"model": named},
         "data": need(run, "data", where="run.json"),
-        "template": need(run, "template", where="run.json"),
-        "versions": need(run, "versions", where="run.json"),
+        **{name: need(run, name, where="run.json") for name in ("template", "versions")},
         "leaks": run.get("leaks"),
         "teacher": made["teacher"],
         "judge": made["judge"],
@@ -135,7 +141,7 @@ def model(
         for path in unreplaced_files(remote, evaluations)
         if same and (path == RESULTS or path.startswith(f"{FOLDER}/"))
     ]
-    return Publication(model_card(facts, shown), tuple(files), tuple(left_out), tuple(others))
+    return Publication(_card(facts, shown), tuple(files), tuple(left_out), tuple(others))
 
 
 def results(
@@ -171,7 +177,7 @@ def results(
         )
     shown = merged(evaluations, published_evaluations(remote))
     return Publication(
-        model_card(_facts_of(remote), shown),
+        _card(_facts_of(remote), shown),
         files,
         others=unreplaced_files(remote, evaluations),
         notes=tuple(notes),
@@ -235,3 +241,67 @@ def _without_paths(file: Path, name: str, facts: dict[str, Any]) -> Path | bytes
     if all(config.get(key) == value for key, value in changed.items()):
         return file
     return json_file(config | changed)
+
+
+def _card(facts: dict[str, Any], evaluations: Sequence[Evaluation]) -> str:
+    """The card; UserError if a fact is missing."""
+    name = facts["repo"].rpartition("/")[2]
+    metadata = ModelCardData(
+        license=facts["license"],
+        language=["en"],
+        base_model=facts["base_model"]["name"],
+        base_model_relation="adapter" if facts["adapter"] else "finetune",
+        library_name="peft" if facts["adapter"] else "transformers",
+        pipeline_tag="text-generation",
+        datasets=[facts["training_data"]],
+        tags=tags(MARK, "compositional-generalization", *(["lora"] if facts["adapter"] else [])),
+        model_name=name if evaluations else None,
+        eval_results=[result for one in evaluations for result in one.results()] or None,
+    )
+    return render_card(
+        "model",
+        metadata,
+        name=name,
+        facts=facts,
+        base=facts["base_model"],
+        recipe={key: facts["recipe"][key] for key in _RECIPE if facts["recipe"].get(key) is not None},
+        result=_readable(facts["result"]),
+        checkpoint=facts["checkpoint"],
+        data=facts["data"],
+        leaks=facts["leaks"],
+        evaluations=[_shown(one) for one in evaluations],
+        judges=list({one.run.judge.key: one for one in evaluations}.values()),
+    )
+
+
+def _readable(result: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a training with its memory in GiB."""
+    peak = result.get("peak_memory_bytes")
+    memory = {} if peak is None else {"peak memory": f"{peak / 2**30:.1f} GiB"}
+    return {name: value for name, value in result.items() if name != "peak_memory_bytes"} | memory
+
+
+def _shown(one: Evaluation) -> dict[str, Any]:
+    run = one.run
+    metrics = []
+    for metric, score in run.scores.items():
+        interval = run.interval(metric)
+        metrics.append(
+            {"name": metric.replace("_", " "), "value": score and score.value}
+            | ({"low": interval.low, "high": interval.high} if interval else {})
+        )
+    return {
+        "task": run.task,
+        "split": run.record.split,
+        "pack": run.record.pack.name,
+        "k": run.record.k,
+        "judge": run.judge.name,
+        "items": run.items,
+        "coverage": run.coverage,
+        "metrics": metrics,
+        "turns": run.protocol.turns,
+        "low": run.low,
+        "high": run.high,
+        "dollars": run.record.cost("dollars"),
+        "folder": one.folder,
+    }

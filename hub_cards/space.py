@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from huggingface_hub import SpaceCardData
+
 from grading import UserError
 from hub_cards.cards import environment, render_card, tags
+from hub_cards.evaluations import results_within
 from hub_cards.hub.files import File, files_of, open_within
 from hub_cards.hub.publication import Publication
+from hub_cards.report.page.write import write_report
+from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.board import Row
-from skillmix_tasks.stored.find_results import all_samples_of
+from hub_cards.report.study.study import make_study
+from skillmix_tasks.stored.find_results import Found, all_samples_of
 from training.published import load_published
 
 MARK = "space"
@@ -23,8 +29,6 @@ def space(results: Sequence[Path], *, repo: str, others: Sequence[Row] = ()) -> 
 
     `others` are rows of the Hub's leaderboards, shown beside them.
     """
-    from huggingface_hub import SpaceCardData
-
     metadata = SpaceCardData(
         title=_TITLE,
         emoji="🧩",
@@ -50,12 +54,6 @@ def space_files(results: Sequence[Path], others: Sequence[Row] = ()) -> list[Fil
         template = environment().overlay(autoescape=True).get_template("space.html.jinja")
         page = template.render(title=_TITLE, rows=load_published())
         return [File("index.html", (page.strip() + "\n").encode())]
-    from hub_cards.evaluations import results_within
-    from hub_cards.report.page.write import write_report
-    from hub_cards.report.stats.novelty import Corpus
-    from hub_cards.report.study.study import make_study
-    from skillmix_tasks.stored.find_results import Found
-
     found = []
     for path, root in results_within(results):
         found.append(Found(path, None))

@@ -8,13 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+from huggingface_hub import DatasetCardData
+
 from grading import UserError
 from hub_cards.cards import need, refuse_gaps, render_card, size_category, tags
 from hub_cards.hub.files import File, LeftOut, files_of, open_within
 from hub_cards.hub.publication import CARD, Publication
 from hub_cards.hub.records import json_file, read_record
-from hub_cards.hub.scrub import local_paths, scrub
+from hub_cards.hub.scrub import local_paths, scrub, without_paths
 from skillmix_tasks.items.licenses import known_license
+from training.data.dataset import card_configs, parquet_files
+from training.data.leakage import check_leaks
+from training.data.rows import COLUMNS
 
 MARK = "training-data"
 _MADE_BY = "`skillmix generate`"
@@ -26,9 +33,6 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
 
     Raises UserError if the folder is not one of ours, a fact is missing, or the rows leak items of a task.
     """
-    from training.data.leakage import check_leaks
-    from training.data.rows import COLUMNS
-
     run = read_record(folder / "run.json", _MADE_BY, within=folder)
     counts = read_record(folder / "counts.json", _MADE_BY, within=folder)
     facts = ("plan", "pack.id", "pack.version", "pack.hash", "seed", "turns", "teacher.model", "judge")
@@ -54,14 +58,12 @@ def training_data(folder: Path, *, repo: str, license_: str | None, pack: str | 
         if (folder / name).is_file():
             files.append(File(name, _text_without_paths(open_within(folder, folder / name), name, run)))
     configs = _configs(parquet)
-    card = _card(public, counts, configs, found.record(), repo, license_, COLUMNS)
+    card = _card(public, counts, configs, found.record(), repo, license_)
     return Publication(card, tuple(files), _left_out(folder, files))
 
 
 def _configs(parquet: dict[str, Path]) -> list[dict[str, Any]]:
     """Name, ks and rows by split of each config, the largest last."""
-    import pyarrow.parquet as pq
-
     rows: dict[str, dict[str, int]] = {}
     for path, file in parquet.items():
         _, config, name = path.split("/")
@@ -76,9 +78,6 @@ def _configs(parquet: dict[str, Path]) -> list[dict[str, Any]]:
 
 def _without_paths(path: Path) -> Path | bytes:
     """The file, or its content with the paths of models in the specs cut to names."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     table = pq.read_table(path)
     changed = False
     for column in _SPECS:
@@ -97,13 +96,7 @@ def _without_paths(path: Path) -> Path | bytes:
 
 
 def _text_without_paths(path: Path, name: str, run: dict[str, Any]) -> Path | bytes:
-    paths = sorted(local_paths(run), key=len, reverse=True)
-    if not name.endswith(".md") or not paths:
-        return path
-    text = path.read_text(encoding="utf-8")
-    for one in paths:
-        text = text.replace(one, scrub(one))
-    return text.encode()
+    return without_paths(path, local_paths(run)) if name.endswith(".md") else path
 
 
 def _left_out(folder: Path, files: Sequence[File]) -> tuple[LeftOut, ...]:
@@ -122,10 +115,7 @@ def _card(
     leaks: dict[str, Any],
     repo: str,
     license_: str,
-    columns: dict[str, str],
 ) -> str:
-    from huggingface_hub import DatasetCardData
-
     metadata = DatasetCardData(
         license=license_,
         language=["en"],
@@ -133,17 +123,9 @@ def _card(
         size_categories=[size_category(leaks["rows"])],
         task_categories=["text-generation"],
         tags=tags(MARK, "synthetic", "compositional-generalization"),
-        configs=[
-            {
-                "config_name": config["name"],
-                **({"default": True} if config is configs[-1] else {}),
-                "data_files": [
-                    {"split": split, "path": f"data/{config['name']}/{split}-*.parquet"}
-                    for split in config["splits"]
-                ],
-            }
-            for config in configs
-        ],
+        configs=card_configs(
+            {one["name"]: parquet_files(one["name"], one["splits"]) for one in configs}, configs[-1]["name"]
+        ),
     )
     return render_card(
         "training_data",
@@ -153,7 +135,7 @@ def _card(
         kinds=need(counts, "kinds", where="counts.json"),
         configs=configs,
         splits=list(dict.fromkeys(split for config in configs for split in config["splits"])),
-        columns=columns,
+        columns=COLUMNS,
         leaks=leaks,
         license=license_,
     )

@@ -381,10 +381,12 @@ def _typed(context: typer.Context, names: Sequence[str]) -> str:
 
 
 def _estimate_experiment(file: Path, *, as_json: bool) -> None:
-    from training.experiment.estimate import estimate_experiment
     from training.experiment.spec import load_experiment
 
-    found = estimate_experiment(load_experiment(file))
+    experiment = load_experiment(file)
+    from training.experiment.estimate import estimate_experiment  # takes seconds, which a wrong file need not
+
+    found = estimate_experiment(experiment)
     typer.echo(json.dumps(found.record()) if as_json else found.text())
     found.check()
 

@@ -25,7 +25,7 @@ import tempfile
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from skillmix_tasks.harness.settings import Settings, read_settings
 from skillmix_tasks.harness.task_files import tasks_named
 from skillmix_tasks.stored.answers import ANSWERS_VARIABLE, read_header
 from skillmix_tasks.stored.facts import run_facts
-from training.comparison import ComparedTask, compare_halves, comparison_record, comparison_text, read_half
+from training.comparison import ComparedTask, compare_halves, comparison_text, read_half
 from training.data.folder import claimed
 from training.trained import TrainedRun, check_base
 from training.tune.recipe import EMBEDDED
@@ -75,13 +75,10 @@ class Comparison:
     def record(self) -> dict[str, Any]:
         """The comparison as JSON: one run's rows, or those of each run by its name."""
         about = {"base_model": self.base_model, "judge": self.judge}
-        records = {name: comparison_record(rows, about) for name, rows in self.runs.items()}
-        if len(records) > 1:
-            return about | {"runs": {name: {"tasks": record["tasks"]} for name, record in records.items()}}
-        return next(iter(records.values()))
+        tasks = {name: {"tasks": [asdict(row) for row in rows]} for name, rows in self.runs.items()}
+        return about | ({"runs": tasks} if len(tasks) > 1 else next(iter(tasks.values())))
 
     def text(self) -> str:
-        """The comparison as a page of Markdown."""
         return comparison_text(self.runs, self.about)
 
 
@@ -108,8 +105,6 @@ def compare(
     settings = dict(settings or {})
     names = _task_names(run, tasks)
     _check_arguments(arguments)
-    for argument in arguments:
-        register_text_keys(argument)
     read = read_settings({"skillmix": settings})
     judges = read.judges()
     sides = _sides(runs, model)
@@ -203,6 +198,7 @@ def _task_names(run: TrainedRun, tasks: Sequence[str]) -> list[str]:
 
 def _check_arguments(arguments: Sequence[str]) -> None:
     for argument in arguments:
+        register_text_keys(argument)
         name = argument.partition("=")[0]
         if name in _NOT_TAKEN:
             raise UserError(f"`skillmix compare` gives lm_eval {name} itself: {_NOT_TAKEN[name]}.")

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import stdev
 from typing import Any, NamedTuple
 
 from grading import UserError
 from grading.intervals import Interval
-from grading.safety.bounds import load_json, read_bytes, readable
 from grading.safety.templates import own_template
-from skillmix_tasks.scoring.metrics import METRICS
+from skillmix_tasks.scoring.metrics import METRICS, Scores
 from skillmix_tasks.stored.find_results import samples_of
-from skillmix_tasks.stored.record import RunRecord, judge_identity, task_record
+from skillmix_tasks.stored.record import RunRecord, judge_identity, read_records
+from skillmix_tasks.stored.samples import read_samples
 from training.paired import compare
 
 # With fewer, two standard errors of a change are more than 0.2, where half of the items differ.
@@ -79,10 +79,14 @@ class ComparedTask:
 
 @dataclass(frozen=True)
 class Half:
-    """One side of a comparison: lm-eval's results, and each task's samples."""
+    """One side of a comparison: lm-eval's results, and for each task its record and its items' scores by hash.
+
+    The scores of an item without a verdict are None.
+    """
 
     results: dict[str, Any]
-    samples: Mapping[str, Sequence[dict[str, Any]]]
+    records: Mapping[str, RunRecord]
+    scores: Mapping[str, Mapping[str, Scores | None]]
 
 
 def read_half(folder: Path) -> Half:
@@ -91,44 +95,38 @@ def read_half(folder: Path) -> Half:
     if not found:
         raise UserError(f"{folder} holds no results of `skillmix eval` or `skillmix grade`.")
     newest = found[-1]
-    results: dict[str, Any] = _parsed(read_bytes(newest), f"{newest}", folder)
-    samples = {}
-    for task in results["results"]:
-        file = samples_of(newest, task)
-        if file is None:
-            raise UserError(f"{newest} has no samples of {task} beside it: move {folder} away and compare again.")
-        with readable(file) as lines:
-            samples[task] = [
-                _parsed(line, f"{file}, line {number},", folder) for number, line in enumerate(lines, start=1)
-            ]
-    return Half(results, samples)
-
-
-def _parsed(text: bytes, where: str, folder: Path) -> dict[str, Any]:
     try:
-        parsed: dict[str, Any] = load_json(text)
-    except ValueError as error:
+        results, records = read_records(newest)
+        files = [(task, file) for task in records if (file := samples_of(newest, task))]
+        scores = {task: {one.doc.hash: one.scores for one, _ in read_samples(file, file)} for task, file in files}
+    except UserError as error:
         raise UserError(
-            f"{where} is truncated or damaged: remove {folder / 'whole'} and type the same command again, which "
-            "writes it again and pays for no vote twice."
+            f"{error} If the file is truncated or damaged: remove {folder / 'whole'} and type the same command "
+            "again, which writes it again and pays for no vote twice."
         ) from error
-    return parsed
+    for task in results["results"]:
+        if task not in records or records[task].judge is None:
+            raise UserError(f"{task} has no judged answers of SKILL-MIX: there is nothing to compare.")
+        if task not in scores:
+            raise UserError(f"{newest} has no samples of {task} beside it: move {folder} away and compare again.")
+    return Half(results, records, scores)
 
 
 def compare_halves(before: Half, after: Half) -> list[ComparedTask]:
     """A row for each task, by split and k; UserError if the halves are of different tasks, items or judges."""
-    tasks = {task: _record(before, task) for task in before.samples}
-    if tasks.keys() != after.samples.keys():
+    if before.records.keys() != after.records.keys():
         raise UserError("The two halves are of different tasks: compare the same ones.")
     rows = []
-    for task, record in tasks.items():
-        if judge_identity(record.judge or {}) != judge_identity(_record(after, task).judge or {}):
+    for task, record in before.records.items():
+        other = after.records[task]
+        if judge_identity(record.judge or {}) != judge_identity(other.judge or {}):
             raise UserError(
                 f"{task} was judged by different judges before and after: grade both with the same judge."
             )
-        first, second = ({one["doc"]["hash"]: one for one in half.samples[task]} for half in (before, after))
+        first, second = before.scores[task], after.scores[task]
         if first.keys() != second.keys():
             raise UserError(f"{task} has other items before than after: evaluate both on the same items.")
+        both = [(one, two) for item, one in first.items() if one is not None and (two := second[item]) is not None]
         rows.append(
             ComparedTask(
                 task,
@@ -136,25 +134,20 @@ def compare_halves(before: Half, after: Half) -> list[ComparedTask]:
                 record.k,
                 len(first),
                 Covered(_covered(first), _covered(second)),
-                (_answers(record), _answers(_record(after, task))),
+                (_answers(record), _answers(other)),
                 {
                     metric: _change(
-                        [(first[item][metric], second[item][metric]) for item in first],
+                        [(one[place], two[place]) for one, two in both],
                         before.results["results"][task],
                         after.results["results"][task],
                         metric,
                     )
-                    for metric in METRICS
+                    for place, metric in enumerate(METRICS)
                 },
             )
         )
     order = list(SPLITS)
     return sorted(rows, key=lambda row: (order.index(row.split), row.k, row.task))
-
-
-def comparison_record(rows: Sequence[ComparedTask], about: Mapping[str, Any]) -> dict[str, Any]:
-    """The comparison as JSON."""
-    return {**about, "tasks": [asdict(row) for row in rows]}
 
 
 def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[str]) -> str:
@@ -195,19 +188,12 @@ def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[
     )
 
 
-def _record(half: Half, task: str) -> RunRecord:
-    record = task_record(half.results, task, f"The half with {task}")
-    if record is None or record.judge is None:
-        raise UserError(f"{task} has no judged answers of SKILL-MIX: there is nothing to compare.")
-    return record
-
-
 def _answers(record: RunRecord) -> str:
     return record.answers.line() if record.answers else ""
 
 
-def _covered(samples: Mapping[str, dict[str, Any]]) -> int:
-    return sum(sample["coverage"] == 1 for sample in samples.values())
+def _covered(scores: Mapping[str, Scores | None]) -> int:
+    return sum(one is not None for one in scores.values())
 
 
 def _verdicts(row: ComparedTask) -> str:
@@ -219,9 +205,8 @@ def _verdicts(row: ComparedTask) -> str:
 def _change(
     pairs: Sequence[tuple[float, float]], before: Mapping[str, Any], after: Mapping[str, Any], metric: str
 ) -> Change:
-    known = [pair for pair in pairs if not any(map(math.isnan, pair))]
-    found = compare(*zip(*known, strict=True)) if known else None
-    changes = [last - first for first, last in known]
+    found = compare(*zip(*pairs, strict=True)) if pairs else None
+    changes = [last - first for first, last in pairs]
     return Change(
         before=_known(before.get(f"{metric},none")),
         before_stderr=_known(before.get(f"{metric}_stderr,none")),
@@ -229,7 +214,7 @@ def _change(
         after_stderr=_known(after.get(f"{metric}_stderr,none")),
         change=found.difference if found else None,
         change_stderr=stdev(changes) / math.sqrt(len(changes)) if len(changes) > 1 else None,
-        pairs=len(known),
+        pairs=len(pairs),
         interval=found.interval if found else None,
         p=found.p if found else None,
     )

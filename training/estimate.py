@@ -53,7 +53,6 @@ class Calls:
     dollars: float | None
 
     def text(self) -> str:
-        """The calls for a reader."""
         tokens = f"{_number(self.usage.prompt)} tokens in, {_number(self.usage.completion)} out"
         price = "the price is not known" if self.dollars is None else f"${self.dollars:,.2f}"
         return f"  {self.role} {self.model}, k = {self.k}: {tokens}: {price}"
@@ -73,7 +72,6 @@ class Part:
 
     @property
     def usage(self) -> Usage:
-        """The tokens of all calls."""
         return sum((one.usage for one in self.calls), Usage())
 
     @property
@@ -82,11 +80,9 @@ class Part:
         return sum_known(one.dollars for one in self.calls)
 
     def record(self) -> dict[str, Any]:
-        """The part as JSON."""
         return asdict(self) | {"usage": asdict(self.usage), "dollars": self.dollars}
 
     def text(self) -> str:
-        """The part for a reader."""
         hours = "" if self.gpu_hours == 0 else f"; {_hours(self.gpu_hours)}"
         return "\n".join([f"{self.name}: {self.work}{hours}.", *(one.text() for one in self.calls)])
 
@@ -120,7 +116,6 @@ class Estimate:
         }
 
     def text(self) -> str:
-        """The estimate for a reader."""
         without = ", ".join(f"the {spec.role} {spec.model}" for spec in self.unpriced)
         total = f"In all: ${self.dollars:,.2f}" + (f" without {without}" if without else "")
         if without and not self.dollars:

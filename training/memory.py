@@ -11,21 +11,28 @@ Activations are found by a step of the model with fewer layers on tensors that h
 
 from __future__ import annotations
 
+import copy
 import warnings
 import weakref
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from peft import get_peft_model
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from trl.trainer.utils import add_fused_lm_head
 
 from grading import UserError
 from skillmix_tasks.commands.embedded import embedded_config
 from training.tune.distributed import accumulation
+from training.tune.prepare import find_base
 from training.tune.recipe import EMBEDDED, Recipe
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedConfig, PreTrainedModel
+from training.tune.sft import adapter_config
 
 _OPTIMIZER = {
     "adamw_torch_fused": 8.0, "adamw_torch": 8.0, "adamw_8bit": 2.0, "paged_adamw_8bit": 2.0, "adafactor": 0.02,
@@ -48,19 +55,15 @@ class Memory:
 
     @property
     def peak(self) -> float:
-        """All of them."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
     def record(self) -> dict[str, float]:
-        """The bytes as JSON."""
-        parts = ("parameters", "trained", "weights", "gradients", "optimizer", "activations", "peak")
-        return {name: round(getattr(self, name)) for name in parts}
+        return {name: round(value) for name, value in (asdict(self) | {"peak": self.peak}).items()}
 
 
 def training_memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memory:
     """The memory of each of `gpus` GPUs in a training by `recipe`; 0 is a CPU. UserError for an unknown model."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of one library about another
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of one library about another
         return _memory(recipe, config, gpus)
 
 
@@ -85,7 +88,10 @@ def _memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memory:
         root = _parameters(_empty(recipe, config, 0))
         # Two complete blocks and the embeddings in bfloat16, and the gradients of a block in both dtypes.
         activations += (2 * 2 + 2 + 4) * (total - root) / layers + (2 + 2 + 4) * root
-    frozen_bytes = _FOUR_BITS if recipe.four_bit else _frozen_bytes(recipe, shards)
+    # FSDP shards weights of one dtype only (training.tune.sft).
+    frozen_bytes = 2.0 if recipe.dtype == "bfloat16" and shards == 1 else 4.0
+    if recipe.four_bit:
+        frozen_bytes = _FOUR_BITS
     return Memory(
         parameters=total,
         trained=trained,
@@ -96,19 +102,10 @@ def _memory(recipe: Recipe, config: PreTrainedConfig, gpus: int) -> Memory:
     )
 
 
-def _frozen_bytes(recipe: Recipe, shards: int) -> float:
-    """Of a frozen weight; FSDP shards weights of one dtype only (training.tune.sft)."""
-    return 2.0 if recipe.dtype == "bfloat16" and shards == 1 else 4.0
-
-
 def model_config(recipe: Recipe) -> PreTrainedConfig:
     """The configuration of the base model; UserError if it cannot be loaded."""
     if recipe.model == EMBEDDED:
         return embedded_config()
-    from transformers import AutoConfig
-
-    from training.tune.prepare import find_base
-
     base = find_base(recipe)
     config: PreTrainedConfig = AutoConfig.from_pretrained(base.model, revision=base.revision)
     return config
@@ -116,11 +113,6 @@ def model_config(recipe: Recipe) -> PreTrainedConfig:
 
 def _empty(recipe: Recipe, config: PreTrainedConfig, layers: int) -> PreTrainedModel:
     """The model with so many of its layers, and weights that have no content, as it is trained."""
-    import copy
-
-    import torch
-    from transformers import AutoModelForCausalLM
-
     config = copy.deepcopy(config)
     text = config.get_text_config()
     text.num_hidden_layers = layers
@@ -135,17 +127,9 @@ def _empty(recipe: Recipe, config: PreTrainedConfig, layers: int) -> PreTrainedM
             raise UserError(
                 f"{recipe.model} is not a causal language model ({' '.join(str(error).split())})."
             ) from error
-        return _adapted(model, recipe) if recipe.lora is not None and layers != 0 else model
-
-
-def _adapted(model: Any, recipe: Recipe) -> PreTrainedModel:
-    from peft import get_peft_model
-
-    from training.tune.sft import adapter_config
-
-    adapter = adapter_config(recipe)
-    adapted: Any = get_peft_model(model, adapter) if adapter else model
-    return adapted  # type: ignore[no-any-return]
+        adapter = adapter_config(recipe)
+        adapted: Any = get_peft_model(model, adapter) if adapter and layers else model
+        return adapted  # type: ignore[no-any-return]
 
 
 def _parameters(model: PreTrainedModel, *, trained: bool = False) -> int:
@@ -158,10 +142,6 @@ def _step(recipe: Recipe, config: PreTrainedConfig, layers: int, shards: int) ->
 
     Nothing is computed: the tensors have shapes and dtypes alone.
     """
-    import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from trl.trainer.utils import add_fused_lm_head
-
     bf16 = recipe.dtype == "bfloat16"
     with FakeTensorMode(allow_non_fake_inputs=True):
         model: Any = _empty(recipe, config, layers)
@@ -179,7 +159,7 @@ def _step(recipe: Recipe, config: PreTrainedConfig, layers: int, shards: int) ->
         grads = sum(
             weight.numel() * weight.element_size() for weight in model.parameters() if weight.requires_grad
         )
-        live = _live([*model.parameters(), *model.buffers()])
+        live = _Live([*model.parameters(), *model.buffers()])
         # With several micro batches in a step, the gradients of the first are there when the others are taken.
         several = accumulation(recipe.global_batch, recipe.micro_batch, shards) > 1
         with live:
@@ -200,8 +180,6 @@ def _shape(model: torch.nn.Module, low: torch.dtype, *, unsharded: bool) -> None
 
     Trained weights are float32 if each device holds all of them, and all others `low`.
     """
-    import torch
-
     made: dict[torch.nn.Parameter, torch.nn.Parameter] = {}  # a weight may have two names
     for module in model.modules():
         for name, weight in list(module.named_parameters(recurse=False, remove_duplicate=False)):
@@ -214,39 +192,33 @@ def _shape(model: torch.nn.Module, low: torch.dtype, *, unsharded: bool) -> None
             setattr(module, name, torch.zeros(buffer.shape, dtype=buffer.dtype))
 
 
-def _live(others: Iterable[torch.Tensor]) -> Any:
-    """A mode that counts the bytes of all tensors made in it that are alive, and the most at once.
+class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all tensors made in it that are alive, and the most at once.
 
     Views of the `others` are not made in it.
     """
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils._pytree import tree_leaves
 
-    class Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
-        def __init__(self) -> None:
-            super().__init__()  # type: ignore[no-untyped-call]
-            self.bytes = self.peak = 0
-            self._known = {id(tensor.untyped_storage()) for tensor in others}  # one object for each storage
+    def __init__(self, others: Iterable[torch.Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = self.peak = 0
+        self._known = {id(tensor.untyped_storage()) for tensor in others}  # one object for each storage
 
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            made = func(*args, **(kwargs or {}))
-            for tensor in tree_leaves(made):
-                if isinstance(tensor, torch.Tensor):
-                    self._note(tensor.untyped_storage())
-            return made
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, torch.Tensor):
+                self._note(tensor.untyped_storage())
+        return made
 
-        def _note(self, storage: torch.UntypedStorage) -> None:
-            place, size = id(storage), storage.nbytes()
-            if place in self._known:
-                return
-            self._known.add(place)
-            self.bytes += size
-            self.peak = max(self.peak, self.bytes)
-            weakref.finalize(storage, self._forget, place, size)
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        place, size = id(storage), storage.nbytes()
+        if place in self._known:
+            return
+        self._known.add(place)
+        self.bytes += size
+        self.peak = max(self.peak, self.bytes)
+        weakref.finalize(storage, self._forget, place, size)
 
-        def _forget(self, place: int, size: int) -> None:
-            self._known.discard(place)
-            self.bytes -= size
-
-    return Live()
+    def _forget(self, place: int, size: int) -> None:
+        self._known.discard(place)
+        self.bytes -= size

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from math import sqrt
 
+import numpy as np
+from scipy.stats import DegenerateDataWarning, binomtest, bootstrap, permutation_test
+
 from grading.intervals import CONFIDENCE, Interval, wilson
 
 _RESAMPLES = 9999
@@ -44,13 +47,13 @@ class Comparison:
 
 def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
     """Compare scores of the same items, in the same order; there is one at least."""
-    items = len(first)
-    better = sum(b > a for a, b in zip(first, second, strict=True))
-    worse = sum(b < a for a, b in zip(first, second, strict=True))
-    binary = {*first, *second} <= {0.0, 1.0}
-    interval, p = (
-        (_binary_interval(first, second), _mcnemar(better, worse)) if binary else _resampled(first, second)
-    )
+    items, pairs = len(first), list(zip(first, second, strict=True))
+    better, worse = sum(b > a for a, b in pairs), sum(b < a for a, b in pairs)
+    if {*first, *second} <= {0.0, 1.0}:
+        p = _mcnemar(better, worse)
+        interval: Interval | None = paired_interval(pairs.count((1, 1)), better, worse, pairs.count((0, 0)))
+    else:
+        interval, p = _resampled(first, second)
     return Comparison(items, sum(first) / items, sum(second) / items, better, worse, interval, p)
 
 
@@ -63,16 +66,7 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 @cache
 def _mcnemar(better: int, worse: int) -> float:
-    from scipy.stats import binomtest
-
     return float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
-
-
-def _binary_interval(first: Sequence[float], second: Sequence[float]) -> Interval:
-    pairs = list(zip(first, second, strict=True))
-    both, neither = pairs.count((1.0, 1.0)), pairs.count((0.0, 0.0))
-    won, lost = pairs.count((0.0, 1.0)), pairs.count((1.0, 0.0))
-    return paired_interval(both, won, lost, neither)
 
 
 def paired_interval(both: int, won: int, lost: int, neither: int) -> Interval:
@@ -95,9 +89,6 @@ def paired_interval(both: int, won: int, lost: int, neither: int) -> Interval:
 
 
 def _resampled(first: Sequence[float], second: Sequence[float]) -> tuple[Interval | None, float]:
-    import numpy as np
-    from scipy.stats import DegenerateDataWarning, bootstrap, permutation_test
-
     if len(first) < 2:  # one item: its two orders are equally likely
         return None, 1.0
     one, other = np.asarray(first, dtype=float), np.asarray(second, dtype=float)

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
 from grading.intervals import Interval
 
 # Each is on white with a contrast of 4.5 or more.
@@ -77,16 +80,11 @@ def draw_figure(panels: Sequence[Panel], title: str, path: Path) -> list[Path]:
     Returns the two paths. Everything has its place: finding places by what is drawn takes matplotlib most of its
     time.
     """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     entries = len({line.name for panel in panels for line in panel.lines}) + any(panel.bound for panel in panels)
     below = 0.15 + 0.2 * -(-entries // len(panels))
     width, height = _WIDTH * len(panels), _ABOVE + _HEIGHT + below
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
         handles: dict[str, Any] = {}
         for number, panel in enumerate(panels):
             place = (
@@ -149,6 +147,5 @@ def _draw(axes: Any, panel: Panel) -> None:
 
 def _shown(name: str) -> str:
     """A name as matplotlib shows it: dollars would begin a formula, and what begins with _ is hidden."""
-    return (
-        name.replace("$", r"\$").replace("_", "\u2009_", 1) if name.startswith("_") else name.replace("$", r"\$")
-    )
+    shown = name.replace("$", r"\$")
+    return f"\u2009{shown}" if shown.startswith("_") else shown

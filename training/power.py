@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
+import numpy as np
+from scipy.stats import binom
+
 from grading import UserError
 from grading.intervals import CONFIDENCE
 
@@ -25,9 +30,6 @@ def power(items: int, difference: float, discordant: float, level: float = LEVEL
 
     The test is two-sided at `level`.
     """
-    import numpy as np
-    from scipy.stats import binom
-
     differing = np.arange(items + 1)
     favour = (discordant + difference) / 2 / discordant
     # The most losses with which the test still rejects; -1 where no number of losses is few enough.
@@ -62,11 +64,7 @@ def items_needed(
         high *= 2
         if high > MOST:
             return None
-    low = high // 2
-    while low < high:
-        middle = (low + high) // 2
-        if power(middle, difference, discordant, level) < POWER:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    between = range(high // 2, high)
+    return between.start + bisect_left(
+        between, True, key=lambda items: power(items, difference, discordant, level) >= POWER
+    )

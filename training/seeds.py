@@ -17,14 +17,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.polynomial.polynomial import polypow
+from scipy.stats import hypergeom, t
 
 from grading.intervals import CONFIDENCE, Interval
 from training.intervals import mean_interval, scores_interval
 from training.paired import compare
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Scores = Sequence[Sequence[float]]  # for each training the scores of the same items, in one order
 
@@ -62,8 +62,6 @@ class Effect:
 
 def mean_of(scores: Scores) -> Mean:
     """The mean of one kind's trainings; there is one item at least."""
-    import numpy as np
-
     known = np.asarray(scores, dtype=float)
     trainings, items = known.shape
     value = float(known.mean())
@@ -80,8 +78,6 @@ def mean_of(scores: Scores) -> Mean:
 
 def compare_kinds(first: Scores, second: Scores) -> Effect:
     """Compare yes/no scores of two kinds on the same items, in the same order; there is one item at least."""
-    import numpy as np
-
     if len(first) == len(second) == 1:
         one = compare(first[0], second[0])
         differing = (one.better + one.worse) / one.items
@@ -118,8 +114,6 @@ def _joined(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
 
 
 def _t_test(difference: float, variance: float, freedom: float) -> tuple[Interval | None, float]:
-    from scipy.stats import t
-
     if not variance:
         return None, 1.0  # all items and trainings differ alike, which says nothing of how they vary
     error = sqrt(variance)
@@ -130,24 +124,10 @@ def _t_test(difference: float, variance: float, freedom: float) -> tuple[Interva
 
 def _exact(first: np.ndarray, second: np.ndarray) -> float:
     """The two-sided p of the conditional test, twice the smaller tail."""
-    import numpy as np
-    from scipy.stats import hypergeom
-
     trainings, mine = len(first) + len(second), len(first)
-    chances = np.ones(1)  # of how many full marks the first kind has, over all items
+    chances: np.ndarray = np.ones(1)  # of how many full marks the first kind has, over all items
     for marks, number in Counter((first.sum(axis=0) + second.sum(axis=0)).astype(int).tolist()).items():
         one = hypergeom.pmf(np.arange(mine + 1), trainings, marks, mine)
-        chances = np.convolve(chances, _repeated(one, number))
+        chances = np.convolve(chances, polypow(one, number))
     have = int(first.sum())
     return min(1.0, 2 * min(float(chances[: have + 1].sum()), float(chances[have:].sum())))
-
-
-def _repeated(chances: np.ndarray, number: int) -> np.ndarray:
-    """`chances` of one item, added up over `number` of them, by squaring."""
-    import numpy as np
-
-    if number == 1:
-        return chances
-    half = _repeated(chances, number // 2)
-    full = np.convolve(half, half)
-    return np.convolve(full, chances) if number % 2 else full

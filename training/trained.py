@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from grading import UserError
 from grading.home import is_own
 from skillmix_tasks.commands.embedded import convert_embedded_model, embedded_folder
-from training.data.folder import record_bytes, record_of
+from training.data.folder import record_of
 from training.tune.checksums import check_model
+from training.tune.ends import end_tokens, generation_config
 from training.tune.recipe import EMBEDDED, Recipe, load_recipe, recipe_names
 
 
@@ -49,8 +50,6 @@ class TrainedRun:
 
     def _base_never_stops(self, merged: Path) -> bool:
         """Whether the base does not stop where the merged model does: with the adapter it would not, either."""
-        from training.tune.ends import end_tokens, generation_config
-
         stops = (end_tokens(generation_config(*one)) for one in ((str(merged), None), (self.base, self.revision)))
         return not set(next(stops)) <= set(next(stops))
 
@@ -61,7 +60,7 @@ def check_base(run: TrainedRun) -> None:
     The author of the folder chose it, and it would be loaded.
     """
     known = {EMBEDDED, *(load_recipe(name).model for name in recipe_names())}
-    if run.recipe.model not in known and not is_own(record_bytes(run.folder)):
+    if run.recipe.model not in known and not is_own((run.folder / "run.json").read_bytes()):
         raise UserError(
             f"{run.folder} is not from your own runs and names the base model {run.recipe.model!r}, which would "
             "be loaded: type --trust-file if you trust the folder."

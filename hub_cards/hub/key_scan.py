@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+from huggingface_hub import get_token
+
 from grading.keys import key_form, key_variables
 from grading.safety.bounds import open_file
 
@@ -39,8 +43,6 @@ def _search(chunk: bytes) -> str | None:
 @cache
 def _own_keys() -> list[tuple[str, bytes]]:
     """The values of this process's variables that are named like keys, and the token of the Hub's login."""
-    from huggingface_hub import get_token
-
     own = [
         (f"the value of {name}", value.encode())
         for name, value in key_variables().items()
@@ -66,9 +68,6 @@ def _header(path: Path) -> bytes:
 
 def _texts(source: Path | bytes) -> Iterator[bytes]:
     """The rows of a Parquet file as text: its pages are compressed."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     with pq.ParquetFile(pa.BufferReader(source) if isinstance(source, bytes) else source) as file:
         for batch in file.iter_batches(batch_size=1000):
             yield repr(batch.to_pylist()).encode(errors="replace")

@@ -60,7 +60,6 @@ class Publication:
         return "\n".join([*lines, *self.notes, *(["", self.card] if self.card else [])])
 
     def record(self) -> dict[str, Any]:
-        """The same as JSON."""
         return {
             "files": {file.path: file.size for file in self.all_files},
             "left_out": {one.path: one.reason for one in self.left_out},

@@ -7,12 +7,16 @@ failure: files that are there already are not sent, and a change by somebody els
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from httpx2 import TransportError
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from grading import UserError
@@ -20,11 +24,7 @@ from grading.endpoint.rate_headers import may_pass, retry_after
 from hub_cards.cards import is_ours
 from hub_cards.hub.files import refuse_keys
 from hub_cards.hub.publication import CARD, Publication, Remote, Target
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from huggingface_hub import HfApi
+from hub_cards.hub.records import read_record
 
 _RESULTS_FILE = re.compile(r"\.eval_results/[\w.-]+\.yaml")
 _ATTEMPTS = 5
@@ -45,7 +45,6 @@ class Pushed:
     notes: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """For a reader."""
         if self.pull_request:
             return f"{self.pull_request} asks to add {self.files} files to {self.url}."
         seen = "private" if self.private else "public"
@@ -71,8 +70,6 @@ def push(target: Target, plan: Callable[[Remote], Publication]) -> Pushed:
 
 def read_data_run(repo: str) -> dict[str, Any]:
     """The run.json of training data on the Hub; UserError if `skillmix push training-data` did not make it."""
-    from hub_cards.hub.records import read_record
-
     with _one_sentence(repo):
         target = Target(repo, "dataset", "training-data", public=True, must_exist=True)
         return read_record(_look(hub_api(), target).fetch("run.json"), "`skillmix push training-data`")
@@ -103,8 +100,6 @@ def read_leaderboard(benchmark: str) -> dict[str, Path]:
 
 def hub_api() -> HfApi:
     """A client with the token of the environment or the login; UserError if it is missing."""
-    from huggingface_hub import HfApi, get_token
-
     token = get_token()
     if not token:
         raise UserError(
@@ -115,8 +110,6 @@ def hub_api() -> HfApi:
 
 
 def _push(api: HfApi, target: Target, plan: Callable[[Remote], Publication]) -> Pushed:
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
     remote = _look(api, target)
     publication = plan(remote)
     files = publication.all_files
@@ -159,8 +152,6 @@ def _push(api: HfApi, target: Target, plan: Callable[[Remote], Publication]) -> 
 
 
 def _look(api: HfApi, target: Target) -> Remote:
-    from huggingface_hub.errors import RepositoryNotFoundError
-
     try:
         info: Any = api.repo_info(target.repo, repo_type=target.kind)
     except RepositoryNotFoundError:
@@ -196,8 +187,6 @@ def _look(api: HfApi, target: Target) -> Remote:
 
 def _check(api: HfApi, target: Target, publication: Publication, commit: str) -> None:
     """Raise UserError unless the commit holds the planned files, with their sizes, and no others."""
-    from huggingface_hub.hf_api import RepoFile
-
     tree = api.list_repo_tree(target.repo, repo_type=target.kind, revision=commit, recursive=True)
     there = {entry.path: entry.size for entry in tree if isinstance(entry, RepoFile)}
     planned = {file.path: file.size for file in publication.all_files}
@@ -209,8 +198,6 @@ def _check(api: HfApi, target: Target, publication: Publication, commit: str) ->
 
 
 def _status(error: BaseException) -> int | None:
-    from huggingface_hub.errors import HfHubHTTPError
-
     return error.response.status_code if isinstance(error, HfHubHTTPError) else None
 
 
@@ -220,8 +207,6 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _passes(error: BaseException) -> bool:
-    from httpx2 import TransportError
-
     status = _status(_cause(error))
     if status is not None:
         # 412: another commit came first.
@@ -243,9 +228,6 @@ def _wait(state: RetryCallState) -> float:
 @contextmanager
 def _one_sentence(repo: str) -> Iterator[None]:
     """One sentence about a failed request, with the next step."""
-    from httpx2 import TransportError
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
     try:
         yield
     except HFValidationError as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
-from pathlib import PurePosixPath, PureWindowsPath
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from grading.keys import KEY_NAME
@@ -50,6 +51,17 @@ def local_paths(value: Any) -> Iterator[str]:
             yield from local_paths(one)
     elif isinstance(value, str) and is_local(value):
         yield value
+
+
+def without_paths(file: Path, paths: Iterable[str]) -> Path | bytes:
+    """The file, or its text with these paths, as they are or as JSON writes them, cut to names."""
+    found = sorted(set(paths), key=len, reverse=True)
+    if not found:
+        return file
+    text = file.read_text(encoding="utf-8")
+    for path in found:
+        text = text.replace(path, public_name(path)).replace(json.dumps(path)[1:-1], public_name(path))
+    return text.encode()
 
 
 # The arguments of lm-eval's models that identify the model and its settings.

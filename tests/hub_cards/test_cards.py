@@ -14,7 +14,7 @@ import pytest
 from grading import UserError
 from hub_cards.benchmark import benchmark
 from hub_cards.cards import find_gaps, is_ours, need
-from hub_cards.evaluations import other_students, read_evaluations, unreplaced_files
+from hub_cards.evaluations import read_evaluations, unreplaced_files
 from hub_cards.hub.key_scan import find_key
 from hub_cards.hub.publication import Publication, Remote
 from hub_cards.hub.scrub import scrub, scrub_model_args
@@ -193,8 +193,7 @@ def test_data_that_gives_a_task_away_is_not_published(texts: Path):
 
 
 def test_results_lose_what_belongs_to_the_machine_and_keep_the_rest(tmp_path: Path):
-    [one] = read_evaluations([results_in(tmp_path, RESULTS)])
-    assert one.student == "/home/somebody/models/mine"
+    [one], _ = read_evaluations([results_in(tmp_path, RESULTS)])
     published = "".join(
         file.source.decode() if isinstance(file.source, bytes) else file.source.read_text() for file in one.files
     )
@@ -213,7 +212,7 @@ def test_results_lose_what_belongs_to_the_machine_and_keep_the_rest(tmp_path: Pa
 def test_a_model_card_shows_results_and_calibration_and_no_path(tmp_path: Path):
     judge = RESULTS["configs"]["skillmix_k2"]["metadata"]["skillmix"]["judge"]
     results = results_in(tmp_path, RESULTS)
-    evaluations = read_evaluations([results], [make_calibration(tmp_path, judge)])
+    evaluations, _ = read_evaluations([results], [make_calibration(tmp_path, judge)])
     weights, facts = model_facts(
         make_run(tmp_path / "run"),
         repo="org/mine",
@@ -276,7 +275,7 @@ def test_results_of_two_packs_have_folders_of_their_own_and_the_card_says_the_pa
         results["configs"]["skillmix_k2"]["metadata"]["skillmix"]["pack"]["id"] = pack
         (tmp_path / pack).mkdir()
         results_in(tmp_path / pack, results)
-    found = read_evaluations([tmp_path])
+    found, _ = read_evaluations([tmp_path])
     folders = ["evaluation/skillmix_k2/small", "evaluation/skillmix_k2@bakery/small"]
     assert [one.folder for one in found] == folders
     there = Remote("c", files=tuple(f"{folder}/results.json" for folder in folders))
@@ -289,14 +288,14 @@ def test_of_two_students_in_a_folder_one_is_published(tmp_path: Path):
         results["configs"]["skillmix_k2"]["metadata"]["skillmix"]["student"]["model"] = f"org/{name}"
         (tmp_path / name).mkdir()
         results_in(tmp_path / name, results)
-    assert other_students([tmp_path], ["org/small"]) == ["org/large"]
-    assert other_students([tmp_path / "small"], ["org/small"]) == []
-    [one] = read_evaluations([tmp_path], students=["org/small"])
+    assert read_evaluations([tmp_path / "small"], students=["org/small"])[1] == []
+    [one], others = read_evaluations([tmp_path], students=["org/small"])
+    assert others == ["org/large"]
     assert one.run.source.parent.name == "small"
     with pytest.raises(
         UserError, match="has the results of org/large and org/small, not of org/none: if one of them"
     ):
-        other_students([tmp_path], ["org/none"])
+        read_evaluations([tmp_path], students=["org/none"])
 
 
 @pytest.mark.parametrize(

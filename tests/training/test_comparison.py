@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,11 @@ from typing import Any
 import pytest
 
 from grading import UserError
+from skillmix_tasks.scoring.metrics import Scores
+from skillmix_tasks.stored.record import RunRecord
 from tests.skillmix_tasks.made_record import run_record
-from training.comparison import Half, compare_halves, comparison_record, comparison_text, read_half
+from tests.training.experiment.made import write_task
+from training.comparison import Half, compare_halves, comparison_text, read_half
 
 JUDGE = {"model": "judge-1", "votes": 3, "refused_parameters": []}
 TASKS = {"skillmix_heldout_k3": ("heldout", 3), "skillmix_k3": ("all", 3), "skillmix_k2": ("all", 2)}
@@ -29,17 +31,16 @@ def half(scores: list[float], tasks: dict[str, tuple[str, int]] = TASKS, **judge
                 | {f"{metric}_stderr,none": 0.25 if known else "N/A" for metric in metrics}
                 for task in tasks
             },
-            "configs": {
-                task: {"metadata": run_record(split=split, k=k, judge=JUDGE | judge)}
-                for task, (split, k) in tasks.items()
-            },
         },
         {
-            task: [
-                {"doc": {"hash": f"{task}-{number}"}, "coverage": float(not math.isnan(score))}
-                | dict.fromkeys(metrics, score)
+            task: RunRecord.model_validate(run_record(split=split, k=k, judge=JUDGE | judge)["skillmix"])
+            for task, (split, k) in tasks.items()
+        },
+        {
+            task: {
+                f"{task}-{number}": None if math.isnan(score) else Scores(score, score, score)
                 for number, score in enumerate(scores)
-            ]
+            }
             for task in tasks
         },
     )
@@ -61,7 +62,6 @@ def test_the_change_is_that_of_the_items():
     assert "chance (items with a verdict: skillmix_k2 4, skillmix_k3 4, skillmix_heldout_k3 4; 50 are" in text
     many = compare_halves(half([0, 1] * 25), half([1, 1] * 25))
     assert "Too few items" not in comparison_text({"run": many}, [])
-    assert comparison_record(rows, {"judge": JUDGE})["tasks"][2]["metrics"]["full_marks"]["change"] == 0.5
 
 
 def test_items_without_a_verdict_count_on_neither_side():
@@ -74,9 +74,7 @@ def test_items_without_a_verdict_count_on_neither_side():
     assert "| skill fraction | 0.50 ± 0.25 | 1.00 ± 0.25 | +1.00        |" in text
     [row] = compare_halves(half([math.nan], {"a": ("all", 2)}), half([1], {"a": ("all", 2)}))
     assert row.metrics["full_marks"].cells() == ("no verdict", "1.00 ± 0.25", "no verdict")
-    assert (
-        json.loads(json.dumps(comparison_record([row], {})))["tasks"][0]["metrics"]["full_marks"]["before"] is None
-    )
+    assert row.metrics["full_marks"].before is None
 
 
 def test_what_does_not_compare():
@@ -91,14 +89,11 @@ def test_what_does_not_compare():
 def test_the_newest_results_are_read(tmp_path: Path):
     with pytest.raises(UserError, match="holds no results"):
         read_half(tmp_path)
-    for day, score in (("01", 0.0), ("02", 1.0)):
-        made = half([score])
-        (tmp_path / "model").mkdir(exist_ok=True)
-        (tmp_path / "model" / f"results_2026-01-{day}T00.json").write_text(json.dumps(made.results))
-        for task, samples in made.samples.items():
-            lines = "".join(json.dumps(sample) + "\n" for sample in samples)
-            (tmp_path / "model" / f"samples_{task}_2026-01-{day}T00.jsonl").write_text(lines)
-    assert read_half(tmp_path) == half([1.0])
+    for day, mark in (("01", False), ("02", True)):
+        write_task(tmp_path / "model", [mark, None], k=2, date=f"2026-01-{day}T00")
+    found = read_half(tmp_path)
+    assert found.scores == {"skillmix_k2": {"skillmix_k2-0": (1, 1, 1), "skillmix_k2-1": None}}
+    assert found.records["skillmix_k2"].judge == {"model": "judge-1", "votes": 3}
     (tmp_path / "model" / "samples_skillmix_k2_2026-01-02T00.jsonl").unlink()
     with pytest.raises(UserError, match="has no samples of skillmix_k2 beside it"):
         read_half(tmp_path)

@@ -8,7 +8,7 @@ from grading import State, Usage
 from skillmix_tasks.items.loading import load_pack
 from training.texts.counts import Counts
 from training.texts.plan import cells, own_plan
-from training.texts.reasons import Reason, is_decided, is_reason, no_verdict, not_met
+from training.texts.reasons import Reason, is_decided, no_verdict, not_met
 
 PACK = load_pack("language")
 REASONS = [*Reason, not_met("s1"), not_met("topic"), no_verdict(State.REFUSED), no_verdict(State.OVER_BUDGET)]
@@ -81,13 +81,7 @@ def test_the_check_finds_what_is_missing(part):
 
 
 def test_reasons():
-    assert all(is_reason(reason) for reason in REASONS)
-    for text in ("bad", "not_met:", "not_met:s", "not_met:style", "no_verdict:graded", "no_verdict:over_budget"):
-        assert not is_reason(text)
-        with pytest.raises(ValueError, match="is not a reason"):
-            Counts().reject(next(cells(PACK, own_plan([1], 1).kinds[0], own_plan([1], 1), 0, frozenset())), text)
-    with pytest.raises(ValueError, match="has a verdict"):
-        no_verdict(State.GRADED)
+    assert no_verdict(State.OVER_BUDGET) == Reason.OVER_BUDGET
     assert is_decided(None)
     assert is_decided("not_met:s1")
     assert not any(map(is_decided, ("surplus", "over_budget", "no_verdict:refused")))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
@@ -150,21 +150,29 @@ def _write_splits(folder: Path, stream: Iterable[tuple[str, Row]]) -> dict[str, 
 
 
 def _readme(configs: Sequence[Config], mix: Mix | None) -> str:
-    last = configs[-1]
-    header = [
-        {
-            "config_name": config.name,
-            **({"default": True} if config is last else {}),
-            "data_files": [
-                {"split": split, "path": f"data/{config.name}/{split}-*.parquet"} for split in config.splits
-            ],
-        }
-        for config in configs
-    ]
+    names = {config.name: parquet_files(config.name, config.splits) for config in configs}
+    header = card_configs(names, configs[-1].name)
     body = own_template("training", "templates", "dataset.md.jinja").render(
         configs=configs, splits=SPLITS, columns=COLUMNS, mixed=mix is not None, share=mix.share if mix else 0
     )
     return f"---\n{yaml.safe_dump({'configs': header}, sort_keys=False)}---\n\n{body}\n"
+
+
+def parquet_files(config: str, splits: Iterable[str]) -> dict[str, str]:
+    """The files of each split of a config, as cards name them."""
+    return {split: f"data/{config}/{split}-*.parquet" for split in splits}
+
+
+def card_configs(files: Mapping[str, Mapping[str, str]], default: str) -> list[dict[str, Any]]:
+    """The configs in the header of a card, from each config's files by split."""
+    return [
+        {
+            "config_name": name,
+            **({"default": True} if name == default else {}),
+            "data_files": [{"split": split, "path": path} for split, path in splits.items()],
+        }
+        for name, splits in files.items()
+    ]
 
 
 FEW = 20  # fewer rows are not worth a split

@@ -61,11 +61,6 @@ def record_of(out: Path) -> dict[str, Any] | None:
         return None
 
 
-def record_bytes(out: Path) -> bytes:
-    """The record of the run in `out` as it is on the disk."""
-    return (out / _MARK).read_bytes()
-
-
 def _mark(out: Path, record: dict[str, Any], command: str, begun: Callable[[], bool]) -> None:
     """Write the record of the run into `out`; UserError if that is another run already."""
     mark = out / _MARK

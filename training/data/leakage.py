@@ -79,7 +79,6 @@ class Leakage:
             self.first[kind] = (self.first.get(kind, []) + shown)[:_SHOWN]
 
     def record(self) -> dict[str, Any]:
-        """The report as JSON."""
         return {
             "leaks": self.leaks,
             "rows": self.rows,
@@ -94,7 +93,6 @@ class Leakage:
         }
 
     def text(self) -> str:
-        """The report for a reader."""
         lines = [
             f"{many(self.rows, 'row')} ({self.mixed:,} of pre-training text, which cannot be checked) against "
             f"{many(len(self.tasks), 'task')}, the first {many(self.items, 'item')} of each with seed {self.seed}."
@@ -116,7 +114,7 @@ def check_leaks(
     """
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: name the directory of a data set.")
-    rows = read_labels(folder)
+    rows = dict.fromkeys(_labels(folder))  # a row that is in several files counts once
     first = next((row for row in rows if row.source != "mix"), None)
     if first is None:
         raise UserError(f"{folder} holds no generated texts: name the directory of a data set.")
@@ -125,7 +123,7 @@ def check_leaks(
     found = Leakage(tuple(names), items, seed)
     specs = bundled_tasks()
     asked: dict[int, dict[Cell, str]] = {}  # by k, made when a row of this k is met
-    for row in read_labels(folder):
+    for row in rows:
         found.rows += 1
         if row.source == "mix":
             found.mixed += 1
@@ -137,16 +135,7 @@ def check_leaks(
     return found
 
 
-def read_labels(folder: Path) -> Iterator[Labels]:
-    """The labels of the rows in `folder`, from every file there; a row that is in several counts once."""
-    seen: set[Labels] = set()
-    for row in _all_labels(folder):
-        if row not in seen:
-            seen.add(row)
-            yield row
-
-
-def _all_labels(folder: Path) -> Iterator[Labels]:
+def _labels(folder: Path) -> Iterator[Labels]:
     for path in rows_files(folder).values():
         for row in read_rows(path):
             yield Labels(row.id, row.source, row.pack, row.skills, row.topic.id)

@@ -100,32 +100,45 @@ class Row(_Part):
     piece of pre-training text: it has `text` and no turns, and everything else of it is empty.
     """
 
-    id: str = Field(min_length=1)
-    hash: str
-    source: Literal["generated", "mix"]
-    pack: str = ""
-    k: int = Field(ge=0)
-    skills: tuple[str, ...] = ()
-    skill_names: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    topic: TopicName = TopicName(id="", name="")
-    turns: Literal[0, 1, 2]
-    prompt1: _Text = ""
-    answer1: _Text = ""
-    prompt2: _Text = ""
-    answer2: _Text = ""
-    text1: _Text = ""
-    text2: _Text = ""
-    sentences1: int | None = None
-    sentences2: int | None = None
-    checks: tuple[Check, ...] = ()
-    points: tuple[Point, ...] = ()
-    evidence: tuple[Evidence, ...] = ()
-    teacher: str = ""
-    judge: str = ""
-    teacher_tokens: Tokens = Tokens()
-    judge_tokens: Tokens = Tokens()
-    text: _Text = ""
+    id: str = Field(
+        min_length=1,
+        description="the item: its skills' ids and its topic's id; of pre-training text a name made of its hash",
+    )
+    hash: str = Field(description="changes with anything that the teacher read (definitions, examples, prompts)")
+    source: Literal["generated", "mix"] = Field(
+        description='"generated" by a teacher, or "mix": pre-training text'
+    )
+    pack: str = Field(default="", description="the pack of skills and topics")
+    k: int = Field(ge=0, description="the number of skills; 0 for pre-training text")
+    skills: tuple[str, ...] = Field(default=(), description="the skills' ids, in the order of the prompt")
+    skill_names: tuple[str, ...] = Field(default=(), description="their names")
+    categories: tuple[str, ...] = Field(default=(), description="their categories")
+    topic: TopicName = Field(default=TopicName(id="", name=""), description="the topic's id and name")
+    turns: Literal[0, 1, 2] = Field(description="2; 1 where the teacher was asked once; 0 for pre-training text")
+    prompt1: _Text = Field(default="", description="the first prompt")
+    answer1: _Text = Field(default="", description="the reply to it, without the teacher's reasoning")
+    prompt2: _Text = Field(default="", description='the second prompt; "" where there is none')
+    answer2: _Text = Field(default="", description="the reply to it, without the teacher's reasoning")
+    text1: _Text = Field(default="", description="the answer inside the first reply")
+    text2: _Text = Field(
+        default="",
+        description="the answer inside the second reply; the text of the last turn is the one that was judged",
+    )
+    sentences1: int | None = Field(default=None, description="sentences of text1")
+    sentences2: int | None = Field(default=None, description="sentences of text2; null where there is none")
+    checks: tuple[Check, ...] = Field(
+        default=(),
+        description="for each turn what code found: how the answer was found, sentences, points lost and why",
+    )
+    points: tuple[Point, ...] = Field(default=(), description="the k + 3 points: s1 to sk, topic, sense, length")
+    evidence: tuple[Evidence, ...] = Field(
+        default=(), description="for points that the judge granted, the passage that it quoted"
+    )
+    teacher: str = Field(default="", description="the teacher's settings, as JSON text")
+    judge: str = Field(default="", description="the judge's settings, as JSON text")
+    teacher_tokens: Tokens = Field(default=Tokens(), description="tokens of the teacher's calls for this text")
+    judge_tokens: Tokens = Field(default=Tokens(), description="tokens of the judge's calls for this text")
+    text: _Text = Field(default="", description='pre-training text; "" in generated rows')
 
     @model_validator(mode="after")
     def _consistent(self) -> Row:
@@ -202,34 +215,8 @@ def _feature(kind: Any) -> Any:
 _MESSAGE: Final = {"role": Value("string"), "content": Value("string")}
 FEATURES: Final = Features(_feature(Row) | {"messages": List(_MESSAGE)})
 
-COLUMNS: Final = {
-    "id": "the item: its skills' ids and its topic's id; of pre-training text a name made of its hash",
-    "hash": "changes with anything that the teacher read (definitions, examples, prompts)",
-    "source": '"generated" by a teacher, or "mix": pre-training text',
-    "pack": "the pack of skills and topics",
-    "k": "the number of skills; 0 for pre-training text",
-    "skills": "the skills' ids, in the order of the prompt",
-    "skill_names": "their names",
-    "categories": "their categories",
-    "topic": "the topic's id and name",
-    "turns": "2; 1 where the teacher was asked once; 0 for pre-training text",
-    "prompt1": "the first prompt",
-    "answer1": "the reply to it, without the teacher's reasoning",
-    "prompt2": 'the second prompt; "" where there is none',
-    "answer2": "the reply to it, without the teacher's reasoning",
-    "text1": "the answer inside the first reply",
-    "text2": "the answer inside the second reply; the text of the last turn is the one that was judged",
-    "sentences1": "sentences of text1",
-    "sentences2": "sentences of text2; null where there is none",
-    "checks": "for each turn what code found: how the answer was found, sentences, points lost and why",
-    "points": "the k + 3 points: s1 to sk, topic, sense, length",
-    "evidence": "for points that the judge granted, the passage that it quoted",
-    "teacher": "the teacher's settings, as JSON text",
-    "judge": "the judge's settings, as JSON text",
-    "teacher_tokens": "tokens of the teacher's calls for this text",
-    "judge_tokens": "tokens of the judge's calls for this text",
-    "text": 'pre-training text; "" in generated rows',
-    "messages": "the conversation (user, assistant, user, assistant); empty for pre-training text",
+COLUMNS: Final = {name: str(field.description) for name, field in Row.model_fields.items()} | {
+    "messages": "the conversation (user, assistant, user, assistant); empty for pre-training text"
 }
 
 

@@ -12,8 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import datasets
+from datasets import Dataset
+from huggingface_hub import DatasetCard, snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from yaml import YAMLError
 
 from grading import JudgeSpec, UserError
@@ -21,9 +25,6 @@ from grading.models.judge import default_judge
 from grading.models.spec import LOCAL_PREFIX
 from training.data.folder import record_of
 from training.data.leakage import Leakage, check_leaks
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 _HUB_ID = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?")
 # A name is as short as it can be: a config and a number of rows at its end are not part of it.
@@ -74,8 +75,6 @@ def open_source(data: str, config: str | None) -> Source:
     Raises UserError if it is not there, cannot be read, or has no such config or no train split.
     """
     folder, name, revision = _folder_of(data)
-    import datasets
-
     _check_card(folder, data)
     try:
         names = datasets.get_dataset_config_names(str(folder))
@@ -97,8 +96,6 @@ def open_source(data: str, config: str | None) -> Source:
 
 def _cache_of(folder: Path) -> str:
     """The cache of `datasets` for a folder: by itself it does not notice changed files."""
-    import datasets
-
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md")
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found]
     name = sha256(repr(states).encode()).hexdigest()[:16]
@@ -115,7 +112,6 @@ class Data:
 
     @property
     def name(self) -> str:
-        """The names of the data sets."""
         return " + ".join(source.name for source in self.sources)
 
     def record(self) -> dict[str, Any]:
@@ -204,8 +200,6 @@ def _drawn(rows: Dataset, number: int, seed: int, given: str) -> Dataset:
 
 
 def _joined(parts: Sequence[Dataset], given: Sequence[str]) -> Dataset:
-    import datasets
-
     common = [name for name in _COLUMNS if all(name in part.column_names for part in parts)]
     lost = {name for part in parts for name in _COLUMNS[1:] if name in part.column_names} - set(common)
     if lost:
@@ -233,8 +227,6 @@ def _check_card(folder: Path, data: str) -> None:
 
     Raises UserError with the first that is another.
     """
-    from huggingface_hub import DatasetCard
-
     card = folder / "README.md"
     if not card.is_file():
         return
@@ -275,9 +267,6 @@ def _folder_of(data: str) -> tuple[Path, str, str | None]:
     asked = _HUB_ID.fullmatch(data)
     if folder.exists() or not asked:
         raise UserError(f"There is no data set {data}: name a directory of `skillmix generate`, or ORG/NAME.")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
     try:
         got = snapshot_download(
             asked["name"], repo_type="dataset", revision=asked["revision"], allow_patterns=_FILES

@@ -112,9 +112,9 @@ def judge_claims(read: Read, models: Sequence[str], judge: str) -> list[Tested]:
 
 def decide(tests: Sequence[Tested]) -> list[Tested]:
     """The tests with adjusted p-values and verdicts."""
-    known = [test for test in tests if test.effect is not None]
-    adjusted = dict(zip(map(id, known), holm([test.effect.p for test in known if test.effect]), strict=True))
-    return [_decided(test, adjusted[id(test)], len(known)) if test.effect else test for test in tests]
+    adjusted = holm([test.effect.p for test in tests if test.effect])
+    rest = iter(adjusted)
+    return [_decided(test, test.effect, next(rest), len(adjusted)) if test.effect else test for test in tests]
 
 
 def verdict_of(tests: Sequence[Tested]) -> Verdict:
@@ -166,33 +166,26 @@ def claims_table(tests: Sequence[Tested], judge: str, *, conclusive: bool) -> Ta
 
 
 def _measure(read: Read, judge: str, model: str, claim: Claim, part: Part) -> Tested:
-    sides = []
-    for arm in (part.first, part.second):
-        runs = []
-        for one, tasks in read.items():
-            if (one.judge, one.model, one.arm) == (judge, model, arm):
-                runs.append(
-                    {
-                        (key, item): None if scores is None else scores.full_marks
-                        for key, task in tasks.items()
-                        if key.k in part.ks and key.split in part.splits and not key.drop_common
-                        for item, scores in task.scores.items()
-                    }
-                )
-        sides.append(runs)
-    both = [run for side in sides for run in side]
-    if not all(sides):
+    runs = {
+        one: {
+            (key, item): scores.full_marks
+            for key, task in tasks.items()
+            if key.k in part.ks and key.split in part.splits and not key.drop_common
+            for item, scores in task.scores.items()
+            if scores is not None
+        }
+        for one, tasks in read.items()
+        if (one.judge, one.model) == (judge, model) and one.arm in (part.first, part.second)
+    }
+    sides = [[run for one, run in runs.items() if one.arm == arm] for arm in (part.first, part.second)]
+    items = [item for item in next(iter(runs.values()), ()) if all(item in run for run in runs.values())]
+    if not items or not all(sides):
         return Tested(claim, part, model, None)
-    items = [item for item in both[0] if all(run.get(item) is not None for run in both)]
-    if not items:
-        return Tested(claim, part, model, None)
-    first, second = ([[run[item] or 0.0 for item in items] for run in side] for side in sides)
+    first, second = ([[run[item] for item in items] for run in side] for side in sides)
     return Tested(claim, part, model, compare_kinds(first, second), (len(first), len(second)))
 
 
-def _decided(test: Tested, adjusted: float, family: int) -> Tested:
-    effect = test.effect
-    assert effect is not None
+def _decided(test: Tested, effect: Effect, adjusted: float, family: int) -> Tested:
     verdict: Verdict = "not settled"
     if adjusted <= LEVEL and effect.difference:
         verdict = "supported" if effect.difference > 0 else "contradicted"
@@ -215,13 +208,11 @@ def _row(test: Tested, *, conclusive: bool) -> list[str]:
         f"{effect.items:,}",
         " and ".join(map(str, test.seeds)),
         *items,
-        _needed(test) if conclusive else DASH,
+        _needed(test, effect) if conclusive else DASH,
     ]
 
 
-def _needed(test: Tested) -> str:
-    effect = test.effect
-    assert effect is not None
+def _needed(test: Tested, effect: Effect) -> str:
     if test.verdict != "not settled":
         return DASH
     if effect.by_trainings:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
+
+from transformers import PreTrainedConfig
 
 from grading import UserError
 from grading.commands.words import many
-from skillmix_tasks.harness.settings import Settings
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
@@ -29,11 +30,8 @@ from training.memory import CONTEXT, Memory, model_config, training_memory
 from training.texts.plan import Kind, own_plan
 from training.tune.recipe import Lora, Recipe
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedConfig
-
 _PROCESS = 1.0e9  # bytes of a process that has imported all that a training needs
-_MOST_GPUS = 8  # that are suggested
+_GPUS = (2, 4, 8)  # numbers that are suggested
 
 
 @dataclass(frozen=True)
@@ -47,15 +45,13 @@ class Fit:
     gpus: int
     memory: Memory
     limit: float | None
-    fitting: tuple[str, ...]
+    fitting: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
-        """Whether it does."""
         return self.limit is None or self.memory.peak <= self.limit
 
     def text(self) -> str:
-        """The memory for a reader."""
         held = self.memory
         where = f"each of {self.gpus} GPUs" if self.gpus > 1 else "one GPU" if self.gpus else "the machine"
         parts = (
@@ -75,7 +71,6 @@ class ExperimentEstimate:
     budget: float | None
 
     def record(self) -> dict[str, Any]:
-        """The estimate as JSON."""
         memory = {
             fit.model: {
                 **fit.memory.record(),
@@ -89,7 +84,6 @@ class ExperimentEstimate:
         return self.steps.record() | {"budget": self.budget, "memory": memory}
 
     def text(self) -> str:
-        """The estimate for a reader."""
         budget = [] if self.budget is None else [f"The budget is ${self.budget:,.2f}."]
         return "\n".join([self.steps.text(), *budget, *(fit.text() for fit in self.fits)])
 
@@ -117,8 +111,7 @@ def estimate_experiment(experiment: Experiment) -> ExperimentEstimate:
     fits: list[Fit] = []
     billions: dict[str, float] = {}
     for name in experiment.models:
-        recipe = experiment.recipe(name)
-        fits.append(_fit(experiment, name, recipe, model_config(recipe)))
+        fits.append(_fit(experiment, name))
         billions[name] = fits[-1].memory.parameters / 1e9
     ks = sorted({k for name in experiment.texts for k in experiment.plan(name).ks})
     steps = Estimate(
@@ -130,7 +123,7 @@ def estimate_experiment(experiment: Experiment) -> ExperimentEstimate:
 
 
 def _parts(experiment: Experiment, billions: dict[str, float]) -> Iterator[Part]:
-    pack, settings = load_pack(experiment.pack), experiment.read_settings()
+    pack = load_pack(experiment.pack)
     judges = experiment.judge_specs()
     first = next(iter(judges.values()))
     teacher = experiment.teacher_spec()
@@ -148,26 +141,18 @@ def _parts(experiment: Experiment, billions: dict[str, float]) -> Iterator[Part]
                 billions[model],
                 len(experiment.seeds),
             )
+    tasks = [*experiment.tasks, *experiment.drop_common_tasks]  # some are measured twice
     students = 1 + len(experiment.arms) * len(experiment.seeds)
+    number = students * experiment.read_settings().items * GENERATIONS
+    answers = number * len(tasks)
+    of = f"{many(students, 'model')} to {many(len(tasks), 'task')}"
     for model in experiment.models:
-        number = students * _answers(experiment, settings)
-        hours = answering_hours(number, billions[model])
-        tasks = many(len(_tasks(experiment)), "task")
-        yield Part(f"Answers of {model}", f"{number:,} answers of {many(students, 'model')} to {tasks}", (), hours)
-    number = students * len(experiment.models) * settings.items * GENERATIONS
+        hours = answering_hours(answers, billions[model])
+        yield Part(f"Answers of {model}", f"{answers:,} answers of {of}", (), hours)
+    models = len(experiment.models)
     for name, judge in judges.items():
-        answers = len(experiment.models) * students * _answers(experiment, settings)
-        calls = judging(pack, [judge], _tasks(experiment), number)
-        yield Part(f"Judging by {name}", many(answers, "answer"), calls, 0.0)
-
-
-def _answers(experiment: Experiment, settings: Settings) -> int:
-    return len(_tasks(experiment)) * settings.items * GENERATIONS
-
-
-def _tasks(experiment: Experiment) -> list[str]:
-    """All tasks, those twice that are also measured without very common skills."""
-    return [*experiment.tasks, *experiment.drop_common_tasks]
+        calls = judging(pack, [judge], tasks, models * number)
+        yield Part(f"Judging by {name}", many(models * answers, "answer"), calls, 0.0)
 
 
 def _kinds_of(
@@ -181,21 +166,17 @@ def _kinds_of(
     return own or sampled_cells(pack, own_plan([2], 1))
 
 
-def _fit(experiment: Experiment, name: str, recipe: Recipe, config: PreTrainedConfig) -> Fit:
-    model = experiment.models[name]
+def _fit(experiment: Experiment, name: str) -> Fit:
+    model, recipe = experiment.models[name], experiment.recipe(name)
+    config = model_config(recipe)
     memory = training_memory(recipe, config, model.gpus)
-    limit = _limit(experiment, name)
-    fitting: tuple[str, ...] = ()
-    if limit is not None and memory.peak > limit:
-        fitting = tuple(_would_fit(recipe, config, model.gpus, limit))
-    return Fit(name, model.gpus, memory, limit, fitting)
-
-
-def _limit(experiment: Experiment, name: str) -> float | None:
-    model = experiment.models[name]
+    limit = None if experiment.gpu is None else experiment.gpu.memory_gb * 1e9 - CONTEXT
     if not model.gpus:
-        return model.memory_gb * 1e9 - _PROCESS
-    return None if experiment.gpu is None else experiment.gpu.memory_gb * 1e9 - CONTEXT
+        limit = model.memory_gb * 1e9 - _PROCESS
+    fit = Fit(name, model.gpus, memory, limit)
+    if limit is None or fit.fits:
+        return fit
+    return replace(fit, fitting=tuple(_would_fit(recipe, config, model.gpus, limit)))
 
 
 def _would_fit(recipe: Recipe, config: PreTrainedConfig, gpus: int, limit: float) -> Iterator[str]:
@@ -204,8 +185,8 @@ def _would_fit(recipe: Recipe, config: PreTrainedConfig, gpus: int, limit: float
     def fits(changed: Recipe, number: int) -> bool:
         return training_memory(changed, config, number).peak <= limit
 
-    for number in range(gpus + 1, _MOST_GPUS + 1) if gpus else ():
-        if number & (number - 1) == 0 and fits(recipe, number):
+    for number in _GPUS:
+        if number > gpus > 0 and fits(recipe, number):
             yield f"give it {number} GPUs (gpus: {number})"
             break
     less: Sequence[tuple[str, dict[str, Any]]] = (
@@ -218,9 +199,7 @@ def _would_fit(recipe: Recipe, config: PreTrainedConfig, gpus: int, limit: float
         }),
     )  # fmt: skip
     for words, fields in less:
-        if fields.items() <= dict(recipe).items():
-            continue
-        if fits(recipe.model_copy(update=fields), gpus):
+        if not fields.items() <= dict(recipe).items() and fits(recipe.model_copy(update=fields), gpus):
             yield words
 
 

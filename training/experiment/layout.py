@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from pydantic import TypeAdapter, ValidationError
 
 from grading import UserError
@@ -102,15 +104,10 @@ def write_text(table: Table, out: Path, pictures: Sequence[Path] = ()) -> list[P
 
 def _draw(path: Path, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a PNG of a table."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.transforms import Bbox
-
     shown = [[cell.replace("$", r"\$") for cell in row] for row in rows]  # a dollar would begin a formula
     widths = [max(len(text) for text in column) + 2 for column in zip(header, *shown, strict=True)]
     height = _LINE * (len(rows) + 3)
     figure = Figure(figsize=(max(4.0, _CHARACTER * sum(widths)), height))
-    FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1 - 1.3 * _LINE / height))
     axes.set_axis_off()
     drawn = axes.table(

@@ -67,13 +67,18 @@ Read = dict[Measured, dict[TaskKey, TaskScores]]
 def read_all(measured: Sequence[Measured]) -> Read:
     """The scores of every folder; UserError if one cannot be read, or if their scores do not compare."""
     read = {one: read_scores(one.results) for one in measured}
-    rules: tuple[Measured, dict[str, Any]] | None = None
-    judges: dict[str, tuple[Measured, dict[str, Any]]] = {}
+    first: dict[str, tuple[Measured, dict[str, Any]]] = {}  # rules are those of all, and a judge's by its name
     for one, tasks in read.items():
         for scores in tasks.values():
-            rules = rules or (one, scores.rules)
-            _check_alike(rules, one, scores.rules, "rules")
-            _check_alike(judges.setdefault(one.judge, (one, scores.judge)), one, scores.judge, "judge")
+            for of, what, values in (("", "", scores.rules), (one.judge, "judge ", scores.judge)):
+                other, expected = first.setdefault(of, (one, values))
+                for name in expected | values:
+                    if expected.get(name) != values.get(name):
+                        raise UserError(
+                            f"{other.results} and {one.results} differ in {what}{name} "
+                            f"({expected.get(name)!r} and {values.get(name)!r}), so their scores are not "
+                            "comparable: evaluate both with the same one."
+                        )
     return read
 
 
@@ -120,17 +125,3 @@ def _answered(generation: Generation) -> Answered:
     points = generation.points.values()
     full = None if None in points and False not in points else all(points)
     return Answered(hashlib.sha256(generation.answer.encode()).hexdigest()[:16], full)
-
-
-def _check_alike(
-    known: tuple[Measured, dict[str, Any]], other: Measured, values: dict[str, Any], kind: str
-) -> None:
-    first, expected = known
-    differing = [name for name in expected | values if expected.get(name) != values.get(name)]
-    if differing:
-        name = differing[0]
-        raise UserError(
-            f"{first.results} and {other.results} differ in {name if kind == 'rules' else kind + ' ' + name} "
-            f"({expected.get(name)!r} and {values.get(name)!r}), so their scores are not comparable: evaluate "
-            "both with the same one."
-        )

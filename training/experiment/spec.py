@@ -21,12 +21,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from grading import JudgeSpec, UserError, resolve_judge
 from grading.cost.budget import require_price
@@ -42,6 +42,18 @@ from training.texts.plan import Plan, load_plan, scaled
 from training.texts.teacher import TeacherSpec, resolve_teacher
 from training.tune.recipe import EMBEDDED, Recipe, load_recipe
 
+
+def _beside(name: str, info: ValidationInfo) -> str:
+    """The path of a file or folder that is beside the experiment's; any other name as it is."""
+    path = (info.context or Path()) / name
+    return str(path) if name and path.exists() else name
+
+
+def _pack(name: str, info: ValidationInfo) -> str:
+    return name if name in bundled_packs() else _beside(name, info)
+
+
+_File = Annotated[str, AfterValidator(_beside)]
 _Name = Annotated[str, Field(min_length=1, max_length=100)]
 _Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 
@@ -71,27 +83,32 @@ class Teacher(_Part):
 
 
 class Judge(_Part):
-    """A judge at an address of its own."""
+    """A judge; a text is its model's name, and an object gives it an address of its own."""
 
     model: _Name
     base_url: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        return {"model": given} if isinstance(given, str) else given
 
 
 class Texts(Needs):
     """A set of texts, made once for all arms: a plan, and pre-training text that is mixed in."""
 
-    plan: _Name
+    plan: Annotated[_Name, AfterValidator(_beside)]
     scale: float = 1
     turns: Literal[1, 2] = 2
     seed: int = Field(default=0, strict=True)
-    mix: str | None = None
+    mix: _File | None = None
     mix_share: float = 0.1
 
 
 class Model(Needs):
     """A base model, as its recipe names it; `set` changes fields of the recipe. The needs are the training's."""
 
-    recipe: str = ""
+    recipe: _File = ""
     set: dict[str, Any] = {}
     on_too_long: Literal["fail", "drop", "truncate"] = "drop"
     gpus: int = Field(default=1, ge=0, le=1024, strict=True)
@@ -105,7 +122,7 @@ class Data(_Part):
     """
 
     texts: str | None = None
-    data: str | None = None
+    data: _File | None = None
     config: str | None = None
     count: _Count | None = None
 
@@ -141,9 +158,9 @@ class Experiment(_Part):
     Without `conclusive` no claim gets a verdict: the run only proves the chain.
     """
 
-    pack: _Name = "language"
+    pack: Annotated[_Name, AfterValidator(_pack)] = "language"
     teacher: Teacher
-    judges: tuple[Judge | _Name, ...] = Field(min_length=1, max_length=10)
+    judges: tuple[Judge, ...] = Field(min_length=1, max_length=10)
     votes: int | None = Field(default=None, strict=True)
     texts: dict[_Name, Texts] = {}
     models: dict[_Name, Model] = Field(min_length=1, max_length=50)
@@ -193,27 +210,16 @@ class Experiment(_Part):
     def judge_specs(self) -> dict[str, JudgeSpec]:
         """The judges by their names, in order: their model ids, or of local ones their folders' names."""
         specs = {}
-        for one in self.judges:
-            judge = as_judge(one)
+        for judge in self.judges:
             spec = resolve_judge(named_model(judge.model), base_url=judge.base_url, votes=self.votes, options=True)
             specs[Path(spec.model).name if spec.kind == "transformers" else spec.model] = spec
         return specs
 
     def teacher_spec(self) -> TeacherSpec:
-        """The teacher."""
-        known = self.teacher
-        return resolve_teacher(
-            named_model(known.model),
-            lm_args=known.args,
-            base_url=known.base_url,
-            temperature=known.temperature,
-            max_tokens=known.max_tokens,
-            stop=known.stop or None,
-            prefix=known.prefix,
-        )
+        fields = self.teacher.model_dump(exclude={"model", "args"})
+        return resolve_teacher(named_model(self.teacher.model), lm_args=self.teacher.args, **fields)
 
     def plan(self, name: str) -> Plan:
-        """The plan of a set of texts."""
         return scaled(load_plan(self.texts[name].plan), self.texts[name].scale)
 
     def changes(self, model: str, seed: int | None = None) -> list[str]:
@@ -221,7 +227,7 @@ class Experiment(_Part):
         fields = dict(self.models[model].set) | {"eval_tasks": list(self.tasks)}
         if seed is not None:
             fields["seed"] = seed
-        return [f"{name}={json.dumps(value)}" for name, value in fields.items()]
+        return assigned(fields)
 
     def recipe(self, model: str) -> Recipe:
         """The recipe of a model, with the experiment's changes."""
@@ -235,8 +241,7 @@ def load_experiment(path: Path) -> Experiment:
     """
     fields = user_yaml(path, "experiment")
     try:
-        experiment = Experiment.model_validate(fields)
-        experiment = _found(experiment, path.resolve().parent)
+        experiment = Experiment.model_validate(fields, context=path.resolve().parent)
         _check(experiment)
     except ValidationError as error:
         raise UserError(f"The experiment {path} is wrong at {first_fault(error)}.") from error
@@ -246,44 +251,16 @@ def load_experiment(path: Path) -> Experiment:
     return experiment
 
 
-def _found(experiment: Experiment, folder: Path) -> Experiment:
-    """The experiment with the files beside it named by their paths."""
-
-    def beside(name: str) -> str:
-        return str(folder / name) if name and (folder / name).exists() else name
-
-    return experiment.model_copy(
-        update={
-            "pack": experiment.pack if experiment.pack in bundled_packs() else beside(experiment.pack),
-            "texts": {
-                name: one.model_copy(
-                    update={"plan": beside(one.plan), "mix": None if one.mix is None else beside(one.mix)}
-                )
-                for name, one in experiment.texts.items()
-            },
-            "models": {
-                name: one.model_copy(update={"recipe": beside(one.recipe)})
-                for name, one in experiment.models.items()
-            },
-            "arms": {
-                name: tuple(
-                    one.model_copy(update={"data": None if one.data is None else beside(one.data)}) for one in arm
-                )
-                for name, arm in experiment.arms.items()
-            },
-        }
-    )
-
-
 def _check(experiment: Experiment) -> None:
     for name, arm in experiment.arms.items():
         _check_arm(name, arm, experiment)
-    unused = [name for name in experiment.texts if name not in _texts_used(experiment)]
-    if unused:
-        raise UserError(f"no arm uses the texts {unused[0]}: leave them out, or name them in an arm")
+    used = {one.texts for arm in experiment.arms.values() for one in arm}
+    for name in experiment.texts:
+        if name not in used:
+            raise UserError(f"no arm uses the texts {name}: leave them out, or name them in an arm")
     for names in (experiment.arms, experiment.models, experiment.texts):
         _check_names(names)
-    for what in ("ks", "splits", "seeds", "drop_common_ks", "judges"):
+    for what in ("ks", "splits", "seeds", "drop_common_ks"):
         values = getattr(experiment, what)
         if len(set(values)) < len(values):
             raise UserError(f"{what} names {next(one for one in values if values.count(one) > 1)} twice")
@@ -313,22 +290,19 @@ def _check_arm(name: str, arm: tuple[Data, ...], experiment: Experiment) -> None
             f"the arm {name} names no data: give it a list such as [{{texts: NAME, config: k1-2, count: 1000}}]"
         )
     for one in arm:
-        if one.texts is not None and one.data is not None:
+        if one.texts is None:
+            continue
+        if one.data is not None:
             raise UserError(f"the arm {name} names the texts {one.texts} and the data {one.data} in one entry")
-        if one.texts is not None and one.texts not in experiment.texts:
+        if one.texts not in experiment.texts:
             known = ", ".join(experiment.texts) or "none"
             raise UserError(f"the arm {name} names the texts {one.texts}, and `texts` has {known}")
-        if one.texts is not None and one.ks:
-            made = set(experiment.plan(one.texts).ks)
-            if not one.ks <= made:
-                raise UserError(
-                    f"the arm {name} takes the config {one.config} of the texts {one.texts}, whose plan makes "
-                    f"k = {', '.join(map(str, sorted(made)))}"
-                )
-
-
-def _texts_used(experiment: Experiment) -> set[str]:
-    return {one.texts for arm in experiment.arms.values() for one in arm if one.texts is not None}
+        made = experiment.plan(one.texts).ks if one.ks else ()
+        if one.ks and not one.ks <= set(made):
+            raise UserError(
+                f"the arm {name} takes the config {one.config} of the texts {one.texts}, whose plan makes "
+                f"k = {', '.join(map(str, sorted(made)))}"
+            )
 
 
 def _check_names(names: Iterable[str]) -> None:
@@ -345,9 +319,9 @@ def _check_names(names: Iterable[str]) -> None:
         seen[short] = name
 
 
-def as_judge(judge: Judge | str) -> Judge:
-    """The judge; a name alone is that of a model."""
-    return Judge(model=judge) if isinstance(judge, str) else judge
+def assigned(fields: Mapping[str, Any]) -> list[str]:
+    """The values of `fields` as --set takes them."""
+    return [f"{name}={json.dumps(value)}" for name, value in fields.items()]
 
 
 def slug(name: str) -> str:

@@ -15,10 +15,9 @@ replies in them are in the store, and cost nothing.
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from skillmix_tasks.commands.embedded import embedded_folder
 from skillmix_tasks.items.pack import bundled_packs
 from skillmix_tasks.stored.answers import ANSWERS_VARIABLE
 from training.experiment.measured import BASE, Measured
-from training.experiment.spec import Data, Experiment, Judge, Needs, as_judge, named_model, slug
+from training.experiment.spec import Data, Experiment, Judge, Needs, assigned, named_model, slug
 from training.tune.recipe import EMBEDDED, Recipe
 
 _LIGHT = Needs(hours=1, memory_gb=4)
@@ -54,7 +53,6 @@ class Step:
         return f"{self.rule}/{self.name}"
 
     def record(self) -> dict[str, Any]:
-        """The step as JSON."""
         return asdict(self) | {"mark": self.mark}
 
 
@@ -94,12 +92,8 @@ def measured(experiment: Experiment, out: Path) -> list[Measured]:
     ]
 
 
-def steps(experiment: Experiment, file: Path, out: Path) -> list[Step]:
+def steps(experiment: Experiment, file: Path, out: Path) -> Iterator[Step]:
     """All steps, those that others wait for first; `file` is the experiment's own."""
-    return list(_steps(experiment, file, out))
-
-
-def _steps(experiment: Experiment, file: Path, out: Path) -> Iterator[Step]:
     own = [str(file)]
     first = _step("estimate", "all", _skillmix("estimate", *own), (), _LIGHT, network=True)
     yield first
@@ -154,59 +148,48 @@ def _step(
 
 
 def _generate(experiment: Experiment, name: str, out: Path) -> str:
-    texts, teacher, judge = experiment.texts[name], experiment.teacher, as_judge(experiment.judges[0])
-    options: list[str] = []
-    for option, value in (
-        ("--teacher-args", teacher.args),
-        ("--teacher-base-url", teacher.base_url),
-        ("--teacher-temperature", teacher.temperature),
-        ("--teacher-max-tokens", teacher.max_tokens),
-        ("--teacher-prefix", teacher.prefix),
-        ("--judge-base-url", judge.base_url),
-        ("--votes", experiment.votes),
-        ("--mix", texts.mix),
-    ):
-        if value is not None:
-            options += [option, str(value)]
-    if texts.mix is not None:
-        options += ["--mix-share", str(texts.mix_share)]
-    for stop in teacher.stop:
-        options += ["--teacher-stop", stop]
+    texts, teacher, judge = experiment.texts[name], experiment.teacher, experiment.judges[0]
+    told = teacher.model_dump(exclude={"model", "stop"})
     return _paid(experiment, out) + _skillmix(
         "generate",
-        *("--plan", texts.plan, "--scale", str(texts.scale), "--pack", experiment.pack),
-        *("--seed", str(texts.seed), "--turns", str(texts.turns)),
-        *(
-            "--teacher",
-            named_model(teacher.model),
-            "--judge",
-            named_model(judge.model),
-            *options,
-            *_cap(experiment),
-        ),
-        *("--out", str(out / "texts" / slug(name))),
+        plan=texts.plan,
+        scale=texts.scale,
+        pack=experiment.pack,
+        seed=texts.seed,
+        turns=texts.turns,
+        teacher=named_model(teacher.model),
+        judge=named_model(judge.model),
+        **{f"teacher_{option}": value for option, value in told.items()},
+        judge_base_url=judge.base_url,
+        votes=experiment.votes,
+        mix=texts.mix,
+        mix_share=None if texts.mix is None else texts.mix_share,
+        teacher_stop=teacher.stop,
+        max_usd=experiment.budget,
+        out=out / "texts" / slug(name),
     )
 
 
 def _train(experiment: Experiment, student: Student, out: Path) -> str:
     model, recipe = experiment.models[student.model], experiment.recipe(student.model)
-    arguments = ["train", "--recipe", model.recipe]
-    for one in experiment.arms[student.arm]:
-        arguments += ["--data", data_argument(one, out)]
-    for change in experiment.changes(student.model, student.seed):
-        arguments += ["--set", change]
-    arguments += ["--on-too-long", model.on_too_long, *(["--merge"] if recipe.method == "lora" else [])]
-    if experiment.pack not in bundled_packs():
-        arguments += ["--pack", experiment.pack]
-    arguments += ["--out", str(_run(out, student))]
+    words = _words(
+        "train",
+        recipe=model.recipe,
+        data=[data_argument(one, out) for one in experiment.arms[student.arm]],
+        set=experiment.changes(student.model, student.seed),
+        on_too_long=model.on_too_long,
+        merge=recipe.method == "lora",
+        pack=None if experiment.pack in bundled_packs() else experiment.pack,
+        out=_run(out, student),
+    )
     if model.gpus > 1:
         launch = f'{shlex.join([sys.executable, "-m", *_LAUNCH])} "$({_skillmix("fsdp2")})"'
         # Time for a checkpoint when the launcher is told to stop.
         return f"TORCH_ELASTIC_SHUTDOWN_TIMEOUT=1800 {launch} --num_processes {model.gpus} " + shlex.join(
-            ["-m", "skillmix", *arguments]
+            ["-m", "skillmix", *words]
         )
     # One process sees one GPU, of however many the machine has; a cluster has set this already.
-    return ('CUDA_VISIBLE_DEVICES="${CUDA_VISIBLE_DEVICES-0}" ' if model.gpus else "") + _skillmix(*arguments)
+    return ('CUDA_VISIBLE_DEVICES="${CUDA_VISIBLE_DEVICES-0}" ' if model.gpus else "") + _skillmix(*words)
 
 
 def data_argument(data: Data, out: Path) -> str:
@@ -226,7 +209,7 @@ def _answer(experiment: Experiment, student: Student, out: Path) -> str:
             *("--model", answering.model, "--model_args", model_args, "--tasks", ",".join(tasks)),
             *("--apply_chat_template", "--predict_only", "--output_path", str(folder / "log")),
             *answering.arguments,
-            *sets,
+            set=sets,
         )
         shown = shlex.quote(str(folder))
         commands.append(f"rm -rf {shown} && {ANSWERS_VARIABLE}={shown} {evaluate}")
@@ -236,9 +219,9 @@ def _answer(experiment: Experiment, student: Student, out: Path) -> str:
 def _parts(experiment: Experiment, folder: Path) -> Iterator[tuple[Path, tuple[str, ...], list[str]]]:
     """What is measured below `folder`: where, which tasks, and with which settings."""
     settings = experiment.task_settings
-    yield folder / "all", experiment.tasks, _sets(settings)
+    yield folder / "all", experiment.tasks, assigned(settings)
     if experiment.drop_common_ks:
-        yield folder / "uncommon", experiment.drop_common_tasks, _sets(settings | {"drop_common": True})
+        yield folder / "uncommon", experiment.drop_common_tasks, assigned(settings | {"drop_common": True})
 
 
 def _pretrained(recipe: Recipe, student: Student, out: Path) -> str:
@@ -249,14 +232,17 @@ def _pretrained(recipe: Recipe, student: Student, out: Path) -> str:
     return f"pretrained={recipe.model}" + (f",revision={recipe.revision}" if recipe.revision else "")
 
 
-def _grade(experiment: Experiment, judge: Judge | str, results: Path, answers: Path, out: Path) -> str:
-    known = as_judge(judge)
-    options = [] if known.base_url is None else ["--judge-base-url", known.base_url]
-    if experiment.votes is not None:
-        options += ["--votes", str(experiment.votes)]
+def _grade(experiment: Experiment, judge: Judge, results: Path, answers: Path, out: Path) -> str:
     commands = [f"rm -rf {shlex.quote(str(results))}"]
     for folder, _, sets in _parts(experiment, answers):
-        grade = _skillmix("grade", "--judge", named_model(known.model), *options, *_cap(experiment), *sets)
+        grade = _skillmix(
+            "grade",
+            judge=named_model(judge.model),
+            judge_base_url=judge.base_url,
+            votes=experiment.votes,
+            max_usd=experiment.budget,
+            set=sets,
+        )
         target = shlex.quote(str(results / folder.name))
         commands.append(f"{_paid(experiment, out)}{grade} -o {target} {shlex.quote(str(folder))}/*.jsonl")
     return " && ".join(commands)
@@ -281,16 +267,19 @@ def _paid(experiment: Experiment, out: Path) -> str:
     return "" if experiment.budget is None else f"{BUDGET_VARIABLE}={shlex.quote(str(out / 'budget'))} "
 
 
-def _cap(experiment: Experiment) -> list[str]:
-    return [] if experiment.budget is None else ["--max-usd", str(experiment.budget)]
+def _skillmix(*words: str, **options: Any) -> str:
+    return shlex.join([sys.executable, "-P", "-m", "skillmix", *_words(*words, **options)])
 
 
-def _sets(settings: Mapping[str, Any]) -> list[str]:
-    return [word for name, value in settings.items() for word in ("--set", f"{name}={json.dumps(value)}")]
-
-
-def _skillmix(*arguments: str) -> str:
-    return shlex.join([sys.executable, "-P", "-m", "skillmix", *arguments])
+def _words(*words: str, **options: Any) -> list[str]:
+    """The words of a command with `options`: None and False are left out, and a list makes one for each entry."""
+    found = list(words)
+    for name, value in options.items():
+        option = f"--{name.replace('_', '-')}"
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one is not None and one is not False:
+                found += [option] if one is True else [option, str(one)]
+    return found
 
 
 def _run(out: Path, student: Student) -> Path:

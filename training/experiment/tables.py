@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -27,6 +27,7 @@ from training.comparison import SPLITS
 from training.experiment.claims import claims_table, judge_claims
 from training.experiment.layout import DASH, Section, Table, Written, write_all, write_table, write_text
 from training.experiment.measured import BASE, TEACHER, Measured, Read, TaskKey, TaskScores, read_all
+from training.intervals import Share
 from training.plots import MOST, Line, Panel, draw_figure
 from training.published import load_published
 from training.seeds import mean_of
@@ -67,13 +68,6 @@ class Cell:
     seeds: int
 
 
-class Kept(NamedTuple):
-    """A share of texts."""
-
-    value: float
-    interval: Interval
-
-
 @dataclass(frozen=True)
 class _Row:
     judge: str
@@ -84,7 +78,6 @@ class _Row:
 
     @property
     def full_marks(self) -> dict[int, Cell]:
-        """Its full marks by k."""
         return {k: cell for (metric, k), cell in self.cells.items() if metric == METRICS[0]}
 
 
@@ -139,7 +132,12 @@ class _Study:
         self.judges = list(dict.fromkeys(one.judge for one in measured))
         self.models = list(dict.fromkeys(one.model for one in measured))
         others = (one.arm for one in measured if one.arm != TEACHER)
-        self.arms = list(dict.fromkeys((BASE, *arms, *others, TEACHER)))
+        order = list(dict.fromkeys((BASE, *arms, *others, TEACHER)))
+        # A model with each of its arms: the teacher has no other, and the others do not have the teacher's.
+        self.students = sorted(
+            {(one.model, one.arm) for one in measured},
+            key=lambda one: (self.models.index(one[0]), order.index(one[1])),
+        )
         self.keys = sorted({key for tasks in read.values() for key in tasks}, key=lambda key: (key.split, key.k))
 
     def table(self, spec: TableSpec) -> Table:
@@ -159,7 +157,7 @@ class _Study:
                         row.model,
                         row.arm,
                         SPLITS[row.split],
-                        *(self._text(row, metric, k, spec, beside=beside) for k in ks),
+                        *(self._text(row, metric, k, spec) for k in ks),
                     ]
                     for row in rows
                 ],
@@ -206,16 +204,9 @@ class _Study:
         splits = spec.splits or tuple(sorted({key.split for key in self.keys}, key=list(SPLITS).index))
         judges = self.judges if spec.judges == "each" else self.judges[:1]
         for judge in judges:
-            for model in self.models:
-                for arm in self.arms:
-                    if (spec.arms is not None and arm not in spec.arms) or not self._has(model, arm):
-                        continue
-                    for split in splits:
-                        yield _Row(judge, model, arm, split, dict(self._cells(spec, judge, model, arm, split)))
-
-    def _has(self, model: str, arm: str) -> bool:
-        """Whether the model has this arm; the teacher has no other, and the others do not have the teacher's."""
-        return any((one.model, one.arm) == (model, arm) for one in self.read)
+            for model, arm in self.students:
+                for split in splits if spec.arms is None or arm in spec.arms else ():
+                    yield _Row(judge, model, arm, split, dict(self._cells(spec, judge, model, arm, split)))
 
     def _cells(
         self, spec: TableSpec, judge: str, model: str, arm: str, split: str
@@ -248,7 +239,7 @@ class _Study:
             if (one.judge, one.model, one.arm) == (judge, model, arm) and key in tasks
         }
 
-    def _text(self, row: _Row, metric: str, k: int, spec: TableSpec, *, beside: bool) -> str:
+    def _text(self, row: _Row, metric: str, k: int, spec: TableSpec) -> str:
         cell = row.cells.get((metric, k))
         ours = DASH
         if cell is not None:
@@ -257,7 +248,7 @@ class _Study:
                 ours = f"{cell.value * cell.items:.3g} of {cell.items} = {ours}"
             if cell.items < cell.asked:
                 ours += f" ({cell.items} of {cell.asked} items)"
-        if not beside:
+        if spec.judges != "first":
             return ours
         theirs = _paper(row, metric, k, spec)
         return f"{ours} / {DASH if theirs is None else f'{theirs:.2f}'}"
@@ -369,10 +360,10 @@ def _counts(folders: Iterable[Path]) -> Counts:
     return total
 
 
-def _kept(counts: Counts) -> dict[int, Kept]:
+def _kept(counts: Counts) -> dict[int, Share]:
     """The share of decided texts that was kept, for each k whose texts show train skills alone."""
     tallies = {k: kind.tally for k, kind in sorted(counts.kinds.items()) if k > 1 and kind.tally.decided}
-    return {k: Kept(tally.share, tally.interval) for k, tally in tallies.items()}
+    return {k: Share(one.share, one.interval, one.decided, one.decided) for k, one in tallies.items()}
 
 
 def _texts_table(counts: Counts) -> Table:

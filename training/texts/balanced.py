@@ -62,7 +62,7 @@ class _Dealer:
         dealt = list(held)
         while len(dealt) < len(held) + number:
             # A hand that began in the round before may hold the first names of this one.
-            fitting = (name for name in self._left if name not in dealt and _fits(dealt, name, compatible))
+            fitting = (one for one in self._left if one not in dealt and one in compatible([*dealt, one]))
             name = next(fitting, None)
             if name is not None:
                 self._left.remove(name)
@@ -72,10 +72,6 @@ class _Dealer:
             else:
                 break
         return dealt[len(held) :]
-
-
-def _fits(dealt: list[str], name: str, compatible: Compatible) -> bool:
-    return name in compatible([*dealt, name])
 
 
 def _sets(stream: str, k: int, skills: Sequence[Skill], compatible: Compatible) -> Iterator[list[str]]:

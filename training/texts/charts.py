@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from skillmix_tasks.items.pack import Pack
@@ -21,7 +20,6 @@ def draw(path: Path, counts: Counts, pack: Pack) -> None:
     """Write a PNG: acceptance by skill on the left; by k, by pair, lengths and reasons on the right."""
     skills = skill_tallies(counts)
     figure = Figure(figsize=(_WIDTH, max(16.0, 2 + _SKILL * len(skills))), layout="constrained")
-    FigureCanvasAgg(figure)
     grid = figure.add_gridspec(4, 2, width_ratios=(1, 1.3))
     _by_skill(figure.add_subplot(grid[:, 0]), skills, pack)
     _by_k(figure.add_subplot(grid[0, 1]), counts)
@@ -54,10 +52,8 @@ def _bars(axes: Any, names: list[str], tallies: list[Tally]) -> None:
 
 def _by_skill(axes: Any, skills: dict[str, Tally], pack: Pack) -> None:
     known = [(skill.name, skills[skill.id]) for skill in pack.skills if skill.id in skills]
-    shown = sorted(
-        ((name, tally) for name, tally in known if tally.decided),
-        key=lambda entry: (-entry[1].share, entry[0]),
-    )
+    decided = [one for one in known if one[1].decided]
+    shown = sorted(decided, key=lambda entry: (-entry[1].share, entry[0]))
     _bars(axes, [name for name, _ in shown], [tally for _, tally in shown])
     axes.tick_params(axis="y", labelsize=7)
     axes.set_ylim(len(shown) - 0.4, -0.6)

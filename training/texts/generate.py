@@ -34,7 +34,7 @@ from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import Pack
 from training.data.folder import claimed
 from training.data.rows import rows_file, rows_files
-from training.texts.counts import Counts, Tally
+from training.texts.counts import Counts, KindCounts, Tally
 from training.texts.drafts import Draft, check_draft, judge_drafts, write_drafts
 from training.texts.duplicates import Duplicates
 from training.texts.plan import Kind, Plan, cells, check_cells
@@ -67,7 +67,6 @@ class Run:
 
     @property
     def pack(self) -> Pack:
-        """The pack itself."""
         return load_pack(self.pack_name)
 
     def record(self) -> dict[str, Any]:
@@ -114,12 +113,7 @@ def generate(run: Run, out: Path, limits: Limits | None = None) -> Outcome:
     _log_wanted(run.plan)
     if not 0 <= run.least_rate <= 1:
         raise UserError(f"--least-rate {run.least_rate} is not a rate: give a number from 0 to 1.")
-    options: dict[str, Any] = {
-        "concurrency": limits.concurrency,
-        "adaptive": limits.adaptive,
-        "budget": limits.budget,
-        "batch": limits.batch,
-    }
+    options = {name: value for name, value in vars(limits).items() if name != "progress"}
     teacher = Teacher(run.teacher, verdict_store(), **options)
     # If each process retried a lost vote, a stopped run would get other texts than an unbroken one.
     panel = Panel(run.judges, verdict_store(), single_retry=True, **options)
@@ -190,13 +184,11 @@ class _Loop:
         return ending
 
     def _tally(self, kind: Kind) -> Tally:
-        counted = self.counts.kinds.get(kind.k)
-        return counted.tally if counted else Tally()
+        return self.counts.kinds.get(kind.k, KindCounts()).tally
 
     def _ending(self, kind: Kind) -> str | None:
         tally = self._tally(kind)
-        rejected = {k: counted.rejected for k, counted in self.counts.kinds.items()}
-        if any(reasons[Reason.OVER_BUDGET] for reasons in rejected.values()):
+        if any(counted.rejected[Reason.OVER_BUDGET] for counted in self.counts.kinds.values()):
             return f"{self._limits.budget.reason}; with a higher cap the same command resumes"
         if kind.accept is not None and tally.accepted >= kind.accept:
             return f"{tally.accepted} texts are accepted"
@@ -206,7 +198,7 @@ class _Loop:
             return (
                 f"hopeless: {tally.accepted} of {tally.decided} texts have full marks, at most {high:.1%} of all "
                 f"(95 % Wilson interval), less than the {self._run.least_rate:.1%} that were set; the commonest "
-                f"reason is {rejected[kind.k].most_common(1)[0][0]}"
+                f"reason is {self.counts.kinds[kind.k].rejected.most_common(1)[0][0]}"
             )
         return None
 
@@ -237,7 +229,7 @@ class _Loop:
             if draft.reason is not None:
                 self.counts.reject(draft.item, draft.reason)
                 continue
-            self._duplicates.add(draft.item.id, draft.text)
+            self._duplicates.add(draft.text)
             self.counts.accept(draft.item, draft.text, draft.checks[-1].sentences)
             rows.write(draft.row(run.pack, *self._specs).line())
         rows.flush()
@@ -263,9 +255,7 @@ class _Loop:
         if kind.accept is not None and self._tally(kind).accepted >= kind.accept:
             return Reason.SURPLUS.value
         found = self._duplicates.find(draft.text)
-        if found is None:
-            return None
-        return (Reason.EXACT_DUPLICATE if found.kind == "exact" else Reason.NEAR_DUPLICATE).value
+        return None if found is None else found.value
 
     def _spend(self, draft: Draft) -> None:
         """Count what the text has cost whenever it was bought, so that a resumed run counts alike."""

@@ -41,7 +41,6 @@ class Report:
         }
 
     def text(self) -> str:
-        """The report for a reader."""
         lines = []
         for k, counted in sorted(self.outcome.counts.kinds.items()):
             lines.append(f"k = {k}: {rate(counted.tally)} accepted; {self.outcome.endings[k]}.")

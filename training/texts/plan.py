@@ -24,7 +24,7 @@ from grading.errors import first_fault
 from grading.safety.bounds import own_names, own_yaml, user_yaml
 from skillmix_tasks.cells import Cell, cells_left, evaluation_cells
 from skillmix_tasks.items.draw import Item, draw_items, make_item
-from skillmix_tasks.items.pack import Pack, Skill, Topic
+from skillmix_tasks.items.pack import Pack
 from training.texts.balanced import balanced_cells
 
 Draw = Literal["random", "balanced"]
@@ -65,7 +65,6 @@ class Plan(BaseModel, extra="forbid", frozen=True):
 
     @property
     def ks(self) -> tuple[int, ...]:
-        """The k of each kind."""
         return tuple(kind.k for kind in self.kinds)
 
 
@@ -162,7 +161,8 @@ def cells(pack: Pack, kind: Kind, plan: Plan, seed: int, excluded: AbstractSet[C
     that of its skills. A balanced stream ends earlier, where the rest cannot be even. Raises UserError if the
     pack has too few skills, or no train topic.
     """
-    skills, topics = _parts(pack, kind)
+    skills = {skill.id: skill for skill in pack.skills_of(kind.skills)}
+    topics = {topic.id: topic for topic in pack.topics_of(kind.topics)}
     if kind.k > len(skills):
         raise UserError(
             f"The pack {pack.about.id!r} has {len(skills)} {kind.skills} skills, too few for texts with "
@@ -198,11 +198,4 @@ def cells(pack: Pack, kind: Kind, plan: Plan, seed: int, excluded: AbstractSet[C
     )
     return (
         make_item(pack, kind.skills, [skills[skill] for skill in chosen], topics[topic]) for chosen, topic in even
-    )
-
-
-def _parts(pack: Pack, kind: Kind) -> tuple[dict[str, Skill], dict[str, Topic]]:
-    return (
-        {skill.id: skill for skill in pack.skills_of(kind.skills)},
-        {topic.id: topic for topic in pack.topics_of(kind.topics)},
     )

@@ -5,9 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from grading import State
-from skillmix_tasks.scoring.rubric import LENGTH, SENSE, TOPIC
 
-_NOT_MET = "not_met:"
 _NO_VERDICT = "no_verdict:"
 
 
@@ -42,26 +40,12 @@ _ADVICE = {
 
 def not_met(criterion: str) -> str:
     """The judge denied `criterion`, the first one denied in the rubric's order."""
-    return _NOT_MET + criterion
+    return f"not_met:{criterion}"
 
 
 def no_verdict(state: State) -> str:
     """The judge's votes gave no verdict; running out of money is its own reason."""
-    if state is State.GRADED:
-        raise ValueError("a graded answer has a verdict")
     return Reason.OVER_BUDGET.value if state is State.OVER_BUDGET else _NO_VERDICT + state.value
-
-
-def is_reason(text: str) -> bool:
-    """Whether `text` is one of the reasons above."""
-    kind, separator, rest = text.partition(":")
-    if not separator:
-        return text in set(Reason)
-    if kind + separator == _NO_VERDICT:
-        return rest in set(State) - {State.GRADED, State.OVER_BUDGET}
-    return kind + separator == _NOT_MET and (
-        rest in (TOPIC, SENSE, LENGTH) or (rest.startswith("s") and rest[1:].isdecimal())
-    )
 
 
 def advice(reason: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,12 @@ def write_summary(folder: Path, counts: Counts, pack: Pack, *, about: Sequence[s
     """
     counts.check()
     skills = skill_tallies(counts)
+    kinds = [kind for _, kind in sorted(counts.kinds.items())]
     page = own_template("training", "templates", "summary.md.jinja").render(
         about=about,
         kinds=[_kind(k, kind) for k, kind in sorted(counts.kinds.items())],
         ks=sorted(counts.kinds),
-        reasons=list(_reasons(counts)),
+        reasons=[(reason, [kind.rejected[reason] for kind in kinds]) for reason in counts.reasons()],
         pairs=[(name, rate(tally)) for name, tally in sorted(pair_tallies(counts).items())],
         skills=[
             (skill.name, skill.category, rate(skills[skill.id])) for skill in pack.skills if skill.id in skills
@@ -70,9 +71,3 @@ def _dollars(kind: KindCounts, accepted: int) -> str:
         return "not known"
     spent = kind.teacher.dollars + kind.judge.dollars
     return f"${spent:,.2f}" + (f", ${spent / accepted:,.4f} a text" if accepted else "")
-
-
-def _reasons(counts: Counts) -> Iterator[tuple[str, list[int]]]:
-    """Each reason with its numbers by k, the most frequent first."""
-    for reason in counts.reasons():
-        yield reason, [kind.rejected[reason] for _, kind in sorted(counts.kinds.items())]

@@ -119,8 +119,8 @@ def _arguments(text: str) -> dict[str, Any]:
         ) from error
 
 
-class Teacher:
-    """A teacher together with the store of its texts; the arguments are an Asker's."""
+class Teacher(Asker[TeacherSpec]):
+    """A teacher together with the store of its texts."""
 
     def __init__(
         self,
@@ -139,17 +139,12 @@ class Teacher:
             raise UserError("A teacher in this process has no Batch API: leave out --batch.")
         else:
             backend = LmEvalBackend(spec)
-        self._asker = Asker(spec, store, backend, budget=budget or Budget(), batch=batch)
-        self.spec = self._asker.spec
+        super().__init__(spec, store, backend, budget=budget or Budget(), batch=batch)
         self._identity = spec.identity()
-
-    def check(self) -> None:
-        """Raise UserError, in one sentence, if the teacher cannot answer; costs nothing."""
-        self._asker.check()
 
     def record(self) -> dict[str, Any]:
         """The work and cost of writing so far."""
-        return self._asker.stats.record(self.spec, self._asker.budget)
+        return self.stats.record(self.spec, self.budget)
 
     def write(self, conversations: Sequence[tuple[Message, ...]], *, progress: bool | str = True) -> list[Reply]:
         """The reply to each conversation, in their order; a failed one has a state."""
@@ -158,22 +153,18 @@ class Teacher:
             for messages in conversations
         ]
         replies: dict[str, Reply] = {}
-        stats = self._asker.stats
         title = progress if isinstance(progress, str) else "Writing"
-        with CallBar(title, self.spec, stats, disable=not progress) as bar:
+        with CallBar(title, self.spec, self.stats, disable=not progress) as bar:
             wanted = {call.key: call for call in calls}
             bar.expect(len(wanted))
 
             def keep(call: VoteCall, reply: Reply) -> None:
                 replies[call.key] = reply
-                stats.count(reply.state, reply)
+                self.stats.count(reply.state, reply)
                 bar.advance()
 
-            self._asker.ask(wanted, keep)
+            self.ask(wanted, keep)
         return [replies[call.key] for call in calls]
-
-    def close(self) -> None:
-        self._asker.close()
 
 
 class LmEvalBackend:
@@ -238,13 +229,10 @@ class LmEvalBackend:
         if self._model is None:
             from lm_eval.api.registry import get_model
 
-            found = {"device": _device()} if self._spec.lm == "hf" else {}
-            self._model = get_model(self._spec.lm).create_from_arg_obj(found | self._spec.lm_args)
+            arguments: dict[str, Any] = dict(self._spec.lm_args)
+            if self._spec.lm == "hf":  # lm-eval's class assumes a GPU
+                import torch
+
+                arguments.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
+            self._model = get_model(self._spec.lm).create_from_arg_obj(arguments)
         return self._model
-
-
-def _device() -> str:
-    """The default device: lm-eval's class assumes a GPU."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -48,11 +48,6 @@ def is_complete(folder: Path) -> bool:
     return (folder / MARK).is_file()
 
 
-def has_checksums(folder: Path) -> bool:
-    """Whether the mark of `folder` has checksums, as all have that this release writes."""
-    return (folder / MARK).stat().st_size > 0
-
-
 def find_damage(folder: Path) -> str | None:
     """The damage of a marked folder, such as "optimizer.pt is missing"; None if it is as it was saved.
 

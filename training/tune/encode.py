@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from datasets import Dataset
 from jinja2 import TemplateError
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -24,7 +25,6 @@ from grading.errors import first_fault
 from training.data.source import texts_of
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
+from datasets import Dataset
 
 from grading import UserError
 from grading.commands.words import many
 from training.tune.encode import IGNORED, Encoded
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 OnTooLong = Literal["fail", "drop", "truncate"]
 _PERCENTILES = (5, 50, 95, 99)
@@ -42,12 +40,10 @@ class Lengths:
         )
 
     def record(self) -> dict[str, Any]:
-        """The report as JSON."""
         percentiles = {str(share): tokens for share, tokens in self.percentiles.items()}
         return {"rows": self.rows, "percentiles": percentiles, "longest": self.longest, "too_long": self.too_long}
 
     def text(self) -> str:
-        """The report for a reader."""
         points = ", ".join(f"{share} % {tokens:,}" for share, tokens in self.percentiles.items())
         return (
             f"{many(self.rows, 'row')}; tokens of a row: {points}, longest {self.longest:,}; {self.too_long:,} "

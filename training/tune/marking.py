@@ -16,6 +16,8 @@ from importlib.resources import files
 from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
+from jinja2 import TemplateError
+
 from grading import UserError
 
 if TYPE_CHECKING:
@@ -77,8 +79,6 @@ def end_token(tokenizer: PreTrainedTokenizerBase, marked: str) -> int:
 
 def _surroundings(tokenizer: PreTrainedTokenizerBase, name: str) -> tuple[str, str]:
     """The assistant's output before and after an answer's own text, the end token included."""
-    from jinja2 import TemplateError
-
     leads, tails = [], []
     conversation = _conversation(2)
     ends = set(tokenizer.all_special_tokens) | set(tokenizer.get_added_vocab())
@@ -155,8 +155,6 @@ def _check_marks(tokenizer: PreTrainedTokenizerBase, marked: str, lead: str, tai
 def _encode(
     tokenizer: PreTrainedTokenizerBase, conversation: _Conversation, template: str, name: str
 ) -> Mapping[str, list[int]]:
-    from jinja2 import TemplateError
-
     try:
         encoded = tokenizer.apply_chat_template(
             conversation, chat_template=template, return_dict=True, return_assistant_tokens_mask=True
@@ -203,8 +201,6 @@ def _rendered_or_refused(
     add_generation_prompt: bool,
 ) -> str | None:
     """None where the template refuses, as some do a system prompt."""
-    from jinja2 import TemplateError
-
     try:
         return _render(tokenizer, conversation, template, add_generation_prompt=add_generation_prompt)
     except TemplateError:

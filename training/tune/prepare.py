@@ -9,6 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datasets import Dataset
+
 from grading import UserError
 from grading.commands.words import many
 from grading.models.fingerprint import cached_commit, check_model_path, weights_fingerprint
@@ -16,7 +18,7 @@ from skillmix_tasks.commands.embedded import convert_embedded_model, embedded_fo
 from training.data.leakage import Leakage
 from training.data.source import Data, open_data
 from training.tune.distributed import launch_mode, say, world_size
-from training.tune.encode import Encoded, encode, tokenizer_identity
+from training.tune.encode import encode, tokenizer_identity
 from training.tune.ends import check_ends
 from training.tune.lengths import Lengths, OnTooLong, check_lengths, fit
 from training.tune.marking import end_token, marked_template
@@ -24,7 +26,6 @@ from training.tune.recipe import EMBEDDED, Recipe
 from training.tune.resume import versions
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
 logger = logging.getLogger(__name__)
@@ -52,11 +53,12 @@ class Base:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The base model, the rows as they are trained on, and the run's record (run.json).
+    """The recipe, its base model, the rows as they are trained on, and the run's record (run.json).
 
     `end` is the token with which the trained model ends its answers.
     """
 
+    recipe: Recipe
     base: Base
     end: int
     tokenizer: PreTrainedTokenizerBase
@@ -119,27 +121,21 @@ def prepare(
     end = end_token(tokenizer, template)
     if recipe.method == "lora" and not options.merge:
         check_ends(base.model, base.revision, end, recipe.model, str(tokenizer.convert_ids_to_tokens(end)))
-    encoded = encode(source.train, tokenizer, template)
+    splits = [encode(rows, tokenizer, template) for rows in (source.train, source.validation) if rows]
+    encoded, validation = splits[0], splits[1] if len(splits) > 1 else None
     lengths = Lengths.of(encoded.lengths, recipe.max_length)
     say(lengths.text())
-    validation: Encoded | None = None
-    if source.validation is not None and len(source.validation):
-        validation = encode(source.validation, tokenizer, template)
     if options.on_too_long == "fail":
-        check_lengths([encoded, *([validation] if validation else [])], recipe.max_length)
+        check_lengths(splits, recipe.max_length)
     rows, left_out = fit(encoded, recipe.max_length, options.on_too_long)
     if left_out:
         say(f"Left out: {many(left_out, 'row')} (--on-too-long {options.on_too_long}).")
     if not len(rows):
         raise UserError(f"No row is left to train on: all are longer than max_length {recipe.max_length:,}.")
-    held: Dataset | None = None
-    held_out_too_long = 0
-    if validation is not None:
-        held, held_out_too_long = fit(validation, recipe.max_length, options.on_too_long)
-        if held_out_too_long:
-            say(f"Left out of the validation split: {many(held_out_too_long, 'row')}.")
-        held = held if len(held) else None
-    if recipe.early_stopping and held is None:
+    held, held_out_too_long = fit(validation, recipe.max_length, options.on_too_long) if validation else (None, 0)
+    if held_out_too_long:
+        say(f"Left out of the validation split: {many(held_out_too_long, 'row')}.")
+    if recipe.early_stopping and not held:
         raise UserError(
             f"early_stopping needs a validation split, which {' + '.join(data)} does not have: type --set "
             "early_stopping=null."
@@ -152,7 +148,7 @@ def prepare(
         | {
             "fingerprint": encoded.fingerprint + (f"-{validation.fingerprint}" if validation else ""),
             "rows": len(rows),
-            "validation_rows": len(held) if held is not None else 0,
+            "validation_rows": len(held) if held else 0,
             "mixed": encoded.mixed,
             "turns": {str(number): rows for number, rows in sorted(encoded.turns.items())},
             "lengths": lengths.record(),
@@ -169,11 +165,12 @@ def prepare(
     }
     columns = ["input_ids", "labels"]
     return Prepared(
+        recipe=recipe,
         base=base,
         end=end,
         tokenizer=tokenizer,
         train=rows.select_columns(columns),
-        validation=held and held.select_columns(columns),
+        validation=held.select_columns(columns) if held else None,
         record=record,
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from grading import UserError
 from grading.safety.atomic import write_atomic
-from training.tune.checksums import find_damage, has_checksums, is_complete
+from training.tune.checksums import MARK, find_damage, is_complete
 from training.tune.distributed import warn
 
 _PACKAGES = (
@@ -86,7 +86,7 @@ def last_complete(folder: Path) -> Checkpoint | None:
             continue
         if damaged:
             warn(f"{', '.join(damaged)}: {path.name} is taken.")
-        if not has_checksums(path):
+        if not (path / MARK).stat().st_size:
             warn(f"{path.name} has no checksums, as an earlier release saved it: only sizes are checked.")
         return Checkpoint(path, json.loads((path / "trainer_state.json").read_text(encoding="utf-8")))
     if damaged:

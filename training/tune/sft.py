@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from peft import LoraConfig
@@ -24,24 +23,12 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from grading import UserError
 from training.tune.distributed import accumulation, check_running, launch_mode, world_size
+from training.tune.prepare import Prepared
 from training.tune.recipe import Recipe
 from training.tune.resume import stoppable
 from training.tune.tracking import Totals, Tracker, flops_per_token
 
-if TYPE_CHECKING:
-    from training.tune.prepare import Prepared
-
 _SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
-
-
-@dataclass(frozen=True)
-class Job:
-    """The model and the rows of a training; checkpoints go to `checkpoints`, a line for each step to `log`."""
-
-    recipe: Recipe
-    prepared: Prepared
-    checkpoints: Path
-    log: Path
 
 
 class _Trainer(SFTTrainer):
@@ -84,28 +71,30 @@ class _Trainer(SFTTrainer):
         """Write none."""
 
 
-def fit(job: Job, start: Path | None, totals: Totals) -> None:
+def fit(prepared: Prepared, out: Path, start: Path | None, totals: Totals) -> None:
     """Train from the checkpoint `start`, or from the beginning, to the recipe's end.
 
-    `totals` are those of the steps up to `start`, and continue. Raises UserError if a signal stopped it, with a
-    checkpoint; if the trainer does not run as the launcher requested; or if the loss is not a number.
+    Checkpoints go to `out`/checkpoints, a line for each step to `out`/log.jsonl. `totals` are those of the steps
+    up to `start`, and continue. Raises UserError if a signal stopped it, with a checkpoint; if the trainer does
+    not run as the launcher requested; or if the loss is not a number.
     """
-    config = _config(job)
-    patience = job.recipe.early_stopping
-    model = _load(job)
+    recipe = prepared.recipe
+    config = _config(prepared, out / "checkpoints")
+    patience = recipe.early_stopping
+    model = _load(prepared)
     try:
         trainer = _Trainer(
             model=model,
             args=config,
-            train_dataset=job.prepared.train,
-            eval_dataset=job.prepared.validation,
-            processing_class=job.prepared.tokenizer,
+            train_dataset=prepared.train,
+            eval_dataset=prepared.validation,
+            processing_class=prepared.tokenizer,
             callbacks=[EarlyStoppingCallback(patience)] if patience else None,
-            peft_config=adapter_config(job.recipe, job.prepared.base.revision),
+            peft_config=adapter_config(recipe, prepared.base.revision),
         )
     except NoMatchingPeftModuleError as error:
         raise UserError(
-            f"lora.targets matches no layer of the model {job.recipe.model}: name its layers, as "
+            f"lora.targets matches no layer of the model {recipe.model}: name its layers, as "
             "--set 'lora.targets=[q_proj, v_proj]', or all-linear."
         ) from error
     running = trainer.accelerator
@@ -113,16 +102,16 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
         running.distributed_type.value,
         running.num_processes,
         precision=running.mixed_precision,
-        dtype=job.recipe.dtype,
+        dtype=recipe.dtype,
     )
-    if job.recipe.four_bit:
+    if recipe.four_bit:
         for weight in model.parameters():  # the adapter's too, which peft puts into it
             if weight.requires_grad:  # TRL has made it bfloat16, which loses small steps
                 weight.data = weight.data.float()
     trainer.totals = totals
     trainer.remove_callback(PrinterCallback)
     with stoppable() as stop:
-        trainer.add_callback(Tracker(job.log, totals, stop, flops_per_token(model)))
+        trainer.add_callback(Tracker(out / "log.jsonl", totals, stop, flops_per_token(model)))
         try:
             trainer.train(resume_from_checkpoint=str(start) if start else None)
         except torch.OutOfMemoryError as error:
@@ -137,12 +126,12 @@ def fit(job: Job, start: Path | None, totals: Totals) -> None:
         )
 
 
-def _config(job: Job) -> SFTConfig:
-    recipe = job.recipe
+def _config(prepared: Prepared, checkpoints: Path) -> SFTConfig:
+    recipe = prepared.recipe
     gpu = torch.accelerator.is_available()
-    validated = job.prepared.validation is not None
+    validated = prepared.validation is not None
     return SFTConfig(
-        output_dir=str(job.checkpoints),
+        output_dir=str(checkpoints),
         max_steps=recipe.steps or -1,
         num_train_epochs=recipe.epochs or 1,
         per_device_train_batch_size=recipe.micro_batch,
@@ -200,26 +189,25 @@ def adapter_config(recipe: Recipe, revision: str | None = None) -> LoraConfig | 
     )
 
 
-def _load(job: Job) -> PreTrainedModel:
+def _load(prepared: Prepared) -> PreTrainedModel:
     """The base model: frozen weights in the recipe's dtype, trained ones in float32."""
-    recipe = job.recipe
-    dtype: torch.dtype = getattr(torch, recipe.dtype)
+    recipe, base = prepared.recipe, prepared.base
     options: dict[str, Any] = {}
     if recipe.four_bit:
         options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=dtype,
+            bnb_4bit_compute_dtype=recipe.dtype,
         )
         options["device_map"] = {"": torch.accelerator.current_device_index()}
     # FSDP shards weights of one dtype only; its policy has the products in the recipe's.
     keeps_float32 = recipe.method == "full" or launch_mode() == "fsdp"
     try:
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            job.prepared.base.model,
-            revision=job.prepared.base.revision,
-            dtype=torch.float32 if keeps_float32 else dtype,
+            base.model,
+            revision=base.revision,
+            dtype="float32" if keeps_float32 else recipe.dtype,
             attn_implementation=recipe.attention,
             **options,
         )

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -64,9 +63,7 @@ class Totals:
     @classmethod
     def of(cls, line: dict[str, Any] | None) -> Totals:
         """The totals in a line of the log; zeros without one."""
-        if line is None:
-            return cls()
-        return cls(line["trained_tokens"], line["tokens"], line["seconds"])
+        return cls(line["trained_tokens"], line["tokens"], line["seconds"]) if line else cls()
 
 
 def peak_memory() -> int:
@@ -222,7 +219,6 @@ def _finite(model: torch.nn.Module) -> bool:
 def draw_curves(path: Path, log: list[dict[str, Any]]) -> None:
     """Write a PNG of the loss (with that on the validation split, if measured), the learning rate and the pace."""
     figure = Figure(figsize=(12, 4), layout="constrained")
-    FigureCanvasAgg(figure)
     loss, rate, pace = figure.subplots(1, 3)
     trained = [line for line in log if "loss" in line]
     measured = [line for line in log if "eval_loss" in line]

@@ -53,16 +53,18 @@ def train(recipe: Recipe, data: str | Sequence[str], out: Path, options: Options
         record |= {name: finished[name] for name in _MADE_WITH if name in finished}
     with claimed(out, record, "skillmix train", begun) if main else nullcontext():
         if not result.exists():
-            _train(recipe, prepared, out)
+            _train(prepared, out)
         elif main and _damaged(out / "model"):
-            _export_again(recipe, prepared, out)
+            step = json.loads(result.read_text(encoding="utf-8"))["model_step"]
+            taken = out / "checkpoints" / f"checkpoint-{step}"
+            _check_taken(taken, out)
+            export_model(taken, prepared, out / "model")
         if main and options.merge and (not (out / "merged").exists() or _damaged(out / "merged")):
-            merge(out / "model", recipe, prepared, out / "merged")
+            merge(out / "model", prepared, out / "merged")
         return json.loads(result.read_text(encoding="utf-8")) if main else {}
 
 
 def result_text(out: Path, result: dict[str, Any]) -> str:
-    """The end of a run for a reader."""
     mfu = f", {result['mfu']:.0%} of its arithmetic" if result["mfu"] else ""
     lines = [
         f"{result['steps']:,} steps{', ended early' if result['stopped'] == 'early' else ''}; "
@@ -105,26 +107,26 @@ def _check(recipe: Recipe, options: Options, *, done: bool) -> None:
             )
 
 
-def _train(recipe: Recipe, prepared: Prepared, out: Path) -> None:
+def _train(prepared: Prepared, out: Path) -> None:
     """Train to the end, and make the model from the last checkpoint, or from the best one."""
-    from training.tune.sft import Job, fit
+    from training.tune.sft import fit
     from training.tune.tracking import Totals
 
-    checkpoints, log = out / "checkpoints", out / "log.jsonl"
+    recipe, checkpoints = prepared.recipe, out / "checkpoints"
     start = last_complete(checkpoints)
     line = None
     if is_main():
         remove_unusable(checkpoints, start.step if start else 0)
-        line = cut_log(log, start.step if start else 0)
+        line = cut_log(out / "log.jsonl", start.step if start else 0)
     if start:
         say(f"Resumes from step {start.step}.")
     if start is None or not start.is_last:
         rows = len(prepared.train)
         processes = many(world_size(), "process", "processes")
         say(f"{many(rows, 'row')}, {recipe.method}, {recipe.dtype}, {launch_mode()}, {processes}.")
-        fit(Job(recipe, prepared, checkpoints, log), start.path if start else None, Totals.of(line))
+        fit(prepared, out, start.path if start else None, Totals.of(line))
     if is_main():
-        _finish(recipe, prepared, out)
+        _finish(prepared, out)
 
 
 def _damaged(folder: Path) -> bool:
@@ -133,14 +135,6 @@ def _damaged(folder: Path) -> bool:
     if damage is not None:
         warn(f"{folder} is damaged ({damage}) and is made again.")
     return damage is not None
-
-
-def _export_again(recipe: Recipe, prepared: Prepared, out: Path) -> None:
-    """Make the model of a run that has its result from its checkpoint."""
-    result = out / "result.json"
-    taken = out / "checkpoints" / f"checkpoint-{json.loads(result.read_text(encoding='utf-8'))['model_step']}"
-    _check_taken(taken, out)
-    export_model(taken, recipe, prepared, out / "model")
 
 
 def _check_taken(taken: Path, out: Path) -> None:
@@ -153,18 +147,20 @@ def _check_taken(taken: Path, out: Path) -> None:
         )
 
 
-def _finish(recipe: Recipe, prepared: Prepared, out: Path) -> None:
+def _finish(prepared: Prepared, out: Path) -> None:
     last = last_complete(out / "checkpoints")
     if last is None or not last.is_last:
         raise UserError(f"{out / 'checkpoints'} no longer holds the last step: run the same command again.")
-    taken = last.best if recipe.early_stopping else last.path
+    taken = last.best if prepared.recipe.early_stopping else last.path
     if taken != last.path:
         _check_taken(taken, out)
-    export_model(taken, recipe, prepared, out / "model")
+    export_model(taken, prepared, out / "model")
     log = read_log(out / "log.jsonl")
     with atomic_file(out / "curves.png") as draft:
         draw_curves(draft, log)
-    write_atomic(out / "result.json", json.dumps(_make_result(last, taken, log, recipe.dtype), indent=1) + "\n")
+    write_atomic(
+        out / "result.json", json.dumps(_make_result(last, taken, log, prepared.recipe.dtype), indent=1) + "\n"
+    )
 
 
 def _make_result(last: Checkpoint, taken: Path, log: list[dict[str, Any]], dtype: str) -> dict[str, Any]:

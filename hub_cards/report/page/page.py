@@ -29,10 +29,9 @@ from hub_cards.report.results.answers import CHUNK, packed_text
 from hub_cards.report.results.parties import digest
 from hub_cards.report.stats.novelty import ASSUMPTIONS, sensitivity
 from hub_cards.report.stats.saturation import LEVEL
-from hub_cards.report.study.board import SPLITS, Cell, Row
+from hub_cards.report.study.board import SPLITS, Row
 from hub_cards.report.study.study import Study
 from skillmix_tasks.scoring.metrics import METRIC_MEANINGS, METRIC_NAMES
-from skillmix_tasks.stored.record import RunRecord
 from training.experiment.layout import Table, read_tables
 from training.power import items_needed
 
@@ -94,15 +93,11 @@ def render_page(study: Study, experiment: Experiment | None = None) -> str:
         plain=_plain(study, letters, usual["split"]),
         summary=summary(study),
         limits=limits(study),
-        notes=study.notes,
         bounded=any(row.by_k("full_marks", "all") for row in study.measured),
-        agreements=study.agreements,
-        student_reports=study.student_reports,
         protocols=len({row.group for row in study.measured}),
         letters=letters,
         groups={row.group: f"{row.judge}; {row.protocol}; pack {row.pack}" for row in study.rows},
         pairs=len(study.pairs),
-        trainings=study.trainings,
         experiment=experiment,
         power_differences=_DIFFERENCES,
         power=[(rate, [items_needed(rate, one) for one in _DIFFERENCES]) for rate in _RATES],
@@ -110,7 +105,7 @@ def render_page(study: Study, experiment: Experiment | None = None) -> str:
         metrics=METRIC_NAMES,
         meanings=METRIC_MEANINGS,
         level=LEVEL,
-        corpus=study.corpus,
+        study=study,
         tokens=power_of_ten(study.corpus.tokens),
         sentences=power_of_ten(study.corpus.tokens / study.corpus.sentence),
         assumptions=ASSUMPTIONS,
@@ -150,12 +145,14 @@ def _data(study: Study, letters: dict[str, str]) -> dict[str, Any]:
                 "student": row_of[number].student if number in row_of else entry.run.student.name,
                 "judge": entry.run.judge.name,
                 "task": entry.run.task,
-                "k": entry.run.record.k,
-                "split": entry.run.record.split,
+                "k": record.k,
+                "split": record.split,
                 "answers": entry.tally is not None,
-                "items": digest([entry.run.task, *_drawn(entry.run.record)]),
+                # The same for runs of the same items.
+                "items": digest([entry.run.task, record.pack.hash, record.seed, record.drop_common]),
             }
             for number, entry in enumerate(study.entries)
+            for record in [entry.run.record]
         ],
         "pairs": [
             [
@@ -184,11 +181,6 @@ def _data(study: Study, letters: dict[str, str]) -> dict[str, Any]:
         "meanings": METRIC_MEANINGS,
         "splits": SPLIT_NAMES,
     }
-
-
-def _drawn(record: RunRecord) -> tuple[str, int, bool]:
-    """The settings that decide a task's items."""
-    return record.pack.hash, record.seed, record.drop_common
 
 
 def _usual(study: Study) -> dict[str, str]:
@@ -226,29 +218,14 @@ def _plain(study: Study, letters: dict[str, str], split: str) -> dict[str, Any]:
 def _row(row: Row, letter: str) -> dict[str, Any]:
     cells: dict[str, dict[str, dict[int, list[float | None]]]] = {}
     for (metric, split, k), cell in sorted(row.cells.items()):
-        cells.setdefault(metric, {}).setdefault(split, {})[k] = _cell(cell)
-    return {
-        "id": row.id,
-        "source": row.source,
-        "student": row.student,
-        "judge": row.judge,
-        "protocol": row.protocol,
-        "pack": row.pack,
-        "letter": letter,
-        "controls": row.controls,
-        "controls_failed": row.controls_failed,
-        "calibration": row.calibration,
-        "cells": cells,
-    }
-
-
-def _cell(cell: Cell) -> list[float | None]:
-    low, high = (cell.interval.low, cell.interval.high) if cell.interval else (None, None)
-    return [cell.value, low, high, cell.items, cell.asked, cell.coverage, cell.low, cell.high]
+        low, high = (cell.interval.low, cell.interval.high) if cell.interval else (None, None)
+        shown = [cell.value, low, high, cell.items, cell.asked, cell.coverage, cell.low, cell.high]
+        cells.setdefault(metric, {}).setdefault(split, {})[k] = shown
+    known = {name: value for name, value in vars(row).items() if name not in ("name", "group", "runs")}
+    return known | {"letter": letter, "cells": cells}
 
 
 def _labels(study: Study) -> dict[int, str]:
-    """The names of the examples."""
     shown = {one for report in study.student_reports for numbers in report.examples.values() for one in numbers}
     answers, runs = study.answers.rows, [entry.run for entry in study.entries]
     return {

@@ -30,7 +30,6 @@ def digest(value: Any) -> str:
 
 
 def student_of(record: dict[str, Any], label: str | None) -> Party:
-    """The student of a results record."""
     return Party(digest([record, label]), label or student_name(record), dict(_facts(record)))
 
 

@@ -11,10 +11,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from grading.commands.words import many
+from grading.intervals import Interval, wilson
 from hub_cards.report.results.parties import Party, digest, judge_of, student_of
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.find_results import samples_of
 from skillmix_tasks.stored.record import RunRecord, no_results, number, read_records
+from training.intervals import mean_interval
 
 
 class Protocol(BaseModel, frozen=True):
@@ -81,6 +83,15 @@ class Run:
     def covered(self) -> int:
         """The items that have a verdict."""
         return round(self.coverage * self.items)
+
+    def interval(self, metric: str) -> Interval | None:
+        """The 95 % interval of a metric over the items with a verdict; None if no item has one."""
+        score = self.scores[metric]
+        if score is None:
+            return None
+        if metric != "skill_fraction":  # yes/no scores: their number suffices
+            return wilson(round(score.value * self.covered), self.covered)
+        return mean_interval(score.value, score.error or 0.0, self.covered)
 
 
 def read_results(path: Path, label: str | None = None) -> tuple[list[Run], list[str]]:

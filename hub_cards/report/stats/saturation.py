@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from grading.intervals import Interval
+from training.plots import Point
 
 LEVEL = 0.1
 
@@ -26,22 +26,20 @@ class Saturation:
     sure: bool
 
     def text(self) -> str:
-        """In words."""
         where = f"above {self.largest}, the largest k measured" if self.k is None else f"k = {self.k}"
         return where + ("" if self.sure else " (not sure: an interval holds the level)")
 
 
-def saturation(scores: Mapping[int, tuple[float, Interval | None]]) -> Saturation | None:
+def saturation(scores: Mapping[int, Point]) -> Saturation | None:
     """The saturation point from full marks by k, with their intervals where there are any; None without scores."""
     if not scores:
         return None
     ks = sorted(scores)
     low_from = len(ks)
-    while low_from and scores[ks[low_from - 1]][0] < LEVEL:
+    while low_from and scores[ks[low_from - 1]].value < LEVEL:
         low_from -= 1
-    intervals = {k: interval for k, (_, interval) in scores.items()}
-    below = [intervals[k] for k in ks[low_from:]]
-    before = [intervals[k] for k in ks[max(0, low_from - 1) : low_from]]
+    below = [scores[k].interval for k in ks[low_from:]]
+    before = [scores[k].interval for k in ks[max(0, low_from - 1) : low_from]]
     sure = all(one is not None and one.high < LEVEL for one in below) and all(
         one is not None and one.low >= LEVEL for one in before
     )

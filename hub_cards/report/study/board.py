@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from grading.intervals import Interval, wilson
+from grading.intervals import Interval
 from hub_cards.report.results.parties import Party, digest
 from hub_cards.report.results.runs import Run
 from hub_cards.report.results.tally import Tally
 from skillmix_tasks.calibration.record import Calibration
 from skillmix_tasks.scoring.metrics import METRICS
 from skillmix_tasks.stored.record import PackRecord
-from training.intervals import mean_interval, scores_interval
+from training.intervals import scores_interval
 from training.published import PublishedRow
 
 NOT_STATED = "not stated"  # the split of some published results
@@ -59,7 +59,6 @@ class Row:
     runs: list[int] = field(default_factory=list)
 
     def by_k(self, metric: str, split: str) -> dict[int, Cell]:
-        """The cells of a metric and a split."""
         return {k: cell for (m, s, k), cell in sorted(self.cells.items()) if (m, s) == (metric, split)}
 
     @property
@@ -86,14 +85,11 @@ def measured_rows(
     """
     newest: dict[tuple[str, str, str], int] = {}
     replaced: dict[str, list[str]] = {}
-    for number, entry in enumerate(entries):
+    for number, entry in sorted(enumerate(entries), key=lambda one: one[1].run.date):
         key = (entry.run.group, entry.run.student.key, entry.run.task)
-        other = newest.get(key)
-        if other is not None:
-            newest[key] = max(other, number, key=lambda one: (entries[one].run.date, one))
+        if key in newest:
             replaced.setdefault(entry.run.student.name, []).append(entry.run.task)
-        else:
-            newest[key] = number
+        newest[key] = number
     runs = [entry.run for entry in entries]
     students, judges = _names(run.student for run in runs), _names(run.judge for run in runs)
     rows: dict[tuple[str, str], Row] = {}
@@ -135,7 +131,6 @@ def _pack_text(pack: PackRecord) -> str:
 
 
 def published_rows(published: Iterable[PublishedRow]) -> list[Row]:
-    """The rows of published results."""
     rows: dict[str, Row] = {}
     for one in published:
         variant = ["names deducted"] if one.names_deducted else []
@@ -197,14 +192,9 @@ def _cells(run: Run, tally: Tally | None) -> Iterable[tuple[str, Cell]]:
         score = run.scores[metric]
         if score is None:
             continue
+        interval = run.interval(metric)
         if tally is not None:
             known = [getattr(scores, metric) for scores in tally.scores.values() if scores is not None]
-            interval: Interval | None = scores_interval(known)
-        elif metric != "skill_fraction":  # yes/no scores: their number suffices
-            interval = wilson(round(score.value * run.covered), run.covered)
-        elif score.error is not None:
-            interval = mean_interval(score.value, score.error, run.covered)
-        else:
-            interval = None
+            interval = scores_interval(known)
         bounds = (run.low, run.high) if metric == "full_marks" and run.coverage < 1 else (None, None)
         yield metric, Cell(score.value, interval, run.covered, run.items, run.coverage, *bounds)

@@ -73,7 +73,7 @@ def make_student_report(row: Row, entries: Sequence[Measured], answers: Sequence
     files = {entry.run.source: entry.run.seconds for entry in runs.values()}
     return StudentReport(
         row=row,
-        saturation=_saturation(row),
+        saturation={split: point for split in SPLITS if (point := saturation(row.by_k("full_marks", split)))},
         kinds=kinds if tallies else {},
         skills=_skills(runs.values()),
         pairs={pair: share for pair, points in sorted(pairs.items()) if (share := points.share())},
@@ -85,15 +85,6 @@ def make_student_report(row: Row, entries: Sequence[Measured], answers: Sequence
         seconds=sum_known(files.values()),
         examples=_examples(set(runs), answers),
     )
-
-
-def _saturation(row: Row) -> dict[str, Saturation]:
-    found = {}
-    for wanted in SPLITS:
-        scores = {k: (cell.value, cell.interval) for k, cell in row.by_k("full_marks", wanted).items()}
-        if point := saturation(scores):
-            found[wanted] = point
-    return found
 
 
 def _skills(entries: Iterable[Measured]) -> list[SkillLine]:

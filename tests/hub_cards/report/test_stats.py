@@ -9,9 +9,10 @@ import pytest
 
 from grading import UserError
 from grading.intervals import Interval
-from hub_cards.report.stats.gap import Difference, change_of_gap, independent
 from hub_cards.report.stats.novelty import Corpus, corpus_of, novel_share, sensitivity
 from hub_cards.report.stats.saturation import saturation
+from hub_cards.report.study.board import Cell
+from hub_cards.report.study.change import Difference, change_of_gap, independent
 from tests.hub_cards.report.anew import mcnemar, wilson
 from training.intervals import clustered, mean_interval, scores_interval
 from training.paired import compare, holm, paired_interval
@@ -115,11 +116,14 @@ def test_the_bound_gives_both_papers_figures():
         corpus_of(skill=2)
 
 
+def cell(value: float, *interval: float) -> Cell:
+    return Cell(value, Interval(*interval) if interval else None, None, None, None, None, None)
+
+
 def test_saturation_points_of_the_published_students():
     def point(student: str):
         rows = [row for row in load_published() if row.student == student and "leaderboard" not in row.training]
-        board = {row.k: (row.full_marks, None) for row in rows if row.common_dropped}
-        return saturation(board)
+        return saturation({row.k: cell(row.full_marks) for row in rows if row.common_dropped})
 
     found = {student: point(student) for student in ("GPT-4", "GPT-3.5-turbo", "LLaMA-2-7B-Chat")}
     assert {name: one.k for name, one in found.items() if one} == {
@@ -127,10 +131,10 @@ def test_saturation_points_of_the_published_students():
         "GPT-3.5-turbo": 3,
         "LLaMA-2-7B-Chat": 2,
     }
-    sure = saturation({2: (0.5, Interval(0.4, 0.6)), 3: (0.02, Interval(0.0, 0.07))})
+    sure = saturation({2: cell(0.5, 0.4, 0.6), 3: cell(0.02, 0.0, 0.07)})
     assert sure is not None
     assert (sure.k, sure.sure) == (3, True)
-    above = saturation({2: (0.02, Interval(0.0, 0.07)), 3: (0.3, Interval(0.05, 0.5))})
+    above = saturation({2: cell(0.02, 0.0, 0.07), 3: cell(0.3, 0.05, 0.5)})
     assert above is not None
     assert (above.k, above.largest, above.sure) == (None, 3, False)
     assert saturation({}) is None
