@@ -65,7 +65,7 @@ def _plain(value: Any) -> str:
             for name, one in known.items()
         )
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     if isinstance(value, list | tuple):
         return ", ".join(map(_plain, value))
     return str(value)

@@ -38,7 +38,7 @@ from grading.safety.atomic import write_atomic
 from skillmix_tasks.harness.settings import Settings, read_settings
 from skillmix_tasks.harness.task_files import tasks_named
 from skillmix_tasks.stored.answers import ANSWERS_VARIABLE, read_header
-from skillmix_tasks.stored.facts import run_facts
+from skillmix_tasks.stored.facts import model_name, run_facts
 from training.comparison import ComparedTask, compare_halves, comparison_text, read_half
 from training.data.folder import claimed
 from training.trained import TrainedRun, check_base
@@ -148,8 +148,8 @@ def compare(
             record["judge"],
             [
                 *failures,
-                f"{run.recipe.model} before and after the run{'s' if len(runs) > 1 else ''} {', '.join(shown)}, "
-                f"judged by {panel_name(judges)}. Scores of different judges are not comparable.",
+                f"{model_name(run.base)} before and after training ({', '.join(shown)}), judged by "
+                f"{panel_name(judges)}. Scores of different judges are not comparable.",
             ],
             out,
             run_facts([half.results for half in (before, *after)]) | {"results": out},

@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)*(?:e-?\d+)?")
 
 
 def unknown_numbers(card: str, records: Iterable[Any], *templates: str) -> set[str]:
-    """The numbers in a card that are neither in the records (shares with three places, too) nor the template's."""
+    """The numbers in a card that are neither in the records (also rounded) nor the template's."""
     folder = Path(next(iter(hub_cards.__path__))) / "templates"
     texts = [(folder / name).read_text(encoding="utf-8") for name in ("_parts.jinja", *templates)]
     known = {number for text in texts for number in _NUMBER.findall(re.sub(r"\{[{%].*?[%}]\}", "", text))}
@@ -34,3 +34,5 @@ def _of(value: Any) -> Iterator[str]:
         yield from _NUMBER.findall(str(value))
         if isinstance(value, float):
             yield f"{value:.3f}"
+            yield f"{value:.4g}"
+            yield f"{value:.0f}"

@@ -59,7 +59,11 @@ def test_folders_files_samples_and_names_lead_to_the_same_results(hostile: Path)
 
 @pytest.mark.parametrize(
     ("argument", "words"),
-    [("nowhere", "There is no file or folder nowhere"), ("=.", "empty name"), ("empty", "--output_path")],
+    [
+        ("nowhere", "There is no file or folder nowhere"),
+        ("=.", "empty name"),
+        ("empty", "no results under empty"),
+    ],
 )
 def test_what_leads_to_nothing(argument: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "empty").mkdir()
