@@ -24,9 +24,13 @@ def tasks_of(pack: Pack) -> dict[str, TaskSpec]:
     return {
         name: spec
         for name, spec in bundled_tasks().items()
-        if (spec.pack == pack.about.id if own else len(pack.skills_of(spec.split)) >= spec.k)
+        if (spec.pack == pack.about.id if own else pack.combinations(_ids(pack, spec.split), spec.k))
         and pack.topics_of(spec.split)
     }
+
+
+def _ids(pack: Pack, split: Split) -> list[str]:
+    return [skill.id for skill in pack.skills_of(split)]
 
 
 def task_cells(pack: Pack, tasks: Iterable[str], *, items: int = FIRST_ITEMS, seed: int = 0) -> dict[Cell, str]:
@@ -50,7 +54,7 @@ def evaluation_cells(pack: Pack, ks: Iterable[int]) -> frozenset[Cell]:
 
 def cells_left(pack: Pack, k: int, *, skills: Split, excluded: AbstractSet[Cell]) -> int:
     """How many cells of `k` skills of a split, with train topics, are left for training without the `excluded`."""
-    chosen = {skill.id for skill in pack.skills_of(skills)}
+    chosen = set(_ids(pack, skills))
     topics = {topic.id for topic in pack.topics_of("train")}
     barred = sum(len(some) == k and some <= chosen and topic in topics for some, topic in excluded)
     return pack.combinations(chosen, k) * len(topics) - barred

@@ -21,7 +21,7 @@ from skillmix_tasks.items.licenses import known_license
 from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import PROMPTS, bundled_packs
 from skillmix_tasks.items.prompts import render
-from skillmix_tasks.pack_check import counts, findings
+from skillmix_tasks.pack_check import counts, findings, items_by_task
 from skillmix_tasks.scoring.rubric import grading_request
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference"
@@ -178,6 +178,16 @@ class TestBundled:
 
 
 class TestOwn:
+    def test_a_task_that_no_skills_go_together_for_is_left_out(self, own_pack: Path):
+        skills = [skill.id for skill in load_pack(str(own_pack)).skills]
+        assert "skillmix_k2" in items_by_task(load_pack(str(own_pack)))
+        load_pack.cache_clear()
+        (own_pack / "pack.yaml").write_text(yaml.safe_dump(ABOUT | {"exclusive": [skills]}))
+        done = CliRunner().invoke(app, ["pack", "check", str(own_pack)])
+        assert done.exit_code == 0, done.exception
+        assert "skillmix_k1" in done.stdout
+        assert "skillmix_k2" not in done.stdout
+
     def test_all_faults_are_said_at_once(self, own_pack: Path):
         (own_pack / "pack.yaml").write_text(yaml.safe_dump(ABOUT | {"version": 1.0, "title": ""}))
         topics = [{"id": f"t{number}", "name": f"topic {number}", "split": "tain"} for number in range(7)]
