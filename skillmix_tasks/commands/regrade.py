@@ -27,7 +27,8 @@ from skillmix_tasks.harness.logs import quiet_lm_eval
 from skillmix_tasks.harness.run import GatheredCoverage, TaskRun
 from skillmix_tasks.harness.settings import read_settings
 from skillmix_tasks.harness.task import SkillMixTask
-from skillmix_tasks.harness.task_files import harness_folder
+from skillmix_tasks.harness.task_files import bundled_tasks, harness_folder
+from skillmix_tasks.items.loading import load_pack
 from skillmix_tasks.items.pack import bundled_packs, earlier_versions
 from skillmix_tasks.scoring.metrics import GENERATIONS
 from skillmix_tasks.scoring.reply import StudentReply
@@ -121,7 +122,7 @@ def regrade(
     if len(students) > 1:
         raise UserError("These answers are from different students: grade each student in a command of its own.")
     tasks = {
-        name: _load(one, settings_to_follow(one, overrides, trust=trust), include_path)
+        name: _load(one, settings_to_follow(one, _of_pack(one, overrides), trust=trust), include_path)
         for name, one in stored.items()
     }
     model = _model_name(next(iter(stored.values())))
@@ -278,6 +279,22 @@ def _other_item(stored: StoredTask, task: SkillMixTask) -> int | None:
     return next(others, None)
 
 
+def _of_pack(stored: StoredTask, overrides: dict[str, Any]) -> dict[str, Any]:
+    """The overrides without a pack that is not the stored answers'."""
+    given, own = overrides.get("pack"), stored.pack
+    if own is None and stored.settings.get("pack", "") is None and (spec := bundled_tasks().get(stored.task)):
+        own = spec.pack
+    if given is None or own is None or (named := load_pack(given).about.id) == own:
+        return overrides
+    if own not in bundled_packs():
+        raise UserError(
+            f"{stored.path} has answers with the pack {own}, and --pack names {named}: grade them in a command of "
+            f"their own, with the folder of {own}."
+        )
+    logger.warning("%s is graded with its own pack %s, not with %s.", stored.path, own, named)
+    return {name: value for name, value in overrides.items() if name != "pack"}
+
+
 def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | None) -> SkillMixTask:
     last = max(item.index for item in stored.items.values())
     settings["items"] = max(settings.get("items", 0), 1 + last)
@@ -288,12 +305,12 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
             "name the folder of its YAML file with --include-path."
         )
     task = _task(manager, stored.task)
-    answered = stored.pack.id if stored.pack else task.run.pack.about.id
+    answered = stored.pack or task.run.pack.about.id
     if settings.get("pack") is None and answered != task.run.pack.about.id:
         if answered not in bundled_packs():
             raise UserError(
                 f"{stored.path} has answers to {stored.task} with the pack {answered}, which is not bundled: add "
-                f"--pack FOLDER, the folder of that pack."
+                "--pack FOLDER, the folder of that pack; answers with bundled packs keep theirs."
             )
         settings["pack"] = answered
         task = _task(_manager(settings, include_path), stored.task)
@@ -315,5 +332,15 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
             f"Item {index} of {stored.task} is not the one that was answered in {stored.path}: the pack, the seed "
             "or drop_common differs; install the version of the run, or give the run's settings with "
             "--set pack=..., --set seed=..."
+        )
+    pack = task.run.pack
+    if stored.pack_hash not in (None, pack.hash):
+        logger.warning(
+            "%s was answered with the pack %s of the hash %s, whose items are the same: the results name the pack "
+            "as it is now, %s.",
+            stored.path,
+            pack.about.id,
+            stored.pack_hash,
+            pack.hash,
         )
     return task

@@ -17,10 +17,10 @@ from typing import Any
 
 from grading import UserError
 from grading.safety.bounds import load_json, open_file, read_lines
+from skillmix_tasks.items.pack import bundled_packs
 from skillmix_tasks.scoring.reply import AnswerState, StudentReply
 from skillmix_tasks.stored.answers import AnswerHeader, StoredAnswer, is_answer_file, read_answer, read_header
 from skillmix_tasks.stored.find_results import all_samples_of, date_of, record_beside
-from skillmix_tasks.stored.record import PackRecord
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class StoredItem:
 class StoredTask:
     """The answers to one task, from all files that hold some; `items` by their hash.
 
-    `pack` is known of samples with results beside them.
+    `pack` is the pack's id, None where a file does not say it, and `pack_hash` tells its versions apart.
     """
 
     task: str
@@ -51,7 +51,8 @@ class StoredTask:
     own: bool = True  # of a run of this user, or without anything that could be followed
     run: str = ""
     sampling: dict[str, Any] | None = None
-    pack: PackRecord | None = None
+    pack: str | None = None
+    pack_hash: str | None = None
     ranks: list[int] = field(default_factory=list)
     world_size: int = 1
     items: dict[str, StoredItem] = field(default_factory=dict)
@@ -270,9 +271,17 @@ class _File:
             if record.ungrounded is not None:
                 settings["ungrounded"] = record.ungrounded.rule
             return StoredTask(
-                name, self.path, turns, settings, record.student, sampling=record.sampling, pack=record.pack
+                name,
+                self.path,
+                turns,
+                settings,
+                record.student,
+                sampling=record.sampling,
+                pack=record.pack.id,
+                pack_hash=record.pack.hash,
             )
         settings = {name: value for name, value in header.settings.items() if name not in _JUDGE}
+        pack = settings.get("pack")
         return StoredTask(
             name,
             self.path,
@@ -282,6 +291,8 @@ class _File:
             own=header.own,
             run=header.run,
             sampling=header.sampling,
+            pack=pack if pack in bundled_packs() else None,
+            pack_hash=header.pack_hash,
             world_size=header.world_size,
         )
 

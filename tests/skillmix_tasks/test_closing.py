@@ -160,6 +160,14 @@ def test_samples_keep_seed_pack_and_controls_and_a_pack_of_ones_own_is_named(run
     done = runs.run("grade", "baked", *grade, "baked-2")
     assert done.returncode == 1
     assert "the pack bakery, which is not bundled: add --pack FOLDER" in done.stderr
-    done = runs.run("grade", "baked", "--pack", "bakery", *grade, "baked-2")
+    (runs.folder / "bakery" / "controls.yaml").unlink()  # the pack has another hash, and the same items
+    done = runs.run("grade", "seeded", "planned", "baked", "--pack", "bakery", *grade, "all", "--json")
     assert done.returncode == 0, done.stderr
-    assert block(done.stdout)["pack"].startswith("bakery ")
+    records = [one["configs"]["skillmix_k2"]["metadata"]["skillmix"] for one in json.loads(done.stdout)]
+    assert [(one["pack"]["id"], one["seed"]) for one in records] == [
+        ("language", 7),
+        ("planning", 0),
+        ("bakery", 0),
+    ]
+    assert done.stderr.count("is graded with its own pack") == 2
+    assert done.stderr.count("was answered with the pack bakery of the hash") == 1
