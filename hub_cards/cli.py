@@ -209,7 +209,7 @@ def space(
 
 def _unread_data_run(_: str) -> dict[str, Any]:
     """The sentence of a dry run's card about the training data, which is on the Hub."""
-    unread = {"model": "not looked up in a dry run"}
+    unread = {"model": "unknown in a dry run"}
     return {"teacher": unread, "judge": unread}
 
 

@@ -245,7 +245,7 @@ def test_no_more_texts_are_bought_than_are_wanted(server: ChatServer, tmp_path: 
     assert report.outcome.endings == {1: "15 texts are accepted", 2: "15 texts are accepted"}
     assert (rejected(report, 1), rejected(report, 2)) == ({}, {})
     assert received(server) == 30 * 2 + 30 * 3  # two turns, three votes
-    assert report.notes()[0] == "k1 has 15 rows and no validation split: one begins at 20 rows."
+    assert report.notes()[0] == "k1 has 15 rows and no validation split: that takes 20 rows of one k."
 
 
 def test_a_pack_with_too_few_texts_is_refused_before_anything_is_bought(server: ChatServer, tmp_path: Path):

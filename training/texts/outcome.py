@@ -63,7 +63,7 @@ class Report:
     def notes(self) -> list[str]:
         """Notes on missing parts, with the reason."""
         small = [
-            f"{one.name} has {one.splits['train']} rows and no validation split: one begins at {FEW} rows."
+            f"{one.name} has {one.splits['train']} rows and no validation split: that takes {FEW} rows of one k."
             for one in self.configs
             if len(one.ks) == 1 and "validation" not in one.splits and one.splits["train"] < FEW
         ]

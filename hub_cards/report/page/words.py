@@ -54,7 +54,8 @@ def summary(study: Study) -> list[str]:
     sentences = [
         f"Measured: {listed(students)}, with k = {_range(sorted({run.record.k for run in runs}))} skills of the "
         f"{'pack' if len(packs) == 1 else 'packs'} {listed(packs)}, on {listed(splits)}. "
-        f"{many(sum(answered.values()), 'item')} answered in all; of an item's generations the best counts.",
+        f"{many(sum(answered.values()), 'item')} answered, counted for each student and task; of an item's "
+        "generations the best counts.",
         f"{'Judge' if len(judges) == 1 else 'Judges'}: {listed(judges)}. " + _trust(study),
     ]
     published = [row for row in study.rows if not row.runs]
