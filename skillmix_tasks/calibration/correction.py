@@ -68,7 +68,7 @@ class Corrected(BaseModel, extra="forbid", frozen=True):
 
     def text(self) -> str:
         """The figures in words."""
-        raw = f"raw {self.raw:.2f} of {many(self.units, 'item')}"
+        raw = f"raw {self.raw:.2f} on {many(self.units, 'item')}"
         if self.value is None:
             return f"{raw}; no correction"
         return f"{raw}; corrected {self.value:.2f} ({self.low:.2f} to {self.high:.2f})"

@@ -139,7 +139,11 @@ def _comparisons_text(study: Study) -> str:
     else:
         lines.append("No two students were judged alike on the same items.")
     for one in records:
-        interval = f" [{one['low']:+.2f}, {one['high']:+.2f}]" if one["low"] is not None else ""
+        interval = (
+            f" [{one['low']:+.2f}, {one['high']:+.2f}]"
+            if one["low"] is not None
+            else " (no interval: all items differ alike)"
+        )
         lines.append(
             f"| {plain(one['first'])} | {plain(one['second'])} | {plain(one['judge'])} | "
             f"{METRIC_NAMES[one['metric']]} | {one['split']} | {one['k']} | {one['items']} | "

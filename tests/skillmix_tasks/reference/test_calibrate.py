@@ -278,8 +278,8 @@ def test_a_corrected_score_stands_beside_the_raw_one(server: ChatServer, checkou
     assert (all_skills["raw"], all_skills["value"]) == (0.41, None)  # two dozen made-up items are not enough
     assert "needs 10 of each" in all_skills["refused"]
     text = skillmix("correct", results, "--calibration", path)
-    assert "skillmix_k3 full_marks: raw 0.41 of 100 items; corrected 0.35 (" in text
-    assert "all_skills: raw 0.41 of 100 items; no correction\n" in text
+    assert "skillmix_k3 full_marks: raw 0.41 on 100 items; corrected 0.35 (" in text
+    assert "all_skills: raw 0.41 on 100 items; no correction\n" in text
     assert "No correction of all_skills: the calibration has" in text
     assert "next  " in text
     assert "cost      nothing now; the runs spent $2.50 (12 tokens)" in text
@@ -312,7 +312,7 @@ def test_a_correction_needs_the_judge_of_the_calibration(server: ChatServer, che
     beside.write_text(json.dumps(results_of(found.judge, 0.4, 100)))
     done = CliRunner().invoke(app, ["correct", str(results), str(beside), "--calibration", str(path)])
     assert f"Left out: skillmix_k3 in {results} was judged by judge-noisy" in done.stdout
-    assert done.stdout.count("raw 0.40 of 100 items") == 2  # full marks and all skills, of the other file
+    assert done.stdout.count("raw 0.40 on 100 items") == 2  # full marks and all skills, of the other file
     with pytest.raises(UserError, match="is not a calibration"):
         skillmix("correct", results, "--calibration", results)
     with pytest.raises(UserError, match="cannot be read"):
