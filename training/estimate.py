@@ -280,7 +280,8 @@ def training_part(
     rows = recipe.global_batch * recipe.steps if recipe.steps else (recipe.epochs or 1) * sum(accepted.values())
     rate = _known()["train_tokens_per_second"][recipe.method]
     texts = sum(accepted.values())
-    steps = f"{recipe.steps:,} steps, in which each of about {texts:,.0f} texts comes {rows / texts:,.1f} times"
+    seen = f"each text {rows / texts:,.1f} times" if rows > texts else "each text at most once"
+    steps = f"{recipe.steps:,} steps on about {texts:,.0f} texts, {seen}"
     about = f"{recipe.method}, {recipe.model}" + (f"; {steps}" if recipe.steps else "")
     work = f"{times * rows:,.0f} rows of about {row:,.0f} tokens ({about})"
     return Part(name, work, (), _gpu_hours(times * rows * row / rate, billions))

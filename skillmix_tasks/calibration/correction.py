@@ -42,8 +42,8 @@ class ErrorRates(BaseModel, extra="forbid", frozen=True):
         """Why these units support no correction; None if they do."""
         if min(self.granted, self.denied) < LEAST:
             return (
-                f"the calibration has {self.granted} that the reference granted and {self.denied} that it denied, "
-                f"and needs {LEAST} of each (100 items, half of them granted, are enough)"
+                f"the calibration could use {self.granted} granted items and {self.denied} denied ones, and needs "
+                f"{LEAST} of each (100 items, half of them granted, are enough)"
             )
         from statsmodels.stats.proportion import confint_proportions_2indep
 

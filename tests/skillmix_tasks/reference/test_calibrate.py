@@ -280,12 +280,12 @@ def test_a_corrected_score_stands_beside_the_raw_one(server: ChatServer, checkou
     text = skillmix("correct", results, "--calibration", path)
     assert "skillmix_k3 full_marks: raw 0.41 on 100 items; corrected 0.35 (" in text
     assert "all_skills: raw 0.41 on 100 items; no correction\n" in text
-    assert "No correction of all_skills: the calibration has" in text
+    assert "No correction of all_skills: the calibration could use" in text
     assert "next  " in text
     assert "cost      nothing now; the runs spent $2.50 (12 tokens)" in text
     none = CliRunner().invoke(app, ["correct", str(results), "--calibration", str(tmp_path / "out")])
     assert none.exit_code == 1  # nothing was corrected
-    assert none.stdout.count(": the calibration has") == 2
+    assert none.stdout.count(": the calibration could use") == 2
     assert "next  " not in none.stdout
 
 
