@@ -263,6 +263,9 @@ def texts_part(
     tries = " + ".join(f"{_tries(kind):,}" for kind in kinds)
     ks = ", ".join(str(kind.k) for kind in kinds)
     work = f"{sum(map(_tries, kinds)):,} tries with k = {ks}" + (f" ({tries})" if len(kinds) > 1 else "")
+    for kind in kinds:
+        if (found := round(_tries(kind) * _acceptance(kind.k))) < (kind.accept or 0):
+            work += f"; with k = {kind.k} the pack gives about {found:,} of {kind.accept:,} texts"
     return Part(name, work, _calls((teacher, *judges), used), 0.0)
 
 

@@ -45,7 +45,7 @@ def test_the_share_stays_within_0_and_1():
     ("table", "said"),
     [
         (rates(9, 0, 0, 100), "9 granted items"),
-        (rates(100, 9, 0, 0), "9 that it denied"),
+        (rates(100, 9, 0, 0), "9 denied ones"),
         (rates(20, 20, 20, 20), "better than chance"),
         (rates(6, 14, 14, 6), "better than chance"),
     ],
