@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grading.commands.options import AsJson, Items, Judge, Pack, PackIfAny
+from grading.commands.options import AsJson, Calibrations, Items, Judge, Pack, PackIfAny
 
 if TYPE_CHECKING:
     from hub_cards.evaluations import Evaluation
@@ -126,9 +126,7 @@ def results(
         ),
     ],
     repo: Annotated[str, typer.Argument(help="The model's repository, as ORG/NAME.")],
-    calibration: Annotated[
-        list[Path] | None, typer.Option(help="A judge's calibration.json, or its folder.")
-    ] = None,
+    calibration: Calibrations = None,
     student: Annotated[
         str | None, typer.Option(help="The model's name in the results, if it is not ORG/NAME.")
     ] = None,
@@ -184,8 +182,9 @@ def space(
     repo: _Repo,
     results: Annotated[
         list[Path] | None,
-        typer.Option(help="Results files or folders of `skillmix eval`. Repeatable."),
+        typer.Option(help="Results files or folders of `skillmix eval`; NAME=PATH names the student. Repeatable."),
     ] = None,
+    calibration: Calibrations = None,
     benchmark: _Benchmark = None,
     public: _Public = False,
     dry_run: _DryRun = False,
@@ -203,7 +202,7 @@ def space(
 
         pinned = read_pinned(read_benchmark(benchmark), benchmark)
         rows = leaderboard_rows(read_leaderboard(benchmark), benchmark, pinned)
-    made = plan(results or [], repo=repo, others=rows)
+    made = plan(results or [], repo=repo, others=rows, calibrations=calibration or ())
     _push(Target(repo, "space", MARK, public), lambda _: made, dry_run=dry_run, as_json=as_json)
 
 

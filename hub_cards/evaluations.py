@@ -32,7 +32,7 @@ from hub_cards.report.results.tally import read_tally
 from skillmix_tasks.calibration.record import Calibration, calibration_file, load_calibration
 from skillmix_tasks.harness.task_files import bundled_tasks
 from skillmix_tasks.items.hub import config_of
-from skillmix_tasks.stored.find_results import find_results
+from skillmix_tasks.stored.find_results import Found, find_results
 from skillmix_tasks.stored.record import RunRecord, task_record
 
 FOLDER = "evaluation"
@@ -125,8 +125,9 @@ def read_evaluations(
     used = set()
     found: dict[str, Evaluation] = {}
     others: list[str] = []
-    for file, root in results_within(paths, within):
-        runs, unjudged = read_results(file)
+    for one_file, root in results_within(paths, within):
+        file = one_file.path
+        runs, unjudged = read_results(file, one_file.label)
         if unjudged:
             raise UserError(
                 f"{file} has answers to {', '.join(unjudged)} that were not judged: run "
@@ -168,20 +169,23 @@ def read_evaluations(
     return merged(found.values(), ()), others
 
 
-def results_within(paths: Sequence[Path], within: Path | None = None) -> Iterator[tuple[Path, Path]]:
+def results_within(paths: Sequence[Path], within: Path | None = None) -> Iterator[tuple[Found, Path]]:
     """The results files that `paths` name or hold, each with the folder that no link beside it may lead out of.
+
+    A path may be NAME=PATH, with a name for the student.
 
     Raises UserError if a file in a folder is a link out of it. A file that is named may be a link.
     """
     seen = set()
     for path in paths:
         for found in find_results([str(path)]):
-            root = within or (path if path.is_dir() else found.path.parent)
-            if within is not None or path.is_dir():
+            given = Path(str(path).partition("=")[2]) if found.label else path
+            root = within or (given if given.is_dir() else found.path.parent)
+            if within is not None or given.is_dir():
                 open_within(root, found.path)
             if found.path.resolve() not in seen:
                 seen.add(found.path.resolve())
-                yield found.path, root
+                yield found, root
 
 
 def published_evaluations(remote: Remote) -> list[Evaluation]:

@@ -17,6 +17,7 @@ from hub_cards.report.page.write import write_report
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.board import Row
 from hub_cards.report.study.study import make_study
+from skillmix_tasks.calibration.record import load_calibration
 from skillmix_tasks.stored.find_results import Found, all_samples_of
 from training.published import load_published
 
@@ -24,10 +25,12 @@ MARK = "space"
 _TITLE = "SKILL-MIX leaderboard"
 
 
-def space(results: Sequence[Path], *, repo: str, others: Sequence[Row] = ()) -> Publication:
-    """The Space with its card; `results` are results files or folders of `skillmix eval`.
+def space(
+    results: Sequence[Path], *, repo: str, others: Sequence[Row] = (), calibrations: Sequence[Path] = ()
+) -> Publication:
+    """The Space with its card; `results` are results files or folders of `skillmix eval`, or NAME=PATH.
 
-    `others` are rows of the Hub's leaderboards, shown beside them.
+    `others` are rows of the Hub's leaderboards, shown beside them; `calibrations` are of the results' judges.
     """
     metadata = SpaceCardData(
         title=_TITLE,
@@ -43,10 +46,12 @@ def space(results: Sequence[Path], *, repo: str, others: Sequence[Row] = ()) -> 
     )
     sources = list({row.source.page: row.source for row in load_published()}.values())
     card = render_card("space", metadata, sources=sources, own=bool(results), name=repo.rpartition("/")[2])
-    return Publication(card, tuple(space_files(results, others)))
+    return Publication(card, tuple(space_files(results, others, calibrations)))
 
 
-def space_files(results: Sequence[Path], others: Sequence[Row] = ()) -> list[File]:
+def space_files(
+    results: Sequence[Path], others: Sequence[Row] = (), calibrations: Sequence[Path] = ()
+) -> list[File]:
     """The page index.html, which loads no other file; with results the report's tables and plots, too."""
     if not results:
         if others:
@@ -54,12 +59,13 @@ def space_files(results: Sequence[Path], others: Sequence[Row] = ()) -> list[Fil
         template = environment().overlay(autoescape=True).get_template("space.html.jinja")
         page = template.render(title=_TITLE, rows=load_published())
         return [File("index.html", (page.strip() + "\n").encode())]
-    found = []
-    for path, root in results_within(results):
-        found.append(Found(path, None))
-        for samples in all_samples_of(path):
+    found = list[Found]()
+    for one, root in results_within(results):
+        found.append(one)
+        for samples in all_samples_of(one.path):
             open_within(root, samples)
-    study = make_study(found, corpus=Corpus(), others=others)
+    known = [load_calibration(path) for path in calibrations]
+    study = make_study(found, corpus=Corpus(), others=others, calibrations=known)
     with TemporaryDirectory() as folder:
         write_report(study, Path(folder))
         return [File(path, file.read_bytes()) for path, file in files_of(Path(folder))]

@@ -51,6 +51,9 @@ Tasks = Annotated[
     list[str] | None,
     typer.Option("--tasks", "--task", metavar="TASK,TASK", help="Tasks and groups (`skillmix tasks`)."),
 ]
+Calibrations = Annotated[
+    list[Path] | None, typer.Option("--calibration", help="A judge's calibration.json, or its folder.")
+]
 Items = Annotated[int, typer.Option(min=1, metavar="N", help="Number of items of each task, from the first.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="The random seed.")]
 Trust = Annotated[

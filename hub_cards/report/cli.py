@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from grading.commands.options import AsJson, Ks, Out, numbers
+from grading.commands.options import AsJson, Calibrations, Ks, Out, numbers
 
 app = typer.Typer()
 _Tokens = Annotated[
@@ -31,9 +31,7 @@ def report(
         list[str] | None, typer.Option(help="A student after fine-tuning, by name. Repeatable.")
     ] = None,
     no_published: Annotated[bool, typer.Option("--no-published", help="Leave out the papers' rows.")] = False,
-    calibration: Annotated[
-        list[Path] | None, typer.Option(help="A judge's calibration.json, or its folder.")
-    ] = None,
+    calibration: Calibrations = None,
     tables: Annotated[
         Path | None, typer.Option(help="A folder that `skillmix tables` wrote; the page shows its tables, too.")
     ] = None,
@@ -92,8 +90,9 @@ def report(
         "results": f"{out} (in place of an earlier report)" if replaced else out,
         "page": out / "index.html",
     }
-    folders = [part for path in results for part in ("--results", path.partition("=")[2] or path)]
-    show_closing(facts, ["push", "space", "ORG/NAME", *folders, "--dry-run"], as_json=as_json)
+    given = [part for path in results for part in ("--results", path)]
+    given += [part for path in calibration or () for part in ("--calibration", str(path))]
+    show_closing(facts, ["push", "space", "ORG/NAME", *given, "--dry-run"], as_json=as_json)
 
 
 @app.command()

@@ -162,7 +162,7 @@ def calibrate(
         "results": out or "not saved",
     }
     refusals = [rates.refusal() for rates in found.errors.values()]
-    following: list[object] = ["correct", "results", "--calibration", out]
+    following: list[object] = ["correct", "RESULTS", "--calibration", out]
     if out is None:
         following = [*same_command("--out", "calibration")]
     elif all(refusals):
@@ -205,20 +205,24 @@ def correct(
     for other in others:
         typer.echo(f"Left out: {other}", err=as_json)
     if known.verdict in ("not usable", "not settled"):
-        typer.echo(f"By this calibration the judge is {known.verdict}: {known.sentence}", err=as_json)
+        typer.echo(f"Note: {known.sentence}", err=as_json)
     if as_json:
         given = [{"task": one.task, "metric": one.metric} | one.corrected.model_dump() for _, one in scores]
         typer.echo(json.dumps(given))
     else:
         for path, score in scores:
-            where = f"{run_facts([records[path]])['student']}: " if len(files) > 1 else ""
+            of = run_facts([records[path]])
+            where = f"{of['student']}, {of['pack']}: " if len(files) > 1 else ""
             typer.echo(f"{where}{score.task} {score.metric}: {score.corrected.text()}")
         for metric, reason in {score.metric: score.corrected.refused for _, score in scores}.items():
             if reason is not None:
                 typer.echo(f"No correction of {metric}: {reason}.")
     corrected = any(score.corrected.refused is None for _, score in scores)
-    facts = run_facts(list(records.values()), earlier=True)
-    following = ["report", *results, "--calibration", calibration, "--out", "corrected"] if corrected else []
+    used = dict.fromkeys(path for path, _ in scores)
+    facts = run_facts([records[path] for path in used], earlier=True)
+    following: list[object] = []
+    if corrected:  # the report shows the calibration beside the scores
+        following = ["report", *used, "--calibration", calibration, "--out", "calibrated-report"]
     show_closing(facts, following, as_json=as_json)
     if not corrected:
         raise typer.Exit(1)

@@ -16,6 +16,7 @@ from hub_cards.report.results.parties import student_of
 from hub_cards.report.results.runs import read_results
 from hub_cards.report.stats.novelty import Corpus
 from hub_cards.report.study.study import Study, make_study
+from hub_cards.space import space
 from skillmix_tasks.calibration.record import Calibration, load_calibration
 from skillmix_tasks.stored.find_results import Found, find_results
 from tests.hub_cards.made import make_calibration
@@ -187,6 +188,17 @@ def test_a_student_that_only_a_folder_names_is_the_one_of_that_model(hostile: Pa
 
 def test_names_are_no_markdown():
     assert plain("a|b <i>\n*c*") == r"a\|b \<i\> \*c\*"
+
+
+@pytest.mark.slow
+def test_a_space_has_the_names_and_the_calibrations_that_are_given(hostile: Path, tmp_path: Path):
+    calibration = make_calibration(tmp_path, study(hostile).entries[0].run.judge_record)
+    made = space([Path(f"my own={hostile}")], repo="org/board", calibrations=[calibration])
+    tables = {file.path: file.source for file in made.files}
+    text = tables["leaderboard.md"]
+    assert isinstance(text, bytes)
+    assert "my own" in text.decode()
+    assert load_calibration(calibration).line() in text.decode()
 
 
 @pytest.mark.slow
