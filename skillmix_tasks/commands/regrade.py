@@ -295,6 +295,37 @@ def _of_pack(stored: StoredTask, overrides: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in overrides.items() if name != "pack"}
 
 
+def _with_own_pack(
+    stored: StoredTask, task: SkillMixTask, settings: dict[str, Any], include_path: Path | None
+) -> SkillMixTask:
+    """The task with the bundled pack that the answers are to, in its version; UserError for another pack."""
+    own = stored.pack or task.run.pack.about.id
+    if own not in bundled_packs() and own != task.run.pack.about.id:
+        raise UserError(
+            f"{stored.path} has answers to {stored.task} with the pack {own}, which is not bundled: add "
+            "--pack FOLDER, the folder of that pack; answers with bundled packs keep theirs."
+        )
+
+    def with_pack(pack: str) -> SkillMixTask:
+        return _task(_manager(settings | {"pack": pack}, include_path), stored.task)
+
+    if own != task.run.pack.about.id:
+        task = with_pack(own)
+    if _other_item(stored, task) is None:
+        return task
+    for folder in earlier_versions(own):
+        earlier = with_pack(str(folder))
+        if _other_item(stored, earlier) is None:
+            logger.warning(
+                "%s has answers to %s of the pack %s: they are graded with that version of the pack.",
+                stored.path,
+                stored.task,
+                folder.name,
+            )
+            return earlier
+    return task
+
+
 def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | None) -> SkillMixTask:
     last = max(item.index for item in stored.items.values())
     settings["items"] = max(settings.get("items", 0), 1 + last)
@@ -305,27 +336,8 @@ def _load(stored: StoredTask, settings: dict[str, Any], include_path: Path | Non
             "name the folder of its YAML file with --include-path."
         )
     task = _task(manager, stored.task)
-    answered = stored.pack or task.run.pack.about.id
-    if settings.get("pack") is None and answered != task.run.pack.about.id:
-        if answered not in bundled_packs():
-            raise UserError(
-                f"{stored.path} has answers to {stored.task} with the pack {answered}, which is not bundled: add "
-                "--pack FOLDER, the folder of that pack; answers with bundled packs keep theirs."
-            )
-        settings["pack"] = answered
-        task = _task(_manager(settings, include_path), stored.task)
-    if settings.get("pack") is None and _other_item(stored, task) is not None:
-        for folder in earlier_versions(task.run.pack.about.id):
-            earlier = _task(_manager(settings | {"pack": str(folder)}, include_path), stored.task)
-            if _other_item(stored, earlier) is None:
-                logger.warning(
-                    "%s has answers to %s of the pack %s: they are graded with that version of the pack.",
-                    stored.path,
-                    stored.task,
-                    folder.name,
-                )
-                task = earlier
-                break
+    if settings.get("pack") is None:
+        task = _with_own_pack(stored, task, settings, include_path)
     task.run.replay(stored.path, stored.student, stored.sampling)
     if (index := _other_item(stored, task)) is not None:
         raise UserError(
