@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from grading import UserError
-from tests.training.making import write_rows
+from tests.training.making import items, row_of, write_rows
 from training.data.dataset import build_dataset, config_names, validation_ids
 from training.data.mix import Mix
 from training.data.rows import FEATURES, rows_file
@@ -62,6 +62,17 @@ def test_load_dataset_gives_each_config(tmp_path: Path):
     by_id = {row.id: row.record() for row in rows}
     for row in load(tmp_path / "out", "k1-2-3", tmp_path / "cache")["train"]:
         assert json.dumps(row) == json.dumps(by_id[row["id"]])
+
+
+@pytest.mark.slow
+def test_datasets_reads_the_rows_that_are_there_and_not_those_of_an_earlier_folder_of_this_name(tmp_path: Path):
+    for name, number, seed in (("a/texts", 25, 0), ("b/texts", 25, 1), ("b/texts", 24, 2), ("a/texts", 25, 3)):
+        rows = [row_of(item) for item in items(2, number, seed)]
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        rows_file(tmp_path / name, 2).write_text("".join(row.line() for row in rows), encoding="utf-8")
+        build_dataset(tmp_path / name)
+        loaded = load(tmp_path / name, "k2", tmp_path / "cache")
+        assert {one for part in loaded.values() for one in ids(part)} == {row.id for row in rows}
 
 
 @pytest.mark.slow

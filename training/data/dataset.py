@@ -33,6 +33,7 @@ from training.data.rows import COLUMNS, FEATURES, Row, read_rows, rows_files
 
 SPLITS = ("train", "validation")
 _GROUP = 1000  # rows in a Parquet row group
+_ONE_FILE = "-00000-of-00001.parquet"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def build_dataset(
         raise UserError(f"The data set cannot be written to {folder} ({error.strerror}).") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    write_atomic(folder / "README.md", _readme(configs, mix))
+    write_atomic(folder / "README.md", _readme(folder, configs, mix))
     return configs
 
 
@@ -133,7 +134,7 @@ def _write_splits(folder: Path, stream: Iterable[tuple[str, Row]]) -> dict[str, 
 
         def flush(split: str) -> None:
             if split not in writers:
-                path = folder / f"{split}-00000-of-00001.parquet"
+                path = folder / f"{split}{_ONE_FILE}"
                 writers[split] = stack.enter_context(
                     pq.ParquetWriter(path, FEATURES.arrow_schema, compression="zstd")
                 )
@@ -149,13 +150,37 @@ def _write_splits(folder: Path, stream: Iterable[tuple[str, Row]]) -> dict[str, 
     return {split: numbers[split] for split in SPLITS if numbers[split]}
 
 
-def _readme(configs: Sequence[Config], mix: Mix | None) -> str:
+def _readme(folder: Path, configs: Sequence[Config], mix: Mix | None) -> str:
     names = {config.name: parquet_files(config.name, config.splits) for config in configs}
-    header = card_configs(names, configs[-1].name)
+    header = {
+        "configs": card_configs(names, configs[-1].name),
+        # `datasets` keeps what it has read of a folder of this name by its header alone, so that must change with
+        # the rows.
+        "dataset_info": [_info(folder / "data" / config.name, config) for config in configs],
+    }
     body = own_template("training", "templates", "dataset.md.jinja").render(
         configs=configs, splits=SPLITS, columns=COLUMNS, mixed=mix is not None, share=mix.share if mix else 0
     )
-    return f"---\n{yaml.safe_dump({'configs': header}, sort_keys=False)}---\n\n{body}\n"
+    return f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n{body}\n"
+
+
+def _info(folder: Path, config: Config) -> dict[str, Any]:
+    """Rows and bytes of a config, as cards have them."""
+    files = {split: folder / f"{split}{_ONE_FILE}" for split in config.splits}
+    held = {split: pq.read_metadata(path) for split, path in files.items()}
+    sizes = {
+        split: sum(one.row_group(number).total_byte_size for number in range(one.num_row_groups))
+        for split, one in held.items()
+    }
+    return {
+        "config_name": config.name,
+        "splits": [
+            {"name": split, "num_bytes": sizes[split], "num_examples": number}
+            for split, number in config.splits.items()
+        ],
+        "download_size": sum(path.stat().st_size for path in files.values()),
+        "dataset_size": sum(sizes.values()),
+    }
 
 
 def parquet_files(config: str, splits: Iterable[str]) -> dict[str, str]:
