@@ -54,7 +54,10 @@ Tasks = Annotated[
 Calibrations = Annotated[
     list[Path] | None, typer.Option("--calibration", help="A judge's calibration.json, or its folder.")
 ]
-Items = Annotated[int, typer.Option(min=1, metavar="N", help="Number of items of each task, from the first.")]
+Items = Annotated[
+    int,
+    typer.Option("--items", "--limit", min=1, metavar="N", help="Number of items of each task, from the first."),
+]
 Seed = Annotated[int, typer.Option(metavar="N", help="The random seed.")]
 Trust = Annotated[
     bool,

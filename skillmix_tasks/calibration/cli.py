@@ -161,13 +161,11 @@ def calibrate(
         ),
         "results": out or "not saved",
     }
-    refusals = [rates.refusal() for rates in found.errors.values()]
     following: list[object] = ["correct", "RESULTS", "--calibration", out]
     if out is None:
         following = [*same_command("--out", "calibration")]
-    elif all(refusals):
-        facts["correction"] = f"none: {refusals[0]}"
-        following = []
+    elif all(rates.refusal() for rates in found.errors.values()):
+        following = []  # the card says why no score can be corrected
     show_closing(facts, following, as_json=as_json)
 
 

@@ -127,7 +127,9 @@ def test_early_stopping_keeps_its_patience(server: TrainServer, model: Path, dat
 def test_a_whole_run_is_left_alone_and_can_be_merged(server: TrainServer, model: Path, data: Path, tmp_path: Path):
     recipe = write_recipe(tmp_path / "recipe.yaml", model, steps=2, **LORA)
     out = tmp_path / "out"
-    assert server.start(*train_arguments(recipe, data, out)).wait() == 0
+    first = server.start(*train_arguments(recipe, data, out))
+    assert first.wait() == 0
+    assert "The warm-up has 2 steps and the run 2" in " ".join(first.said().split())
     (out / "log.jsonl").rename(tmp_path / "kept.jsonl")  # what comes to the same end again does not need it
     again = server.start(*train_arguments(recipe, data, out, "--merge", "--json"))
     assert again.wait() == 0

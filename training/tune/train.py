@@ -124,6 +124,11 @@ def _train(prepared: Prepared, out: Path) -> None:
         rows = len(prepared.train)
         processes = many(world_size(), "process", "processes")
         say(f"{many(rows, 'row')}, {recipe.method}, {recipe.dtype}, {launch_mode()}, {processes}.")
+        if recipe.steps is not None and recipe.warmup_steps >= recipe.steps:
+            warn(
+                f"The warm-up has {many(recipe.warmup_steps, 'step')} and the run {recipe.steps:,}: the learning "
+                "rate stays below the recipe's. Type --set warmup_steps=0 for a trial."
+            )
         fit(prepared, out, start.path if start else None, Totals.of(line))
     if is_main():
         _finish(prepared, out)
