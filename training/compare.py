@@ -19,12 +19,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -217,7 +219,8 @@ def _answer(folder: Path, names: Sequence[str], arguments: Sequence[str], settin
     missing = [name for name in names if name not in _answered(folder)]
     if not missing:
         return
-    with tempfile.TemporaryDirectory() as logs:  # lm_eval requires logged predictions; ours are the answers
+    # lm_eval requires logged predictions; ours are the answers.
+    with tempfile.TemporaryDirectory() as logs, _sigterm_ends_the_child():
         done = subprocess.run(  # noqa: S603
             [
                 *(sys.executable, "-P", "-m", "skillmix", "eval", *arguments),
@@ -234,6 +237,19 @@ def _answer(folder: Path, names: Sequence[str], arguments: Sequence[str], settin
             f"The model's answers to {', '.join(still or missing)} are missing (the reason is above): fix it, "
             "then type the same command again, which resumes."
         )
+
+
+@contextmanager
+def _sigterm_ends_the_child() -> Iterator[None]:
+    """SIGTERM ends this process by an exception, at which subprocess ends the child, too."""
+    if threading.current_thread() is not threading.main_thread():  # only the main one may take signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _answered(folder: Path) -> dict[str, Path]:

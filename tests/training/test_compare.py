@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -178,3 +182,34 @@ def test_how_lm_eval_is_told_of_the_models(tmp_path: Path):
     full = describe(tmp_path / "full", "model=some/model", "method=full", "lora=null")
     assert isinstance(read_run(full), TrainedRun)
     assert read_run(full).model_arguments("vllm")["after"] == f"pretrained={full / 'model'}"
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="it looks for the child in /proc")
+def test_sigterm_ends_the_process_that_answers_too(trained: Path, chat_server: ChatServer, tmp_path: Path):
+    chat_server.set(models=["judge-1"])
+    judge = ("--judge", "judge-1", "--judge-base-url", chat_server.base_url)
+    words = (
+        "compare",
+        str(trained),
+        "--trust-file",
+        "--out",
+        str(tmp_path / "out"),
+        "--tasks",
+        "skillmix_k2",
+        *judge,
+        *SMALL,
+    )
+    command = (sys.executable, "-m", "skillmix", *words)
+    with subprocess.Popen(command, env=os.environ | {"SKILLMIX_HOME": str(tmp_path)}) as started:
+        place = Path(f"/proc/{started.pid}/task/{started.pid}/children")
+        deadline = time.monotonic() + 120
+        answering: list[str] = []
+        while not answering:
+            assert started.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            found = place.read_text().split()
+            answering = [pid for pid in found if b"\0eval\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        started.terminate()
+        assert started.wait(60) == 128 + signal.SIGTERM
+    assert not Path(f"/proc/{answering[0]}").exists()
