@@ -122,6 +122,8 @@ class Estimate:
             total = f"In all: not known without the price of {without}"
         known = self.assumptions
         hours = f"; {_hours(self.gpu_hours)} (one {known['gpu']})" if "gpu" in known else ""
+        if hours and self.gpu_hours is not None and self.gpu_hours < 0.1:  # as a recipe for a CPU has
+            hours += ", and thousands of times as long on a CPU"
         return "\n".join(
             [
                 *(part.text() for part in self.parts),
