@@ -24,6 +24,7 @@ from tests.skillmix_tasks.running import environment
 ROOT = Path(__file__).parents[1]
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1500),  # pip fetches and unpacks some 2 GB, beside other tests
     pytest.mark.skipif(
         "SKILLMIX_TEST_INSTALL" not in os.environ, reason="SKILLMIX_TEST_INSTALL=1 runs it: it downloads packages"
     ),
