@@ -106,7 +106,12 @@ def model(
         merged=merged,
     )
     after = run / "evaluation" / "after"
-    evaluations = read_evaluations([after], within=run)[0] if after.is_dir() else []
+    there = any(after.rglob("results_*.json"))
+    if after.is_dir() and not there:
+        typer.echo(
+            f"{after} holds no results yet: `skillmix push results` adds them to the model later.", err=True
+        )
+    evaluations = read_evaluations([after], within=run)[0] if there else []
     for one in evaluations:
         one.check_samples()
     _push(

@@ -76,6 +76,7 @@ def main() -> None:
     told["adapter"] = pushed("model", run, "org/adapter", *LICENSE)
     told["again"] = pushed("model", run, "org/adapter", *LICENSE)
     told["merged"] = pushed("model", run, "org/merged", *LICENSE, "--merged")
+    (unfinished / "evaluation" / "after" / "answers").mkdir(parents=True)  # of a comparison that goes on
     told["unfinished"] = pushed("model", unfinished, "org/unfinished", *LICENSE)
     told["unfinished dry"] = pushed("model", unfinished, "org/unfinished", *LICENSE, "--dry-run")
     told["moved"] = pushed("model", run, "org/moved", *LICENSE, "--merged")
