@@ -117,7 +117,7 @@ class Row(_Part):
     turns: Literal[0, 1, 2] = Field(description="2; 1 where the teacher was asked once; 0 for pre-training text")
     prompt1: _Text = Field(default="", description="the first prompt")
     answer1: _Text = Field(default="", description="the reply to it, without the teacher's reasoning")
-    prompt2: _Text = Field(default="", description='the second prompt; "" where there is none')
+    prompt2: _Text = Field(default="", description="the second prompt; empty without a second turn")
     answer2: _Text = Field(default="", description="the reply to it, without the teacher's reasoning")
     text1: _Text = Field(default="", description="the answer inside the first reply")
     text2: _Text = Field(
@@ -125,7 +125,7 @@ class Row(_Part):
         description="the answer inside the second reply; the text of the last turn is the one that was judged",
     )
     sentences1: int | None = Field(default=None, description="sentences of text1")
-    sentences2: int | None = Field(default=None, description="sentences of text2; null where there is none")
+    sentences2: int | None = Field(default=None, description="sentences of text2; null without a second turn")
     checks: tuple[Check, ...] = Field(
         default=(),
         description="for each turn what code found: how the answer was found, sentences, points lost and why",
