@@ -200,6 +200,7 @@ def correct(
             others.append(error)
     if others and not scores:
         raise others[0]
+    used = dict.fromkeys(path for path, _ in scores)
     for other in others:
         typer.echo(f"Left out: {other}", err=as_json)
     if known.verdict in ("not usable", "not settled"):
@@ -208,15 +209,14 @@ def correct(
         given = [{"task": one.task, "metric": one.metric} | one.corrected.model_dump() for _, one in scores]
         typer.echo(json.dumps(given))
     else:
+        several = {path: run_facts([records[path]]) for path in used} if len(files) > 1 else {}
         for path, score in scores:
-            of = run_facts([records[path]])
-            where = f"{of['student']}, {of['pack']}: " if len(files) > 1 else ""
+            where = f"{several[path]['student']}, {several[path]['pack']}: " if several else ""
             typer.echo(f"{where}{score.task} {score.metric}: {score.corrected.text()}")
         for metric, reason in {score.metric: score.corrected.refused for _, score in scores}.items():
             if reason is not None:
                 typer.echo(f"No correction of {metric}: {reason}.")
     corrected = any(score.corrected.refused is None for _, score in scores)
-    used = dict.fromkeys(path for path, _ in scores)
     facts = run_facts([records[path] for path in used], earlier=True)
     following: list[object] = []
     if corrected:  # the report shows the calibration beside the scores
