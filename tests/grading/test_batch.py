@@ -292,7 +292,7 @@ class Killed:
 
     def finish(self) -> None:
         """Run to the end; the verdicts are those of an unbroken run."""
-        done = self.start().wait(60)
+        done = self.start().wait(300)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout) == majorities(self.number)
 
@@ -395,7 +395,7 @@ def test_two_runs_at_once_share_their_batches(chat_server: ChatServer, store: St
     chat_server.set(batch_polls=100)
     runs = [Killed(chat_server, store, 12, 5) for _ in range(2)]
     processes = [run.start() for run in runs]
-    outputs = [process.wait(60) for process in processes]
+    outputs = [process.wait(300) for process in processes]
     assert [json.loads(done.stdout) for done in outputs] == [majorities(12)] * 2, outputs
     assert chat_server.counts().batches == 3
     assert set(chat_server.counts().submitted.values()) == {1}
@@ -414,7 +414,7 @@ def test_a_second_run_does_not_send_what_the_first_is_sending(
             time.sleep(1)
             assert chat_server.counts().routes["POST /v1/files"] == 1
             first.kill()
-            assert decided(second.result(timeout=60)) == majorities(12)
+            assert decided(second.result(timeout=300)) == majorities(12)
     finally:
         first.kill()
     assert chat_server.counts().batches == 1
@@ -462,7 +462,7 @@ def test_an_interrupt_says_that_the_batches_go_on(chat_server: ChatServer, store
     process = Killed(chat_server, store).start()
     chat_server.wait(lambda counts: counts.batch_looks > 1)
     process.interrupt()
-    said = process.wait(20).stderr
+    said = process.wait(300).stderr
     assert "These batches continue at the provider: batch_0. Grade again to fetch them." in said
     assert open_batches(store) == [("batch_0", 36)]
 

@@ -27,10 +27,15 @@ Answer = tuple[int, dict[str, str], dict[str, Any]]
 
 @dataclass
 class Endpoint:
-    """Answers request number n with `answer(n)` after `latency`, and notes when it came and what it asked."""
+    """Answers request number n with `answer(n)` after `latency`, and notes when it came and what it asked.
+
+    With `together`, replies after the first wait until that many requests were in flight at once, or for half a
+    minute: what is shown of requests in flight then does not rest on how fast the machine is.
+    """
 
     answer: Callable[[int], Answer] = lambda _: (200, {}, OK)
     latency: float = 0.0
+    together: int = 0
     came: list[float] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     connections: set[Any] = field(default_factory=set)
@@ -42,7 +47,7 @@ class Endpoint:
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
     told = Endpoint()
-    lock = threading.Lock()
+    lock = threading.Condition()
 
     class Counting(Handler):
         def do_POST(self) -> None:  # noqa: N802 - the name that the base class looks for
@@ -54,9 +59,12 @@ def endpoint() -> Iterator[Endpoint]:
                 told.connections.add(self.client_address)
                 told.in_flight += 1
                 told.in_flight_max = max(told.in_flight_max, told.in_flight)
+                lock.notify_all()
             status, headers, content = told.answer(number)
             time.sleep(told.latency if status == 200 else 0)
             with lock:
+                if number:
+                    lock.wait_for(lambda: told.in_flight_max >= told.together, timeout=30)
                 told.in_flight -= 1
             data = json.dumps(content).encode()
             self.send_response(status)
@@ -116,20 +124,20 @@ def test_tries_are_bounded_in_number(endpoint: Endpoint):
 
 
 def test_tries_are_bounded_in_time(endpoint: Endpoint, monkeypatch):
-    monkeypatch.setattr(transport, "_PATIENCE", 1.0)
-    endpoint.answer = lambda _: failing(429, {"Retry-After": "0.6"})
+    monkeypatch.setattr(transport, "_PATIENCE", 3.0)
+    endpoint.answer = lambda number: failing(429, {"Retry-After": "600" if number else "0.1"})
     begin = time.monotonic()
     [reply] = ask(endpoint)
     assert reply.state is State.API_FAILED
     assert len(endpoint.came) == 2
-    assert time.monotonic() - begin < 1.5  # a try that would come too late is not waited for
+    assert time.monotonic() - begin < 100  # a try that would come too late is not waited for
 
 
 def test_a_reply_that_does_not_come_is_asked_for_again(endpoint: Endpoint, monkeypatch):
-    monkeypatch.setattr(transport, "_TIMEOUT", 0.3)
+    monkeypatch.setattr(transport, "_TIMEOUT", 1.0)
 
     def answer(number: int) -> Answer:
-        endpoint.latency = 0.6 if number == 0 else 0.0
+        endpoint.latency = 2.0 if number == 0 else 0.0
         return 200, {}, OK
 
     endpoint.answer = answer
@@ -149,44 +157,44 @@ def test_retry_after_is_waited_for_in_both_forms(endpoint: Endpoint, form, adapt
     endpoint.answer = answer
     assert [reply.state for reply in ask(endpoint, adaptive=adaptive)] == [State.GRADED]
     first, second = endpoint.came
-    assert 0.98 < second - first < 2.5
+    assert 0.98 < second - first < 10
 
 
 def test_after_the_first_refusal_nobody_asks_before_the_time(endpoint: Endpoint):
-    endpoint.answer = lambda number: failing(429, {"Retry-After": "1"}) if number == 6 else (200, {}, OK)
+    endpoint.answer = lambda number: failing(429, {"Retry-After": "3"}) if number == 6 else (200, {}, OK)
     endpoint.latency = 0.05
     ask(endpoint, 30)
     refused = endpoint.came[6]
-    assert not [came for came in endpoint.came if refused + 0.2 < came < refused + 0.95]
+    assert not [came for came in endpoint.came if refused + 1.5 < came < refused + 2.95]
     assert len(endpoint.came) == 31
 
 
 def test_a_spent_budget_in_the_headers_is_waited_for(endpoint: Endpoint):
     def answer(number: int) -> Answer:
         spent = number == 0
-        headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1s"}
+        headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "2s"}
         return 200, headers if spent else {}, OK
 
     endpoint.answer = answer
     ask(endpoint, 3, concurrency=1)
-    assert endpoint.came[1] - endpoint.came[0] > 0.95
-    assert endpoint.came[2] - endpoint.came[1] < 0.5
+    assert endpoint.came[1] - endpoint.came[0] > 1.95
+    assert endpoint.came[2] - endpoint.came[1] < 1.9
 
 
-def test_adaptive_mode_starts_with_few_and_grows_to_the_bound(endpoint: Endpoint):
+def test_adaptive_mode_starts_with_few_and_grows_within_the_bound(endpoint: Endpoint):
     endpoint.latency = 0.2
     ask(endpoint, 240, concurrency=24)
     first, second = endpoint.came[:2]
     assert second > first + 0.2  # the first finds out which parameters are taken
     assert sum(came < second + 0.15 for came in endpoint.came[1:]) < 10
-    assert endpoint.in_flight_max == 24
+    assert 6 < endpoint.in_flight_max <= 24  # test_throttle shows in virtual time how far and how soon
 
 
 def test_fixed_mode_has_the_bound_in_flight_after_the_first_reply(endpoint: Endpoint):
-    endpoint.latency = 0.5
+    endpoint.latency, endpoint.together = 0.2, 24
     ask(endpoint, 60, concurrency=24, adaptive=False)
-    second = endpoint.came[1]
-    assert sum(came < second + 0.45 for came in endpoint.came[1:]) == 24
+    first, second = endpoint.came[:2]
+    assert second > first + 0.2
     assert endpoint.in_flight_max == 24
 
 
@@ -198,9 +206,9 @@ def test_fixed_mode_does_not_start_all_at_once(endpoint: Endpoint):
 
 def test_a_few_calls_do_not_wait_for_workers_that_have_none(endpoint: Endpoint):
     endpoint.latency = 0.2
-    begun = time.monotonic()
+    begun = time.process_time()
     ask(endpoint, 5, concurrency=9_000, adaptive=False)
-    assert time.monotonic() < begun + 5
+    assert time.process_time() < begun + 0.4  # to start 9,000 takes twice that
 
 
 def test_adaptive_mode_backs_off(endpoint: Endpoint):
@@ -214,13 +222,13 @@ def test_adaptive_mode_backs_off(endpoint: Endpoint):
 
 
 def test_one_connection_for_each_place_in_flight_serves_the_whole_run(endpoint: Endpoint):
-    endpoint.latency = 0.02
+    endpoint.latency, endpoint.together = 0.02, 12
     ask(endpoint, 120, concurrency=12, adaptive=False)
     assert len(endpoint.connections) == 12
 
 
 def test_calls_leave_in_their_order(endpoint: Endpoint):
-    endpoint.latency = 0.05
+    endpoint.latency = 0.2
     ask(endpoint, 60, concurrency=6)
     order = [int(body["messages"][0]["content"]) for body in endpoint.bodies]
     assert all(abs(place - number) < 6 for place, number in enumerate(order))

@@ -27,7 +27,7 @@ def start(folder: Path, server: ChatServer) -> Fork:
 
 
 def finish(folder: Path, server: ChatServer) -> str:
-    done = start(folder, server).wait(60)
+    done = start(folder, server).wait(300)
     assert done.returncode == 0, done.stderr
     return (folder / "table.json").read_text()
 

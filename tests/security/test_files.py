@@ -85,7 +85,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Results]:
             if name == "unjudged":
                 server.set(judge_faults={"refusal": 1}, fault_lasts=True)
             env = variables(server, folder / f"home-{name}")
-            done = Fork(skillmix, *arguments(server, folder / name, items), cwd=folder, env=env).wait(120)
+            done = Fork(skillmix, *arguments(server, folder / name, items), cwd=folder, env=env).wait(300)
             assert done.returncode == 0, done.stderr
             assert "Traceback" not in done.stderr
         server.set(judge_faults={})
@@ -468,7 +468,7 @@ def test_answers_with_a_cut_last_line_are_graded_without_it(made: Results, tmp_p
         number = content.count(b"\n") + 1
         command = ("grade", str(file), "--judge", "judge-1", "--judge-base-url", made.server.base_url, "--json")
         env = variables(made.server, made.home)
-        done = Fork(skillmix, *command, cwd=tmp_path, env=env).wait(120)
+        done = Fork(skillmix, *command, cwd=tmp_path, env=env).wait(300)
         assert done.returncode == 0, done.stderr
         assert f"{file}, line {number}, is truncated" in done.stderr
         results = json.loads(done.stdout.splitlines()[-1])
@@ -533,12 +533,12 @@ def test_a_report_that_meets_a_full_disk_leaves_the_old_one(made: Results, tmp_p
     folder = tmp_path / "report"
     command = ("report", str(made.judged), "-o", str(folder))
     env = variables(made.server, made.home)
-    assert Fork(skillmix, *command, cwd=tmp_path, env=env).wait(120).returncode == 0
+    assert Fork(skillmix, *command, cwd=tmp_path, env=env).wait(300).returncode == 0
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     name = "a longer name of the student"
     other = ("report", f"{name}={made.judged}", "-o", str(folder), "--before", name)
     for limit in (1_000, max(map(len, before.values())) - 1):
-        done = Fork(limited, limit, *other, cwd=tmp_path, env=env).wait(120)
+        done = Fork(limited, limit, *other, cwd=tmp_path, env=env).wait(300)
         assert done.returncode == 1
         assert "an earlier report there is as it was" in done.stderr
         assert "Traceback" not in done.stderr
@@ -555,7 +555,7 @@ def test_samples_that_meet_a_full_disk_fail_the_run_and_leave_no_half_file(
     judge = ("--judge", "judge-1", "--judge-base-url", made.server.base_url)
     typed = {"eval": arguments(made.server, out, 3), "grade": ["grade", str(made.answers), *judge, "-o", str(out)]}
     env = variables(made.server, home)
-    done = Fork(limited, limit, *typed[command], cwd=tmp_path, env=env).wait(120)
+    done = Fork(limited, limit, *typed[command], cwd=tmp_path, env=env).wait(300)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     if command == "eval":
@@ -572,7 +572,7 @@ def test_results_that_cannot_be_written_fail_the_run(made: Results, tmp_path: Pa
     out.mkdir()
     (out / "student-1").write_text("a file where lm-eval wants a folder")
     command = arguments(made.server, out, 3)
-    done = Fork(skillmix, *command, cwd=tmp_path, env=variables(made.server, home)).wait(120)
+    done = Fork(skillmix, *command, cwd=tmp_path, env=variables(made.server, home)).wait(300)
     assert done.returncode == 1, done.stderr
     assert " lacks results_" in done.stderr
     assert f"samples_{TASK}_" in done.stderr

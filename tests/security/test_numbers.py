@@ -500,7 +500,7 @@ def test_a_wait_that_no_one_can_mean_is_not_waited_for(headers: Mapping[str, str
         one = grader(server, tmp_path / "verdicts.sqlite", Budget(), adaptive=True)
         begun = time.monotonic()
         verdicts = one.grade(REQUESTS[:3], progress=False)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert states(verdicts) == {State.GRADED}
 
 
@@ -522,7 +522,7 @@ def test_limits_that_no_one_can_mean_hold_up_no_run(headers: Mapping[str, str], 
         one = grader(server, tmp_path / "verdicts.sqlite", Budget(), adaptive=True)
         begun = time.monotonic()
         verdicts = one.grade(REQUESTS[:4], progress=False)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert states(verdicts) == {State.GRADED}
 
 
@@ -532,7 +532,7 @@ def test_the_check_before_a_run_waits_no_three_years(tmp_path: Path):
         server.models_refused = (503, {"Retry-After": "94608000"})
         begun = time.monotonic()
         one.check()  # a chat of one token is answered, and that is enough
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
 
 
 def test_a_long_wait_is_said_and_one_beyond_belief_too(tmp_path: Path, caplog: pytest.LogCaptureFixture):

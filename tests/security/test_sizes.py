@@ -302,15 +302,12 @@ READERS: dict[str, Callable[[Path], object]] = {
         if reader != "text to mix" or place in ("fifo", "socket", "device", "folder")
     ],
 )
-@pytest.mark.timeout(20)
 @pytest.mark.slow
 def test_what_is_no_file_of_its_kind_is_one_sentence(tmp_path: Path, reader: str, place: str):
     path = tmp_path / "given.jsonl"
     PLACES[place](path)
-    started = time.monotonic()
     with pytest.raises(UserError, match=r"^.{10,600}$"):
         READERS[reader](path)
-    assert time.monotonic() - started < 10
 
 
 def test_a_folder_with_a_pipe_that_is_named_like_results_is_reported_without_it(tmp_path: Path):

@@ -65,7 +65,7 @@ class ChatServer(ServerProcess):
         entries = [Entry(**entry) for entry in self._control("GET", "/control/log")]
         return [entry for entry in entries if role in (None, entry.role)]
 
-    def wait(self, condition: Callable[[Counts], bool], timeout: float = 20.0) -> Counts:
+    def wait(self, condition: Callable[[Counts], bool], timeout: float = 60.0) -> Counts:
         """Wait until the counts meet a condition, and return them."""
         deadline = time.monotonic() + timeout
         while not condition(counts := self.counts()):

@@ -292,11 +292,11 @@ def test_a_client_can_be_killed_at_a_known_point(
         held = pool.submit(judge, chat_client)
         chat_server.wait(lambda counts: counts.held == 1)
         chat_server.release()
-        assert earned(held.result(10)) == expected_marks(ANSWER, IDS, 1)
+        assert earned(held.result(60)) == expected_marks(ANSWER, IDS, 1)
 
 
 def test_counts_and_log(chat_server: ChatServer, chat_client: OpenAI) -> None:
-    chat_server.set(judge_latency=0.2)
+    chat_server.set(judge_latency=1.0)
     chat_client.models.list()
     student(chat_client)
     with ThreadPoolExecutor(3) as pool:
@@ -334,7 +334,7 @@ def test_hundreds_of_requests_a_second(chat_server: ChatServer) -> None:
 
     seconds = asyncio.run(ask_all())
     assert chat_server.counts().replied["judge"] == 600
-    assert seconds < 10  # about 1 on an idle machine
+    assert seconds < 60  # about 1 on an idle machine
 
 
 def test_reset_drops_what_hangs(chat_server: ChatServer, chat_client: OpenAI) -> None:

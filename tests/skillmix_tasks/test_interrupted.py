@@ -74,7 +74,7 @@ def test_an_interrupt_from_the_keyboard_ends_the_run_soon(chat_server: ChatServe
     try:
         chat_server.wait(lambda counts: counts.held == CONCURRENCY, timeout=120)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) != 0
+        assert process.wait(timeout=100) != 0
     finally:
         process.kill()
         process.communicate()

@@ -211,5 +211,5 @@ def test_sigterm_ends_the_process_that_answers_too(trained: Path, chat_server: C
             found = place.read_text().split()
             answering = [pid for pid in found if b"\0eval\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         started.terminate()
-        assert started.wait(60) == 128 + signal.SIGTERM
+        assert started.wait(300) == 128 + signal.SIGTERM
     assert not Path(f"/proc/{answering[0]}").exists()

@@ -119,7 +119,7 @@ def test_ten_kills_change_no_byte_and_buy_nothing_twice(server: ChatServer, tmp_
     }
     server.set(**behaviour)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = start(whole, server).wait(120)
+    done = start(whole, server).wait(300)
     assert done.returncode == 0, done.stderr
     unbroken, calls = files(whole / "out"), received(server)
     assert {"run.json", "rows_k1.jsonl", "rows_k2.jsonl", "counts.json", "summary.md", "summary.png"} <= set(
@@ -146,7 +146,7 @@ def test_ten_kills_change_no_byte_and_buy_nothing_twice(server: ChatServer, tmp_
         lost += in_flight
     assert lost > 10, "the kills must strike while calls are in flight"
 
-    done = start(killed, server).wait(120)
+    done = start(killed, server).wait(300)
     assert done.returncode == 0, done.stderr
     assert received(server) == calls + lost
     assert files(killed / "out") == unbroken
@@ -170,7 +170,7 @@ def test_two_runs_at_once_pay_for_each_text_once(server: ChatServer, tmp_path: P
             assert runs.pop(0).kill() == -signal.SIGKILL
             outs.pop(0)
         for run in runs:
-            done = run.wait(60)
+            done = run.wait(300)
             assert done.returncode == 0, done.stderr
         assert len({(out / "rows_k1.jsonl").read_bytes() for out in outs}) == 1
         asked = [json.dumps([entry.body["messages"], entry.body["seed"]]) for entry in server.log()]

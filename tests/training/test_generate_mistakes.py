@@ -150,7 +150,7 @@ def test_a_folder_in_which_another_process_writes(start: Start, tmp_path: Path):
     other = FORKS.Process(target=lock_for_ever, args=(tmp_path / "out", ready))
     other.start()
     try:
-        assert ready.wait(60)
+        assert ready.wait(300)
         assert "Another process works in" in start(*START)
     finally:
         other.kill()

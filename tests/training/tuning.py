@@ -130,7 +130,7 @@ class TrainServer:
     def close(self) -> None:
         assert self._process.stdin
         self._process.stdin.close()
-        self._process.wait(60)
+        self._process.wait(300)
 
 
 def train_arguments(recipe: Path, data: Path, out: Path, *more: str) -> tuple[str, ...]:
