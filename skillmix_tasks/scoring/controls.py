@@ -48,10 +48,14 @@ def judge_controls(pack: Pack, panel: Panel) -> Controls:
     requests = [control_request(pack, control) for control in pack.controls]
     verdicts = panel.grade(requests, progress="Judging control answers")
     names: dict[Outcome, list[str]] = {one: [] for one in Outcome}
+    wrongly = []
     by_kind: dict[str, list[Outcome]] = {}
     for number, (control, verdict) in enumerate(zip(pack.controls, verdicts, strict=True), start=1):
         found = outcome(control, verdict)
-        names[found].append(f"control {number}" if pack.about.private else control.id)
+        name = f"control {number}" if pack.about.private else control.id
+        names[found].append(name)
+        if found is Outcome.FAILED:
+            wrongly.append(f"{name}: {_wrongly(control, verdict, named=not pack.about.private)}")
         by_kind.setdefault(control.kind, []).append(found)
     kinds = {kind: {"passed": of.count(Outcome.PASSED), "of": len(of)} for kind, of in by_kind.items()}
     failed, lost = names[Outcome.FAILED], names[Outcome.NO_VERDICT]
@@ -59,8 +63,8 @@ def judge_controls(pack: Pack, panel: Panel) -> Controls:
         shown = ", ".join(f"{kind} {one['passed']} of {one['of']}" for kind, one in kinds.items())
         sentence = (
             f"Controls failed: {len(failed)} of the {len(verdicts)} control answers of the pack {pack.about.id} "
-            f"were judged wrongly by {panel.name} ({', '.join(failed)}); passed: {shown}. Do not trust the scores "
-            "of this run."
+            f"were judged wrongly by {panel.name} ({'; '.join(wrongly)}); passed: {shown}. "
+            "Do not trust the scores of this run."
         )
         logger.warning(sentence)
         _untold.append(sentence)
@@ -85,13 +89,24 @@ def control_item(pack: Pack, control: Control) -> Item:
 
 def outcome(control: Control, verdict: Verdict) -> Outcome:
     """Compare a verdict with the known correct one."""
-    if control.kind == "good":
-        right = [decision.earned for decision in verdict.decisions.values()]
-    else:
-        right = [_denied(one) for point, one in verdict.decisions.items() if point not in control.earned]
+    right = _right(control, verdict).values()
     if False in right:
         return Outcome.FAILED
     return Outcome.NO_VERDICT if None in right else Outcome.PASSED
+
+
+def _right(control: Control, verdict: Verdict) -> dict[str, bool | None]:
+    """Whether the judge is right on each point that counts for this kind; None where it is not decided."""
+    if control.kind == "good":
+        return {point: one.earned for point, one in verdict.decisions.items()}
+    return {point: _denied(one) for point, one in verdict.decisions.items() if point not in control.earned}
+
+
+def _wrongly(control: Control, verdict: Verdict, *, named: bool) -> str:
+    """What the judge did wrong, such as "granted metaphor, topic"; without `named`, "granted s1, topic"."""
+    skills = {f"s{number}": skill for number, skill in enumerate(control.skills, start=1)} if named else {}
+    points = [skills.get(point, point) for point, right in _right(control, verdict).items() if right is False]
+    return f"{'denied' if control.kind == 'good' else 'granted'} {', '.join(points)}"
 
 
 def _denied(decision: Decision) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,9 @@ def test_a_judge_that_grants_everything_fails_and_the_first_line_says_so(chat_se
     assert first.startswith(
         "Controls failed: 6 of the 12 control answers of the pack language were judged wrongly by judge-1"
     )
-    assert ", ".join(failed) in first
+    assert re.findall(r"([\w-]+): granted", first) == failed
+    assert "bad-beekeeping: granted modus-tollens, onomatopoeia; bad-lotteries:" in first
+    assert "off-topic-carthage: granted topic;" in first
     assert "good 4 of 4, bad 0 of 4, empty 2 of 2, off_topic 0 of 2" in first
     assert "|full_marks " in rest
     [results] = tmp_path.glob("out/**/results_*.json")
@@ -112,7 +115,9 @@ def test_plain_lm_eval_warns(chat_server: ChatServer, tmp_path: Path, plain_lm_e
     [line] = [line for line in done.stderr.splitlines() if "Controls failed" in line]
     assert "WARNING" in line
     assert "4 of the 12" in line
-    assert all(control.id in line for control in PACK.controls if control.kind == "good")
+    for control in PACK.controls:
+        denied = f"{control.id}: denied {', '.join(control.skills)}, topic, sense"
+        assert (denied in line) == (control.kind == "good")
 
 
 def test_a_judge_that_says_nothing_has_failed_nothing(chat_server: ChatServer, tmp_path: Path):
