@@ -24,10 +24,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +137,16 @@ def compare(
         "trained_weights": weights[0] if len(runs) == 1 else dict(zip(list(sides)[1:], weights, strict=True)),
     }
     with claimed(out, record, "skillmix compare"):
-        for side, models in sides.items():
-            logger.info("%s training: %s answers %s", side.capitalize(), models, ", ".join(names))
+        took = ""
+        for number, (side, models) in enumerate(sides.items(), start=1):
+            about = (number, len(sides), side, took, models, ", ".join(names))
+            logger.info("Model %d of %d (%s%s): %s answers %s", *about)
+            begun = time.monotonic()
             asked = ["--model", model, "--model_args", models, *arguments]
             # A cap in the answers' settings would hold for every later judging of them.
             told = {name: value for name, value in settings.items() if name not in _HOW}
-            _answer(out / side / "answers", names, asked, told)
+            if _answer(out / side / "answers", names, asked, told):
+                took = f"; the one before took {timedelta(seconds=round(time.monotonic() - begun))}"
         failures = _judge_sides([out / side for side in sides], settings, read, trust=trust)
         before, *after = [read_half(out / side) for side in sides]
         shown = [one.folder.resolve().name for one in runs]
@@ -214,11 +220,14 @@ def _telling(arguments: Sequence[str]) -> list[str]:
     return parser.parse_known_args(arguments)[1]
 
 
-def _answer(folder: Path, names: Sequence[str], arguments: Sequence[str], settings: Mapping[str, Any]) -> None:
-    """Let a model answer the tasks to which `folder` holds no answers yet; UserError if answers are missing."""
+def _answer(folder: Path, names: Sequence[str], arguments: Sequence[str], settings: Mapping[str, Any]) -> bool:
+    """Let a model answer the tasks to which `folder` holds no answers yet; return whether there were any.
+
+    Raises UserError if answers are missing afterwards.
+    """
     missing = [name for name in names if name not in _answered(folder)]
     if not missing:
-        return
+        return False
     # lm_eval requires logged predictions; ours are the answers.
     with tempfile.TemporaryDirectory() as logs, _sigterm_ends_the_child():
         done = subprocess.run(  # noqa: S603
@@ -237,6 +246,7 @@ def _answer(folder: Path, names: Sequence[str], arguments: Sequence[str], settin
             f"The model's answers to {', '.join(still or missing)} are missing (the reason is above): fix it, "
             "then type the same command again, which resumes."
         )
+    return True
 
 
 @contextmanager
@@ -267,8 +277,8 @@ def _judge_sides(sides: Sequence[Path], settings: dict[str, Any], read: Settings
 
     missing = [side for side in sides if not (side / _WHOLE).exists()]
     caps = read.part_of_caps(len(missing))
-    for side in missing:
-        logger.info("%s training: judging", side.name.capitalize())
+    for number, side in enumerate(missing, start=1):
+        logger.info("Judging the answers of model %d of %d (%s)", number, len(missing), side.name)
         with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
             regrade(list(_answered(side / "answers").values()), settings | caps, output=side, trust=trust)
         (side / _WHOLE).touch()

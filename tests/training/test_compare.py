@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -107,8 +108,13 @@ def test_both_models_are_compared_and_a_stopped_comparison_goes_on(
 
 
 def test_several_runs_share_their_base(
-    trained: Path, chat_server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path,
+    chat_server: ChatServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ):
+    caplog.set_level(logging.INFO, "training")
     chat_server.set(models=["judge-1"], earn=0.6)
     monkeypatch.setenv("SKILLMIX_HOME", str(tmp_path))
     settings = {"judge": "judge-1", "judge_base_url": chat_server.base_url, "votes": 1}
@@ -118,6 +124,9 @@ def test_several_runs_share_their_base(
     out = tmp_path / "both"
     made = compare(runs, ["skillmix_k1"], settings, out=out, arguments=SMALL)
     assert [path.parts[-3] for path in sorted(out.glob("*/answers/*.jsonl"))] == ["before", "other", "run"]
+    assert "Model 1 of 3 (before): " in caplog.text
+    assert "Model 3 of 3 (other; the one before took 0:0" in caplog.text
+    assert "Judging the answers of model 3 of 3 (other)" in caplog.text
     # The two adapters are one and so are their answers: the votes of the second come from the store.
     assert chat_server.counts().replied["judge"] <= 2 * 2 * 3
     assert list(made.runs) == ["run", "other"]
