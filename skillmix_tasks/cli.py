@@ -256,14 +256,12 @@ def show_pack(pack: _Pack = "language", as_json: options.AsJson = False) -> None
     if as_json:
         typer.echo(loaded.model_dump_json())
         return
-    skills = Table(
-        "skill", "category", "source", "common", "definition", title=loaded.about.title, show_lines=True
-    )
+    skills = Table("skill", "category", "common", "definition", title=loaded.about.title, show_lines=True)
     for skill in loaded.skills:
-        skills.add_row(skill.name, skill.category, skill.source, "yes" if skill.common else "", skill.definition)
-    topics = Table("topic", "split", "source")
+        skills.add_row(skill.name, skill.category, "yes" if skill.common else "", skill.definition)
+    topics = Table("topic", "split")
     for topic in loaded.topics:
-        topics.add_row(topic.name, topic.split, topic.source)
+        topics.add_row(topic.name, topic.split)
     console = Console(markup=False)
     console.print(skills)
     console.print(topics)

@@ -176,6 +176,12 @@ def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[
             )
         ),
         least=FEW,
+        errors=any(
+            change.before_stderr is not None or change.after_stderr is not None
+            for rows in runs.values()
+            for row in rows
+            for change in row.metrics.values()
+        ),
         notes=list(
             dict.fromkeys(
                 f"{row.task}, {side}: {line}."
