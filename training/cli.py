@@ -156,12 +156,12 @@ def generate(
     outcome = make(run, out, Limits(concurrency=concurrency, batch=batch, budget=budget))
     report = finish(run, out, outcome, validation=validation, mix=mixed)
     typer.echo(json.dumps(report.record()) if as_json else report.text())
-    made = bool(outcome.counts.accepted)
+    whole = outcome.counts.accepted and not budget.turned_away
     own = [] if pack in bundled_packs() else ["--pack", pack]
     recipe = "mistral-7b-instruct-lora" if shutil.which("nvidia-smi") else "smollm2-135m-cpu"
     next_step = ["train", "--recipe", recipe, "--data", out, *own, "--out", f"{out}-run"]
-    show_closing(report.closing(), next_step if made else same_command(), as_json=as_json)
-    if not made:
+    show_closing(report.closing(), next_step if whole else same_command(), as_json=as_json)
+    if not outcome.counts.accepted:
         raise typer.Exit(1)
 
 

@@ -127,10 +127,26 @@ def test_a_folder_with_something_else(start: Start, tmp_path: Path):
     assert "run.json is not a record of a run" in start(*START, "--out", str(other))
 
 
-def test_a_folder_with_another_run(chat_server: ChatServer, start: Start, tmp_path: Path):
-    env = environment(tmp_path / "home", SKILLMIX_TEACHER_MODEL="teacher-1")
+def served(chat_server: ChatServer, home: Path) -> dict[str, str]:
+    env = environment(home, SKILLMIX_TEACHER_MODEL="teacher-1")
     for role in ("TEACHER", "JUDGE"):
         env[f"SKILLMIX_{role}_BASE_URL"] = chat_server.base_url
+    return env
+
+
+@pytest.mark.usefixtures("start")  # which sets the server up
+def test_a_run_that_its_cap_stopped_ends_with_the_command_that_resumes_it(chat_server: ChatServer, tmp_path: Path):
+    command = ("--k", "1", "--accept", "9", "--judge", "judge-1", "--out", "out", "--max-tokens", "12000")
+    env = served(chat_server, tmp_path / "home")
+    stopped = run("skillmix", "generate", *command, env=env, cwd=tmp_path)
+    assert stopped.returncode == 0, stopped.stderr  # some texts are made
+    assert stopped.stdout.splitlines()[-1].split() == ["next", "skillmix", "generate", *command]
+    resumed = run("skillmix", "generate", *command[:-2], env=env, cwd=tmp_path)
+    assert resumed.stdout.splitlines()[-1].split()[:3] == ["next", "skillmix", "train"]
+
+
+def test_a_folder_with_another_run(chat_server: ChatServer, start: Start, tmp_path: Path):
+    env = served(chat_server, tmp_path / "home")
     done = run("skillmix", *START, "--judge", "judge-1", "--out", "out", env=env, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "accepted; 2 texts are accepted." in done.stdout
