@@ -67,7 +67,7 @@ def train(recipe: Recipe, data: str | Sequence[str], out: Path, options: Options
 def result_text(out: Path, result: dict[str, Any]) -> str:
     mfu = f", {result['mfu']:.0%} of its arithmetic" if result["mfu"] else ""
     lines = [
-        f"{result['steps']:,} steps{', ended early' if result['stopped'] == 'early' else ''}; "
+        f"{many(result['steps'], 'step')}{', ended early' if result['stopped'] == 'early' else ''}; "
         f"loss {result['loss']:.3f}"
         + (f", on the validation split {result['eval_loss']:.3f}." if result["eval_loss"] is not None else "."),
         f"{result['tokens']:,} tokens, {result['trained_tokens']:,} with loss, in {result['seconds']:,.0f} s: "
