@@ -58,7 +58,8 @@ def read_pack(folder: Path) -> Pack:
     for skill_id in (skill_id for group in about.exclusive for skill_id in group):
         if skill_id not in ids:
             raise UserError(
-                f"{folder / 'pack.yaml'}: `exclusive` names the skill {skill_id!r}, which this pack does not have."
+                f"{folder / 'pack.yaml'}: `exclusive` names the skill {skill_id!r}, which this pack does not have: "
+                "take the name out."
             )
     own = folder / "prompts"
     prompts = read_prompts(own if own.is_dir() else bundled_packs()["language"] / "prompts")
@@ -191,7 +192,10 @@ def _controls(path: Path, skills: tuple[Skill, ...], topics: tuple[Topic, ...]) 
         refuse_twice(control.skills, f"skill of {control.id}", path)
         for kind, id_ in (*(("skill", skill) for skill in control.skills), ("topic", control.topic)):
             if id_ not in known[kind]:
-                raise UserError(f"{path}: {control.id} names the {kind} {id_!r}, which this pack does not have.")
+                raise UserError(
+                    f"{path}: {control.id} names the {kind} {id_!r}, which this pack does not have: change or "
+                    "delete this control answer."
+                )
     return controls
 
 

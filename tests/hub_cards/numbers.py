@@ -9,7 +9,7 @@ from typing import Any
 
 import hub_cards
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)*(?:e-?\d+)?")
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)*(?:e-?\d+)?")
 
 
 def unknown_numbers(card: str, records: Iterable[Any], *templates: str) -> set[str]:
@@ -32,7 +32,10 @@ def _of(value: Any) -> Iterator[str]:
             yield from _of(one)
     else:
         yield from _NUMBER.findall(str(value))
+        if isinstance(value, int):
+            yield f"{value:,}"
         if isinstance(value, float):
             yield f"{value:.3f}"
             yield f"{value:.4g}"
             yield f"{value:.0f}"
+            yield f"{value:,.2f}"
