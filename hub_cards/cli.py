@@ -23,7 +23,7 @@ app = typer.Typer(
 
 _Repo = Annotated[str, typer.Argument(help="The repository, as ORG/NAME.")]
 _Public = Annotated[bool, typer.Option("--public", help="Make the repository public; the default is private.")]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the files and the card, and push nothing.")]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be pushed, and push nothing.")]
 _License = Annotated[
     str | None, typer.Option("--license", help="The license by its name on the Hub: cc-by-4.0, llama2 ...")
 ]
