@@ -44,12 +44,12 @@ def test_two_turns_with_a_pack_of_ones_own(embedded_model: Path, tmp_path: Path)
     pack.mkdir()
     for name, data in (("pack", ABOUT | {"private": True}), ("skills", SKILLS), ("topics", TOPICS)):
         (pack / f"{name}.yaml").write_text(yaml.safe_dump(data))
-    results = evaluate(embedded_model, tmp_path, "--tasks", "skillmix_k3", "--apply_chat_template", pack=str(pack))
-    record = results["configs"]["skillmix_k3"]["metadata"]["skillmix"]
+    results = evaluate(embedded_model, tmp_path, "--tasks", "skillmix_k1", "--apply_chat_template", pack=str(pack))
+    record = results["configs"]["skillmix_k1"]["metadata"]["skillmix"]
     assert (record["pack"]["id"], record["turns"]) == ("own", 2)
     assert record["judge"]["endpoint"] == "transformers"
-    assert 0 <= results["results"]["skillmix_k3"]["coverage,none"] <= 1
-    assert results["n-samples"]["skillmix_k3"]["original"] == 60  # all there are: 20 combinations, 3 topics
+    assert 0 <= results["results"]["skillmix_k1"]["coverage,none"] <= 1
+    assert results["n-samples"]["skillmix_k1"]["original"] == 18  # all there are: 6 skills, 3 topics
     # A private pack is named by its hash: no text of it is in the results or in the samples.
     for file in (tmp_path / "out").glob("**/*.json*"):
         content = file.read_text()
@@ -57,7 +57,7 @@ def test_two_turns_with_a_pack_of_ones_own(embedded_model: Path, tmp_path: Path)
         for skill in SKILLS:
             assert skill["definition"] not in content
             assert skill["example"] not in content
-    [sample] = read_output(tmp_path / "out").samples["skillmix_k3"]
+    [sample] = read_output(tmp_path / "out").samples["skillmix_k1"]
     assert set(sample["doc"]) == {"task", "index", "item", "hash", "k", "split", "pack", "private"}
     done = run(
         "skillmix", "grade", *(tmp_path / "out").glob("**/samples_*"), env=environment(tmp_path), cwd=tmp_path
