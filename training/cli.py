@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import warnings
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -209,7 +208,6 @@ def train(
 
     setup_logging()
     show_our_logs()
-    warnings.filterwarnings("ignore", category=FutureWarning)  # of one library about another
     chosen = Options(on_too_long=check_policy(on_too_long), allow_leaks=allow_leaks, pack=pack, merge=merge)
     chosen_recipe = load_recipe(recipe, settings or ())
     result = run(chosen_recipe, data, out, chosen)

@@ -147,7 +147,8 @@ def compare(
             told = {name: value for name, value in settings.items() if name not in _HOW}
             if _answer(out / side / "answers", names, asked, told):
                 took = f"; the one before took {timedelta(seconds=round(time.monotonic() - begun))}"
-        failures = _judge_sides([out / side for side in sides], settings, read, trust=trust)
+        unjudged = [out / side for side in sides if not (out / side / _WHOLE).exists()]
+        failures = _judge_sides(unjudged, settings, read, trust=trust)
         before, *after = [read_half(out / side) for side in sides]
         shown = [one.folder.resolve().name for one in runs]
         comparison = Comparison(
@@ -160,7 +161,7 @@ def compare(
                 f"{panel_name(judges)}. Scores of different judges are not comparable.",
             ],
             out,
-            run_facts([half.results for half in (before, *after)]) | {"results": out},
+            run_facts([half.results for half in (before, *after)], earlier=not unjudged) | {"results": out},
         )
         write_atomic(out / "comparison.json", json.dumps(comparison.record(), indent=1) + "\n")
         write_atomic(out / "comparison.md", comparison.text() + "\n")
@@ -268,17 +269,16 @@ def _answered(folder: Path) -> dict[str, Path]:
 
 
 def _judge_sides(sides: Sequence[Path], settings: dict[str, Any], read: Settings, *, trust: bool) -> list[str]:
-    """Judge the unjudged answers of each side; return sentences on failed control answers.
+    """Judge the answers of each side; return sentences on failed control answers.
 
     Sides share a cap in equal parts, as they are judged one after the other.
     """
     from skillmix_tasks.commands.regrade import regrade
     from skillmix_tasks.scoring.controls import take_failures
 
-    missing = [side for side in sides if not (side / _WHOLE).exists()]
-    caps = read.part_of_caps(len(missing))
-    for number, side in enumerate(missing, start=1):
-        logger.info("Judging the answers of model %d of %d (%s)", number, len(missing), side.name)
+    caps = read.part_of_caps(len(sides))
+    for number, side in enumerate(sides, start=1):
+        logger.info("Judging the answers of model %d of %d (%s)", number, len(sides), side.name)
         with redirect_stdout(sys.stderr):  # lm-eval prints its progress there
             regrade(list(_answered(side / "answers").values()), settings | caps, output=side, trust=trust)
         (side / _WHOLE).touch()

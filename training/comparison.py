@@ -14,6 +14,7 @@ from statistics import stdev
 from typing import Any, NamedTuple
 
 from grading import UserError
+from grading.commands.words import many
 from grading.intervals import Interval
 from grading.safety.templates import own_template
 from skillmix_tasks.scoring.metrics import METRICS, Scores
@@ -160,7 +161,7 @@ def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[
                     "task": row.task,
                     "split": SPLITS[row.split],
                     "k": row.k,
-                    "verdicts": _verdicts(row),
+                    "size": _verdicts(row),
                     "metrics": [(metric.replace("_", " "), *row.metrics[metric].cells()) for metric in METRICS],
                 }
                 for row in rows
@@ -176,6 +177,7 @@ def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[
             )
         ),
         least=FEW,
+        partial=any(row.covered != (row.items, row.items) for rows in runs.values() for row in rows),
         errors=any(
             change.before_stderr is not None or change.after_stderr is not None
             for rows in runs.values()
@@ -204,8 +206,8 @@ def _covered(scores: Mapping[str, Scores | None]) -> int:
 
 def _verdicts(row: ComparedTask) -> str:
     if row.covered == (row.items, row.items):
-        return str(row.items)
-    return f"{row.covered.before}/{row.items}, {row.covered.after}/{row.items}"
+        return many(row.items, "item")
+    return f"{row.covered.before}/{row.items}, {row.covered.after}/{row.items} items"
 
 
 def _change(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from functools import partial
@@ -16,9 +17,11 @@ from grading.keys import redact_logs
 def show_our_logs() -> None:
     """Hang our loggers under lm-eval's, which alone gets a handler and a level from its command line.
 
-    No record shows a key from then on, whoever logs it.
+    No record shows a key from then on, whoever logs it. Names that transformers will change concern only the
+    libraries that use them.
     """
     redact_logs()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     for name in ("grading", "skillmix_tasks", "training"):
         logging.getLogger(name).parent = logging.getLogger("lm_eval")
 

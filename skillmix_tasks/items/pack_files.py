@@ -58,8 +58,8 @@ def read_pack(folder: Path) -> Pack:
     for skill_id in (skill_id for group in about.exclusive for skill_id in group):
         if skill_id not in ids:
             raise UserError(
-                f"{folder / 'pack.yaml'}: `exclusive` names the skill {skill_id!r}, which this pack does not have: "
-                "take the name out."
+                f"{folder / 'pack.yaml'}: `exclusive` names the skill {skill_id!r}, which this pack does not "
+                "have: take the name out."
             )
     own = folder / "prompts"
     prompts = read_prompts(own if own.is_dir() else bundled_packs()["language"] / "prompts")

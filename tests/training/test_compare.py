@@ -99,7 +99,9 @@ def test_both_models_are_compared_and_a_stopped_comparison_goes_on(
 
     asked = chat_server.counts().received["judge"]
     slower = [*SMALL[:4], "-b", "1"]
-    assert compare(read_run(trained), tasks[::-1], settings, arguments=slower).text() == made.text()
+    again = compare(read_run(trained), tasks[::-1], settings, arguments=slower)
+    assert again.text() == made.text()
+    assert str(again.facts["cost"]).startswith("nothing now; the runs spent ")
     assert chat_server.counts().received["judge"] == asked
     with pytest.raises(UserError, match=r"holds a run of `skillmix compare` with another list of tasks"):
         compare(read_run(trained), tasks[:1], settings, arguments=SMALL)

@@ -60,6 +60,8 @@ def test_the_change_is_that_of_the_items():
     assert "| full marks     | 0.25 ± 0.25 | 0.75 ± 0.25 | +0.50 ± 0.29 |\n" in text
     assert text.startswith("# Before and after training\n\nA sentence.\n\nskillmix_k2 (all, k = 2), 4 items\n")
     assert "chance (items with a verdict: skillmix_k2 4, skillmix_k3 4, skillmix_heldout_k3 4; 50 are" in text
+    assert "Each ± is a standard error. The change" in text
+    assert "n/n" not in text
     many = compare_halves(half([0, 1] * 25), half([1, 1] * 25))
     assert "Too few items" not in comparison_text({"run": many}, [])
 
@@ -71,6 +73,7 @@ def test_items_without_a_verdict_count_on_neither_side():
     assert change.change_stderr is None
     text = comparison_text({"run": [row]}, [])
     assert "a (all, k = 2), 2/3, 2/3 items" in text
+    assert "`n/n` counts the items with a verdict" in text
     assert "| skill fraction | 0.50 ± 0.25 | 1.00 ± 0.25 | +1.00        |" in text
     [row] = compare_halves(half([math.nan], {"a": ("all", 2)}), half([1], {"a": ("all", 2)}))
     assert row.metrics["full_marks"].cells() == ("no verdict", "1.00 ± 0.25", "no verdict")
