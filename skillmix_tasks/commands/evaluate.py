@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grading import UserError
-from grading.keys import redact_logs, redacted, register_argument_keys, without_keys
+from grading.keys import redacted, register_argument_keys, without_keys
 from skillmix_tasks.harness.task_files import harness_folder
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def run_lm_eval(
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
 
-    from skillmix_tasks.harness.logs import quiet_git
+    from skillmix_tasks.harness.logs import quiet_git, show_our_logs
 
     typed = sys.argv
     check_json(arguments)
@@ -53,7 +53,7 @@ def run_lm_eval(
         metadata = given.get("metadata") or {}
         args.metadata = {**metadata, "skillmix": {**(metadata.get("skillmix") or {}), **overrides}}
         given = _given(args)
-    redact_logs()
+    show_our_logs()
     for name in ("model_args", "metadata"):
         if isinstance(given.get(name), dict):
             register_argument_keys(given[name])
