@@ -87,7 +87,7 @@ def cost_of(gradings: Iterable[dict[str, Any] | None], *, free: bool = False, ea
     if earlier:
         spent = f"spent {paid}" if paid else "had all votes from the store"
         return f"nothing now; the runs {spent}" if paid or stored else ""
-    return f"{paid or 'nothing now'}; what the store had already cost {stored}" if stored else paid
+    return f"{paid or 'nothing now'}; what came from the store had cost {stored}" if stored else paid
 
 
 def covered_of(tasks: Iterable[tuple[str, int, int]]) -> str:

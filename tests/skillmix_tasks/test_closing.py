@@ -88,7 +88,7 @@ def test_a_run_without_a_folder_says_how_to_write_it_for_nothing(runs: Runs):
     assert told["answers"] == str(runs.folder / "home" / "answers")
     done = runs.run(*shlex.split(told["next"])[1:])
     assert done.returncode == 0, done.stderr
-    assert block(done.stdout)["cost"].startswith("nothing now; what the store had already cost ")
+    assert block(done.stdout)["cost"].startswith("nothing now; what came from the store had cost ")
 
 
 def test_a_folder_of_two_students_is_graded_to_results_of_each(runs: Runs):
