@@ -90,7 +90,7 @@ def report(
         "results": f"{out} (in place of an earlier report)" if replaced else out,
         "page": out / "index.html",
     }
-    given = [part for path in results for part in ("--results", path)]
+    given = [part for path in dict.fromkeys(results) for part in ("--results", path)]
     given += [part for path in calibration or () for part in ("--calibration", str(path))]
     show_closing(facts, ["push", "space", "ORG/NAME", *given, "--dry-run"], as_json=as_json)
 
