@@ -7,16 +7,35 @@ import sys
 from functools import cache
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import skillmix_tasks  # noqa: F401  # isort: skip  (first: it says if a package of ours is hidden or too old)
 
 import typer
+from typer.core import TyperGroup
 
 _INTERRUPTED = 130  # the exit status after Ctrl-C
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
+
+class _Commands(TyperGroup):
+    """Says of an option's value what is expected in our words; typer takes pydantic's."""
+
+    def invoke(self, ctx: Any) -> Any:
+        from pydantic import ValidationError
+
+        from grading.errors import first_fault
+
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if isinstance(error.__cause__, ValidationError):
+                error.message = f"{first_fault(error.__cause__).reason}."
+            raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="SKILL-MIX for lm-evaluation-harness: evaluate models, check judges, make training data, and publish.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -115,3 +115,17 @@ def test_the_help_of_eval_lists_options_of_lm_eval_one_a_line():
     shown = CliRunner(env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"}).invoke(app, ["eval", "--help"]).output
     for name in ("--model", "--model_args", "--tasks", "--apply_chat_template", "--limit", "--batch_size"):
         assert re.search(rf"^ +{name} ", shown, re.MULTILINE), name
+
+
+def test_a_value_of_the_wrong_kind_is_refused_in_plain_words():
+    def said(*arguments: str) -> str:
+        return CliRunner().invoke(app, arguments, env={"COLUMNS": "300"}).output
+
+    for command, options in commands():
+        for option in options:
+            if option.metavar in ("N", "DOLLARS"):
+                assert re.search(
+                    f"Invalid value for '{option.opts[0]}'.*number", said(*command.split(), option.opts[0], "x")
+                )
+    assert "Input should" not in said("quickstart", "--items", "x")
+    assert "Input should" not in said("quickstart", "--items", "0")
