@@ -168,7 +168,11 @@ def results(
         return Publication(
             "",
             files,
-            notes=(*notes, f"The push makes the card anew from {FACTS}, which `skillmix push model` wrote."),
+            notes=(
+                *notes,
+                f"The push makes the card anew from {FACTS}, which `skillmix push model` wrote. A repository that has "
+                "none needs --pr, which leaves its card as it is.",
+            ),
         )
     if FACTS not in remote.files:
         raise UserError(
