@@ -170,8 +170,8 @@ def results(
             files,
             notes=(
                 *notes,
-                f"The push makes the card anew from {FACTS}, which `skillmix push model` wrote. A repository that has "
-                "none needs --pr, which leaves its card as it is.",
+                f"The push makes the card anew from {FACTS}, which `skillmix push model` wrote. A repository that "
+                "has none needs --pr, which leaves its card as it is.",
             ),
         )
     if FACTS not in remote.files:

@@ -98,9 +98,9 @@ def calibration_file(path: Path) -> Path:
     return path / "calibration.json" if path.is_dir() else path
 
 
-def load_calibration(path: Path) -> Calibration:
+def load_calibration(path: Path | str) -> Calibration:
     """Read a calibration.json, or the one in a folder; UserError if it is missing or invalid."""
-    path = calibration_file(path)
+    path = calibration_file(Path(path))
     try:
         return Calibration.model_validate_json(read_bytes(path))
     except OSError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from grading import JudgeSpec, UserError
 from grading.asker import open_backend
 from grading.home import verdict_store
 from grading.keys import redact
+from skillmix_tasks.harness.logs import replaced
 
 _LOCAL = ("hf", "hf-auto", "huggingface", "vllm")  # whose argument `pretrained` names a folder or a repository
+_NOT_LOADED = (OSError, ValueError, TypeError, AttributeError, ImportError, AssertionError, RuntimeError)
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,33 @@ def check_student(model: str, model_args: Mapping[str, Any]) -> None:
     name = model_args.get("pretrained")
     if model in _LOCAL and isinstance(name, str) and not Path(name).exists():
         _check_repository(name, model_args)
+
+
+@contextmanager
+def explained_loading(model: str) -> Iterator[None]:
+    """In it, a student of lm-eval's class `model` that cannot be loaded is a UserError of one sentence.
+
+    A model's own code reads its arguments and files, and raises what it likes about those that it cannot use.
+    """
+    from lm_eval.api.registry import get_model
+
+    student = get_model(model)
+    load = student.create_from_arg_obj
+
+    def explained(arguments: dict[str, Any], *others: Any) -> Any:
+        try:
+            return load(arguments, *others)
+        except _NOT_LOADED as error:
+            logger.debug("The student cannot be loaded", exc_info=True)
+            reason = redact(" ".join(str(error).split()))[:300]
+            without = ", or add tokenizer_backend=None there" if model == "local-completions" else ""
+            raise UserError(
+                f"lm-eval cannot load the student ({type(error).__name__}: {reason}): correct --model_args or "
+                f"--device{without}. `--verbosity DEBUG` shows where it failed."
+            ) from error
+
+    with replaced(student, "create_from_arg_obj", explained):
+        yield
 
 
 def _check_repository(name: str, model_args: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from tests.servers.chat import ChatServer
 from tests.servers.student import sound_text
 from tests.servers.told import Answer, Came, ToldServer
 from tests.skillmix_tasks.running import MODELS, environment, metadata, read_output, run
+from tests.tiny_model import write_tiny_model
 
 pytestmark = pytest.mark.slow
 
@@ -248,6 +249,7 @@ def test_an_endpoint_that_cannot_work_is_found_out_by_one_request(name: str, kin
         ("hf", "pretrained=/nowhere/model", "The student /nowhere/model is neither a folder"),
         ("hf", "pretrained=nobody/nothing", "The student nobody/nothing is not a folder here, and the Hub"),
         ("vllm", "pretrained=nobody/nothing", "No module named 'vllm'"),
+        ("local-completions", "model=nobody/nothing,base_url=http://127.0.0.1:9/v1", "tokenizer_backend=None"),
         ("hff", "pretrained=nobody/nothing", "--model hff"),
     ],
 )
@@ -257,6 +259,25 @@ def test_a_student_that_is_not_there(kind: str, arguments: str, words: str, tmp_
     command[command.index("--model_args") + 1] = arguments
     done = run("skillmix", *command, env=environment(tmp_path / "home"), cwd=tmp_path)
     assert words in sentence(done)
+
+
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("peft=/nowhere", "Can't find 'adapter_config.json' at '/nowhere'"),
+        ("tokenizer=/nowhere", "'/nowhere'"),
+        ("dtype=floaty", "has no attribute 'floaty'"),
+        ("nonsense=3", "unexpected keyword argument 'nonsense'"),
+    ],
+)
+def test_an_argument_that_the_student_cannot_use(argument: str, words: str, tmp_path: Path) -> None:
+    write_tiny_model(tmp_path / "model")
+    command = evaluate("", tmp_path, "--limit", "1", "--predict_only")
+    command[command.index("local-chat-completions")] = "hf"
+    command[command.index("--model_args") + 1] = f"pretrained=model,{argument}"
+    done = run("skillmix", *command, env=environment(tmp_path / "home"), cwd=tmp_path)
+    assert words in sentence(done)
+    assert "correct --model_args" in sentence(done)
 
 
 def test_samples_need_a_place(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def skillmix(*arguments: str | Path) -> str:
 
 def calibrate(checkout: Path, out: Path, *arguments: str | Path) -> Calibration:
     skillmix("calibrate", "--reference", checkout, "-o", out, *arguments)
-    return load_calibration(out / "calibration.json")
+    return load_calibration(str(out))
 
 
 def test_a_judge_that_repeats_gpt_4_is_interchangeable(
