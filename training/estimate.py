@@ -137,9 +137,10 @@ class Estimate:
     def _how_to_price(self) -> list[str]:
         if not self.unpriced:
             return []
+        models = dict.fromkeys((spec.provider, spec.model) for spec in self.unpriced)  # one may have two roles
         rows = [
-            f"  - {{provider: {spec.provider}, model: {json.dumps(spec.model)}, input: DOLLARS, output: DOLLARS}}"
-            for spec in self.unpriced
+            f"  - {{provider: {provider}, model: {json.dumps(model)}, input: DOLLARS, output: DOLLARS}}"
+            for provider, model in models
         ]
         return [
             "To add what is missing, write the prices per million tokens (0 on your own hardware) into a file and "
