@@ -348,8 +348,7 @@ def _load_tokenizer(model: str) -> Any:
         AutoConfig.from_pretrained(model)
         tokenizer = AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError, ImportError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise UserError(f"The judge {model} cannot be read: {reason}.") from error
+        raise _unreadable(model, error) from error
     if not tokenizer.is_fast:
         raise UserError(f"The judge {model} has no fast tokenizer, which constrained decoding needs.")
     if not tokenizer.chat_template:
@@ -357,18 +356,27 @@ def _load_tokenizer(model: str) -> Any:
     return tokenizer
 
 
+def _unreadable(model: str, error: Exception) -> UserError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return UserError(f"The judge {model} cannot be read: {reason}.")
+
+
 @cache
 def load_judge(model: str, dtype: str | None) -> LoadedJudge:
     """Load a judge once in a process; a student with the same weights may share them."""
     import torch
     from llguidance.hf import from_tokenizer
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype is None and device == "cpu":
         # Without the instructions 16 bits are emulated, ten times slower than 32.
         dtype = "bfloat16" if torch.cpu._is_avx512_bf16_supported() else "float32"  # noqa: SLF001
-    loaded: Any = AutoModelForCausalLM.from_pretrained(model, dtype=dtype or "auto")
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(model, dtype=dtype or "auto")
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # of its weights
+        raise _unreadable(model, error) from error
     loaded = loaded.to(device).eval()
     if getattr(loaded, "_is_stateful", False):
         raise UserError(f"The judge {model} is a state-space model, which cannot judge here: choose another.")

@@ -54,29 +54,35 @@ def check_student(model: str, model_args: Mapping[str, Any]) -> None:
 
 @contextmanager
 def explained_loading(model: str) -> Iterator[None]:
-    """In it, a student of lm-eval's class `model` that cannot be loaded is a UserError of one sentence.
-
-    A model's own code reads its arguments and files, and raises what it likes about those that it cannot use.
-    """
+    """In it, a student of lm-eval's class `model` that cannot be loaded is a UserError of one sentence."""
     from lm_eval.api.registry import get_model
 
     student = get_model(model)
     load = student.create_from_arg_obj
+    correct = "correct --model_args or --device"
+    if model == "local-completions":
+        correct += ", or add tokenizer_backend=None to --model_args"
 
     def explained(arguments: dict[str, Any], *others: Any) -> Any:
-        try:
+        with one_sentence("student", f"{correct}. `--verbosity DEBUG` shows where it failed."):
             return load(arguments, *others)
-        except _NOT_LOADED as error:
-            logger.debug("The student cannot be loaded", exc_info=True)
-            reason = redact(" ".join(str(error).split()))[:300]
-            without = ", or add tokenizer_backend=None there" if model == "local-completions" else ""
-            raise UserError(
-                f"lm-eval cannot load the student ({type(error).__name__}: {reason}): correct --model_args or "
-                f"--device{without}. `--verbosity DEBUG` shows where it failed."
-            ) from error
 
     with replaced(student, "create_from_arg_obj", explained):
         yield
+
+
+@contextmanager
+def one_sentence(role: str, correct: str) -> Iterator[None]:
+    """In it, a model of lm-eval's that cannot be loaded is a UserError.
+
+    Its own code reads its arguments and files, and raises what it likes about those that it cannot use.
+    """
+    try:
+        yield
+    except _NOT_LOADED as error:
+        logger.debug("The %s cannot be loaded", role, exc_info=True)
+        reason = redact(" ".join(str(error).split()))[:300]
+        raise UserError(f"lm-eval cannot load the {role} ({type(error).__name__}: {reason}): {correct}") from error
 
 
 def _check_repository(name: str, model_args: Mapping[str, Any]) -> None:

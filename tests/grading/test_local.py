@@ -15,12 +15,13 @@ from llguidance import LLMatcher, LLTokenizer
 import grading.local.backend
 from grading.backend import Reply, VoteCall
 from grading.errors import UserError
-from grading.local.backend import MAX_QUOTE, LocalBackend, verdict_grammar
+from grading.local.backend import MAX_QUOTE, LocalBackend, load_judge, verdict_grammar
 from grading.protocol.parse import is_evidence, normalise
 from grading.protocol.prompt import build_messages
 from grading.protocol.untrusted import shown
 from grading.verdict import Criterion, GradingRequest, State
 from tests.grading.taking import replies_of
+from tests.tiny_model import write_tiny_model
 
 CRITERIA = (Criterion("rain", "It is about rain."), Criterion('a "b"\\', "It has a metaphor."))
 IDS = tuple(criterion.id for criterion in CRITERIA)
@@ -253,6 +254,17 @@ def test_a_reply_that_reaches_the_limit_is_truncated(embedded_model, limit):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", [None, b"no weights"])
+def test_a_model_whose_weights_cannot_be_read_is_named(tmp_path: Path, weights: bytes | None):
+    write_tiny_model(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    if weights is not None:
+        (tmp_path / "model.safetensors").write_bytes(weights)
+    with pytest.raises(UserError, match=r"The judge .* cannot be read: .+\.$"):
+        load_judge(str(tmp_path), "float32")
+
+
 def test_a_prompt_beyond_the_context_fails_alone(embedded_model):
     long, short = run(local(embedded_model), [call("rain " * 9000), call("Rain.")])
     assert long.state is State.API_FAILED

@@ -12,6 +12,7 @@ import skillmix
 from tests.forks import FORKS
 from tests.servers.chat import ChatServer
 from tests.skillmix_tasks.running import environment, run
+from tests.tiny_model import write_tiny_model
 from tests.training.made import lock_for_ever
 
 pytestmark = pytest.mark.slow
@@ -105,12 +106,20 @@ def test_a_model_or_setting_that_will_not_do(start: Start, arguments: tuple[str,
         (("--teacher", "hf:/nowhere"), "There is no model directory /nowhere."),
         (("--teacher", "hg", "--teacher-args", "pretrained=/nowhere"), "lm-eval has no model 'hg'"),
         (("--teacher", "hf", "--teacher-args", "batch_size=8"), "name no model: type --teacher-args pretrained="),
+        (("--teacher", "vllm", "--teacher-args", "pretrained=/nowhere"), "install the missing package"),
         (("--teacher", "hf:/nowhere", "--batch"), "A teacher in this process has no Batch API"),
     ],
 )
 def test_a_local_teacher_that_is_not_there(start: Start, arguments: tuple[str, ...], sentence: str):
     pytest.importorskip("torch")
     assert sentence in start(*START, *arguments)
+
+
+def test_a_local_teacher_that_cannot_be_loaded(start: Start, tmp_path: Path):
+    pytest.importorskip("torch")
+    write_tiny_model(tmp_path / "model")
+    arguments = ("--teacher", "hf", "--teacher-args", f"pretrained={tmp_path / 'model'},nonsense=3")
+    assert "unexpected keyword argument 'nonsense'): correct --teacher-args." in start(*START, *arguments)
 
 
 def test_a_folder_without_a_model(start: Start, tmp_path: Path):

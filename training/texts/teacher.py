@@ -175,11 +175,15 @@ class LmEvalBackend:
         self._model: LM | None = None
 
     def check(self) -> None:
-        """Raise UserError if the registry has no such model, or its directory is not there."""
+        """Raise UserError if the registry has no such model, or a package of it or its directory is not there."""
         from lm_eval.api.registry import get_model
 
         try:
             get_model(self._spec.lm)
+        except ImportError as error:
+            raise UserError(
+                f"lm-eval cannot load --teacher {self._spec.lm} ({error}): install the missing package."
+            ) from error
         except (KeyError, ValueError) as error:
             raise UserError(
                 f"lm-eval has no model {self._spec.lm!r}: type --teacher hf or --teacher vllm."
@@ -229,10 +233,13 @@ class LmEvalBackend:
         if self._model is None:
             from lm_eval.api.registry import get_model
 
+            from skillmix_tasks.harness.preflight import one_sentence
+
             arguments: dict[str, Any] = dict(self._spec.lm_args)
             if self._spec.lm == "hf":  # lm-eval's class assumes a GPU
                 import torch
 
                 arguments.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
-            self._model = get_model(self._spec.lm).create_from_arg_obj(arguments)
+            with one_sentence("teacher", "correct --teacher-args."):
+                self._model = get_model(self._spec.lm).create_from_arg_obj(arguments)
         return self._model
