@@ -86,7 +86,8 @@ def main() -> None:
     """Run one command; a user's mistake is one sentence and status 1."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without the table's arrows shows "?"
+            # A terminal without the table's arrows shows "?". By lines, since typer writes past a buffer of ASCII.
+            stream.reconfigure(errors="replace", line_buffering=True)
     _check_training()
     from grading import UserError
     from grading.keys import redact

@@ -92,7 +92,8 @@ def quickstart(folder: Path, *arguments: str, context: int = 8192) -> subprocess
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": context}))
     return run(
         *("python", "-m", "skillmix", "quickstart", "--output", "out", *arguments),
-        env=environment(folder / "home", PYTHONIOENCODING="ascii"),  # which has no arrows
+        # ASCII has no arrows, and typer writes it past Python's own buffer.
+        env=environment(folder / "home", PYTHONIOENCODING="ascii", PYTHONUNBUFFERED=""),
         cwd=folder,
     )
 
