@@ -12,6 +12,7 @@ import lm_eval.evaluator
 import lm_eval.models.openai_completions
 import torch.distributed
 import torch.utils.collect_env
+import transformers
 
 import grading.cli
 import hub_cards.cli
