@@ -22,13 +22,13 @@ class _Commands(TyperGroup):
     """Says of an option's value what is expected in our words; typer takes pydantic's."""
 
     def invoke(self, ctx: Any) -> Any:
-        from pydantic import ValidationError
-
-        from grading.errors import first_fault
-
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
+            from pydantic import ValidationError
+
+            from grading.errors import first_fault
+
             if isinstance(error.__cause__, ValidationError):
                 error.message = f"{first_fault(error.__cause__).reason}."
             raise
