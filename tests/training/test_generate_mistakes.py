@@ -106,7 +106,6 @@ def test_a_model_or_setting_that_will_not_do(start: Start, arguments: tuple[str,
         (("--teacher", "hf:/nowhere"), "There is no model directory /nowhere."),
         (("--teacher", "hg", "--teacher-args", "pretrained=/nowhere"), "lm-eval has no model 'hg'"),
         (("--teacher", "hf", "--teacher-args", "batch_size=8"), "name no model: type --teacher-args pretrained="),
-        (("--teacher", "vllm", "--teacher-args", "pretrained=/nowhere"), "install the missing package"),
         (("--teacher", "hf:/nowhere", "--batch"), "A teacher in this process has no Batch API"),
     ],
 )
@@ -152,6 +151,15 @@ def test_a_run_that_its_cap_stopped_ends_with_the_command_that_resumes_it(chat_s
     assert stopped.stdout.splitlines()[-1].split() == ["next", "skillmix", "generate", *command]
     resumed = run("skillmix", "generate", *command[:-2], env=env, cwd=tmp_path)
     assert resumed.stdout.splitlines()[-1].split()[:3] == ["next", "skillmix", "train"]
+
+
+@pytest.mark.usefixtures("start")
+def test_a_teacher_whose_package_is_missing(chat_server: ChatServer, tmp_path: Path):
+    command = (*START, "--judge", "judge-1", "--teacher", "vllm", "--teacher-args", "pretrained=/nowhere")
+    # In a process of its own: others may have put a stand-in in the package's place.
+    done = run("skillmix", *command, "--out", "out", env=served(chat_server, tmp_path / "home"), cwd=tmp_path)
+    assert done.returncode == 1
+    assert "cannot load --teacher vllm (No module named 'vllm'): install the missing package." in done.stderr
 
 
 def test_a_folder_with_another_run(chat_server: ChatServer, start: Start, tmp_path: Path):
