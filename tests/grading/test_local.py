@@ -254,7 +254,6 @@ def test_a_reply_that_reaches_the_limit_is_truncated(embedded_model, limit):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("weights", [None, b"no weights"])
 def test_a_model_whose_weights_cannot_be_read_is_named(tmp_path: Path, weights: bytes | None):
     write_tiny_model(tmp_path)
@@ -265,6 +264,7 @@ def test_a_model_whose_weights_cannot_be_read_is_named(tmp_path: Path, weights: 
         load_judge(str(tmp_path), "float32")
 
 
+@pytest.mark.slow
 def test_a_prompt_beyond_the_context_fails_alone(embedded_model):
     long, short = run(local(embedded_model), [call("rain " * 9000), call("Rain.")])
     assert long.state is State.API_FAILED
