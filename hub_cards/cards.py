@@ -47,6 +47,7 @@ def environment() -> Environment:
     made = templates.environment(loader=PackageLoader("hub_cards"), lstrip_blocks=True, finalize=_known)
     made.filters["share"] = lambda value: f"{value:.3f}"
     made.filters["plain"] = _plain
+    made.filters["figure"] = _figure
     return made
 
 
@@ -54,6 +55,11 @@ def _known(value: Any) -> Any:
     if value is None or callable(value):  # a record's entry may be missing where a method has its name
         raise UndefinedError("a value is not known")
     return value
+
+
+def _figure(value: Any, places: int = 0) -> Any:
+    """A number with separators of thousands; what is no number stays, and a gap among those is an error."""
+    return f"{value:,.{places}f}" if isinstance(value, int | float) else value
 
 
 def _plain(value: Any) -> str:

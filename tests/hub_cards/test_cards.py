@@ -171,6 +171,15 @@ def test_a_missing_fact_is_refused_by_its_name(tmp_path: Path, texts: Path):
         (texts / "run.json").write_text(json.dumps({name: value for name, value in run.items() if name != fact}))
         with pytest.raises(UserError, match=f"The card lacks .*{fact}"):
             training_data(texts, repo="org/texts", license_="mit")
+    (texts / "run.json").write_text(json.dumps(run))
+    whole = (texts / "counts.json").read_text()
+    for place, fact in (("teacher", "prompt"), ("judge", "completion"), ("tally", "attempted")):
+        for damaged in (dict.pop, lambda part, name: part.update({name: None})):
+            counts = json.loads(whole)
+            damaged(next(iter(counts["kinds"].values()))[place], fact)
+            (texts / "counts.json").write_text(json.dumps(counts))
+            with pytest.raises(UserError, match="The card lacks a fact"):
+                training_data(texts, repo="org/texts", license_="mit")
     with pytest.raises(UserError, match=r"There is no .*run\.json: name a folder that `skillmix train` made"):
         model_facts(
             tmp_path,
