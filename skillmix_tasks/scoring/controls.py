@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from grading import Decision, GradingRequest, Panel, State, Verdict
 from skillmix_tasks.items.draw import Item
 from skillmix_tasks.items.pack import Control, Pack
-from skillmix_tasks.scoring.rubric import grading_request
+from skillmix_tasks.scoring.rubric import grading_request, skill_points
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def judge_controls(pack: Pack, panel: Panel) -> Controls:
         name = f"control {number}" if pack.about.private else control.id
         names[found].append(name)
         if found is Outcome.FAILED:
-            wrongly.append(f"{name}: {_wrongly(control, verdict, named=not pack.about.private)}")
+            wrongly.append(f"{name}: {_wrongly(pack, control, verdict)}")
         by_kind.setdefault(control.kind, []).append(found)
     kinds = {kind: {"passed": of.count(Outcome.PASSED), "of": len(of)} for kind, of in by_kind.items()}
     failed, lost = names[Outcome.FAILED], names[Outcome.NO_VERDICT]
@@ -102,9 +102,10 @@ def _right(control: Control, verdict: Verdict) -> dict[str, bool | None]:
     return {point: _denied(one) for point, one in verdict.decisions.items() if point not in control.earned}
 
 
-def _wrongly(control: Control, verdict: Verdict, *, named: bool) -> str:
-    """What the judge did wrong, such as "granted metaphor, topic"; without `named`, "granted s1, topic"."""
-    skills = {f"s{number}": skill for number, skill in enumerate(control.skills, start=1)} if named else {}
+def _wrongly(pack: Pack, control: Control, verdict: Verdict) -> str:
+    """What the judge did wrong, such as "granted metaphor, topic"; of a private pack "granted s1, topic"."""
+    names = dict(zip(skill_points(control_item(pack, control)), control.skills, strict=True))
+    skills = {} if pack.about.private else names
     points = [skills.get(point, point) for point, right in _right(control, verdict).items() if right is False]
     return f"{'denied' if control.kind == 'good' else 'granted'} {', '.join(points)}"
 
