@@ -40,7 +40,7 @@ def run_lm_eval(
     from lm_eval.utils import setup_logging
 
     from skillmix_tasks.harness.logs import quiet_git, show_our_logs
-    from skillmix_tasks.harness.preflight import explained_loading
+    from skillmix_tasks.harness.preflight import loading_student
 
     typed = sys.argv
     check_json(arguments)
@@ -64,8 +64,8 @@ def run_lm_eval(
         raise _no_task(unknown)
     settings = check_run(args)
     output = given.get("output_path")
-    loading = explained_loading(str(given.get("model") or "hf"))
-    with _own_tasks(names), _complete_files(output), _results_without_keys() as made, quiet_git(), loading:
+    student = loading_student(str(given.get("model") or "hf"))
+    with _own_tasks(names), _complete_files(output), _results_without_keys() as made, quiet_git(), student:
         if as_json:
             _print_json(cli, args)
         elif settings.controls:

@@ -10,8 +10,8 @@
   bad reply. Ends when `parse_generations` sees the complete body and may fail by itself.
 - `skillmix eval` replaces `lm_eval.tasks.TaskManager` (its command cannot leave 14,683 task files unread),
   `lm_eval.loggers.EvaluationTracker` (it only logs that a file was not written), `lm_eval.simple_evaluate` (it
-  has no place between the results and their files) and a model's `create_from_arg_obj` (its exceptions are those
-  of all libraries below), and assigns `sys.argv`, which lm_eval's parser reads (evaluate.py). They end with an
+  has no place between the results and their files) and a model's `create_from_arg_obj` (each class
+  has errors of its own), and assigns `sys.argv`, which lm_eval's parser reads (evaluate.py). They end with an
   option, exceptions and a hook in lm-eval.
 - `scored_mean` brings its own standard error: lm-eval has one for its own aggregations only, and for means that
   leave out NaN a bootstrap of half a minute. Ends when an aggregation can name its standard error.

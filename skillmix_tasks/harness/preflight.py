@@ -33,28 +33,32 @@ def refuse_chat_api(*names: str) -> None:
 
 def check_student(model: str, model_args: Mapping[str, Any]) -> None:
     """Raise UserError, in one sentence, if lm-eval cannot load this class of models, or the model is missing."""
-    from lm_eval.api.registry import get_model
-
-    try:
-        get_model(model)
-    except ImportError as error:
-        reason = redact(str(error)).partition("\n")[0][:120]
-        raise UserError(
-            f"lm-eval cannot load students of --model {model} ({reason}): install the missing package."
-        ) from error
-    except (ValueError, KeyError) as error:
-        raise UserError(
-            f"lm-eval has no --model {model}: type --model hf, vllm, local-chat-completions or "
-            "openai-chat-completions."
-        ) from error
+    choices = "type --model hf, vllm, local-chat-completions or openai-chat-completions"
+    model_class(model, "students of --model", f"lm-eval has no --model {model}: {choices}.")
     name = model_args.get("pretrained")
     if model in _LOCAL and isinstance(name, str) and not Path(name).exists():
         _check_repository(name, model_args)
 
 
+def model_class(name: str, option: str, unknown: str) -> Any:
+    """Lm-eval's class of models `name`, which the user typed in `option`.
+
+    Raises UserError if a package of it is missing, and with the sentence `unknown` if there is no such class.
+    """
+    from lm_eval.api.registry import get_model
+
+    try:
+        return get_model(name)
+    except ImportError as error:
+        reason = redact(str(error)).partition("\n")[0][:120]
+        raise UserError(f"lm-eval cannot load {option} {name} ({reason}): install the missing package.") from error
+    except (ValueError, KeyError) as error:
+        raise UserError(unknown) from error
+
+
 @contextmanager
-def explained_loading(model: str) -> Iterator[None]:
-    """In it, a student of lm-eval's class `model` that cannot be loaded is a UserError of one sentence."""
+def loading_student(model: str) -> Iterator[None]:
+    """While it lasts, lm-eval raises UserError for a student of its class `model` that it cannot load."""
     from lm_eval.api.registry import get_model
 
     student = get_model(model)
@@ -64,7 +68,7 @@ def explained_loading(model: str) -> Iterator[None]:
         correct += ", or add tokenizer_backend=None to --model_args"
 
     def explained(arguments: dict[str, Any], *others: Any) -> Any:
-        with one_sentence("student", f"{correct}. `--verbosity DEBUG` shows where it failed."):
+        with loading("student", f"{correct}. `--verbosity DEBUG` shows where it failed."):
             return load(arguments, *others)
 
     with replaced(student, "create_from_arg_obj", explained):
@@ -72,10 +76,10 @@ def explained_loading(model: str) -> Iterator[None]:
 
 
 @contextmanager
-def one_sentence(role: str, correct: str) -> Iterator[None]:
-    """In it, a model of lm-eval's that cannot be loaded is a UserError.
+def loading(role: str, correct: str) -> Iterator[None]:
+    """While it lasts, what lm-eval raises about a model's arguments and files is a UserError.
 
-    Its own code reads its arguments and files, and raises what it likes about those that it cannot use.
+    The kind of error is up to each model's own code. `correct` says what to type.
     """
     try:
         yield

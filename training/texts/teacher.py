@@ -176,18 +176,10 @@ class LmEvalBackend:
 
     def check(self) -> None:
         """Raise UserError if the registry has no such model, or a package of it or its directory is not there."""
-        from lm_eval.api.registry import get_model
+        from skillmix_tasks.harness.preflight import model_class
 
-        try:
-            get_model(self._spec.lm)
-        except ImportError as error:
-            raise UserError(
-                f"lm-eval cannot load --teacher {self._spec.lm} ({error}): install the missing package."
-            ) from error
-        except (KeyError, ValueError) as error:
-            raise UserError(
-                f"lm-eval has no model {self._spec.lm!r}: type --teacher hf or --teacher vllm."
-            ) from error
+        unknown = f"lm-eval has no model {self._spec.lm!r}: type --teacher hf or --teacher vllm."
+        model_class(self._spec.lm, "--teacher", unknown)
         check_model_path(self._spec.model)
 
     def replies(self, calls: Calls) -> Generator[Group]:
@@ -233,13 +225,13 @@ class LmEvalBackend:
         if self._model is None:
             from lm_eval.api.registry import get_model
 
-            from skillmix_tasks.harness.preflight import one_sentence
+            from skillmix_tasks.harness.preflight import loading
 
             arguments: dict[str, Any] = dict(self._spec.lm_args)
             if self._spec.lm == "hf":  # lm-eval's class assumes a GPU
                 import torch
 
                 arguments.setdefault("device", "cuda" if torch.cuda.is_available() else "cpu")
-            with one_sentence("teacher", "correct --teacher-args."):
+            with loading("teacher", "correct --teacher-args."):
                 self._model = get_model(self._spec.lm).create_from_arg_obj(arguments)
         return self._model
