@@ -178,6 +178,7 @@ class LmEvalBackend:
         """Raise UserError if the registry has no such model, or a package of it or its directory is not there."""
         from skillmix_tasks.harness.preflight import model_class
 
+        assert self._spec.lm is not None  # else Teacher opens an endpoint
         unknown = f"lm-eval has no model {self._spec.lm!r}: type --teacher hf or --teacher vllm."
         model_class(self._spec.lm, "--teacher", unknown)
         check_model_path(self._spec.model)
