@@ -219,9 +219,10 @@ def train(
             "steps": f"{result['steps']:,}, {result['seconds']:,.0f} s",
             "results": out,
         }
-        tasks = [] if chosen_recipe.eval_tasks else ["--tasks", "skillmix_k2,skillmix_heldout_k2"]
         if result["device"] == "cpu":  # where the recipe's tasks take days
             tasks = ["--tasks", "skillmix_k2", "--limit", "2", "--gen_kwargs", "max_gen_toks=60"]
+        else:
+            tasks = [] if chosen_recipe.eval_tasks else ["--tasks", "skillmix_k2,skillmix_heldout_k2"]
         show_closing(facts, ["compare", out, *tasks, *judge_options(data)], as_json=as_json)
 
 

@@ -139,8 +139,8 @@ def compare(
     with claimed(out, record, "skillmix compare"):
         took = ""
         for number, (side, models) in enumerate(sides.items(), start=1):
-            about = (number, len(sides), side, took, models, ", ".join(names))
-            logger.info("Model %d of %d (%s%s): %s answers %s", *about)
+            place = f"{number} of {len(sides)} ({side}{took})"
+            logger.info("Model %s: %s answers %s", place, models, ", ".join(names))
             begun = time.monotonic()
             asked = ["--model", model, "--model_args", models, *arguments]
             # A cap in the answers' settings would hold for every later judging of them.

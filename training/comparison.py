@@ -77,6 +77,11 @@ class ComparedTask:
     answers: tuple[str, str]
     metrics: Mapping[str, Change]
 
+    @property
+    def complete(self) -> bool:
+        """Whether every item has a verdict on both sides."""
+        return self.covered == (self.items, self.items)
+
 
 @dataclass(frozen=True)
 class Half:
@@ -161,7 +166,7 @@ def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[
                     "task": row.task,
                     "split": SPLITS[row.split],
                     "k": row.k,
-                    "size": _verdicts(row),
+                    "size": _size(row),
                     "metrics": [(metric.replace("_", " "), *row.metrics[metric].cells()) for metric in METRICS],
                 }
                 for row in rows
@@ -177,7 +182,7 @@ def comparison_text(runs: Mapping[str, Sequence[ComparedTask]], about: Sequence[
             )
         ),
         least=FEW,
-        partial=any(row.covered != (row.items, row.items) for rows in runs.values() for row in rows),
+        partial=not all(row.complete for rows in runs.values() for row in rows),
         errors=any(
             change.before_stderr is not None or change.after_stderr is not None
             for rows in runs.values()
@@ -204,8 +209,8 @@ def _covered(scores: Mapping[str, Scores | None]) -> int:
     return sum(one is not None for one in scores.values())
 
 
-def _verdicts(row: ComparedTask) -> str:
-    if row.covered == (row.items, row.items):
+def _size(row: ComparedTask) -> str:
+    if row.complete:
         return many(row.items, "item")
     return f"{row.covered.before}/{row.items}, {row.covered.after}/{row.items} items"
 
