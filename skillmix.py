@@ -19,7 +19,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Commands(TyperGroup):
-    """Says of an option's value what is expected in our words; typer takes pydantic's."""
+    """Says in our words what value an option expects; typer prints pydantic's."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -86,7 +86,8 @@ def main() -> None:
     """Run one command; a user's mistake is one sentence and status 1."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            # A terminal without the table's arrows shows "?". By lines, since typer writes past a buffer of ASCII.
+            # A terminal without the table's arrows shows "?". Each line is written at once: where the encoding is
+            # ASCII, typer does not use this buffer, and its lines would come before those that wait in it.
             stream.reconfigure(errors="replace", line_buffering=True)
     _check_training()
     from grading import UserError

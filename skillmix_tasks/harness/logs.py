@@ -17,8 +17,8 @@ from grading.keys import redact_logs
 def show_our_logs() -> None:
     """Hang our loggers under lm-eval's, which alone gets a handler and a level from its command line.
 
-    No record shows a key from then on, whoever logs it. Names that transformers will change concern only the
-    libraries that use them.
+    No record shows a key from then on, whoever logs it. Warnings about names that transformers will change are
+    hidden: only the libraries that use the names can heed them.
     """
     redact_logs()
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")

@@ -92,7 +92,7 @@ def quickstart(folder: Path, *arguments: str, context: int = 8192) -> subprocess
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": context}))
     return run(
         *("python", "-m", "skillmix", "quickstart", "--output", "out", *arguments),
-        # ASCII has no arrows, and typer writes it past Python's own buffer.
+        # ASCII has no arrows, and typer then does not use Python's buffer.
         env=environment(folder / "home", PYTHONIOENCODING="ascii", PYTHONUNBUFFERED=""),
         cwd=folder,
     )
